@@ -1,0 +1,69 @@
+# `make` lists the targets. Everything is installed into .venv and .venv-generate; nothing outside the checkout changes.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP = -m pip install --quiet --disable-pip-version-check
+DEV = .venv/bin
+GENERATE = .venv-generate/bin
+GOOGLEAPIS = third_party/googleapis
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint fix types generate fresh breaking ci-extra lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/ready .venv-generate/ready ## make both environments
+
+test: setup lint fresh types ## lint, freshness of gen/, types, then all tests
+	$(DEV)/python -m pytest
+
+lint: setup $(GOOGLEAPIS)/ready ## ruff and buf, for style and format
+	$(DEV)/ruff check .
+	$(DEV)/ruff format --check .
+	$(GENERATE)/buf lint
+	$(GENERATE)/buf format --diff --exit-code proto
+
+fix: setup ## the same list as lint, but mended where a tool can
+	$(DEV)/ruff check --fix .
+	$(DEV)/ruff format .
+	$(GENERATE)/buf format --write proto
+
+types: setup ## mypy and basedpyright, strict
+	$(DEV)/mypy
+	$(DEV)/basedpyright
+
+generate: $(GOOGLEAPIS)/ready ## compile proto/ into gen/
+	PATH="$(CURDIR)/$(GENERATE):$$PATH" buf generate
+
+fresh: $(GOOGLEAPIS)/ready ## fail when gen/ is not what proto/ compiles to
+	tools/check-fresh "$(CURDIR)/$(GENERATE)"
+
+breaking: $(GOOGLEAPIS)/ready ## fail when proto/ breaks what is on main
+	tools/check-breaking "$(CURDIR)/$(GENERATE)" "$(CURDIR)/$(GOOGLEAPIS)"
+
+ci-extra: setup breaking ## what CI runs beside the tests: wheel matrix
+	$(DEV)/python tools/check_wheel.py
+
+lock: ## pin the newest allowed versions, with hashes, into requirements/ (needs uv)
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--group generate -o requirements/generate.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--group dev pyproject.toml -o requirements/dev.txt
+
+clean: ## remove everything that git ignores
+	git clean -fdX
+
+.venv/ready: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv --clear .venv
+	$(DEV)/python $(PIP) --require-hashes -r requirements/dev.txt
+	$(DEV)/python $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-generate/ready: requirements/generate.txt
+	$(PYTHON) -m venv --clear .venv-generate
+	$(GENERATE)/python $(PIP) --require-hashes -r requirements/generate.txt
+	@touch $@
+
+$(GOOGLEAPIS)/ready: .venv-generate/ready tools/export_googleapis.py
+	$(GENERATE)/python tools/export_googleapis.py $(GOOGLEAPIS)
+	@touch $@
