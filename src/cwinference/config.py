@@ -1,0 +1,239 @@
+"""Settings of a client: the argument, then the environment, then the default. Only this file reads the environment."""
+
+import ipaddress
+import os
+import platform
+import warnings
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from .auth import TokenSource
+from .errors import ConfigurationError
+
+DEFAULT_ENDPOINT = "https://api.coreweave.com"
+TOKEN_VARIABLES = ("COREWEAVE_API_TOKEN", "CW_API_TOKEN")
+ENDPOINT_VARIABLES = ("COREWEAVE_API_ENDPOINT", "CW_BASE_URL")
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+
+TransportName: TypeAlias = Literal["grpc", "connect", "rest"]
+Codec: TypeAlias = Literal["proto", "json"]
+HttpVersion: TypeAlias = Literal[1, 2]
+
+
+def _version() -> str:
+    try:
+        return version("cwinference")
+    except PackageNotFoundError:
+        return "0"
+
+
+USER_AGENT = f"cwinference/{_version()} python/{platform.python_version()}"
+
+
+@dataclass(frozen=True)
+class TLS:
+    """How connections over https are secured; the same for every transport and for completions."""
+
+    ca: str | os.PathLike[str] | bytes | None = None
+    """Certificate authorities to trust instead of the usual ones: a PEM file's path, or PEM bytes. None: those of
+    SSL_CERT_FILE if it is set, else the usual ones."""
+    cert: str | os.PathLike[str] | bytes | None = None
+    """Client certificate for mutual TLS: a PEM file's path, or PEM bytes. Needs `key`."""
+    key: str | os.PathLike[str] | bytes | None = field(default=None, repr=False)
+    """Its private key: a PEM file's path, or PEM bytes."""
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """The same as `TLS`, read from disk."""
+
+    ca: bytes | None = None
+    cert: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the API is."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+    """A prefix before every path, without a slash at its end."""
+
+    @property
+    def secure(self) -> bool:
+        return self.scheme == "https"
+
+    @property
+    def loopback(self) -> bool:
+        return is_loopback(self.host)
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.path}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a transport needs to know to reach the API."""
+
+    endpoint: Endpoint
+    transport: TransportName = "grpc"
+    codec: Codec = "proto"
+    http_version: HttpVersion | None = None
+    certificates: Certificates = Certificates()
+    proxy: str | None = field(default=None, repr=False)
+    max_reply_bytes: int = MAX_REPLY_BYTES
+
+    def for_rest(self) -> "Settings":
+        """The same endpoint by REST, for calls that may travel only as JSON."""
+        version = self.http_version if self.transport == "rest" else None
+        return replace(self, transport="rest", codec="json", http_version=version)
+
+
+def resolve(
+    *,
+    endpoint: str | None,
+    transport: str,
+    codec: str,
+    http_version: int | None,
+    tls: TLS | None,
+    proxy: str | None,
+    max_reply_bytes: int,
+    allow_plaintext: bool,
+) -> Settings:
+    """Check every argument and fill in what was left out."""
+    if transport not in ("grpc", "connect", "rest"):
+        raise ConfigurationError(f"transport: expected 'grpc', 'connect' or 'rest', got {transport!r}")
+    if codec not in ("proto", "json"):
+        raise ConfigurationError(f"codec: expected 'proto' or 'json', got {codec!r}")
+    if codec == "json" and transport == "grpc":
+        raise ConfigurationError("codec: 'json' goes with transport='connect'; gRPC speaks 'proto' only")
+    if http_version not in (None, 1, 2):
+        raise ConfigurationError(f"http_version: expected None, 1 or 2, got {http_version!r}")
+    if transport == "grpc" and http_version == 1:
+        raise ConfigurationError("http_version: gRPC needs HTTP/2")
+    if isinstance(max_reply_bytes, bool) or not isinstance(max_reply_bytes, int) or max_reply_bytes <= 0:
+        raise ConfigurationError(f"max_reply_bytes: expected a number of bytes above 0, got {max_reply_bytes!r}")
+    _warn_of_tracing()
+    return Settings(
+        endpoint=resolve_endpoint(endpoint, allow_plaintext=allow_plaintext),
+        transport=transport,  # type: ignore[arg-type]
+        codec=codec,  # type: ignore[arg-type]
+        http_version=http_version,  # type: ignore[arg-type]
+        certificates=read_certificates(tls),
+        proxy=check_proxy(proxy),
+        max_reply_bytes=max_reply_bytes,
+    )
+
+
+def resolve_token(token: TokenSource | None) -> TokenSource:
+    """The argument, then the environment; a ConfigurationError when there is none."""
+    if token is not None:
+        return token
+    found = _first_set(TOKEN_VARIABLES)
+    if found is None:
+        raise ConfigurationError(f"token: none given; pass token=... or set {' or '.join(TOKEN_VARIABLES)}")
+    return found
+
+
+def resolve_endpoint(endpoint: str | None, *, allow_plaintext: bool = False) -> Endpoint:
+    """The argument, then the environment, then the public one."""
+    text = endpoint if endpoint is not None else _first_set(ENDPOINT_VARIABLES) or DEFAULT_ENDPOINT
+    return parse_endpoint(text, argument="endpoint", allow_plaintext=allow_plaintext)
+
+
+def parse_endpoint(text: str, *, argument: str, allow_plaintext: bool = False) -> Endpoint:
+    """Take a URL apart and refuse what a token must not be sent to."""
+    if not isinstance(text, str):
+        raise ConfigurationError(f"{argument}: expected a URL as a string, got {type(text).__name__}")
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+    except ValueError:
+        raise ConfigurationError(f"{argument}: not a URL: {text!r}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"{argument}: expected https://<host>, got {text!r}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError(f"{argument}: a URL with user, password, query or fragment is not accepted")
+    default_port = 443 if parts.scheme == "https" else 80
+    found = Endpoint(parts.scheme, parts.hostname, port or default_port, parts.path.rstrip("/"))
+    if not found.secure and not found.loopback:
+        if not allow_plaintext:
+            raise ConfigurationError(
+                f"{argument}: http:// would send the token unencrypted to {found.host}; use https://, or "
+                "allow_plaintext=True on a network that you trust"
+            )
+        warnings.warn(f"the token is sent unencrypted to {found.host}", stacklevel=4)
+    return found
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_certificates(tls: TLS | None) -> Certificates:
+    """Read the PEM files; a ConfigurationError when one is missing or unreadable."""
+    tls = tls or TLS()
+    if (tls.cert is None) != (tls.key is None):
+        raise ConfigurationError("tls: cert and key go together")
+    ca = tls.ca if tls.ca is not None else os.environ.get("SSL_CERT_FILE") or None
+    return Certificates(ca=_pem(ca, "tls.ca"), cert=_pem(tls.cert, "tls.cert"), key=_pem(tls.key, "tls.key"))
+
+
+def check_proxy(proxy: str | None) -> str | None:
+    """A proxy's URL, or a ConfigurationError that does not show its password."""
+    if proxy is None:
+        return None
+    parts = urlsplit(proxy) if isinstance(proxy, str) else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError("proxy: expected http://<host>:<port>")
+    return proxy
+
+
+def check_timeout(timeout: float | None, argument: str = "timeout") -> float | None:
+    """Seconds above 0, or None for no limit."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        raise ConfigurationError(f"{argument}: expected seconds above 0, or None for no limit, got {timeout!r}")
+    return float(timeout) if timeout != float("inf") else None
+
+
+def _pem(source: str | os.PathLike[str] | bytes | None, argument: str) -> bytes | None:
+    if source is None or isinstance(source, bytes):
+        data = source
+    else:
+        try:
+            data = Path(source).read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"{argument}: {source}: {error.strerror}") from None
+    if data is not None and b"-----BEGIN" not in data:
+        raise ConfigurationError(f"{argument}: it holds no PEM block")
+    return data
+
+
+def _first_set(variables: tuple[str, ...]) -> str | None:
+    return next((value for name in variables if (value := os.environ.get(name))), None)
+
+
+def _warn_of_tracing() -> None:
+    traces = set(os.environ.get("GRPC_TRACE", "").split(","))
+    if traces & {"api", "all"}:
+        warnings.warn("GRPC_TRACE with 'api' or 'all' makes gRPC print the token; use 'http' instead", stacklevel=5)
