@@ -1,0 +1,114 @@
+"""One RPC as a value: the request, what of the reply is wanted, and how it may be sent."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar, cast
+
+from google.protobuf.message import Message
+
+from ._methods import METHODS, Method
+from .config import check_timeout
+from .errors import ConfigurationError, ProtocolError
+
+if TYPE_CHECKING:
+    from ._retry import Retry
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+
+class _Unset:
+    def __repr__(self) -> str:
+        return "the client's default"
+
+
+UNSET: Final[Any] = _Unset()
+
+
+class CallOptions(TypedDict, total=False):
+    """Options of one call; what is left out is the client's."""
+
+    timeout: float | None
+    """Seconds for the whole call, all attempts and pauses included; None for no limit."""
+    retry: "Retry | None"
+    """What is repeated; None repeats nothing."""
+
+
+class Call(Generic[T]):
+    """One RPC to be made: the request, what of the reply is wanted, and how it may be sent."""
+
+    __slots__ = ("_unwrap", "as_json", "limit", "lost", "method", "repeatable", "request", "retry")
+
+    def __init__(
+        self,
+        request: Message,
+        unwrap: Callable[[Any], T],
+        options: CallOptions,
+        *,
+        repeatable: bool = True,
+        as_json: bool = False,
+        lost: list[str] | None = None,
+    ) -> None:
+        self.method: Method = METHODS[type(request)]
+        self.request = request
+        self._unwrap = unwrap
+        self.repeatable = repeatable
+        """Whether sending it twice does no harm."""
+        self.as_json = as_json or (self.method.may_hold_placeholder and self.method.travels_as_json(request))
+        """Whether it has to travel as JSON, whatever the transport."""
+        self.lost = lost
+        """A list to which a JSON answer's unknown fields are added by name, or None."""
+        self.limit: float | None = UNSET
+        self.retry: Retry | None = UNSET
+        if options:
+            self._set(**options)
+
+    def _set(self, timeout: float | None = UNSET, retry: "Retry | None" = UNSET, **unknown: object) -> None:
+        if unknown:
+            raise TypeError(f"{self.method.name}: unexpected keyword argument {next(iter(unknown))!r}")
+        self.limit = timeout if timeout is UNSET else check_timeout(timeout)
+        self.retry = retry
+
+    def result(self, reply: Message) -> T:
+        """What the caller wants of the reply."""
+        return self._unwrap(reply)
+
+
+def one(request: Message, field: str, kind: type[M], options: CallOptions, **how: Any) -> Call[M]:
+    """A call whose reply wraps one resource in the given field."""
+
+    def unwrap(reply: Message) -> M:
+        if not reply.HasField(field):
+            raise ProtocolError(f"the answer holds no {field}", method=METHODS[type(request)].name)
+        return cast(M, getattr(reply, field))
+
+    return Call(request, unwrap, options, **how)
+
+
+def many(request: Message, field: str, kind: type[M], options: CallOptions, **how: Any) -> Call[Sequence[M]]:
+    """A call whose reply holds a list in the given field."""
+
+    def unwrap(reply: Message) -> Sequence[M]:
+        return cast(Sequence[M], getattr(reply, field))
+
+    return Call(request, unwrap, options, **how)
+
+
+def whole(request: Message, kind: type[M], options: CallOptions, **how: Any) -> Call[M]:
+    """A call whose reply is wanted as it is."""
+    return Call(request, lambda reply: cast(M, reply), options, **how)
+
+
+def required(argument: str, value: str) -> str:
+    """A string that may not be empty: an id or a name."""
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{argument}: expected a string, got {type(value).__name__}")
+    if not value:
+        raise ConfigurationError(f"{argument}: it is empty")
+    return value
+
+
+def at_most_one(oneof: str, **members: object) -> None:
+    """Refuse two members of a oneof."""
+    given = [name for name, value in members.items() if value is not None]
+    if len(given) > 1:
+        raise ConfigurationError(f"{oneof}: {' and '.join(given)} exclude each other; give one")

@@ -1,0 +1,75 @@
+"""The decorators that turn one declaration into a method of both clients.
+
+A method of a resource is declared once, as a function that returns a `Call` (one RPC) or a flow (several steps).
+On `Client` the decorated method gives the result, on `AsyncClient` a coroutine of it.
+"""
+
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+
+from ._call import Call
+from ._drivers import Awaiting, Blocking, Operation
+from ._flow import Flow, Pages
+from ._retry import attempts
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Mode = TypeVar("Mode", Blocking, Awaiting)
+
+
+class Resource(Generic[Mode]):
+    """A group of methods, on `client.<name>`."""
+
+    def __init__(self, driver: Mode) -> None:
+        self._driver: Mode = driver
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._driver!r}>"
+
+    def _do(self, call: Call[T]) -> Flow[T]:
+        """A call as part of a flow."""
+        reply = yield from attempts(call, self._driver.context)
+        return call.result(reply)
+
+
+class operation(Generic[P, T]):  # noqa: N801 - read as a decorator
+    """Turns a declaration into a method: blocking on `Client`, a coroutine function on `AsyncClient`."""
+
+    def __init__(self, build: Callable[Concatenate[Any, P], Operation[T]]) -> None:
+        self._build = build
+        functools.update_wrapper(self, build)  # type: ignore[arg-type]
+
+    @overload
+    def __get__(self, resource: None, owner: Any) -> Self: ...
+    @overload
+    def __get__(self, resource: Resource[Blocking], owner: Any) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, resource: Resource[Awaiting], owner: Any) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, resource: Resource[Any] | None, owner: Any) -> Any:
+        if resource is None:
+            return self
+        method = resource._driver.bind(self._build.__get__(resource))  # pyright: ignore[reportPrivateUsage]
+        resource.__dict__[self._build.__name__] = method
+        return method
+
+
+class paged(Generic[P, T]):  # noqa: N801 - read as a decorator
+    """Turns a declaration that emits items into a method that iterates over them, page by page."""
+
+    def __init__(self, build: Callable[Concatenate[Any, P], Pages[T]]) -> None:
+        self._build = build
+        functools.update_wrapper(self, build)  # type: ignore[arg-type]
+
+    @overload
+    def __get__(self, resource: None, owner: Any) -> Self: ...
+    @overload
+    def __get__(self, resource: Resource[Blocking], owner: Any) -> Callable[P, Iterator[T]]: ...
+    @overload
+    def __get__(self, resource: Resource[Awaiting], owner: Any) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, resource: Resource[Any] | None, owner: Any) -> Any:
+        if resource is None:
+            return self
+        method = resource._driver.bind_pages(self._build.__get__(resource))  # pyright: ignore[reportPrivateUsage]
+        resource.__dict__[self._build.__name__] = method
+        return method

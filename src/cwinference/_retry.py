@@ -1,0 +1,235 @@
+"""Attempts of one call under one deadline: what is repeated, after which pause, and when to give up.
+
+The table of what is repeated is in the documentation of `Retry`. No transport repeats anything by itself.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from ._call import UNSET, Call
+from ._flow import AskToken, Clock, Flow, Send, Sleep
+from .auth import Credentials, Metadata
+from .config import check_timeout
+from .errors import (
+    ApiError,
+    ConfigurationError,
+    DeadlineExceeded,
+    ProtocolError,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+)
+
+log = logging.getLogger("cwinference")
+
+OnCall = Callable[[str, str, int, float], object]
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often and when a failed call is repeated. `retry=None` switches repeats off.
+
+    Reads, creates (their id makes a repeat safe) and deletes are repeated on UNAVAILABLE, lost connections and an
+    attempt's own deadline, and on RESOURCE_EXHAUSTED when the server names a delay. Updates and cancels are repeated
+    only when the request surely was not processed. Any call is repeated once with a fresh token on UNAUTHENTICATED.
+    """
+
+    max_attempts: int = 5
+    """How often a call is sent at most."""
+    initial_backoff: float = 0.1
+    """Longest pause before the second attempt, in seconds; the pause is drawn between 0 and this (full jitter)."""
+    multiplier: float = 2.0
+    """By how much the longest pause grows with each attempt."""
+    max_backoff: float = 5.0
+    """Where it stops growing, in seconds."""
+    max_server_delay: float = 30.0
+    """Longest pause asked for by a server that is obeyed, in seconds; a longer one ends the call."""
+    attempt_timeout: float | None = None
+    """Limit of one attempt in seconds; None: what is left of the whole call's timeout."""
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ConfigurationError(f"max_attempts: expected at least 1, got {self.max_attempts}")
+        for name in ("initial_backoff", "max_backoff", "max_server_delay"):
+            if not getattr(self, name) >= 0:
+                raise ConfigurationError(f"{name}: expected seconds, 0 or more, got {getattr(self, name)}")
+        if not self.multiplier >= 1:
+            raise ConfigurationError(f"multiplier: expected at least 1, got {self.multiplier}")
+        check_timeout(self.attempt_timeout, "attempt_timeout")
+
+    def backoff(self, attempt: int, chance: float) -> float:
+        """Seconds to pause after the given attempt; `chance` is from 0 up to 1."""
+        return chance * min(self.max_backoff, self.initial_backoff * self.multiplier ** (attempt - 1))
+
+
+class Budget:
+    """A client's allowance for repeats, so that an outage is not answered with a multiple of the load.
+
+    Each repeat takes 1, each success gives 0.1 back, up to the capacity.
+    """
+
+    def __init__(self, capacity: float = 100.0, refund: float = 0.1) -> None:
+        self._capacity = capacity
+        self._refund = refund
+        self._left = capacity
+        self._lock = threading.Lock()
+        self.touched = False
+        """Whether something was taken and not yet given back; lets a success skip the lock."""
+
+    def take(self) -> bool:
+        """Take one repeat; False when nothing is left."""
+        with self._lock:
+            if self._left < 1:
+                return False
+            self._left -= 1
+            self.touched = True
+            return True
+
+    def succeed(self) -> None:
+        """Give back for one success."""
+        with self._lock:
+            self._left = min(self._capacity, self._left + self._refund)
+            self.touched = self._left < self._capacity
+
+
+class Progress:
+    """How far one call has come: its attempts and what is left of its time."""
+
+    __slots__ = ("_at", "_monotonic", "attempts", "limit", "retry", "started")
+
+    def __init__(self, call: Call[Any], context: "Context") -> None:
+        self._monotonic = context.clock.monotonic
+        self.limit = limit = context.timeout if call.limit is UNSET else call.limit
+        self.retry: Retry | None = context.retry if call.retry is UNSET else call.retry
+        self.started = started = self._monotonic()
+        self._at = None if limit is None else started + limit
+        self.attempts = 1
+
+    def remaining(self) -> float | None:
+        """Seconds left (0 or less when the time is over), or None for no limit."""
+        return None if self._at is None else self._at - self._monotonic()
+
+    def for_attempt(self) -> float | None:
+        """Seconds that the next attempt may take; raises DeadlineExceeded when there are none."""
+        left = self.remaining()
+        if left is not None and left <= 0:
+            raise DeadlineExceeded(f"the whole call's limit of {self.limit:g} s was over")
+        cap = self.retry.attempt_timeout if self.retry else None
+        return left if cap is None else cap if left is None else min(cap, left)
+
+    def seconds(self) -> float:
+        """Seconds since the call began."""
+        return self._monotonic() - self.started
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every call of a client shares, and its defaults."""
+
+    timeout: float | None
+    retry: Retry | None
+    credentials: Credentials
+    budget: Budget
+    clock: Clock
+    on_call: OnCall | None
+
+
+def attempts(call: Call[Any], context: Context) -> Flow[Message]:
+    """Send a call until it works or no repeat may follow, and report how it went."""
+    progress = Progress(call, context)
+    code = "canceled"
+    try:
+        reply = yield from _first_and_following(call, context, progress)
+        code = "ok"
+        return reply
+    except (ApiError, ProtocolError) as error:
+        code = error.code if isinstance(error, ApiError) else "protocol_error"
+        raise
+    finally:
+        _report(call, context, code, progress)
+
+
+def recover(
+    call: Call[Any], context: Context, progress: Progress, metadata: Metadata, error: ApiError
+) -> Flow[Message]:
+    """What follows a failed first attempt: pause and repeat as the rules allow, or raise the last error."""
+    refreshed = False
+    while True:
+        error.attempts, error.method = progress.attempts, call.method.name
+        log.debug("%s: attempt %d: %s", call.method.name, progress.attempts, error.code)
+        if isinstance(error, Unauthenticated) and context.credentials.refreshable and not refreshed:
+            refreshed = True
+            fresh = yield AskToken(metadata, progress.remaining())
+            if fresh == metadata:
+                raise error
+            metadata = fresh
+        else:
+            pause = _pause(call, context, progress, error)
+            if pause is None:
+                raise error
+            yield Sleep(pause)
+            metadata = context.credentials.metadata() or (yield AskToken(None, progress.remaining()))
+        progress.attempts += 1
+        try:
+            reply: Message = yield Send(call, metadata, progress.for_attempt())
+        except ApiError as latest:
+            error = latest
+        except ProtocolError as latest:
+            latest.attempts = progress.attempts
+            raise
+        else:
+            context.budget.succeed()
+            return reply
+
+
+def _first_and_following(call: Call[Any], context: Context, progress: Progress) -> Flow[Message]:
+    metadata = context.credentials.metadata() or (yield AskToken(None, progress.remaining()))
+    try:
+        reply: Message = yield Send(call, metadata, progress.for_attempt())
+    except ApiError as error:
+        return (yield from recover(call, context, progress, metadata, error))
+    context.budget.succeed()
+    return reply
+
+
+def _pause(call: Call[Any], context: Context, progress: Progress, error: ApiError) -> float | None:
+    """Seconds to wait before the next attempt, or None when none may follow."""
+    retry, left = progress.retry, progress.remaining()
+    if retry is None or progress.attempts >= retry.max_attempts or not _may_repeat(call, error):
+        return None
+    if error.retry_after is not None:
+        pause = error.retry_after
+        if pause > retry.max_server_delay:
+            return None
+    else:
+        pause = retry.backoff(progress.attempts, context.clock.random())
+    if left is not None and pause >= left:
+        return None
+    return pause if context.budget.take() else None
+
+
+def _may_repeat(call: Call[Any], error: ApiError) -> bool:
+    if error.permanent:
+        return False
+    if error.unprocessed:
+        return True
+    if not call.repeatable:
+        return False
+    if isinstance(error, ResourceExhausted):
+        return error.retry_after is not None
+    return isinstance(error, Unavailable | DeadlineExceeded)
+
+
+def _report(call: Call[Any], context: Context, code: str, progress: Progress) -> None:
+    seconds = progress.seconds()
+    log.debug("%s: %s after %d attempts, %.3f s", call.method.name, code, progress.attempts, seconds)
+    if context.on_call is not None:
+        try:
+            context.on_call(call.method.name, code, progress.attempts, seconds)
+        except Exception:
+            log.exception("on_call failed")
