@@ -1,0 +1,61 @@
+"""The seam between the facade and the libraries that speak to the network.
+
+A transport sends one attempt of any unary method that is described to it and raises our errors; it repeats nothing.
+gRPC, Connect and REST are a module each, imported only when chosen.
+"""
+
+from collections.abc import Coroutine
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from google.protobuf.message import Message
+
+from .._methods import Method
+from ..auth import Metadata
+from ..config import Settings
+
+
+class Transport(Protocol):
+    """Sends attempts on the calling thread; may be used by many threads at once."""
+
+    def send(
+        self, method: Method, request: Message, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
+    ) -> Message:
+        """Send one attempt and give the reply.
+
+        `timeout` is in seconds, None for no limit. Names of fields in a JSON answer that the reply's type does not know
+        are added to `lost`. Raises `ApiError` or `ProtocolError`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release all connections."""
+        ...
+
+
+class AsyncTransport(Protocol):
+    """The same for event loops; may be used by several loops, each of which gets connections of its own."""
+
+    def send(
+        self, method: Method, request: Message, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
+    ) -> Coroutine[Any, Any, Message]:
+        """Send one attempt and give the reply; as `Transport.send`."""
+        ...
+
+    async def close(self) -> None:
+        """Release all connections."""
+        ...
+
+
+def open_blocking(settings: Settings) -> Transport:
+    """The chosen transport for `Client`; connects to nothing yet."""
+    return cast(Transport, _module(settings).BlockingTransport(settings))
+
+
+def open_async(settings: Settings) -> AsyncTransport:
+    """The chosen transport for `AsyncClient`; connects to nothing yet."""
+    return cast(AsyncTransport, _module(settings).AwaitingTransport(settings))
+
+
+def _module(settings: Settings) -> Any:
+    return import_module(f".{settings.transport}", __name__)

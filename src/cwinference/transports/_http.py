@@ -1,0 +1,243 @@
+"""One HTTP exchange over pyqwest, bounded in size and time, with our errors. The only module that imports pyqwest.
+
+Connect and REST are built on it. Redirects are never followed: a token must not travel to another host. Answers are not
+compressed, so that a small one cannot grow in memory. pyqwest's threads do not survive a fork, where a call would hang
+for ever, so a forked child is refused at once.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import pyqwest
+
+from .. import errors
+from ..auth import Metadata
+from ..config import USER_AGENT, Settings
+from ._pool import Pool
+
+Headers = Mapping[str, str]
+
+_ENGINE_PROCESS: list[int] = []
+"""The process in which pyqwest was first put to work; it cannot be used in a forked child of that one."""
+
+_CODES_OF_RESETS: Mapping[int, type[errors.ApiError]] = {
+    pyqwest.StreamErrorCode.REFUSED_STREAM: errors.Unavailable,
+    pyqwest.StreamErrorCode.CANCEL: errors.Cancelled,
+    pyqwest.StreamErrorCode.ENHANCE_YOUR_CALM: errors.ResourceExhausted,
+    pyqwest.StreamErrorCode.INADEQUATE_SECURITY: errors.PermissionDenied,
+}
+
+
+class Answer:
+    """A whole HTTP answer."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: pyqwest.Headers, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case, without parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+class BlockingHttp:
+    """HTTP for threads."""
+
+    def __init__(self, settings: Settings, default_version: int) -> None:
+        self._settings = settings
+        self._options = transport_options(settings, default_version)
+        self._pool = Pool(self._connect)
+
+    def fetch(
+        self, verb: str, url: str, headers: pyqwest.Headers, content: bytes | None, timeout: float | None
+    ) -> Answer:
+        """Do one exchange. `timeout` in seconds; None for no limit."""
+        refuse_after_fork()
+        lane = self._pool.take()
+        try:
+            return self._exchange(lane.connection, verb, url, headers, content, timeout)
+        except errors.InferenceError:
+            raise
+        except Exception as error:
+            raise translate(error, timeout) from None
+        finally:
+            spare = self._pool.give(lane)
+            if spare is not None:
+                spare.close()
+
+    def close(self) -> None:
+        if [os.getpid()] == _ENGINE_PROCESS:
+            for transport in self._pool.take_all():
+                transport.close()
+
+    def _exchange(
+        self,
+        transport: pyqwest.SyncHTTPTransport,
+        verb: str,
+        url: str,
+        headers: pyqwest.Headers,
+        content: bytes | None,
+        timeout: float | None,
+    ) -> Answer:
+        client = pyqwest.SyncClient(transport)
+        limit = self._settings.max_reply_bytes
+        with client.stream(verb, url, headers, content, timeout=timeout) as response:
+            check_announced_size(response.headers, limit)
+            body = bytearray()
+            for chunk in response.content:
+                body += chunk
+                check_size(len(body), limit)
+            return Answer(response.status, response.headers, bytes(body))
+
+    def _connect(self) -> pyqwest.SyncHTTPTransport:
+        engage()
+        return pyqwest.SyncHTTPTransport(**self._options)
+
+
+class AwaitingHttp:
+    """HTTP for event loops; pyqwest's own threads serve all of them."""
+
+    def __init__(self, settings: Settings, default_version: int) -> None:
+        self._settings = settings
+        self._options = transport_options(settings, default_version)
+        self._pool = Pool(self._connect)
+
+    async def fetch(
+        self, verb: str, url: str, headers: pyqwest.Headers, content: bytes | None, timeout: float | None
+    ) -> Answer:
+        """Do one exchange. `timeout` in seconds; None for no limit."""
+        refuse_after_fork()
+        lane = self._pool.take()
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                return await self._exchange(lane.connection, verb, url, headers, content)
+        except TimeoutError as error:
+            raise deadline_exceeded(timeout) if limit.expired() else translate(error, timeout) from None
+        except errors.InferenceError:
+            raise
+        except Exception as error:
+            raise translate(error, timeout) from None
+        finally:
+            spare = self._pool.give(lane)
+            if spare is not None:
+                await spare.aclose()
+
+    async def close(self) -> None:
+        if [os.getpid()] == _ENGINE_PROCESS:
+            for transport in self._pool.take_all():
+                await transport.aclose()
+
+    async def _exchange(
+        self,
+        transport: pyqwest.HTTPTransport,
+        verb: str,
+        url: str,
+        headers: pyqwest.Headers,
+        content: bytes | None,
+    ) -> Answer:
+        limit = self._settings.max_reply_bytes
+        async with pyqwest.Client(transport).stream(verb, url, headers, content) as response:
+            check_announced_size(response.headers, limit)
+            body = bytearray()
+            async for chunk in response.content:
+                body += chunk
+                check_size(len(body), limit)
+            return Answer(response.status, response.headers, bytes(body))
+
+    def _connect(self) -> pyqwest.HTTPTransport:
+        engage()
+        return pyqwest.HTTPTransport(**self._options)
+
+
+def request_headers(metadata: Metadata, **more: str) -> pyqwest.Headers:
+    """The headers of a request: the token, who we are, and more by name with `_` for `-`."""
+    return pyqwest.Headers(
+        [*metadata, ("user-agent", USER_AGENT), *((name.replace("_", "-"), value) for name, value in more.items())]
+    )
+
+
+def transport_options(settings: Settings, default_version: int) -> dict[str, Any]:
+    """pyqwest's settings from ours. `default_version` is spoken on plain http:// when none is forced."""
+    pem = settings.certificates
+    version = settings.http_version
+    if version is None and not settings.endpoint.secure:
+        version = 2 if default_version == 2 else 1
+    versions = {1: pyqwest.HTTPVersion.HTTP1, 2: pyqwest.HTTPVersion.HTTP2, None: None}
+    return {
+        "tls_ca_cert": pem.ca,
+        "tls_include_system_certs": pem.ca is None,
+        "tls_cert": pem.cert,
+        "tls_key": pem.key,
+        "http_version": versions[version],
+        "proxy": _proxy(settings),
+        "follow_redirects": False,
+        "enable_gzip": False,
+        "enable_brotli": False,
+        "enable_zstd": False,
+        "enable_otel": False,
+        "use_system_dns": True,
+    }
+
+
+def _proxy(settings: Settings) -> pyqwest.Proxy | None:
+    """The proxy; for loopback one that no host goes through, which also keeps the environment's from being used."""
+    if settings.endpoint.loopback:
+        return pyqwest.Proxy("http://127.0.0.1:9", no_proxy="*")
+    return None if settings.proxy is None else pyqwest.Proxy(settings.proxy)
+
+
+def engage() -> None:
+    """Note that pyqwest is put to work in this process."""
+    if not _ENGINE_PROCESS:
+        _ENGINE_PROCESS.append(os.getpid())
+
+
+def refuse_after_fork() -> None:
+    """Raise in a forked child of the process in which pyqwest was put to work."""
+    if _ENGINE_PROCESS and _ENGINE_PROCESS[0] != os.getpid():
+        raise errors.ConfigurationError(
+            "this process was forked after its parent had used HTTP (Connect, REST or completions), whose threads do "
+            "not survive a fork; fork first, use multiprocessing's 'spawn', or use transport='grpc'"
+        )
+
+
+def check_announced_size(headers: pyqwest.Headers, limit: int) -> None:
+    """Refuse an answer whose content-length is over the limit, before reading it."""
+    announced = headers.get("content-length", "")
+    if announced.isdecimal():
+        check_size(int(announced), limit)
+
+
+def check_size(size: int, limit: int) -> None:
+    """Refuse an answer that is over the limit."""
+    if size > limit:
+        raise errors.ProtocolError(f"the answer is larger than max_reply_bytes ({limit})")
+
+
+def deadline_exceeded(timeout: float | None) -> errors.DeadlineExceeded:
+    """What a time-out of ours is told as."""
+    return errors.DeadlineExceeded("no answer in time" if timeout is None else f"no answer within {timeout:.3g} s")
+
+
+def translate(error: Exception, timeout: float | None) -> errors.ApiError:
+    """pyqwest's error, or Python's own, as ours."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, pyqwest.StreamError):
+        kind = _CODES_OF_RESETS.get(error.code, errors.Internal)
+        refused = error.code == pyqwest.StreamErrorCode.REFUSED_STREAM
+        return kind(f"the server reset the stream: {text}", unprocessed=refused)
+    if isinstance(error, ConnectionError):
+        tls = "certificate" in text.lower() or "tls" in text.lower()
+        return errors.Unavailable(f"no connection: {text}", unprocessed=not tls, permanent=tls)
+    if isinstance(error, TimeoutError):
+        return deadline_exceeded(timeout)
+    if isinstance(error, pyqwest.ReadError | pyqwest.WriteError | pyqwest.RemoteProtocolError):
+        return errors.Unavailable(f"the connection was lost: {text}")
+    return errors.Internal(f"{type(error).__name__}: {text}")

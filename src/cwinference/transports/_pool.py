@@ -1,0 +1,79 @@
+"""Connections by load: another one is opened when all are busy, and spare ones are closed when they fall idle.
+
+Servers commonly allow 100 streams on an HTTP/2 connection and refuse or queue more, so a lane takes 80 calls at most.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+ConnectionT = TypeVar("ConnectionT")
+
+CALLS_PER_CONNECTION = 80
+SPARE_SECONDS = 30.0
+
+
+class Lane(Generic[ConnectionT]):
+    """One connection and the number of calls on it."""
+
+    __slots__ = ("connection", "idle_since", "in_flight")
+
+    def __init__(self, connection: ConnectionT) -> None:
+        self.connection = connection
+        self.in_flight = 1
+        self.idle_since = 0.0
+
+
+class Pool(Generic[ConnectionT]):
+    """Lanes in the order of their opening; the first free one is taken, so that later ones fall idle."""
+
+    def __init__(
+        self,
+        connect: Callable[[], ConnectionT],
+        limit: int = CALLS_PER_CONNECTION,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connect = connect
+        self._limit = limit
+        self._monotonic = monotonic
+        self._lanes: list[Lane[ConnectionT]] = []
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def take(self) -> Lane[ConnectionT]:
+        """A lane with room for one more call; to be given back."""
+        with self._lock:
+            for lane in self._lanes:
+                if lane.in_flight < self._limit:
+                    lane.in_flight += 1
+                    return lane
+            lane = Lane(self._connect())
+            self._lanes.append(lane)
+            return lane
+
+    def give(self, lane: Lane[ConnectionT]) -> ConnectionT | None:
+        """Give a lane back. Gives a spare connection that was idle for long, which the caller has to close."""
+        with self._lock:
+            lane.in_flight -= 1
+            if len(self._lanes) == 1:
+                return None
+            now = self._monotonic()
+            if lane.in_flight == 0:
+                lane.idle_since = now
+            return self._retire(now)
+
+    def take_all(self) -> list[ConnectionT]:
+        """Empty the pool; the caller has to close the connections."""
+        with self._lock:
+            lanes, self._lanes = self._lanes, []
+            return [lane.connection for lane in lanes]
+
+    def _retire(self, now: float) -> ConnectionT | None:
+        last = self._lanes[-1]
+        if last.in_flight == 0 and now - last.idle_since >= SPARE_SECONDS:
+            self._lanes.pop()
+            return last.connection
+        return None

@@ -1,0 +1,217 @@
+"""gRPC over HTTP/2, by grpcio and grpc.aio. The only module that imports grpc.
+
+Replies are taken as bytes and decoded here, because grpc.aio gives None for one that cannot be decoded. gRPC's own
+retries are off. Channels belong to one process and, when async, to one event loop.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from .. import errors
+from .._details import from_status, retry_delay
+from .._methods import Method
+from ..auth import Metadata
+from ..config import USER_AGENT, Settings
+from ._pool import Pool
+
+_IDLE_MILLISECONDS = 240_000
+_KEEPALIVE_MILLISECONDS = 300_000
+_KEEPALIVE_TIMEOUT_MILLISECONDS = 20_000
+
+_NEVER_SENT = re.compile(r"failed to connect to all addresses|DNS resolution failed|error code 7\b", re.IGNORECASE)
+_TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"(CLIENT: )?Received message larger than max")
+_HTTP_STATUS = re.compile(r"http2 header with status: (\d{3})")
+
+
+class _Connection:
+    """A channel and the callables made from it, one per method."""
+
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+        self._callables: dict[str, Callable[..., Any]] = {}
+
+    def callable(self, method: Method, prefix: str) -> Callable[..., Any]:
+        found = self._callables.get(method.path)
+        if found is None:
+            found = self._callables[method.path] = self.channel.unary_unary(
+                prefix + method.path, request_serializer=method.request.SerializeToString, response_deserializer=None
+            )
+        return found
+
+
+class BlockingTransport:
+    """gRPC for threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._prefix = settings.endpoint.path
+        self._process = os.getpid()
+        self._pool = Pool(self._connect)
+
+    def send(
+        self, method: Method, request: Message, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
+    ) -> Message:
+        if self._process != os.getpid():
+            self._after_fork()
+        pool = self._pool
+        lane = pool.take()
+        try:
+            raw = lane.connection.callable(method, self._prefix)(request, timeout=timeout, metadata=metadata)
+        except grpc.RpcError as error:
+            raise _translate(error, method, timeout) from None
+        finally:
+            spare = pool.give(lane)
+            if spare is not None:
+                spare.channel.close()
+        return _decode(method, raw)
+
+    def close(self) -> None:
+        for connection in self._pool.take_all():
+            connection.channel.close()
+
+    def _after_fork(self) -> None:
+        """The parent's channels are useless here; they are dropped, not closed: closing would disturb the parent."""
+        self._process = os.getpid()
+        self._pool = Pool(self._connect)
+
+    def _connect(self) -> _Connection:
+        settings = self._settings
+        target, options = settings.endpoint.authority, _channel_options(settings)
+        if settings.endpoint.secure:
+            return _Connection(grpc.secure_channel(target, _credentials(settings), options))
+        return _Connection(grpc.insecure_channel(target, options))
+
+
+class AwaitingTransport:
+    """gRPC for event loops; each loop has channels of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._prefix = settings.endpoint.path
+        self._process = os.getpid()
+        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool[_Connection]] = WeakKeyDictionary()
+        self._latest: tuple[asyncio.AbstractEventLoop | None, Pool[_Connection]] = (None, Pool(self._connect))
+
+    async def send(
+        self, method: Method, request: Message, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
+    ) -> Message:
+        pool = self._pool_of_this_loop()
+        lane = pool.take()
+        try:
+            raw = await lane.connection.callable(method, self._prefix)(request, timeout=timeout, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            raise _translate(error, method, timeout) from None
+        finally:
+            spare = pool.give(lane)
+            if spare is not None:
+                await spare.channel.close()
+        return _decode(method, raw)
+
+    async def close(self) -> None:
+        loop = asyncio.get_running_loop()
+        pools = dict(self._pools)
+        self._pools.clear()
+        self._latest = (None, Pool(self._connect))
+        for connection in pools[loop].take_all() if loop in pools else ():
+            await connection.channel.close()
+
+    def _pool_of_this_loop(self) -> Pool[_Connection]:
+        loop, process = asyncio.get_running_loop(), os.getpid()
+        latest, pool = self._latest
+        if latest is loop and self._process == process:
+            return pool
+        if self._process != process:
+            self._process = process
+            self._pools = WeakKeyDictionary()
+        pool = self._pools.setdefault(loop, Pool(self._connect))
+        self._latest = (loop, pool)
+        return pool
+
+    def _connect(self) -> _Connection:
+        settings = self._settings
+        target, options = settings.endpoint.authority, _channel_options(settings)
+        if settings.endpoint.secure:
+            return _Connection(grpc.aio.secure_channel(target, _credentials(settings), options))
+        return _Connection(grpc.aio.insecure_channel(target, options))
+
+
+def _channel_options(settings: Settings) -> Sequence[tuple[str, Any]]:
+    proxied = settings.proxy is not None and not settings.endpoint.loopback
+    options: list[tuple[str, Any]] = [
+        ("grpc.primary_user_agent", USER_AGENT),
+        ("grpc.enable_retries", 0),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.max_receive_message_length", settings.max_reply_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.client_idle_timeout_ms", _IDLE_MILLISECONDS),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MILLISECONDS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MILLISECONDS),
+        ("grpc.keepalive_permit_without_calls", 0),
+    ]
+    if proxied:
+        options.append(("grpc.http_proxy", settings.proxy))
+    if settings.endpoint.loopback:
+        options.append(("grpc.enable_http_proxy", 0))
+    return options
+
+
+def _credentials(settings: Settings) -> grpc.ChannelCredentials:
+    pem = settings.certificates
+    return grpc.ssl_channel_credentials(pem.ca, pem.key, pem.cert)
+
+
+def _decode(method: Method, raw: Any) -> Message:
+    if raw is None:
+        raise errors.ProtocolError("the answer says OK but holds no message", method=method.name)
+    try:
+        return method.reply.FromString(raw)
+    except DecodeError:
+        raise errors.ProtocolError(
+            f"the answer ({len(raw)} bytes) is not a {method.reply.DESCRIPTOR.name}", method=method.name
+        ) from None
+
+
+def _translate(error: Any, method: Method, timeout: float | None) -> errors.InferenceError:
+    """gRPC's error as ours."""
+    kind = errors.BY_NUMBER.get(error.code().value[0], errors.Unknown)
+    message = error.details() or ""
+    if kind is errors.ResourceExhausted and _TOO_LARGE.match(message):
+        return errors.ProtocolError(message, method=method.name)
+    found = _HTTP_STATUS.search(message)
+    extra = {key: value for key, value in error.trailing_metadata() or () if key.startswith("grpc-")}
+    details = from_status(extra.get("grpc-status-details-bin", b""))
+    pushback = _pushback(extra.get("grpc-retry-pushback-ms"))
+    if kind is errors.DeadlineExceeded and timeout is not None and not extra:
+        message = f"no answer within {timeout:.3g} s"
+    unavailable = kind is errors.Unavailable
+    return kind(
+        message,
+        method=method.name,
+        details=details,
+        http_status=int(found.group(1)) if found else None,
+        retry_after=pushback if pushback is not None else retry_delay(details),
+        unprocessed=unavailable and bool(_NEVER_SENT.search(message)),
+        permanent=(unavailable and bool(_TLS_FAILURE.search(message))) or (pushback is not None and pushback < 0),
+    )
+
+
+def _pushback(value: str | bytes | None) -> float | None:
+    """Seconds by `grpc-retry-pushback-ms`; negative (as is anything unreadable): do not repeat."""
+    if value is None:
+        return None
+    try:
+        return int(value) / 1000
+    except ValueError:
+        return -1.0
