@@ -1,0 +1,247 @@
+"""`Client` and `AsyncClient`: settings in, resources out."""
+
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from ._call import UNSET
+from ._drivers import Awaiting, Blocking
+from ._flow import Clock
+from ._retry import Budget, Context, OnCall, Retry
+from ._session import Session
+from .auth import Credentials, TokenSource
+from .config import (
+    MAX_REPLY_BYTES,
+    TLS,
+    Codec,
+    HttpVersion,
+    Settings,
+    TransportName,
+    check_timeout,
+    resolve,
+    resolve_token,
+)
+from .errors import ConfigurationError
+from .resources import CapacityClaims, Deployments, Gateways, HotLoads
+from .transports import AsyncTransport, Transport, open_async, open_blocking
+
+_SETTINGS = """
+    Nothing connects before the first call. Close it, or use it in a `with` block, to release its connections.
+
+    Args:
+        token: the token; a callable that gives it, asked again when the server says UNAUTHENTICATED; or
+            `auth.from_file(path)`, `auth.from_command([...])`. None: COREWEAVE_API_TOKEN, then CW_API_TOKEN.
+        endpoint: URL of the API. None: COREWEAVE_API_ENDPOINT, then CW_BASE_URL, then https://api.coreweave.com.
+        transport: "grpc", "connect" or "rest".
+        codec: "proto" or "json", for Connect.
+        http_version: 1 or 2 forces it. None: by ALPN over https; over http, 2 for Connect and 1 for REST.
+        timeout: seconds for a whole call: queueing, token, all attempts and pauses. None for no limit.
+        retry: what is repeated and when; None repeats nothing.
+        tls: certificate authorities and client certificate.
+        proxy: URL of an HTTP proxy; never used for loopback. None: what the environment says.
+        max_reply_bytes: largest answer accepted.
+        allow_plaintext: allow http:// beyond loopback, which sends the token unencrypted.
+        on_call: called after each call as `on_call(method, code, attempts, seconds)`, for metrics; code is "ok",
+            an error's code, "protocol_error" or "canceled".
+        clock: time and chance, for tests.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+"""
+
+
+def _prepare(
+    token: TokenSource | None,
+    *,
+    endpoint: str | None,
+    transport: TransportName,
+    codec: Codec,
+    http_version: HttpVersion | None,
+    timeout: float | None,
+    retry: Retry | None,
+    tls: TLS | None,
+    proxy: str | None,
+    max_reply_bytes: int,
+    allow_plaintext: bool,
+    on_call: OnCall | None,
+    clock: Clock | None,
+) -> tuple[Settings, Context]:
+    settings = resolve(
+        endpoint=endpoint,
+        transport=transport,
+        codec=codec,
+        http_version=http_version,
+        tls=tls,
+        proxy=proxy,
+        max_reply_bytes=max_reply_bytes,
+        allow_plaintext=allow_plaintext,
+    )
+    context = Context(
+        timeout=check_timeout(timeout),
+        retry=_check_retry(retry),
+        credentials=Credentials(resolve_token(token)),
+        budget=Budget(),
+        clock=clock or Clock(),
+        on_call=on_call,
+    )
+    return settings, context
+
+
+class Client:
+    """The blocking client of the CoreWeave Inference API; may be used by many threads at once."""
+
+    def __init__(
+        self,
+        token: TokenSource | None = None,
+        *,
+        endpoint: str | None = None,
+        transport: TransportName = "grpc",
+        codec: Codec = "proto",
+        http_version: HttpVersion | None = None,
+        timeout: float | None = 30.0,
+        retry: Retry | None = Retry(),  # noqa: B008 - frozen
+        tls: TLS | None = None,
+        proxy: str | None = None,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
+        allow_plaintext: bool = False,
+        on_call: OnCall | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        settings, context = _prepare(
+            token,
+            endpoint=endpoint,
+            transport=transport,
+            codec=codec,
+            http_version=http_version,
+            timeout=timeout,
+            retry=retry,
+            tls=tls,
+            proxy=proxy,
+            max_reply_bytes=max_reply_bytes,
+            allow_plaintext=allow_plaintext,
+            on_call=on_call,
+            clock=clock,
+        )
+        if context.credentials.may_be_async:
+            raise ConfigurationError("token: an async callable needs AsyncClient")
+        self._owner = True
+        self._use(Blocking(Session[Transport](settings, open_blocking), context))
+
+    def _use(self, driver: Blocking) -> None:
+        self._driver = driver
+        self.gateways: Gateways[Blocking] = Gateways(driver)
+        self.deployments: Deployments[Blocking] = Deployments(driver)
+        self.capacity_claims: CapacityClaims[Blocking] = CapacityClaims(driver)
+        self.hot_loads: HotLoads[Blocking] = HotLoads(driver)
+
+    def __repr__(self) -> str:
+        return repr(self._driver)
+
+    def with_options(self, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> "Client":
+        """A copy with another default timeout or retry, on the same connections. Closing a copy does nothing."""
+        copy = object.__new__(type(self))
+        copy._owner = False
+        copy._use(Blocking(self._driver.session, _with(self._driver.context, timeout, retry)))
+        return copy
+
+    def close(self) -> None:
+        """Release all connections. Calls in flight fail, and no further call can be made."""
+        if self._owner:
+            for transport in self._driver.session.take_all():
+                transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """The asyncio client of the CoreWeave Inference API; may be used from several event loops."""
+
+    def __init__(
+        self,
+        token: TokenSource | None = None,
+        *,
+        endpoint: str | None = None,
+        transport: TransportName = "grpc",
+        codec: Codec = "proto",
+        http_version: HttpVersion | None = None,
+        timeout: float | None = 30.0,
+        retry: Retry | None = Retry(),  # noqa: B008 - frozen
+        tls: TLS | None = None,
+        proxy: str | None = None,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
+        allow_plaintext: bool = False,
+        on_call: OnCall | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        settings, context = _prepare(
+            token,
+            endpoint=endpoint,
+            transport=transport,
+            codec=codec,
+            http_version=http_version,
+            timeout=timeout,
+            retry=retry,
+            tls=tls,
+            proxy=proxy,
+            max_reply_bytes=max_reply_bytes,
+            allow_plaintext=allow_plaintext,
+            on_call=on_call,
+            clock=clock,
+        )
+        self._owner = True
+        self._use(Awaiting(Session[AsyncTransport](settings, open_async), context))
+
+    def _use(self, driver: Awaiting) -> None:
+        self._driver = driver
+        self.gateways: Gateways[Awaiting] = Gateways(driver)
+        self.deployments: Deployments[Awaiting] = Deployments(driver)
+        self.capacity_claims: CapacityClaims[Awaiting] = CapacityClaims(driver)
+        self.hot_loads: HotLoads[Awaiting] = HotLoads(driver)
+
+    def __repr__(self) -> str:
+        return repr(self._driver)
+
+    def with_options(self, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> "AsyncClient":
+        """A copy with another default timeout or retry, on the same connections. Closing a copy does nothing."""
+        copy = object.__new__(type(self))
+        copy._owner = False
+        copy._use(Awaiting(self._driver.session, _with(self._driver.context, timeout, retry)))
+        return copy
+
+    async def close(self) -> None:
+        """Release all connections. Calls in flight fail, and no further call can be made."""
+        if self._owner:
+            for transport in self._driver.session.take_all():
+                await transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _with(context: Context, timeout: Any, retry: Any) -> Context:
+    return replace(
+        context,
+        timeout=context.timeout if timeout is UNSET else check_timeout(timeout),
+        retry=context.retry if retry is UNSET else _check_retry(retry),
+    )
+
+
+def _check_retry(retry: Retry | None) -> Retry | None:
+    if retry is not None and not isinstance(retry, Retry):
+        raise ConfigurationError(f"retry: expected a Retry or None, got {type(retry).__name__}")
+    return retry
+
+
+for _kind in (Client, AsyncClient):
+    _kind.__doc__ = f"{_kind.__doc__}\n{_SETTINGS}"

@@ -1,0 +1,268 @@
+"""`client.deployments`: models that run on GPUs behind one or more gateways."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Unpack
+from uuid import uuid4
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from .. import types
+from .._call import Call, CallOptions, many, one, required, whole
+from .._flow import Flow
+from .._operation import Mode, Resource, operation
+from . import _lifecycle
+from ._filters import later_than
+
+
+class Deployments(Resource[Mode]):
+    """Deployments: models that run on GPUs behind one or more gateways."""
+
+    @operation
+    def create(
+        self,
+        name: str,
+        *,
+        id: str | None = None,
+        gateway_ids: Iterable[str],
+        runtime: types.DeploymentRuntime,
+        resources: types.DeploymentResources,
+        model: types.DeploymentModel,
+        autoscaling: types.DeploymentAutoscaling,
+        traffic: types.DeploymentTraffic | None = None,
+        disabled: bool = False,
+        hot_load: types.DeploymentHotLoad | None = None,
+        wait: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Flow[types.Deployment]:
+        """Ask for a new deployment. It answers at once; loading a model takes minutes; `wait=True` waits until READY.
+
+        It holds its GPUs until it is deleted.
+
+        Args:
+            name: unique in the organization; letters, digits and hyphens, at most 63.
+            id: a UUID of your own. Left out, one is made, which lets a lost request be repeated safely.
+            gateway_ids: the gateways that serve it, at least one; they must exist.
+            runtime: engine, version and options, from `parameters().runtime_parameters`.
+            resources: instance type and GPUs of one replica.
+            model: the name that clients ask for, and where the weights lie.
+            autoscaling: fewest and most replicas.
+            traffic: its share among deployments of the same model name; left out, weight 0.
+            disabled: create it without running it.
+            hot_load: switches hot-loading on. It is seen only in answers that came as JSON (`transport="rest"`,
+                `codec="json"`, `modify`), since its number in the binary form is not published.
+            wait: return only when it is READY (at most 3,600 s).
+
+        Raises:
+            ConfigurationError: an empty name.
+            AlreadyExists: the id or the name is taken.
+            InvalidArgument: the service refuses a value; `details` says which.
+        """
+        request = types.CreateDeploymentRequest(
+            id=str(uuid4()) if id is None else required("id", id),
+            name=required("name", name),
+            gateway_ids=gateway_ids,
+            runtime=runtime,
+            resources=resources,
+            model=model,
+            autoscaling=autoscaling,
+            traffic=types.DeploymentTraffic() if traffic is None else traffic,
+            disabled=disabled,
+            hot_load=hot_load,
+        )
+        made = yield from _lifecycle.create(
+            self._do(one(request, "deployment", types.Deployment, options)),
+            (lambda: self._do(_get(request.id, options))) if id is None else None,
+            lambda found: found.spec.name == name,
+        )
+        return (yield from self._until_ready(made.spec.id)) if wait else made
+
+    @operation
+    def get(self, id: str, **options: Unpack[CallOptions]) -> Call[types.Deployment]:
+        """Read one deployment. Its `hot_load` is seen only in answers that came as JSON (see `create`).
+
+        Raises:
+            NotFound: there is no such deployment in your organization.
+        """
+        return _get(id, options)
+
+    @operation
+    def list(
+        self,
+        *,
+        parent_gateway_id: str = "",
+        updated_after: datetime | Timestamp | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Call[Sequence[types.Deployment]]:
+        """List the organization's deployments, all in one answer.
+
+        Args:
+            parent_gateway_id: only those of this gateway; empty means all.
+            updated_after: only those changed later than this: a timezone-aware `datetime`, or a `Timestamp` for
+                nanoseconds. Deleted ones never show.
+
+        Raises:
+            ConfigurationError: `updated_after` has no time zone (it is a `ValueError` too).
+        """
+        request = types.ListDeploymentsRequest(
+            parent_gateway_id=parent_gateway_id, updated_after=later_than(updated_after)
+        )
+        return many(request, "items", types.Deployment, options)
+
+    @operation
+    def update(
+        self,
+        id: str,
+        *,
+        name: str,
+        gateway_ids: Iterable[str],
+        runtime: types.DeploymentRuntime,
+        resources: types.DeploymentResources,
+        model: types.DeploymentModel,
+        autoscaling: types.DeploymentAutoscaling,
+        traffic: types.DeploymentTraffic | None = None,
+        disabled: bool = False,
+        hot_load: types.DeploymentHotLoad | None = None,
+        wait: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Flow[types.Deployment]:
+        """Replace the whole spec; what is left out is reset. See `modify` for changing a part.
+
+        The arguments are those of `create`; `hot_load` has to repeat what was set at creation. It is sent once: a lost
+        update is not repeated, since by then it might undo somebody else's. `wait=True` waits until the new spec is
+        READY.
+
+        Raises:
+            NotFound: there is no such deployment.
+            FailedPrecondition: one of its hot-loads is unfinished.
+            InvalidArgument: the service refuses a value; `details` says which.
+        """
+        request = types.UpdateDeploymentRequest(
+            id=required("id", id),
+            name=required("name", name),
+            gateway_ids=gateway_ids,
+            runtime=runtime,
+            resources=resources,
+            model=model,
+            autoscaling=autoscaling,
+            traffic=types.DeploymentTraffic() if traffic is None else traffic,
+            disabled=disabled,
+            hot_load=hot_load,
+        )
+        return (yield from self._write(one(request, "deployment", types.Deployment, options, repeatable=False), wait))
+
+    @operation
+    def modify(
+        self,
+        id: str,
+        *,
+        name: str | None = None,
+        gateway_ids: Iterable[str] | None = None,
+        runtime: types.DeploymentRuntime | None = None,
+        resources: types.DeploymentResources | None = None,
+        model: types.DeploymentModel | None = None,
+        autoscaling: types.DeploymentAutoscaling | None = None,
+        traffic: types.DeploymentTraffic | None = None,
+        disabled: bool | None = None,
+        hot_load: types.DeploymentHotLoad | None = None,
+        wait: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Flow[types.Deployment]:
+        """Change a part of the spec: read it, put the changes on top, and update. None leaves a field as it is.
+
+        It reads and writes as JSON on every transport, so that fields newer than this release are seen. A change of
+        somebody else's between the read and the write is overwritten: the API has no version to check.
+
+        Raises:
+            ConfigurationError: the deployment holds a field that this release would lose.
+            NotFound: there is no such deployment.
+        """
+        changes = {
+            "name": name,
+            "gateway_ids": gateway_ids,
+            "runtime": runtime,
+            "resources": resources,
+            "model": model,
+            "autoscaling": autoscaling,
+            "traffic": traffic,
+            "disabled": disabled,
+            "hot_load": hot_load,
+        }
+        lost: list[str] = []
+        current = yield from self._do(_get(id, options, as_json=True, lost=lost))
+        request = _lifecycle.replacement(types.UpdateDeploymentRequest(id=id), current.spec, changes, lost)
+        call = one(request, "deployment", types.Deployment, options, repeatable=False, as_json=True)
+        return (yield from self._write(call, wait))
+
+    @operation
+    def delete(self, id: str, **options: Unpack[CallOptions]) -> Flow[types.Deployment | None]:
+        """Start to remove a deployment, in whatever state it is; see `wait_deleted`. Gives its last state, or None when
+        a repeated request finds nothing left.
+
+        Raises:
+            NotFound: there is no such deployment.
+        """
+        request = types.DeleteDeploymentRequest(id=required("id", id))
+        return _lifecycle.delete(self._do(one(request, "deployment", types.Deployment, options)))
+
+    @operation
+    def parameters(
+        self, *, gateway_ids: Iterable[str] = (), **options: Unpack[CallOptions]
+    ) -> Call[types.GetDeploymentParametersResponse]:
+        """Tell which engines, versions, options and instance types a deployment may use.
+
+        Args:
+            gateway_ids: answer for these gateways only; none means all of the organization.
+        """
+        request = types.GetDeploymentParametersRequest(gateway_ids=gateway_ids)
+        return whole(request, types.GetDeploymentParametersResponse, options)
+
+    @operation
+    def wait(
+        self,
+        id: str,
+        *,
+        timeout: float | None = 3600.0,
+        after: types.Deployment | None = None,
+        on_change: Callable[[types.Deployment], object] | None = None,
+    ) -> Flow[types.Deployment]:
+        """Wait until the deployment is READY, through ERROR and passing failures, and return it.
+
+        A disabled one never gets READY; it is awaited by its `ResourcesApplied` condition.
+
+        Args:
+            id: the deployment.
+            timeout: seconds for the whole wait; None for no limit.
+            after: the answer of an update. READY then counts once the deployment changed after it, or 10 s later,
+                because a status can lag behind.
+            on_change: called with the deployment whenever it differs from the last look.
+
+        Raises:
+            ResourceFailed: it is FAILED or DELETING; the text shows the unmet conditions.
+            WaitTimeout: the time is over (also a `TimeoutError`).
+            NotFound: there is no such deployment.
+        """
+        return self._until_ready(required("id", id), timeout=timeout, after=after, on_change=on_change)
+
+    @operation
+    def wait_deleted(self, id: str, *, timeout: float | None = 1200.0) -> Flow[None]:
+        """Wait until the deployment is gone. `timeout` in seconds; None for no limit.
+
+        Raises:
+            WaitTimeout: the time is over (also a `TimeoutError`).
+        """
+        return _lifecycle.until_gone(self._reader(required("id", id)), self._driver.context.clock, timeout=timeout)
+
+    def _reader(self, id: str) -> Callable[[float], Flow[types.Deployment]]:
+        return lambda timeout: self._do(_get(id, {"timeout": timeout}))
+
+    def _until_ready(self, id: str, *, timeout: float | None = 3600.0, **how: Any) -> Flow[types.Deployment]:
+        return _lifecycle.until_ready(self._reader(id), self._driver.context.clock, timeout=timeout, **how)
+
+    def _write(self, call: Call[types.Deployment], wait: bool) -> Flow[types.Deployment]:
+        reply = yield from self._do(call)
+        return (yield from self._until_ready(reply.spec.id, after=reply)) if wait else reply
+
+
+def _get(id: str, options: CallOptions, **how: Any) -> Call[types.Deployment]:
+    return one(types.GetDeploymentRequest(id=required("id", id)), "deployment", types.Deployment, options, **how)
