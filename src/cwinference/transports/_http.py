@@ -189,7 +189,7 @@ def transport_options(settings: Settings, default_version: int) -> dict[str, Any
 def _proxy(settings: Settings) -> pyqwest.Proxy | None:
     """The proxy; for loopback one that no host goes through, which also keeps the environment's from being used."""
     if settings.endpoint.loopback:
-        return pyqwest.Proxy("http://127.0.0.1:9", no_proxy="*")
+        return pyqwest.Proxy("http://127.0.0.1:9", no_proxy="127.0.0.0/8,::1,localhost")
     return None if settings.proxy is None else pyqwest.Proxy(settings.proxy)
 
 

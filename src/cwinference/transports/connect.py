@@ -124,7 +124,7 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 
 def _info(method: Method) -> MethodInfo[Any, Any]:
-    return MethodInfo[Any, Any](
+    info: MethodInfo[Any, Any] = MethodInfo(
         name=method.path.rpartition("/")[2],
         service_name=method.service,
         input=method.request,
@@ -132,6 +132,7 @@ def _info(method: Method) -> MethodInfo[Any, Any]:
         idempotency_level=IdempotencyLevel.UNKNOWN,
         stream_type=StreamType.UNARY,
     )
+    return info
 
 
 def _headers(metadata: Metadata) -> dict[str, str]:

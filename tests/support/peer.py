@@ -1,0 +1,245 @@
+"""A server that answers as it is told: one function of the test decides about every request.
+
+It speaks gRPC, or Connect and REST over HTTP/1.1, on a port of its own, with no code of the library but the table of
+methods; what it sends over HTTP may be any bytes.
+"""
+
+import asyncio
+import json
+import re
+import threading
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+
+from cwinference._methods import METHODS, Method
+
+STATUS_OF = {
+    "canceled": (1, 499), "unknown": (2, 500), "invalid_argument": (3, 400), "deadline_exceeded": (4, 504),
+    "not_found": (5, 404), "already_exists": (6, 409), "permission_denied": (7, 403), "resource_exhausted": (8, 429),
+    "failed_precondition": (9, 400), "aborted": (10, 409), "out_of_range": (11, 400), "unimplemented": (12, 501),
+    "internal": (13, 500), "unavailable": (14, 503), "data_loss": (15, 500), "unauthenticated": (16, 401),
+}  # fmt: skip
+"""gRPC's number and the HTTP status of each code."""
+
+_BY_PATH = {method.path: method for method in METHODS.values()}
+_LITERAL_FIRST = sorted(METHODS.values(), key=lambda method: "{" in str(method.http))
+
+
+@dataclass
+class Received:
+    """A request as it arrived."""
+
+    method: Method
+    request: Any
+    headers: Mapping[str, str]
+    path: str
+    limit: float | None = None
+    """Seconds that the client gave, where its protocol tells them."""
+
+
+@dataclass
+class Failure(Exception):
+    """An answer that is an error."""
+
+    code: str
+    message: str = ""
+    details: Sequence[Message] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Raw(bytes):
+    """An answer as bytes: over HTTP the whole of it from the status line on, over gRPC the message."""
+
+
+_NO_LIMIT = 1e9
+"""What grpcio counts down from when there is none, about."""
+
+Answer = Callable[[Received], Message | Failure | Raw]
+
+
+class Peer:
+    """Runs while its `with` block does."""
+
+    def __init__(self, transport: str, answer: Answer) -> None:
+        self._answer = answer
+        self.received: list[Received] = []
+        self._server = _GrpcServer(self._take) if transport == "grpc" else _HttpServer(self._take)
+        self.settings: dict[str, Any] = {"http_version": 1} if transport.startswith("connect") else {}
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._server.port}"
+
+    def _take(self, received: Received) -> Message | Failure | Raw:
+        self.received.append(received)
+        return self._answer(received)
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop()
+
+
+class _GrpcServer(grpc.GenericRpcHandler):
+    def __init__(self, take: Answer) -> None:
+        self._take = take
+        self._server = grpc.server(futures.ThreadPoolExecutor(8), handlers=[self])
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+
+    def start(self) -> None:
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop(None).wait()
+
+    def service(self, handler_call_details: Any) -> Any:
+        method = _BY_PATH[handler_call_details.method]
+        return grpc.unary_unary_rpc_method_handler(lambda body, context: self._reply(method, body, context))
+
+    def _reply(self, method: Method, body: bytes, context: Any) -> bytes:
+        headers = {key.lower(): value for key, value in context.invocation_metadata()}
+        limit = context.time_remaining()
+        limit = limit if limit is not None and limit < _NO_LIMIT else None
+        answer = self._take(Received(method, method.request.FromString(body), headers, method.path, limit))
+        if isinstance(answer, Failure):
+            number = STATUS_OF[answer.code][0]
+            trailers: list[tuple[str, str | bytes]] = list(answer.headers.items())
+            if answer.details:
+                status = status_pb2.Status(code=number, message=answer.message, details=_packed(answer.details))
+                trailers.append(("grpc-status-details-bin", status.SerializeToString()))
+            context.set_trailing_metadata(tuple(trailers))
+            context.abort(next(code for code in grpc.StatusCode if code.value[0] == number), answer.message)
+            raise AssertionError("abort raises")
+        return answer if isinstance(answer, Raw) else answer.SerializeToString()
+
+
+class _HttpServer:
+    def __init__(self, take: Answer) -> None:
+        self._take = take
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server = self._run(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        self._run(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            while True:
+                verb, path, headers, body = await _read(reader)
+                answer = await asyncio.to_thread(self._respond, verb, path, headers, body)
+                writer.write(answer)
+                await writer.drain()
+                if isinstance(answer, Raw):
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            return
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    def _respond(self, verb: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
+        connect = path in _BY_PATH
+        method, request = _connect_request(path, headers, body) if connect else _rest_request(verb, path, body)
+        milliseconds = headers.get("connect-timeout-ms")
+        limit = None if milliseconds is None else int(milliseconds) / 1000
+        answer = self._take(Received(method, request, headers, path, limit))
+        if isinstance(answer, Raw):
+            return answer
+        if isinstance(answer, Failure):
+            return _failure(answer, connect)
+        if connect and headers["content-type"] == "application/proto":
+            return http(200, answer.SerializeToString(), {"content-type": "application/proto"})
+        return http(200, json.dumps(MessageToDict(answer)).encode(), {"content-type": "application/json"})
+
+
+async def _read(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes]:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    verb, path, _ = head[0].split(" ")
+    pairs = (line.split(": ", 1) for line in head[1:] if line)
+    headers = {name.lower(): value for name, value in pairs}
+    return verb, path, headers, await reader.readexactly(int(headers.get("content-length", "0")))
+
+
+def _connect_request(path: str, headers: dict[str, str], body: bytes) -> tuple[Method, Message]:
+    method = _BY_PATH[path]
+    if headers["content-type"] == "application/json":
+        return method, ParseDict(json.loads(body), method.request())
+    return method, method.request.FromString(body)
+
+
+def _rest_request(verb: str, target: str, body: bytes) -> tuple[Method, Message]:
+    url = urlsplit(target)
+    for method in _LITERAL_FIRST:
+        assert method.http is not None
+        found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", method.http.template), url.path)
+        if found and verb == method.http.verb:
+            fields = json.loads(body) if body else {}
+            fields |= {name: unquote(value) for name, value in found.groupdict().items()} | _query(method, url.query)
+            return method, ParseDict(fields, method.request())
+    raise AssertionError(f"no method is called by {verb} {target}")
+
+
+def _query(method: Method, query: str) -> dict[str, Any]:
+    repeated = {field.json_name for field in method.request.DESCRIPTOR.fields if field.is_repeated}
+    return {name: values if name in repeated else values[0] for name, values in parse_qs(query).items()}
+
+
+def _failure(failure: Failure, connect: bool) -> bytes:
+    number, status = STATUS_OF[failure.code]
+    if connect:
+        details: list[Any] = [
+            {"type": each.DESCRIPTOR.full_name, "value": b64encode(each.SerializeToString()).decode().rstrip("=")}
+            for each in failure.details
+        ]
+        body: dict[str, Any] = {"code": failure.code, "message": failure.message, "details": details}
+    else:
+        details = [MessageToDict(each) for each in _packed(failure.details)]
+        body = {"code": number, "message": failure.message, "details": details}
+    return http(status, json.dumps(body).encode(), {"content-type": "application/json", **failure.headers})
+
+
+def http(status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """A whole HTTP/1.1 answer."""
+    lines = [f"HTTP/1.1 {status} told", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode() + body
+
+
+def _packed(details: Sequence[Message]) -> list[AnyMessage]:
+    packed = [AnyMessage() for _ in details]
+    for box, each in zip(packed, details, strict=True):
+        box.Pack(each)
+    return packed
