@@ -7,7 +7,6 @@ methods; what it sends over HTTP may be any bytes.
 import asyncio
 import json
 import re
-import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
@@ -22,6 +21,8 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from cwinference._methods import METHODS, Method
+
+from .sockets import SocketServer
 
 STATUS_OF = {
     "canceled": (1, 499), "unknown": (2, 500), "invalid_argument": (3, 400), "deadline_exceeded": (4, 504),
@@ -122,54 +123,31 @@ class _GrpcServer(grpc.GenericRpcHandler):
             context.set_trailing_metadata(tuple(trailers))
             context.abort(next(code for code in grpc.StatusCode if code.value[0] == number), answer.message)
             raise AssertionError("abort raises")
-        return answer if isinstance(answer, Raw) else answer.SerializeToString()
+        return bytes(answer) if isinstance(answer, Raw) else answer.SerializeToString()
 
 
 class _HttpServer:
     def __init__(self, take: Answer) -> None:
         self._take = take
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._server = self._run(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._server = SocketServer(self._serve)
+
+    @property
+    def port(self) -> int:
+        return self._server.port
 
     def start(self) -> None:
-        pass
+        self._server.__enter__()
 
     def stop(self) -> None:
-        self._run(self._end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _end(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        self._server.__exit__()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            while True:
-                verb, path, headers, body = await _read(reader)
-                answer = await asyncio.to_thread(self._respond, verb, path, headers, body)
-                writer.write(answer)
-                await writer.drain()
-                if isinstance(answer, Raw):
-                    return
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            return
-        finally:
-            self._tasks.discard(task)
-            writer.close()
+        answer: Any = b""
+        while not isinstance(answer, Raw):
+            verb, path, headers, body = await _read(reader)
+            answer = await asyncio.to_thread(self._respond, verb, path, headers, body)
+            writer.write(answer)
+            await writer.drain()
 
     def _respond(self, verb: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
         connect = path in _BY_PATH

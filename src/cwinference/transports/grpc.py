@@ -26,9 +26,10 @@ _IDLE_MILLISECONDS = 240_000
 _KEEPALIVE_MILLISECONDS = 300_000
 _KEEPALIVE_TIMEOUT_MILLISECONDS = 20_000
 
+_OWN_DEADLINE = "Deadline Exceeded"
 _NEVER_SENT = re.compile(r"failed to connect to all addresses|DNS resolution failed|error code 7\b", re.IGNORECASE)
 _TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY", re.IGNORECASE)
-_TOO_LARGE = re.compile(r"(CLIENT: )?Received message larger than max")
+_TOO_LARGE = re.compile(r"(^|CLIENT: )Received message larger than max")
 _HTTP_STATUS = re.compile(r"http2 header with status: (\d{3})")
 
 
@@ -187,13 +188,13 @@ def _translate(error: Any, method: Method, timeout: float | None) -> errors.Infe
     """gRPC's error as ours."""
     kind = errors.BY_NUMBER.get(error.code().value[0], errors.Unknown)
     message = error.details() or ""
-    if kind is errors.ResourceExhausted and _TOO_LARGE.match(message):
+    if kind is errors.ResourceExhausted and _TOO_LARGE.search(message):
         return errors.ProtocolError(message, method=method.name)
     found = _HTTP_STATUS.search(message)
     extra = {key: value for key, value in error.trailing_metadata() or () if key.startswith("grpc-")}
     details = from_status(extra.get("grpc-status-details-bin", b""))
     pushback = _pushback(extra.get("grpc-retry-pushback-ms"))
-    if kind is errors.DeadlineExceeded and timeout is not None and not extra:
+    if message == _OWN_DEADLINE and timeout is not None:
         message = f"no answer within {timeout:.3g} s"
     unavailable = kind is errors.Unavailable
     return kind(
