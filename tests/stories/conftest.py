@@ -1,7 +1,11 @@
 """Each story runs over every transport, with both clients, on real sockets."""
 
+import ssl
+from typing import Any
+
 import pytest
 
+from tests.support import certificates
 from tests.support.clients import KINDS
 
 
@@ -9,3 +13,13 @@ from tests.support.clients import KINDS
 def kind(request: pytest.FixtureRequest) -> str:
     """Which client tells the story: `grpc-sync`, `connect-json-async` and so on."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def untrusted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A server's TLS context with a certificate that nobody trusts, and that certificate to trust it by."""
+    certificate, key = certificates.make(tmp_path_factory.mktemp("tls"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return {"context": context, "ca": certificate}

@@ -156,6 +156,6 @@ def garbage(kind: str) -> Answer:
     """A success whose body is no message of the reply's type."""
     if kind.startswith("grpc"):
         return lambda _: Raw(b"\x0a\xff\xff\xff\xff")
-    if kind.startswith("connect-json") or kind.startswith("rest"):
+    if kind.startswith(("connect-json", "rest")):
         return lambda _: Raw(http(200, b'{"gateway": [1, 2]}', {"content-type": "application/json"}))
     return lambda _: Raw(http(200, b"\x0a\xff\xff\xff\xff", {"content-type": "application/proto"}))

@@ -4,14 +4,14 @@ It speaks gRPC, or Connect and REST over HTTP/1.1, on a port of its own, with no
 methods; what it sends over HTTP may be any bytes.
 """
 
-import asyncio
 import json
 import re
+import socket
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import grpc
@@ -96,7 +96,8 @@ class Peer:
 class _GrpcServer(grpc.GenericRpcHandler):
     def __init__(self, take: Answer) -> None:
         self._take = take
-        self._server = grpc.server(futures.ThreadPoolExecutor(8), handlers=[self])
+        self._threads = futures.ThreadPoolExecutor(8)
+        self._server = grpc.server(self._threads, handlers=[self])
         self.port = self._server.add_insecure_port("127.0.0.1:0")
 
     def start(self) -> None:
@@ -104,6 +105,7 @@ class _GrpcServer(grpc.GenericRpcHandler):
 
     def stop(self) -> None:
         self._server.stop(None).wait()
+        self._threads.shutdown()
 
     def service(self, handler_call_details: Any) -> Any:
         method = _BY_PATH[handler_call_details.method]
@@ -141,13 +143,12 @@ class _HttpServer:
     def stop(self) -> None:
         self._server.__exit__()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answer: Any = b""
-        while not isinstance(answer, Raw):
-            verb, path, headers, body = await _read(reader)
-            answer = await asyncio.to_thread(self._respond, verb, path, headers, body)
-            writer.write(answer)
-            await writer.drain()
+    def _serve(self, connection: socket.socket) -> None:
+        with connection.makefile("rb") as stream:
+            answer: bytes = b""
+            while not isinstance(answer, Raw):
+                answer = self._respond(*_read(stream))
+                connection.sendall(answer)
 
     def _respond(self, verb: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
         connect = path in _BY_PATH
@@ -164,12 +165,13 @@ class _HttpServer:
         return http(200, json.dumps(MessageToDict(answer)).encode(), {"content-type": "application/json"})
 
 
-async def _read(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes]:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    verb, path, _ = head[0].split(" ")
-    pairs = (line.split(": ", 1) for line in head[1:] if line)
+def _read(stream: BinaryIO) -> tuple[str, str, dict[str, str], bytes]:
+    first = stream.readline().decode("latin-1").split(" ")
+    if len(first) != 3:
+        raise EOFError
+    pairs = (line.decode("latin-1").rstrip("\r\n").split(": ", 1) for line in iter(stream.readline, b"\r\n"))
     headers = {name.lower(): value for name, value in pairs}
-    return verb, path, headers, await reader.readexactly(int(headers.get("content-length", "0")))
+    return first[0], first[1], headers, stream.read(int(headers.get("content-length", "0")))
 
 
 def _connect_request(path: str, headers: dict[str, str], body: bytes) -> tuple[Method, Message]:

@@ -1,94 +1,100 @@
-"""Servers below any protocol: each connection is handled by a coroutine that reads and writes bytes."""
+"""Servers below any protocol: each connection is handled by a function that reads and writes bytes."""
 
-import asyncio
+import contextlib
+import socket
+import ssl
 import threading
-from collections.abc import Awaitable, Callable
-from typing import Any, Self
+from collections.abc import Callable
+from functools import partial
+from typing import Self
 
 import h2.config
 import h2.connection
 import h2.events
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Handler = Callable[[socket.socket], object]
 
 
 class SocketServer:
-    """Handles each connection on a loop and thread of its own; runs while its `with` block does."""
+    """Handles each connection on a thread of its own; runs while its `with` block does."""
 
-    def __init__(self, handler: Handler, **tls: Any) -> None:
+    def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
         self._handler = handler
         self._tls = tls
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self.connections = 0
-        self.port = 0
+        self._threads: list[threading.Thread] = []
+        self.connections: list[socket.socket] = []
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self._server = self._run(asyncio.start_server(self._connected, "127.0.0.1", 0, **self._tls))
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
+        self.port: int = self._listener.getsockname()[1]
+        self._start(self._accept)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._run(self._end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        _end(self._listener)
+        self._threads[0].join()
+        for connection in self.connections:
+            _end(connection)
+        for thread in self._threads[1:]:
+            thread.join()
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def _run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+    def _start(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work)
+        self._threads.append(thread)
+        thread.start()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self.connections += 1
-        try:
-            await self._handler(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            return
-        finally:
-            self._tasks.discard(task)
-            writer.close()
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.connections.append(connection)
+                self._start(partial(self._serve, connection))
 
-    async def _end(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError, EOFError):
+            if self._tls is None:
+                self._handler(connection)
+            else:
+                with self._tls.wrap_socket(connection, server_side=True) as secured:
+                    self._handler(secured)
 
 
-async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+def silence(connection: socket.socket) -> None:
     """Accept, read, and never answer."""
-    while await reader.read(65536):
+    while connection.recv(65536):
         pass
 
 
-async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def hang_up(connection: socket.socket) -> None:
     """Close as soon as something came."""
-    await reader.read(1)
+    connection.recv(1)
 
 
 def http2_answer(status: int, headers: dict[str, str], body: bytes, *, cut: bool = False) -> Handler:
     """Give each request this answer over HTTP/2; `cut` leaves out its end and closes the connection."""
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-        connection.initiate_connection()
-        writer.write(connection.data_to_send())
-        while data := await reader.read(65536):
-            for event in connection.receive_data(data):
-                if isinstance(event, h2.events.RequestReceived):
-                    connection.send_headers(event.stream_id, [(":status", str(status)), *headers.items()])
-                    connection.send_data(event.stream_id, body, end_stream=not cut)
-            writer.write(connection.data_to_send())
-            await writer.drain()
-            if cut and connection.outbound_flow_control_window < 65535:
+    def handle(connection: socket.socket) -> None:
+        http2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        http2.initiate_connection()
+        connection.sendall(http2.data_to_send())
+        while data := connection.recv(65536):
+            requests = [each for each in http2.receive_data(data) if isinstance(each, h2.events.RequestReceived)]
+            for request in requests:
+                http2.send_headers(request.stream_id, [(":status", str(status)), *headers.items()])
+                http2.send_data(request.stream_id, body, end_stream=not cut)
+            connection.sendall(http2.data_to_send())
+            if requests and cut:
                 return
 
     return handle

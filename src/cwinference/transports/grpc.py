@@ -26,7 +26,10 @@ _IDLE_MILLISECONDS = 240_000
 _KEEPALIVE_MILLISECONDS = 300_000
 _KEEPALIVE_TIMEOUT_MILLISECONDS = 20_000
 
-_OWN_DEADLINE = "Deadline Exceeded"
+_CONNECT_MILLISECONDS = 5_000
+"""Limit of one attempt to connect, TLS included: that is what gRPC calls the least reconnect back-off."""
+
+_OWN_DEADLINE = re.compile(r"(Stream removed \()?Deadline Exceeded\)?")
 _NEVER_SENT = re.compile(r"failed to connect to all addresses|DNS resolution failed|error code 7\b", re.IGNORECASE)
 _TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"(^|CLIENT: )Received message larger than max")
@@ -154,7 +157,7 @@ def _channel_options(settings: Settings) -> Sequence[tuple[str, Any]]:
         ("grpc.max_receive_message_length", settings.max_reply_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", _CONNECT_MILLISECONDS),
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.client_idle_timeout_ms", _IDLE_MILLISECONDS),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MILLISECONDS),
@@ -194,7 +197,7 @@ def _translate(error: Any, method: Method, timeout: float | None) -> errors.Infe
     extra = {key: value for key, value in error.trailing_metadata() or () if key.startswith("grpc-")}
     details = from_status(extra.get("grpc-status-details-bin", b""))
     pushback = _pushback(extra.get("grpc-retry-pushback-ms"))
-    if message == _OWN_DEADLINE and timeout is not None:
+    if timeout is not None and _OWN_DEADLINE.fullmatch(message):
         message = f"no answer within {timeout:.3g} s"
     unavailable = kind is errors.Unavailable
     return kind(

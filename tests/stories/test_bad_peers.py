@@ -1,0 +1,152 @@
+"""Servers that are down, silent, untrusted or break off: a clear error in time, and nothing left behind."""
+
+import asyncio
+import gc
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from cwinference import TLS, AsyncClient, Retry, errors, types
+from tests.support.clients import open_client
+from tests.support.peer import Answer, Raw, http
+from tests.support.sockets import SocketServer, hang_up, http2_answer, silence
+from tests.support.told import told
+
+ONCE: dict[str, Any] = {"retry": None}
+
+
+def slow(seconds: float) -> Answer:
+    def answer(received: Any) -> Any:
+        time.sleep(seconds)
+        return types.GetGatewayResponse(gateway=types.Gateway(spec=types.GatewaySpec(id=received.request.id)))
+
+    return answer
+
+
+async def failure(client: AsyncClient, **options: Any) -> Any:
+    with pytest.raises(errors.InferenceError) as caught:
+        await client.gateways.get("some-id", **options)
+    return caught.value
+
+
+async def test_a_silent_server_ends_in_deadline_exceeded(kind: str) -> None:
+    with SocketServer(silence) as server:
+        async with open_client(kind, server.endpoint) as client:
+            error = await failure(client, timeout=0.2)
+    assert type(error) is errors.DeadlineExceeded
+    assert isinstance(error, TimeoutError)
+
+
+async def test_a_deadline_of_one_millisecond_is_kept(kind: str) -> None:
+    async with told(kind, slow(0.3)) as (client, _):
+        started = time.monotonic()
+        error = await failure(client, timeout=0.001)
+        assert time.monotonic() - started < 0.3
+    assert type(error) is errors.DeadlineExceeded
+
+
+async def test_a_refused_connection_is_unavailable_and_surely_unprocessed(kind: str) -> None:
+    async with open_client(kind, f"http://127.0.0.1:{_closed_port()}", **ONCE) as client:
+        error = await failure(client)
+    assert type(error) is errors.Unavailable
+    assert error.unprocessed
+
+
+async def test_an_unknown_host_is_unavailable(kind: str) -> None:
+    async with open_client(kind, "https://no-such-host.invalid", **ONCE) as client:
+        error = await failure(client, timeout=20)
+    assert type(error) is errors.Unavailable
+
+
+async def test_a_connection_lost_before_an_answer_is_unavailable(kind: str) -> None:
+    with SocketServer(hang_up) as server:
+        async with open_client(kind, server.endpoint, **ONCE) as client:
+            error = await failure(client)
+    assert type(error) is errors.Unavailable
+
+
+@pytest.mark.parametrize("kind", ["connect-sync", "connect-async", "rest-sync", "rest-async"])
+async def test_a_connection_lost_in_mid_answer_is_unavailable(kind: str) -> None:
+    half = http(200, b"x" * 100, {"content-type": "application/json"})[:-50]
+    async with told(kind, lambda _: Raw(half), **ONCE) as (client, _):
+        error = await failure(client)
+    assert type(error) is errors.Unavailable
+    assert not error.unprocessed
+
+
+@pytest.mark.parametrize("kind", ["grpc-sync", "grpc-async", "connect-sync", "connect-async"])
+async def test_an_http2_connection_lost_in_mid_answer_is_unavailable(kind: str) -> None:
+    media = "application/grpc" if kind.startswith("grpc") else "application/proto"
+    with SocketServer(http2_answer(200, {"content-type": media}, b"\0\0\0\0\x20half", cut=True)) as server:
+        async with open_client(kind, server.endpoint, **ONCE) as client:
+            error = await failure(client)
+    assert type(error) is errors.Unavailable
+    assert not error.unprocessed
+
+
+async def test_an_untrusted_certificate_is_unavailable_and_not_tried_again(
+    kind: str, untrusted: dict[str, Any]
+) -> None:
+    with SocketServer(silence, tls=untrusted["context"]) as server:
+        endpoint = server.endpoint.replace("http://127.0.0.1", "https://localhost")
+        async with open_client(kind, endpoint, retry=Retry(initial_backoff=0)) as client:
+            error = await failure(client, timeout=20)
+    assert type(error) is errors.Unavailable
+    assert (error.attempts, error.permanent) == (1, True)
+
+
+async def test_a_trusted_certificate_is_accepted(kind: str, untrusted: dict[str, Any]) -> None:
+    with SocketServer(silence, tls=untrusted["context"]) as server:
+        endpoint = server.endpoint.replace("http://127.0.0.1", "https://localhost")
+        async with open_client(kind, endpoint, tls=TLS(ca=untrusted["ca"])) as client:
+            error = await failure(client, timeout=0.5)
+    assert type(error) is errors.DeadlineExceeded
+
+
+async def test_500_calls_at_once_all_work(kind: str) -> None:
+    async with told(kind, slow(0)) as (client, _):
+        found = await asyncio.gather(*(client.gateways.get(f"gateway-{number}") for number in range(500)))
+    assert [each.spec.id for each in found] == [f"gateway-{number}" for number in range(500)]
+
+
+@pytest.mark.parametrize("kind", ["grpc-async", "connect-async", "connect-json-async", "rest-async"])
+async def test_a_cancelled_call_ends_at_once_and_the_client_lives_on(kind: str) -> None:
+    started = threading.Event()
+
+    def answer(received: Any) -> Any:
+        started.set()
+        return slow(0.2 if received.request.id == "slow" else 0)(received)
+
+    async with told(kind, answer) as (client, _):
+        call = asyncio.create_task(client.gateways.get("slow"))
+        await asyncio.to_thread(started.wait)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert (await client.gateways.get("quick")).spec.id == "quick"
+
+
+async def test_a_closed_client_leaves_no_thread_and_no_socket(kind: str) -> None:
+    async with told(kind, slow(0)) as (client, _):
+        await client.gateways.get("first")
+    gc.collect()
+    threads = {thread.name for thread in threading.enumerate()}
+    async with told(kind, slow(0)) as (client, _):
+        await client.gateways.get("second")
+    gc.collect()
+    assert {thread.name for thread in threading.enumerate()} - threads == set()
+
+
+async def test_a_closed_client_says_so(kind: str) -> None:
+    async with told(kind, slow(0)) as (client, _):
+        await client.close()
+        with pytest.raises(errors.ConfigurationError, match="closed"):
+            await client.gateways.get("x")
+
+
+def _closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
