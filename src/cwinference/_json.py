@@ -41,7 +41,7 @@ def from_json(value: object, kind: type[M], lost: Lost = None) -> M:
     descriptor: Any = kind.DESCRIPTOR
     try:
         if not _tabular(descriptor):
-            return ParseDict(value, kind(), ignore_unknown_fields=True)  # type: ignore[arg-type]
+            return ParseDict(cast(Any, value), kind(), ignore_unknown_fields=True)
         return kind(**_fields(value, "", lost, descriptor))
     except (ValueError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
         raise ProtocolError(f"the answer is not a {descriptor.name}: {str(error)[:200]}") from None

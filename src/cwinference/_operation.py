@@ -6,7 +6,7 @@ On `Client` the decorated method gives the result, on `AsyncClient` a coroutine 
 
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from ._call import Call
 from ._drivers import Awaiting, Blocking, Operation
@@ -38,7 +38,7 @@ class operation(Generic[P, T]):  # noqa: N801 - read as a decorator
 
     def __init__(self, build: Callable[Concatenate[Any, P], Operation[T]]) -> None:
         self._build = build
-        functools.update_wrapper(self, build)  # type: ignore[arg-type]
+        functools.update_wrapper(cast(Any, self), build)
 
     @overload
     def __get__(self, resource: None, owner: Any) -> Self: ...
@@ -59,7 +59,7 @@ class paged(Generic[P, T]):  # noqa: N801 - read as a decorator
 
     def __init__(self, build: Callable[Concatenate[Any, P], Pages[T]]) -> None:
         self._build = build
-        functools.update_wrapper(self, build)  # type: ignore[arg-type]
+        functools.update_wrapper(cast(Any, self), build)
 
     @overload
     def __get__(self, resource: None, owner: Any) -> Self: ...

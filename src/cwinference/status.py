@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from . import types
 from .errors import printable
@@ -27,7 +27,7 @@ class State(Enum):
     @classmethod
     def of(cls, resource: Resource) -> "State":
         """The state of a resource as the message tells it."""
-        return cls._value2member_map_.get(resource.status.status, cls.UNKNOWN)  # type: ignore[return-value]
+        return cast(State, cls._value2member_map_.get(resource.status.status, cls.UNKNOWN))
 
     @property
     def hopeless(self) -> bool:
@@ -49,7 +49,7 @@ class HotLoadState(Enum):
     @classmethod
     def of(cls, hot_load: types.HotLoad) -> "HotLoadState":
         """The state of a hot-load as the message tells it."""
-        return cls._value2member_map_.get(hot_load.status.state, cls.UNKNOWN)  # type: ignore[return-value]
+        return cast(HotLoadState, cls._value2member_map_.get(hot_load.status.state, cls.UNKNOWN))
 
     @property
     def hopeless(self) -> bool:

@@ -120,8 +120,8 @@ async def test_a_delete_of_what_never_was_is_not_found(kind: str) -> None:
 async def test_a_servers_delay_is_obeyed(kind: str, hint: str) -> None:
     delay = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=3))
     header = {"grpc-retry-pushback-ms": "3000"} if kind.startswith("grpc") else {"retry-after": "3"}
-    hinted = {"details": [delay]} if hint == "details" else {"headers": header}
-    failure = Failure("resource_exhausted", "slow down", **hinted)  # type: ignore[arg-type]
+    hinted: dict[str, Any] = {"details": [delay]} if hint == "details" else {"headers": header}
+    failure = Failure("resource_exhausted", "slow down", **hinted)
     slept: list[float] = []
     async with told(kind, failing_first(1, failure), clock=noting(slept)) as (client, _):
         await get(client)

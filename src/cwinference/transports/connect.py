@@ -7,7 +7,7 @@ Only POST is used, and nothing is compressed.
 
 import asyncio
 import math
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pyqwest
 from connectrpc.client import ConnectClient, ConnectClientSync
@@ -34,7 +34,8 @@ class BlockingTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._http = BlockingHttp(settings, _HTTP_VERSION)
-        self._client = ConnectClientSync(http_client=_BlockingPosts(self._http, settings.codec), **_options(settings))  # type: ignore[arg-type]
+        posts = _BlockingPosts(self._http, settings.codec)
+        self._client = ConnectClientSync(http_client=cast(Any, posts), **_options(settings))
         self._methods: dict[str, MethodInfo[Any, Any]] = {}
 
     def send(
@@ -58,7 +59,8 @@ class AwaitingTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._http = AwaitingHttp(settings, _HTTP_VERSION)
-        self._client = ConnectClient(http_client=_AwaitingPosts(self._http, settings.codec), **_options(settings))  # type: ignore[arg-type]
+        posts = _AwaitingPosts(self._http, settings.codec)
+        self._client = ConnectClient(http_client=cast(Any, posts), **_options(settings))
         self._methods: dict[str, MethodInfo[Any, Any]] = {}
 
     async def send(
