@@ -23,7 +23,7 @@ class Caller:
     """Whether it may write (Inference Admin), or only read (Inference Viewer)."""
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a mistake of ours
+class Refusal(Exception):
     """An answer that is an error, before it takes a protocol's form."""
 
     def __init__(self, code: str, message: str, *details: Message) -> None:
