@@ -7,10 +7,13 @@ because the API's documentation prints them.
 
 import json
 import math
+import re
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import Any, TypeVar, cast
+from calendar import timegm
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, lru_cache, partial
+from time import strptime
+from typing import Any, TypeGuard, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.json_format import ParseDict
@@ -20,14 +23,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from .errors import ProtocolError
 
 M = TypeVar("M", bound=Message)
-Lost = list[str] | None
-Convert = Callable[[Any, str, Lost], Any]
+Convert = Callable[[Any], Any]
+_Field = tuple[str, Convert | None]
+_Read = Callable[[Descriptor, Any], dict[str, Any]]
+
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
 
 _ENUM_ALIASES = {"coreweave.inference.v1alpha1.Condition.Status": {"True": 2, "False": 1}}
 _LONGEST_NAME = 100
+_PLAIN_TIME = re.compile(r"([1-9]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 
 
-def parse(body: bytes, kind: type[M], lost: Lost = None) -> M:
+def parse(body: bytes, kind: type[M], lost: list[str] | None = None) -> M:
     """Decode a JSON body. Raises ProtocolError; names of fields that the type does not know are added to `lost`."""
     try:
         value = json.loads(body)
@@ -36,143 +43,195 @@ def parse(body: bytes, kind: type[M], lost: Lost = None) -> M:
     return from_json(value, kind, lost)
 
 
-def from_json(value: object, kind: type[M], lost: Lost = None) -> M:
+def from_json(value: object, kind: type[M], lost: list[str] | None = None) -> M:
     """Turn parsed JSON into a message."""
     descriptor: Any = kind.DESCRIPTOR
     try:
         if not _tabular(descriptor):
             return ParseDict(cast(Any, value), kind(), ignore_unknown_fields=True)
-        return kind(**_fields(value, "", lost, descriptor))
-    except (ValueError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
+        message = _build(kind, descriptor, value)
+        if lost is not None:
+            lost += _unknown(descriptor, cast(Any, value), "")
+    except (*_UNREADABLE, ArithmeticError, RecursionError) as error:
         raise ProtocolError(f"the answer is not a {descriptor.name}: {str(error)[:200]}") from None
+    return message
 
 
-def _fields(value: object, path: str, lost: Lost, descriptor: Descriptor) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{path or 'the body'} is not an object")
-    table, result = _table(descriptor), dict[str, Any]()
-    for key, item in cast(dict[str, Any], value).items():
-        field = table.get(key)
-        if field is None:
-            if lost is not None:
-                lost.append(f"{path}{key[:_LONGEST_NAME]}")
-        elif item is not None:
-            name, convert = field
-            result[name] = item if convert is None else convert(item, f"{path}{name}", lost)
+def _build(kind: type[M], descriptor: Descriptor, value: Any) -> M:
+    """Most JSON needs little more than other names; what the constructor refuses is read again field by field."""
+    try:
+        return kind(**_quick(descriptor, value))
+    except _UNREADABLE:
+        return kind(**_exact(descriptor, value))
+
+
+def _quick(descriptor: Descriptor, value: Any) -> dict[str, Any]:
+    """An object's JSON as arguments of its message's constructor, with all that the constructor can judge by itself."""
+    table = _differing(descriptor)
+    result = value.copy()
+    for key in value.keys() & table.keys():
+        item = result.pop(key)
+        if item is not None:
+            name, convert = table[key]
+            result[name] = item if convert is None else convert(item)
+    return cast(dict[str, Any], result)
+
+
+def _exact(descriptor: Descriptor, value: Any) -> dict[str, Any]:
+    """The same field by field: unknown ones are dropped, and every form that JSON allows is read."""
+    table, result, name = _every(descriptor), dict[str, Any](), "an object"
+    try:
+        for key, item in value.items():
+            field = table.get(key)
+            if field is not None and item is not None:
+                name, convert = field
+                result[name] = item if convert is None else convert(item)
+    except _UNREADABLE as error:
+        raise ValueError(f"{name}: {error}") from None
     return result
 
 
+def _unknown(descriptor: Descriptor, value: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Paths of the fields, and of the enum values, that the type does not know, in JSON that it could read."""
+    fields = {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
+    for key, item in value.items():
+        field = fields.get(key)
+        if field is None:
+            yield f"{path}{key[:_LONGEST_NAME]}"
+        elif item is not None:
+            kind = field.message_type
+            if kind is not None and kind.GetOptions().map_entry:
+                field, item = kind.fields_by_name["value"], list(item.values())
+            for each in item if _is_list(item) else [item]:
+                if field.message_type is not None and isinstance(each, dict):
+                    yield from _unknown(field.message_type, cast(Any, each), f"{path}{field.name}.")
+                elif field.enum_type is not None and isinstance(each, str) and each not in _numbers(field.enum_type):
+                    yield f"{path}{field.name}={each[:_LONGEST_NAME]}"
+
+
 @cache
-def _table(descriptor: Descriptor) -> Mapping[str, tuple[str, Convert | None]]:
-    table: dict[str, tuple[str, Convert | None]] = {}
+def _every(descriptor: Descriptor) -> Mapping[str, _Field]:
+    """All fields by the names they may have in JSON."""
+    fields = [(field, _converter(field, _exact)) for field in descriptor.fields]
+    return {key: (field.name, convert) for field, convert in fields for key in (field.name, field.json_name)}
+
+
+@cache
+def _differing(descriptor: Descriptor) -> Mapping[str, _Field]:
+    """The fields whose JSON the constructor would not take as it is, or not under that name."""
+    table: dict[str, _Field] = {}
     for field in descriptor.fields:
-        table[field.name] = table[field.json_name] = (field.name, _converter(field))
+        convert = None if _taken_as_it_is(field) else _converter(field, _quick)
+        for key in (field.name, field.json_name):
+            if convert is not None or key != field.name:
+                table[key] = (field.name, convert)
     return table
 
 
-@cache
-def _tabular(descriptor: Descriptor) -> bool:
-    """Whether the tables cover a message: all but the well-known types with a JSON form of their own."""
-    seen: set[str] = set()
-    todo = [descriptor]
-    while todo:
-        each = todo.pop()
-        if each.full_name in seen or each.full_name == Timestamp.DESCRIPTOR.full_name:
-            continue
-        seen.add(each.full_name)
-        if each.full_name.startswith("google.protobuf."):
-            return False
-        todo += [field.message_type for field in each.fields if field.message_type is not None]
-    return True
-
-
-def _converter(field: FieldDescriptor) -> Convert | None:
+def _taken_as_it_is(field: FieldDescriptor) -> bool:
     kind = field.message_type
     if kind is not None and kind.GetOptions().map_entry:
-        return _map_of(_single(kind.fields_by_name["value"]), kind.fields_by_name["key"])
-    single = _single(field)
-    return _list_of(single) if field.is_repeated else single
+        return _taken_as_it_is(kind.fields_by_name["value"]) and kind.fields_by_name["key"].cpp_type not in _KEYS
+    if field.is_repeated or field.type == FieldDescriptor.TYPE_BYTES:
+        return False
+    if field.enum_type is not None:
+        return field.enum_type.full_name not in _ENUM_ALIASES
+    return kind is None or (kind.full_name != Timestamp.DESCRIPTOR.full_name and not _differing(kind))
 
 
-def _single(field: FieldDescriptor) -> Convert | None:
+@cache
+def _tabular(descriptor: Descriptor, above: tuple[str, ...] = ()) -> bool:
+    """Whether the tables cover a message: all but recursive ones and well-known types with a JSON form of their own."""
+    name = descriptor.full_name
+    if name == Timestamp.DESCRIPTOR.full_name:
+        return True
+    if name in above or name.startswith("google.protobuf."):
+        return False
+    return all(_tabular(each.message_type, (*above, name)) for each in descriptor.fields if each.message_type)
+
+
+def _converter(field: FieldDescriptor, read: _Read) -> Convert | None:
+    kind = field.message_type
+    if kind is not None and kind.GetOptions().map_entry:
+        key, value = kind.fields_by_name["key"], kind.fields_by_name["value"]
+        return partial(_map, _KEYS.get(key.cpp_type), _single(value, read))
+    single = _single(field, read)
+    return partial(_list, single) if field.is_repeated else single
+
+
+def _single(field: FieldDescriptor, read: _Read) -> Convert | None:
     if field.message_type is not None:
         timestamp = field.message_type.full_name == Timestamp.DESCRIPTOR.full_name
-        return _timestamp if timestamp else _message(field.message_type)
+        return _timestamp if timestamp else partial(read, field.message_type)
     if field.enum_type is not None:
-        return _enum(field.enum_type)
-    return _SCALARS[field.cpp_type] if field.type != FieldDescriptor.TYPE_BYTES else _bytes
+        return _numbers(field.enum_type).__getitem__
+    return _SCALARS.get(field.cpp_type) if field.type != FieldDescriptor.TYPE_BYTES else _bytes
 
 
-def _message(descriptor: Descriptor) -> Convert:
-    return lambda value, path, lost: _fields(value, f"{path}.", lost, descriptor)
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
-def _list_of(single: Convert | None) -> Convert:
-    def convert(value: Any, path: str, lost: Lost) -> Sequence[Any]:
-        if not isinstance(value, list):
-            raise ValueError(f"{path} is not a list")
-        items = cast(Sequence[Any], value)
-        return items if single is None else [single(each, path, lost) for each in items]
-
-    return convert
+def _list(single: Convert | None, value: object) -> list[Any]:
+    if not _is_list(value):
+        raise ValueError("not a list")
+    return value if single is None else [single(each) for each in value]
 
 
-def _map_of(single: Convert | None, key: FieldDescriptor) -> Convert:
-    key_of = _KEYS.get(key.cpp_type, str)
-
-    def convert(value: Any, path: str, lost: Lost) -> dict[Any, Any]:
-        if not isinstance(value, dict):
-            raise ValueError(f"{path} is not an object")
-        items = cast(dict[str, Any], value).items()
-        return {key_of(name): each if single is None else single(each, path, lost) for name, each in items}
-
-    return convert
+def _map(key: Convert | None, single: Convert | None, value: Any) -> dict[Any, Any]:
+    items = value.items()
+    return {name if key is None else key(name): each if single is None else single(each) for name, each in items}
 
 
-def _enum(descriptor: EnumDescriptor) -> Convert:
-    numbers = {value.name: value.number for value in descriptor.values}
-    numbers |= _ENUM_ALIASES.get(descriptor.full_name, {})
+class _Numbers(dict[Any, int]):
+    """An enum's numbers by name; other numbers stand for themselves, names that we do not know for 0."""
 
-    def convert(value: Any, path: str, lost: Lost) -> int:
-        if isinstance(value, str):
-            found = numbers.get(value)
-            if found is None and lost is not None:
-                lost.append(f"{path}={value[:_LONGEST_NAME]}")
-            return found or 0
-        return _integer(value, path, lost)
-
-    return convert
+    def __missing__(self, value: Any) -> int:
+        return 0 if isinstance(value, str) else _integer(value)
 
 
-def _timestamp(value: Any, path: str, lost: Lost) -> Timestamp:
-    time = Timestamp()
-    time.FromJsonString(value)
-    return time
+@cache
+def _numbers(descriptor: EnumDescriptor) -> _Numbers:
+    aliases = _ENUM_ALIASES.get(descriptor.full_name, {})
+    return _Numbers({value.name: value.number for value in descriptor.values} | aliases)
 
 
-def _integer(value: Any, path: str, lost: Lost) -> int:
-    if isinstance(value, bool):
-        raise ValueError(f"{path} is not a number")
+def _timestamp(value: Any) -> Any:
+    plain = _PLAIN_TIME.fullmatch(value)
+    if plain is None:
+        time = Timestamp()
+        time.FromJsonString(value)
+        return time
+    second, fraction = plain.groups()
+    return {"seconds": _seconds(second), "nanos": int(fraction.ljust(9, "0")) if fraction else 0}
+
+
+@lru_cache(4096)
+def _seconds(second: str) -> int:
+    return timegm(strptime(second, "%Y-%m-%dT%H:%M:%S"))
+
+
+def _integer(value: Any) -> int:
+    if type(value) is int:
+        return value
     number = int(value) if isinstance(value, str) else value
-    if number != int(number):
-        raise ValueError(f"{path} is not a whole number")
+    if isinstance(value, bool) or number != int(number):
+        raise ValueError("not a whole number")
     return int(number)
 
 
-def _float(value: Any, path: str, lost: Lost) -> float:
+def _float(value: Any) -> float:
     if isinstance(value, bool):
-        raise ValueError(f"{path} is not a number")
+        raise ValueError("not a number")
     return {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value) or float(value)
 
 
-def _bytes(value: Any, path: str, lost: Lost) -> bytes:
+def _bytes(value: Any) -> bytes:
     text = value.replace("+", "-").replace("/", "_")
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-_SCALARS: Mapping[int, Convert | None] = {
-    FieldDescriptor.CPPTYPE_STRING: None,
-    FieldDescriptor.CPPTYPE_BOOL: None,
+_SCALARS: Mapping[int, Convert] = {
     FieldDescriptor.CPPTYPE_INT32: _integer,
     FieldDescriptor.CPPTYPE_INT64: _integer,
     FieldDescriptor.CPPTYPE_UINT32: _integer,
@@ -180,8 +239,8 @@ _SCALARS: Mapping[int, Convert | None] = {
     FieldDescriptor.CPPTYPE_FLOAT: _float,
     FieldDescriptor.CPPTYPE_DOUBLE: _float,
 }
-_KEYS: Mapping[int, Callable[[str], Any]] = {
-    FieldDescriptor.CPPTYPE_BOOL: lambda text: {"true": True, "false": False}[text],
+_KEYS: Mapping[int, Convert] = {
+    FieldDescriptor.CPPTYPE_BOOL: {"true": True, "false": False}.__getitem__,
     FieldDescriptor.CPPTYPE_INT32: int,
     FieldDescriptor.CPPTYPE_INT64: int,
     FieldDescriptor.CPPTYPE_UINT32: int,

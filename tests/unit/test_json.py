@@ -1,0 +1,121 @@
+"""The tables that decode JSON give what protobuf's own json_format gives."""
+
+import json
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import MessageToDict, MessageToJson, Parse, ParseDict
+from google.protobuf.json_format import ParseError as JsonError
+from google.protobuf.message import Message
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cwinference import errors, types
+from cwinference._json import from_json, parse
+from cwinference._methods import METHODS
+from tests.support import samples
+from tests.support.messages import messages_of
+
+REPLIES = sorted({method.reply for method in METHODS.values()}, key=lambda kind: kind.DESCRIPTOR.full_name)
+
+
+@pytest.mark.parametrize("name", samples.names("response"))
+def test_a_sample_decodes_as_json_format_decodes_it(name: str) -> None:
+    body = json.dumps(samples.value(name)).encode()
+
+    assert parse(body, samples.method_of(name).reply) == samples.response(name)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_random_message_survives_its_json_form(data: st.DataObject) -> None:
+    message = data.draw(messages_of(data.draw(st.sampled_from(REPLIES))))
+    for form in (MessageToJson(message), MessageToJson(message, preserving_proto_field_name=True)):
+        assert _bytes(parse(form.encode(), type(message))) == _bytes(Parse(form, type(message)()))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_json_of_the_wrong_shape_is_read_as_json_format_reads_it_or_refused(data: st.DataObject) -> None:
+    message = data.draw(messages_of(types.ListDeploymentsResponse))
+    value = _with_a_stranger(MessageToDict(message), data)
+    try:
+        found = from_json(value, types.ListDeploymentsResponse)
+        expected = ParseDict(value, types.ListDeploymentsResponse(), ignore_unknown_fields=True)
+    except (errors.ProtocolError, JsonError, TypeError):  # json_format raises TypeError for a null at the top
+        return
+    assert _bytes(found) == _bytes(expected)
+
+
+def _with_a_stranger(value: Any, data: st.DataObject) -> Any:
+    """The same JSON with one value somewhere replaced by one of another type."""
+    if isinstance(value, dict) and value and data.draw(st.booleans()):
+        key = data.draw(st.sampled_from(sorted(value)))
+        return {**value, key: _with_a_stranger(value[key], data)}
+    if isinstance(value, list) and value and data.draw(st.booleans()):
+        return [_with_a_stranger(value[0], data), *value[1:]]
+    return data.draw(st.sampled_from([None, True, 1, 1.0, 1.5, "1", "x", "STATUS_READY", [], ["x"], {}, {"x": 1}]))
+
+
+def test_fields_of_a_newer_server_are_dropped_and_named() -> None:
+    lost: list[str] = []
+    value = {
+        "gateway": {"spec": {"name": "front", "newer": 1, "zones": ["A"]}, "status": {"status": "STATUS_DREAMING"}},
+        "extra": {},
+    }
+
+    found = from_json(value, types.GetGatewayResponse, lost)
+
+    assert found.gateway.spec.name == "front"
+    assert found.gateway.spec.zones == ["A"]
+    assert found.gateway.status.status == 0
+    assert sorted(lost) == ["extra", "gateway.spec.newer", "gateway.status.status=STATUS_DREAMING"]
+
+
+def test_fields_of_a_newer_server_are_named_inside_lists_and_dropped_there_too() -> None:
+    lost: list[str] = []
+    value = {"items": [{"spec": {"name": "one"}}, {"spec": {"name": "two", "newer": True}}]}
+
+    found = from_json(value, types.ListGatewaysResponse, lost)
+
+    assert [item.spec.name for item in found.items] == ["one", "two"]
+    assert lost == ["items.spec.newer"]
+
+
+@pytest.mark.parametrize("text", ["True", "False", "STATUS_TRUE", "STATUS_FALSE"])
+def test_a_conditions_status_is_read_as_the_documentation_prints_it_too(text: str) -> None:
+    found = from_json({"status": text}, types.Condition)
+
+    assert types.Condition.Status.Name(found.status) == f"STATUS_{text.removeprefix('STATUS_').upper()}"
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2026-10-01T09:00:00Z", "2026-10-01T09:00:00.000000001Z", "2026-10-01T11:00:00.5+02:00", "0001-01-01T00:00:00Z"],
+)
+def test_times_are_read_to_the_nanosecond(time: str) -> None:
+    value = {"status": {"updatedAt": time}}
+
+    assert from_json(value, types.Gateway) == ParseDict(value, types.Gateway())
+
+
+@pytest.mark.parametrize("time", ["2026-02-30T09:00:00Z", "2026-10-01T25:00:00Z", "2026-10-01", 5, "yesterday"])
+def test_a_time_that_is_none_is_refused(time: object) -> None:
+    with pytest.raises(errors.ProtocolError, match="not a Gateway"):
+        from_json({"status": {"updatedAt": time}}, types.Gateway)
+
+
+@pytest.mark.parametrize("value", [{"spec": {"gatewayIds": "abc"}}, {"spec": []}, [], "x", 5, None, {"status": 1}])
+def test_json_of_another_shape_is_refused(value: object) -> None:
+    with pytest.raises(errors.ProtocolError, match="not a Deployment"):
+        from_json(value, types.Deployment)
+
+
+def test_nothing_of_a_refused_answer_is_repeated_at_length() -> None:
+    with pytest.raises(errors.ProtocolError) as caught:
+        from_json({"spec": {"name": ["x" * 10_000]}}, types.Deployment)
+    assert len(str(caught.value)) < 400
+
+
+def _bytes(message: Message) -> bytes:
+    return message.SerializeToString(deterministic=True)
