@@ -1,0 +1,76 @@
+"""One real call over each transport against a small server of its own: run by check_wheel where only the wheel is."""
+
+import importlib
+import pkgutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+
+import coreweave.inference.v1alpha1 as generated
+import grpc
+
+from cwinference import Client, types
+
+ANSWER = types.GetGatewayParametersResponse(zones=["US-EAST-04A"])
+CONNECT_PATH = "/coreweave.inference.v1alpha1.GatewayService/GetGatewayParameters"
+
+
+class Http(BaseHTTPRequestHandler):
+    """Connect by POST, REST by GET."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", "0")))
+        assert self.path == CONNECT_PATH
+        self._answer("application/proto", ANSWER.SerializeToString())
+
+    def do_GET(self) -> None:
+        assert self.path == "/v1alpha1/inference/gateways/parameters"
+        self._answer("application/json", b'{"zones": ["US-EAST-04A"]}')
+
+    def _answer(self, kind: str, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class Grpc(grpc.GenericRpcHandler):
+    """The same over gRPC."""
+
+    def service(self, handler_call_details: Any) -> Any:
+        return grpc.unary_unary_rpc_method_handler(lambda body, context: ANSWER.SerializeToString())
+
+
+def call(transport: Literal["grpc", "connect", "rest"], port: int) -> None:
+    version: Literal[1] | None = None if transport == "grpc" else 1
+    with Client("token", endpoint=f"http://127.0.0.1:{port}", transport=transport, http_version=version) as client:
+        assert client.gateways.parameters() == ANSWER, transport
+
+
+def main() -> None:
+    for module in pkgutil.iter_modules(generated.__path__):
+        importlib.import_module(f"{generated.__name__}.{module.name}")
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Http)
+    threading.Thread(target=http.serve_forever).start()
+    rpc = grpc.server(ThreadPoolExecutor(1), handlers=[Grpc()])
+    port = rpc.add_insecure_port("127.0.0.1:0")
+    rpc.start()
+    try:
+        call("grpc", port)
+        call("connect", http.server_port)
+        call("rest", http.server_port)
+    finally:
+        rpc.stop(None).wait()
+        http.shutdown()
+        http.server_close()
+
+
+if __name__ == "__main__":
+    main()
