@@ -1,7 +1,7 @@
 """One RPC as a value: the request, what of the reply is wanted, and how it may be sent."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, cast
 
 from google.protobuf.message import Message
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
+P = ParamSpec("P")
 
 
 class _Unset:
@@ -104,7 +105,30 @@ def required(argument: str, value: str) -> str:
         raise ConfigurationError(f"{argument}: expected a string, got {type(value).__name__}")
     if not value:
         raise ConfigurationError(f"{argument}: it is empty")
+    if value in (".", ".."):
+        raise ConfigurationError(f"{argument}: {value!r} would lead to another path over REST")
     return value
+
+
+def build(kind: Callable[P, M], *args: P.args, **fields: P.kwargs) -> M:
+    """A message of the arguments; one whose value does not fit is refused by its name."""
+    descriptor = cast(type[Message], kind).DESCRIPTOR
+    for name, value in fields.items():
+        if isinstance(value, str) and descriptor.fields_by_name[name].is_repeated:
+            raise ConfigurationError(f"{name}: expected a list of strings, got the string {value!r}")
+    try:
+        return kind(*args, **fields)
+    except (TypeError, ValueError):
+        for name, value in fields.items():
+            _check_alone(cast(Any, kind), name, value)
+        raise
+
+
+def _check_alone(kind: Callable[..., Message], name: str, value: object) -> None:
+    try:
+        kind(**{name: value})
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{name}: {error}") from None
 
 
 def at_most_one(oneof: str, **members: object) -> None:

@@ -6,6 +6,7 @@ A single RPC whose first attempt works does not need a flow at all: both drivers
 
 import asyncio
 import functools
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
@@ -19,9 +20,10 @@ from .auth import Metadata
 from .errors import ApiError, DeadlineExceeded
 from .transports import AsyncTransport, Transport
 
+log = logging.getLogger("cwinference")
+
 P = ParamSpec("P")
 T = TypeVar("T")
-
 
 Operation: TypeAlias = Call[T] | Flow[T]
 """What a declaration returns: one RPC, or several steps."""
@@ -69,7 +71,7 @@ class Blocking:
     def _call(self, call: Call[Any]) -> Message:
         context = self.context
         metadata = context.credentials.metadata()
-        if metadata is None or context.on_call is not None:
+        if metadata is None or context.on_call is not None or log.isEnabledFor(logging.DEBUG):
             return self._drive(attempts(call, context))
         progress = Progress(call, context)
         try:
@@ -159,7 +161,7 @@ class Awaiting:
     async def _call(self, call: Call[Any]) -> Message:
         context = self.context
         metadata = context.credentials.metadata()
-        if metadata is None or context.on_call is not None:
+        if metadata is None or context.on_call is not None or log.isEnabledFor(logging.DEBUG):
             return await self._drive(attempts(call, context))
         progress = Progress(call, context)
         try:

@@ -32,11 +32,12 @@ OnCall = Callable[[str, str, int, float], object]
 
 @dataclass(frozen=True)
 class Retry:
-    """How often and when a failed call is repeated. `retry=None` switches repeats off.
+    """How often and when a failed call is repeated. `retry=None` switches that off.
 
     Reads, creates (their id makes a repeat safe) and deletes are repeated on UNAVAILABLE, lost connections and an
     attempt's own deadline, and on RESOURCE_EXHAUSTED when the server names a delay. Updates and cancels are repeated
-    only when the request surely was not processed. Any call is repeated once with a fresh token on UNAUTHENTICATED.
+    only when the request surely was not processed. Any call is repeated once with a fresh token on UNAUTHENTICATED,
+    with `retry=None` too.
     """
 
     max_attempts: int = 5
@@ -150,6 +151,9 @@ def attempts(call: Call[Any], context: Context) -> Flow[Message]:
     except (ApiError, ProtocolError) as error:
         code = error.code if isinstance(error, ApiError) else "protocol_error"
         raise
+    except Exception:
+        code = "error"
+        raise
     finally:
         _report(call, context, code, progress)
 
@@ -164,7 +168,7 @@ def recover(
         log.debug("%s: attempt %d: %s", call.method.name, progress.attempts, error.code)
         if isinstance(error, Unauthenticated) and context.credentials.refreshable and not refreshed:
             refreshed = True
-            fresh = yield AskToken(metadata, progress.remaining())
+            fresh = yield from _ask_token(call, progress, metadata)
             if fresh == metadata:
                 raise error
             metadata = fresh
@@ -173,7 +177,7 @@ def recover(
             if pause is None:
                 raise error
             yield Sleep(pause)
-            metadata = context.credentials.metadata() or (yield AskToken(None, progress.remaining()))
+            metadata = context.credentials.metadata() or (yield from _ask_token(call, progress, None))
         progress.attempts += 1
         try:
             reply: Message = yield Send(call, metadata, progress.for_attempt())
@@ -188,13 +192,22 @@ def recover(
 
 
 def _first_and_following(call: Call[Any], context: Context, progress: Progress) -> Flow[Message]:
-    metadata = context.credentials.metadata() or (yield AskToken(None, progress.remaining()))
+    metadata = context.credentials.metadata() or (yield from _ask_token(call, progress, None))
     try:
         reply: Message = yield Send(call, metadata, progress.for_attempt())
     except ApiError as error:
         return (yield from recover(call, context, progress, metadata, error))
     context.budget.succeed()
     return reply
+
+
+def _ask_token(call: Call[Any], progress: Progress, stale: Metadata | None) -> Flow[Metadata]:
+    try:
+        metadata: Metadata = yield AskToken(stale, progress.remaining())
+        return metadata
+    except ApiError as error:
+        error.attempts, error.method = progress.attempts, call.method.name
+        raise
 
 
 def _pause(call: Call[Any], context: Context, progress: Progress, error: ApiError) -> float | None:

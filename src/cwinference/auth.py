@@ -46,7 +46,7 @@ def from_command(command: Sequence[str], *, timeout: float = 30.0) -> Callable[[
     """A token source that runs a program, without a shell, and reads what it prints.
 
     It may print the token or a Kubernetes ExecCredential (JSON with `status.token`). It runs once at the first call and
-    again when the server says UNAUTHENTICATED. `timeout` is in seconds.
+    again when the server says UNAUTHENTICATED. `timeout` is in seconds. `AsyncClient` runs it on a thread.
     """
     if isinstance(command, str) or not command:
         raise ConfigurationError("command: expected a non-empty list such as ['cwic', 'auth', 'token']")
@@ -167,7 +167,7 @@ class Credentials:
                 return self._metadata
             token = self._ask()
             if inspect.isawaitable(token):
-                cast(Any, token).close()
+                getattr(token, "close", lambda: None)()  # else Python warns that it was never awaited
                 raise ConfigurationError("token: an async callable needs AsyncClient")
             return self._keep(token)
 
@@ -177,6 +177,8 @@ class Credentials:
         async with self._loop_locks.setdefault(loop, asyncio.Lock()):
             if self._metadata is not None and self._metadata is not stale and not self._file_changed():
                 return self._metadata
+            if isinstance(self._source, _Command):
+                return self._keep(await asyncio.to_thread(self._source))
             token = self._ask()
             return self._keep(await token if inspect.isawaitable(token) else token)
 

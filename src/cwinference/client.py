@@ -42,7 +42,7 @@ _SETTINGS = """
         max_reply_bytes: largest answer accepted.
         allow_plaintext: allow http:// beyond loopback, which sends the token unencrypted.
         on_call: called after each call as `on_call(method, code, attempts, seconds)`, for metrics; code is "ok",
-            an error's code, "protocol_error" or "canceled".
+            an error's code, "protocol_error", "canceled", or "error" for anything else (a token source failed).
         clock: time and chance, for tests.
 
     Raises:

@@ -3,6 +3,8 @@
 import ipaddress
 import os
 import platform
+import re
+import sys
 import warnings
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +13,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from .auth import TokenSource
-from .errors import ConfigurationError
+from .errors import ConfigurationError, redacted
 
 DEFAULT_ENDPOINT = "https://api.coreweave.com"
 TOKEN_VARIABLES = ("COREWEAVE_API_TOKEN", "CW_API_TOKEN")
@@ -29,6 +31,9 @@ def _version() -> str:
     except PackageNotFoundError:
         return "0"
 
+
+_HOST = re.compile(r"[^\s/\\<>\"'`{}|^%]+")
+"""What a host may be made of; names, addresses and international names alike."""
 
 USER_AGENT = f"cwinference/{_version()} python/{platform.python_version()}"
 
@@ -97,7 +102,7 @@ class Settings:
 
     def for_rest(self) -> "Settings":
         """The same endpoint by REST, for calls that may travel only as JSON."""
-        version = self.http_version if self.transport == "rest" else None
+        version = None if self.transport == "grpc" else self.http_version
         return replace(self, transport="rest", codec="json", http_version=version)
 
 
@@ -157,24 +162,24 @@ def parse_endpoint(text: str, *, argument: str, allow_plaintext: bool = False) -
     """Take a URL apart and refuse what a token must not be sent to."""
     if not isinstance(text, str):
         raise ConfigurationError(f"{argument}: expected a URL as a string, got {type(text).__name__}")
+    if set("@?#") & set(text):
+        raise ConfigurationError(f"{argument}: a URL with user, password, query or fragment is not accepted")
     try:
         parts = urlsplit(text.strip())
         port = parts.port
     except ValueError:
-        raise ConfigurationError(f"{argument}: not a URL: {text!r}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"{argument}: expected https://<host>, got {text!r}")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigurationError(f"{argument}: a URL with user, password, query or fragment is not accepted")
+        raise ConfigurationError(f"{argument}: not a URL: {redacted(text)!r}") from None
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.hostname or ""):
+        raise ConfigurationError(f"{argument}: expected https://<host>, got {redacted(text)!r}")
     default_port = 443 if parts.scheme == "https" else 80
-    found = Endpoint(parts.scheme, parts.hostname, port or default_port, parts.path.rstrip("/"))
+    found = Endpoint(parts.scheme, parts.hostname or "", port or default_port, parts.path.rstrip("/"))
     if not found.secure and not found.loopback:
         if not allow_plaintext:
             raise ConfigurationError(
                 f"{argument}: http:// would send the token unencrypted to {found.host}; use https://, or "
                 "allow_plaintext=True on a network that you trust"
             )
-        warnings.warn(f"the token is sent unencrypted to {found.host}", stacklevel=4)
+        _warn(f"the token is sent unencrypted to {found.host}")
     return found
 
 
@@ -190,7 +195,9 @@ def is_loopback(host: str) -> bool:
 
 def read_certificates(tls: TLS | None) -> Certificates:
     """Read the PEM files; a ConfigurationError when one is missing or unreadable."""
-    tls = tls or TLS()
+    tls = TLS() if tls is None else tls
+    if not isinstance(tls, TLS):
+        raise ConfigurationError(f"tls: expected a TLS or None, got {type(tls).__name__}")
     if (tls.cert is None) != (tls.key is None):
         raise ConfigurationError("tls: cert and key go together")
     ca = tls.ca if tls.ca is not None else os.environ.get("SSL_CERT_FILE") or None
@@ -201,8 +208,12 @@ def check_proxy(proxy: str | None) -> str | None:
     """A proxy's URL, or a ConfigurationError that does not show its password."""
     if proxy is None:
         return None
-    parts = urlsplit(proxy) if isinstance(proxy, str) else None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(proxy)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except (ValueError, TypeError, AttributeError):
+        usable = False
+    if not usable:
         raise ConfigurationError("proxy: expected http://<host>:<port>")
     return proxy
 
@@ -236,4 +247,12 @@ def _first_set(variables: tuple[str, ...]) -> str | None:
 def _warn_of_tracing() -> None:
     traces = set(os.environ.get("GRPC_TRACE", "").split(","))
     if traces & {"api", "all"}:
-        warnings.warn("GRPC_TRACE with 'api' or 'all' makes gRPC print the token; use 'http' instead", stacklevel=5)
+        _warn("GRPC_TRACE with 'api' or 'all' makes gRPC print the token; use 'http' instead")
+
+
+def _warn(text: str) -> None:
+    """Warn at the line that called the library."""
+    frame, depth = sys._getframe(), 1  # pyright: ignore[reportPrivateUsage]
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("cwinference."):
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(text, stacklevel=depth)

@@ -12,14 +12,26 @@ from google.protobuf.message import Message
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
+_TOKEN = re.compile(r"CW-SECRET-[^\s\"',;]+")
+"""A CoreWeave token in somebody's text, up to a quote, comma or semicolon."""
+
 
 def printable(text: str) -> str:
-    """The text with control characters (escape sequences of a terminal among them) shown as `\\x1b` and the like."""
-    return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+    """The text with control characters (escape sequences of a terminal among them) shown as `\\x1b` and the like, and
+    without the tokens that a server may have echoed."""
+    return redacted(_UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text))
+
+
+def redacted(text: str) -> str:
+    """The text with CoreWeave tokens left out."""
+    return _TOKEN.sub("CW-SECRET-***", text)
 
 
 class InferenceError(Exception):
     """The root of all errors of this library."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy())
@@ -284,4 +296,5 @@ __all__ = [
     "Unknown",
     "WaitTimeout",
     "printable",
+    "redacted",
 ]

@@ -75,7 +75,7 @@ def unmet(resource: Resource | types.HotLoad) -> str:
 
 
 def _lines(resource: Resource | types.HotLoad) -> Iterator[str]:
-    yield printable(f"{name_of(resource)}: {state_text(resource)}")
+    yield f"{name_of(resource)}: {state_text(resource)}"
     for condition in resource.status.conditions:
         yield f"  {_condition(condition)}"
 
@@ -91,7 +91,7 @@ def name_of(resource: Resource | types.HotLoad) -> str:
     """Kind and name (a hot-load's identity), for messages."""
     spec: Any = resource.spec
     name = spec.identity if isinstance(resource, types.HotLoad) else spec.name
-    return f"{resource.DESCRIPTOR.name} {name or spec.id}"
+    return printable(f"{resource.DESCRIPTOR.name} {name or spec.id}")
 
 
 def _condition(condition: types.Condition) -> str:
@@ -99,4 +99,4 @@ def _condition(condition: types.Condition) -> str:
     zone = f" in {condition.zone}" if condition.zone else ""
     reason = f" ({condition.reason})" if condition.reason else ""
     message = f": {condition.message}" if condition.message else ""
-    return printable(f"{condition.type or 'Condition'}{zone} {status}{reason}{message}")
+    return " ".join(printable(f"{condition.type or 'Condition'}{zone} {status}{reason}{message}").split())

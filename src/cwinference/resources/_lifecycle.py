@@ -9,7 +9,9 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
+from .._call import CallOptions, build
 from .._flow import Clock, Flow, Sleep
+from .._retry import Context
 from ..config import check_timeout
 from ..status import HotLoadState, State, describe, name_of, state_of, state_text, unmet
 
@@ -22,6 +24,7 @@ TRANSIENT = (errors.Unavailable, errors.DeadlineExceeded, errors.ResourceExhaust
 """What a wait goes on through, once the call itself has given up."""
 
 _POLL_TIMEOUT = 30.0
+_LEAST_TIMEOUT = 0.001
 _SETTLING_SECONDS = 10.0
 
 
@@ -64,7 +67,7 @@ class Watch:
     def poll_timeout(self) -> float:
         """Seconds that one look may take."""
         left = self.left()
-        return _POLL_TIMEOUT if left is None else max(0.001, min(_POLL_TIMEOUT, left))
+        return _POLL_TIMEOUT if left is None else max(_LEAST_TIMEOUT, min(_POLL_TIMEOUT, left))
 
     def pause(self, at_least: float = 0.0) -> Flow[bool]:
         """Wait until the next look; False when the time is over."""
@@ -142,6 +145,18 @@ def create(send: Flow[R], read_back: Callable[[], Flow[R]] | None, is_ours: Call
         return existing
 
 
+def rest_of(options: CallOptions, context: Context) -> Callable[[], CallOptions]:
+    """For an operation of several calls under one timeout: gives options with what is left of it."""
+    limit, started = options.get("timeout", context.timeout), context.clock.monotonic()
+
+    def rest() -> CallOptions:
+        if limit is None:
+            return options
+        return {**options, "timeout": max(_LEAST_TIMEOUT, limit - (context.clock.monotonic() - started))}
+
+    return rest
+
+
 def delete(send: Flow[R]) -> Flow[R | None]:
     """Delete once: NOT_FOUND that answers a repeat means that an earlier attempt had succeeded."""
     try:
@@ -174,7 +189,7 @@ def replace_fields(message: Message, changes: Mapping[str, Any]) -> None:
     given = {name: value for name, value in changes.items() if value is not None}
     for name in given:
         message.ClearField(name)
-    message.MergeFrom(type(message)(**given))
+    message.MergeFrom(build(type(message), **given))
 
 
 def is_ready(resource: Any) -> bool:

@@ -8,7 +8,7 @@ from uuid import uuid4
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import types
-from .._call import Call, CallOptions, many, one, required, whole
+from .._call import Call, CallOptions, build, many, one, required, whole
 from .._flow import Flow
 from .._operation import Mode, Resource, operation
 from . import _lifecycle
@@ -41,12 +41,16 @@ class CapacityClaims(Resource[Mode]):
             AlreadyExists: the id or the name is taken.
             InvalidArgument: the service refuses a value; `details` says which.
         """
-        request = types.CreateCapacityClaimRequest(
-            id=str(uuid4()) if id is None else required("id", id), name=required("name", name), resources=resources
+        request = build(
+            types.CreateCapacityClaimRequest,
+            id=str(uuid4()) if id is None else required("id", id),
+            name=required("name", name),
+            resources=resources,
         )
+        rest = _lifecycle.rest_of(options, self._driver.context)
         made = yield from _lifecycle.create(
             self._do(one(request, "capacity_claim", types.CapacityClaim, options)),
-            (lambda: self._do(_get(request.id, options))) if id is None else None,
+            (lambda: self._do(_get(request.id, rest()))) if id is None else None,
             lambda found: found.spec.name == name,
         )
         return (yield from self._until_ready(made.spec.id)) if wait else made
@@ -92,7 +96,7 @@ class CapacityClaims(Resource[Mode]):
             NotFound: there is no such claim.
             InvalidArgument: the service refuses a value; `details` says which.
         """
-        request = types.UpdateCapacityClaimRequest(id=required("id", id), resources=resources)
+        request = build(types.UpdateCapacityClaimRequest, id=required("id", id), resources=resources)
         call = one(request, "capacity_claim", types.CapacityClaim, options, repeatable=False)
         return (yield from self._write(call, wait))
 
@@ -119,6 +123,7 @@ class CapacityClaims(Resource[Mode]):
             ConfigurationError: the claim holds a field that this release would lose.
             NotFound: there is no such claim.
         """
+        rest = _lifecycle.rest_of(options, self._driver.context)
         lost: list[str] = []
         current = yield from self._do(_get(id, options, as_json=True, lost=lost))
         request = types.UpdateCapacityClaimRequest(id=id)
@@ -130,7 +135,7 @@ class CapacityClaims(Resource[Mode]):
             "zones": zones,
         }
         _lifecycle.replace_fields(request.resources, parts)
-        call = one(request, "capacity_claim", types.CapacityClaim, options, repeatable=False, as_json=True)
+        call = one(request, "capacity_claim", types.CapacityClaim, rest(), repeatable=False, as_json=True)
         return (yield from self._write(call, wait))
 
     @operation

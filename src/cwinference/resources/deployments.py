@@ -8,7 +8,7 @@ from uuid import uuid4
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import types
-from .._call import Call, CallOptions, many, one, required, whole
+from .._call import Call, CallOptions, build, many, one, required, whole
 from .._flow import Flow
 from .._operation import Mode, Resource, operation
 from . import _lifecycle
@@ -58,7 +58,8 @@ class Deployments(Resource[Mode]):
             AlreadyExists: the id or the name is taken.
             InvalidArgument: the service refuses a value; `details` says which.
         """
-        request = types.CreateDeploymentRequest(
+        request = build(
+            types.CreateDeploymentRequest,
             id=str(uuid4()) if id is None else required("id", id),
             name=required("name", name),
             gateway_ids=gateway_ids,
@@ -70,9 +71,10 @@ class Deployments(Resource[Mode]):
             disabled=disabled,
             hot_load=hot_load,
         )
+        rest = _lifecycle.rest_of(options, self._driver.context)
         made = yield from _lifecycle.create(
             self._do(one(request, "deployment", types.Deployment, options)),
-            (lambda: self._do(_get(request.id, options))) if id is None else None,
+            (lambda: self._do(_get(request.id, rest()))) if id is None else None,
             lambda found: found.spec.name == name,
         )
         return (yield from self._until_ready(made.spec.id)) if wait else made
@@ -104,8 +106,8 @@ class Deployments(Resource[Mode]):
         Raises:
             ConfigurationError: `updated_after` has no time zone (it is a `ValueError` too).
         """
-        request = types.ListDeploymentsRequest(
-            parent_gateway_id=parent_gateway_id, updated_after=later_than(updated_after)
+        request = build(
+            types.ListDeploymentsRequest, parent_gateway_id=parent_gateway_id, updated_after=later_than(updated_after)
         )
         return many(request, "items", types.Deployment, options)
 
@@ -137,7 +139,8 @@ class Deployments(Resource[Mode]):
             FailedPrecondition: one of its hot-loads is unfinished.
             InvalidArgument: the service refuses a value; `details` says which.
         """
-        request = types.UpdateDeploymentRequest(
+        request = build(
+            types.UpdateDeploymentRequest,
             id=required("id", id),
             name=required("name", name),
             gateway_ids=gateway_ids,
@@ -188,10 +191,11 @@ class Deployments(Resource[Mode]):
             "disabled": disabled,
             "hot_load": hot_load,
         }
+        rest = _lifecycle.rest_of(options, self._driver.context)
         lost: list[str] = []
         current = yield from self._do(_get(id, options, as_json=True, lost=lost))
         request = _lifecycle.replacement(types.UpdateDeploymentRequest(id=id), current.spec, changes, lost)
-        call = one(request, "deployment", types.Deployment, options, repeatable=False, as_json=True)
+        call = one(request, "deployment", types.Deployment, rest(), repeatable=False, as_json=True)
         return (yield from self._write(call, wait))
 
     @operation
@@ -214,7 +218,7 @@ class Deployments(Resource[Mode]):
         Args:
             gateway_ids: answer for these gateways only; none means all of the organization.
         """
-        request = types.GetDeploymentParametersRequest(gateway_ids=gateway_ids)
+        request = build(types.GetDeploymentParametersRequest, gateway_ids=gateway_ids)
         return whole(request, types.GetDeploymentParametersResponse, options)
 
     @operation

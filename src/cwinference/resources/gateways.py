@@ -8,7 +8,7 @@ from uuid import uuid4
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
-from .._call import Call, CallOptions, at_most_one, many, one, required, whole
+from .._call import Call, CallOptions, at_most_one, build, many, one, required, whole
 from .._flow import Flow
 from .._operation import Mode, Resource, operation
 from . import _lifecycle
@@ -57,7 +57,8 @@ class Gateways(Resource[Mode]):
         """
         auth = _auth(core_weave_auth, weights_and_biases_auth)
         routing = _routing(body_based_routing, header_based_routing, path_based_routing)
-        request = types.CreateGatewayRequest(
+        request = build(
+            types.CreateGatewayRequest,
             id=str(uuid4()) if id is None else required("id", id),
             name=required("name", name),
             zones=zones,
@@ -65,9 +66,10 @@ class Gateways(Resource[Mode]):
             **auth,
             **routing,
         )
+        rest = _lifecycle.rest_of(options, self._driver.context)
         made = yield from _lifecycle.create(
             self._do(one(request, "gateway", types.Gateway, options)),
-            (lambda: self._do(_get(request.id, options))) if id is None else None,
+            (lambda: self._do(_get(request.id, rest()))) if id is None else None,
             lambda found: found.spec.name == name,
         )
         return (yield from self._until_ready(made.spec.id)) if wait else made
@@ -124,7 +126,8 @@ class Gateways(Resource[Mode]):
         """
         auth = _auth(core_weave_auth, weights_and_biases_auth)
         routing = _routing(body_based_routing, header_based_routing, path_based_routing)
-        request = types.UpdateGatewayRequest(
+        request = build(
+            types.UpdateGatewayRequest,
             id=required("id", id),
             name=required("name", name),
             zones=zones,
@@ -167,6 +170,7 @@ class Gateways(Resource[Mode]):
             **_auth(core_weave_auth, weights_and_biases_auth),
             **_routing(body_based_routing, header_based_routing, path_based_routing),
         }
+        rest = _lifecycle.rest_of(options, self._driver.context)
         lost: list[str] = []
         current = yield from self._do(_get(id, options, as_json=True, lost=lost))
         if current.spec.HasField("weights_and_biases_auth") and not (core_weave_auth or weights_and_biases_auth):
@@ -175,7 +179,7 @@ class Gateways(Resource[Mode]):
                 "give weights_and_biases_auth again"
             )
         request = _lifecycle.replacement(types.UpdateGatewayRequest(id=id), current.spec, changes, lost)
-        call = one(request, "gateway", types.Gateway, options, repeatable=False, as_json=True)
+        call = one(request, "gateway", types.Gateway, rest(), repeatable=False, as_json=True)
         return (yield from self._write(call, wait))
 
     @operation

@@ -7,7 +7,7 @@ from uuid import uuid4
 from google.protobuf.message import Message
 
 from .. import types
-from .._call import Call, CallOptions, one, required, whole
+from .._call import Call, CallOptions, build, one, required, whole
 from .._flow import Emit, Flow, Pages
 from .._operation import Mode, Resource, operation, paged
 from ..errors import ProtocolError
@@ -47,7 +47,8 @@ class HotLoads(Resource[Mode]):
                 snapshot does not fit the chain.
             InvalidArgument: the service refuses a value; `details` says which.
         """
-        request = types.CreateHotLoadRequest(
+        request = build(
+            types.CreateHotLoadRequest,
             deployment_id=required("deployment_id", deployment_id),
             hot_load_id=str(uuid4()) if hot_load_id is None else required("hot_load_id", hot_load_id),
             identity=required("identity", identity),
@@ -55,9 +56,10 @@ class HotLoads(Resource[Mode]):
             incremental_snapshot_metadata=incremental_snapshot_metadata,
             prompt_cache_policy=prompt_cache_policy or types.PromptCachePolicy.PROMPT_CACHE_POLICY_UNSPECIFIED,
         )
+        rest = _lifecycle.rest_of(options, self._driver.context)
         return _lifecycle.create(
             self._do(one(request, "hot_load", types.HotLoad, options)),
-            (lambda: self._do(_get(request.hot_load_id, options))) if hot_load_id is None else None,
+            (lambda: self._do(_get(request.hot_load_id, rest()))) if hot_load_id is None else None,
             lambda found: (found.spec.deployment_id, found.spec.identity) == (deployment_id, identity),
         )
 
@@ -79,8 +81,11 @@ class HotLoads(Resource[Mode]):
         """
         return self._pages(
             lambda token: whole(
-                types.ListHotLoadsRequest(
-                    parent_deployment_id=parent_deployment_id or "", max_page_size=_PAGE_SIZE, page_token=token
+                build(
+                    types.ListHotLoadsRequest,
+                    parent_deployment_id=parent_deployment_id or "",
+                    max_page_size=_PAGE_SIZE,
+                    page_token=token,
                 ),
                 types.ListHotLoadsResponse,
                 options,
