@@ -1,0 +1,166 @@
+"""The table of methods, and the rule of placeholder numbers."""
+
+from typing import Any
+
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, text_format
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cwinference import types
+from cwinference._methods import FIRST_PLACEHOLDER, METHODS, HttpRule, Method, holds_placeholder
+from tests.support.messages import messages_of
+
+KINDS = [kind for method in METHODS.values() for kind in (method.request, method.reply)]
+
+# Messages in which a placeholder may stand at any depth: in a map, in a list, in a oneof, in itself.
+STRANGE = """
+name: "strange.proto" package: "strange" syntax: "proto3"
+message_type {
+  name: "Inner"
+  field { name: "plain" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
+  field { name: "unpublished" number: 60001 type: TYPE_STRING label: LABEL_OPTIONAL }
+  field { name: "last_published" number: 60000 type: TYPE_STRING label: LABEL_OPTIONAL }
+}
+message_type {
+  name: "Outer"
+  field { name: "one" number: 1 type: TYPE_MESSAGE type_name: "Inner" label: LABEL_OPTIONAL }
+  field { name: "many" number: 2 type: TYPE_MESSAGE type_name: "Inner" label: LABEL_REPEATED }
+  field { name: "mapped" number: 3 type: TYPE_MESSAGE type_name: "MappedEntry" label: LABEL_REPEATED }
+  field { name: "words" number: 4 type: TYPE_MESSAGE type_name: "WordsEntry" label: LABEL_REPEATED }
+  field { name: "chosen" number: 5 type: TYPE_MESSAGE type_name: "Inner" label: LABEL_OPTIONAL oneof_index: 0 }
+  field { name: "deeper" number: 6 type: TYPE_MESSAGE type_name: "Outer" label: LABEL_OPTIONAL }
+  field { name: "listed" number: 60001 type: TYPE_INT32 label: LABEL_REPEATED }
+  oneof_decl { name: "choice" }
+  nested_type {
+    name: "MappedEntry" options { map_entry: true }
+    field { name: "key" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
+    field { name: "value" number: 2 type: TYPE_MESSAGE type_name: "Inner" label: LABEL_OPTIONAL }
+  }
+  nested_type {
+    name: "WordsEntry" options { map_entry: true }
+    field { name: "key" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
+    field { name: "value" number: 2 type: TYPE_STRING label: LABEL_OPTIONAL }
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def outer() -> Any:
+    """The class `Outer`, whose constructor takes nested messages as dicts."""
+    file = text_format.Parse(STRANGE, descriptor_pb2.FileDescriptorProto())
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return GetMessageClass(pool.FindMessageTypeByName("strange.Outer"))
+
+
+HIDDEN: Any = {"unpublished": "x"}
+SEEN: Any = {"plain": "x", "last_published": "y"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"one": HIDDEN},
+        {"many": [SEEN, HIDDEN]},
+        {"mapped": {"a": SEEN, "b": HIDDEN}},
+        {"chosen": HIDDEN},
+        {"deeper": {"deeper": {"mapped": {"a": HIDDEN}}}},
+        {"listed": [0]},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_placeholder_is_found_wherever_it_stands(outer: Any, fields: dict[str, Any]) -> None:
+    assert holds_placeholder(outer(**fields))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"one": {}, "many": [{}, SEEN], "chosen": SEEN},
+        {"mapped": {"60001": SEEN, "unpublished": {}}, "words": {"60001": "60001"}},
+        {"deeper": {"deeper": {"mapped": {"a": SEEN}}}, "listed": []},
+    ],
+)
+def test_nothing_else_is_taken_for_one(outer: Any, fields: dict[str, Any]) -> None:
+    assert not holds_placeholder(outer(**fields))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_message_holds_a_placeholder_when_its_fields_without_them_are_another_message(data: st.DataObject) -> None:
+    message = data.draw(st.sampled_from(KINDS).flatmap(messages_of))
+    stripped = type(message)()
+    stripped.CopyFrom(message)
+    _strip(stripped)
+
+    assert holds_placeholder(message) == (stripped != message)
+
+
+def _strip(message: Message) -> None:
+    for field, value in message.ListFields():
+        if field.number >= FIRST_PLACEHOLDER:
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            values = value.values() if field.message_type.GetOptions().map_entry else value
+            for each in values if field.is_repeated else [value]:
+                if isinstance(each, Message):
+                    _strip(each)
+
+
+def test_there_are_23_methods_in_four_services() -> None:
+    assert len(METHODS) == 23
+    assert len({method.service for method in METHODS.values()}) == 4
+    assert len({method.path for method in METHODS.values()}) == 23
+
+
+def test_a_method_is_found_by_its_request_type() -> None:
+    assert METHODS[types.UpdateCapacityClaimRequest] == Method(
+        name="UpdateCapacityClaim",
+        service="coreweave.inference.v1alpha1.CapacityClaimService",
+        path="/coreweave.inference.v1alpha1.CapacityClaimService/UpdateCapacityClaim",
+        request=types.UpdateCapacityClaimRequest,
+        reply=types.UpdateCapacityClaimResponse,
+        read_only=False,
+        http=HttpRule("PATCH", "/v1alpha1/inference/capacityclaims/{id}", "*"),
+    )
+
+
+def test_reads_and_only_reads_have_no_side_effects() -> None:
+    for method in METHODS.values():
+        assert method.read_only == method.name.startswith(("Get", "List")), method.name
+
+
+def test_only_hot_loads_are_json_only_altogether() -> None:
+    for method in METHODS.values():
+        assert method.json_only == method.service.endswith(".HotLoadService"), method.name
+
+
+def test_requests_that_may_hold_a_placeholder_are_known() -> None:
+    found = {method.name for method in METHODS.values() if method.may_hold_placeholder and not method.json_only}
+
+    assert found == {"CreateGateway", "UpdateGateway", "CreateDeployment", "UpdateDeployment"}
+
+
+def test_a_request_travels_as_json_when_it_holds_a_placeholder() -> None:
+    ranges = types.EndpointConfiguration(allowed_source_ip_ranges=["203.0.113.0/24"])
+    names = types.EndpointConfiguration(additional_dns=["llm.example.com"])
+    method = METHODS[types.CreateGatewayRequest]
+
+    assert method.travels_as_json(types.CreateGatewayRequest(endpoint_configuration=ranges))
+    assert not method.travels_as_json(types.CreateGatewayRequest(endpoint_configuration=names))
+
+
+def test_a_request_without_fields_of_a_json_only_method_travels_as_json() -> None:
+    assert METHODS[types.ListHotLoadsRequest].travels_as_json(types.ListHotLoadsRequest())
+
+
+def test_types_names_every_message_and_enum_of_the_api_once() -> None:
+    files = {kind.DESCRIPTOR.file for kind in KINDS} | {types.Condition.DESCRIPTOR.file, types.Status.DESCRIPTOR.file}
+    expected = {name for file in files for name in (*file.message_types_by_name, *file.enum_types_by_name)}
+
+    assert set(types.__all__) == expected | {"Timestamp"}
+    assert list(types.__all__) == sorted(set(types.__all__))
