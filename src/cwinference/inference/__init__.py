@@ -1,0 +1,1 @@
+"""Completions of deployed models, over the OpenAI-compatible HTTP API of a gateway."""

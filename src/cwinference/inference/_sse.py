@@ -1,0 +1,99 @@
+"""Server-sent events: bytes in, the data of whole events out. It does no I/O and does not look into the data.
+
+Bytes may be cut anywhere. Lines end in LF, CR or CRLF, a byte order mark is skipped, and comments and all fields but
+`data` are ignored.
+"""
+
+from ..errors import ProtocolError
+
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+"""Size of the largest event that is accepted, so that a line without an end cannot fill the memory."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class EventParser:
+    """Takes one stream apart."""
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._start: bytes | None = b""
+        self._after_cr = False
+        self._line: list[bytes] = []
+        self._line_bytes = 0
+        self._data: list[bytes] = []
+        self._data_bytes = 0
+
+    def feed(self, received: bytes) -> list[bytes]:
+        """The data of each event that is complete by now. Raises ProtocolError when one is larger than accepted."""
+        if self._start is not None:
+            received = self._without_mark(received)
+        if self._after_cr or b"\r" in received:
+            received = self._with_lf(received)
+        first, end, others = received.partition(b"\n")
+        if not end:
+            self._hold(received)
+            return []
+        if self._line:
+            self._hold(first)
+            received = b"".join([*self._line, end, others])
+            self._line.clear()
+            self._line_bytes = 0
+        lines = received.split(b"\n")
+        rest = lines.pop()
+        events = self._events(lines)
+        if rest:
+            self._hold(rest)
+        return events
+
+    def end(self) -> bytes | None:
+        """What the stream's end cut off: the data of an event without its empty line. A browser would drop it."""
+        if self._line:
+            self._events([b"".join(self._line)])
+        return b"\n".join(self._data) if self._data else None
+
+    def _events(self, lines: list[bytes]) -> list[bytes]:
+        events: list[bytes] = []
+        data = self._data
+        for line in lines:
+            if line.startswith(b"data:"):
+                value = line[6:] if line.startswith(b" ", 5) else line[5:]
+                data.append(value)
+                self._data_bytes += len(value)
+                if self._data_bytes > self._max_event_bytes:
+                    self._refuse()
+            elif not line:
+                if data:
+                    events.append(data[0] if len(data) == 1 else b"\n".join(data))
+                    data.clear()
+                    self._data_bytes = 0
+            elif line == b"data":
+                data.append(b"")
+        return events
+
+    def _hold(self, piece: bytes) -> None:
+        """Keep a piece of a line until its end comes."""
+        self._line.append(piece)
+        self._line_bytes += len(piece)
+        if self._line_bytes + self._data_bytes > self._max_event_bytes:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        raise ProtocolError(f"the stream holds an event of more than {self._max_event_bytes} bytes")
+
+    def _without_mark(self, received: bytes) -> bytes:
+        """Skip a byte order mark, which may itself come in pieces."""
+        seen = (self._start or b"") + received
+        if len(seen) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(seen):
+            self._start = seen
+            return b""
+        self._start = None
+        return seen.removeprefix(_BYTE_ORDER_MARK)
+
+    def _with_lf(self, received: bytes) -> bytes:
+        """Make every line end a LF; the LF of a CRLF may come in the next piece."""
+        if self._after_cr and received:
+            received = received.removeprefix(b"\n")
+            self._after_cr = False
+        self._after_cr = self._after_cr or received.endswith(b"\r")
+        return received.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
