@@ -1,0 +1,111 @@
+"""ASGI in small pieces: a request with its headers, its body within limits, and whole answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+from ._seam import Refusal
+from ._wire import MAX_MESSAGE_BYTES, compress, too_large
+
+Scope: TypeAlias = Mapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
+Send: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+MAX_DISCARDED_BYTES = 512 * 1024 * 1024
+"""How much of a body that is too large is read away, so that its sender sees the answer."""
+_WORTH_COMPRESSING = 1024
+
+
+class Disconnected(Exception):
+    """The client left before its request was complete."""
+
+
+class Exchange:
+    """One request and the means to answer it."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self._receive = receive
+        self.send = send
+        self._read = False
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+
+    @property
+    def verb(self) -> str:
+        return str(self.scope["method"])
+
+    def header(self, name: bytes) -> str | None:
+        """A header by its lower-case name."""
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def content_type(self) -> str:
+        """Lower case, without parameters."""
+        return (self.header(b"content-type") or "").partition(";")[0].strip().lower()
+
+    async def body(self, timeout: float | None = None) -> bytes:
+        """All of the body. Raises `Refusal` when it is too large or does not arrive within `timeout` seconds."""
+        if timeout is None:
+            return await self._body()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._body()
+        except TimeoutError:
+            self._read = True
+            raise Refusal("deadline_exceeded", "the time that the client gave is over") from None
+
+    async def _body(self) -> bytes:
+        chunks: list[bytes] = []
+        size, more = 0, True
+        while more and size < MAX_DISCARDED_BYTES:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise Disconnected
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            more = message.get("more_body", False)
+            if size > MAX_MESSAGE_BYTES:
+                chunks.clear()
+            elif chunk:
+                chunks.append(chunk)
+        self._read = True
+        if size > MAX_MESSAGE_BYTES:
+            raise too_large()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def drain(self) -> None:
+        """Read away what has not been read of the body, however large.
+
+        Answers come after it, because hypercorn gives up a connection on which more of a body arrives once its answer
+        is complete.
+        """
+        if not self._read:
+            with suppress(Refusal):
+                await self._body()
+
+    async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        """Send a whole answer."""
+        await self.drain()
+        length = (b"content-length", b"%d" % len(body))
+        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def answer_message(self, content_type: bytes, body: bytes) -> None:
+        """Send a success, compressed when it is long and the client wants it so."""
+        headers = [(b"content-type", content_type)]
+        if len(body) >= _WORTH_COMPRESSING and self._accepts_gzip():
+            body = compress(body)
+            headers.append((b"content-encoding", b"gzip"))
+        await self.answer(200, headers, body)
+
+    def _accepts_gzip(self) -> bool:
+        offers = (self.header(b"accept-encoding") or "").split(",")
+        return any(offer.partition(";")[0].strip() == "gzip" and not offer.endswith("q=0") for offer in offers)
+
+    async def answer_text(self, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
+        """Send a line of plain text."""
+        await self.answer(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], text.encode() + b"\n")

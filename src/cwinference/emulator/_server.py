@@ -1,0 +1,172 @@
+"""hypercorn on a thread of its own: HTTP/1.1 and HTTP/2 on one port, with TLS when there is a certificate.
+
+hypercorn's own `serve` is not used: it hides the connections, which faults need to reach, and on newer Pythons it waits
+for ever for those that are busy when it stops.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from hypercorn.events import RawData
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.typing import LifespanState
+
+from ..errors import ConfigurationError
+from ._http import App
+
+_GRACE = 0.2
+"""Seconds that calls in flight may take when the server stops."""
+_BACKLOG = 1000
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """PEM files of the server's certificate and of its private key."""
+
+    cert: str | os.PathLike[str]
+    key: str | os.PathLike[str]
+
+
+class Connection:
+    """One client's connection, for what lies below HTTP. A request has it as `scope["state"]["connection"]`."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.server: TCPServer | None = None
+
+    def abort(self) -> None:
+        """Reset it: what has been written and not yet sent is lost."""
+        self.writer.transport.abort()
+
+    async def go_away(self) -> None:
+        """Tell an HTTP/2 client that no further streams are accepted; the others are finished."""
+        if self.server is None:
+            return
+        protocol = self.server.protocol.protocol
+        if isinstance(protocol, H2Protocol):
+            protocol.connection.close_connection()
+            await self.server.protocol_send(RawData(protocol.connection.data_to_send()))
+
+
+class Server:
+    """Serves one ASGI application between `start` and `stop`."""
+
+    def __init__(self, app: App, *, host: str = "127.0.0.1", port: int = 0, tls: Certificate | None = None) -> None:
+        self._app = app
+        self._config = _config(tls)
+        self._ssl = _ssl_context(self._config, tls)
+        self._socket = _listen(host, port)
+        self.host = host
+        self.port: int = self._socket.getsockname()[1]
+        self._connections: dict[asyncio.Task[Any], Connection] = {}
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cwinference-emulator", daemon=True)
+
+    def start(self) -> None:
+        """Accept connections."""
+        self._thread.start()
+        self._started.wait()
+
+    def stop(self) -> None:
+        """Finish the calls in flight, or cut them off after a moment. A second time it does nothing."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+        self._socket.close()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_log_unexpected)
+        self._stopping = asyncio.Event()
+        self._context = WorkerContext(None)
+        listener = await asyncio.start_server(self._accept, sock=self._socket, ssl=self._ssl, backlog=_BACKLOG)
+        self._started.set()
+        await self._stopping.wait()
+        listener.close()
+        await self._context.terminated.set()
+        await self._finish()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(writer)
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._connections[task] = connection
+        state = cast(LifespanState, {"connection": connection})
+        app = ASGIWrapper(cast(Any, self._app))
+        connection.server = TCPServer(app, self._loop, self._config, self._context, state, reader, writer)
+        try:
+            await connection.server
+        finally:
+            del self._connections[task]
+
+    async def _finish(self) -> None:
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=_GRACE)
+        for connection in self._connections.values():
+            connection.abort()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=_GRACE)
+
+
+def _config(tls: Certificate | None) -> Config:
+    config = Config()
+    config.keep_alive_max_requests = 2**31  # beyond it a connection is closed with its calls in flight
+    config.keep_alive_timeout = 300  # longer than clients keep an idle connection
+    config.h2_max_concurrent_streams = 1000
+    config.include_server_header = False
+    config.errorlog = logging.getLogger("cwinference.emulator.http")
+    if tls is not None:
+        config.certfile, config.keyfile = os.fspath(tls.cert), os.fspath(tls.key)
+    return config
+
+
+def _ssl_context(config: Config, tls: Certificate | None) -> ssl.SSLContext | None:
+    if tls is None:
+        return None
+    for argument, path in (("tls_cert", tls.cert), ("tls_key", tls.key)):
+        try:
+            Path(path).read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"{argument}: {os.fspath(path)}: {error.strerror}") from None
+    try:
+        return config.create_ssl_context()
+    except (ssl.SSLError, ValueError) as error:
+        raise ConfigurationError(f"tls_cert, tls_key: not a certificate and its key in PEM: {error}") from None
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        listener = socket.socket(family, kind)
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except BaseException:
+            listener.close()
+            raise
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigurationError(f"host, port: cannot listen on {host}:{port}: {reason}") from None
+    return listener
+
+
+def _log_unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Failed handshakes and lost connections are the client's affair."""
+    if not isinstance(context.get("exception"), ssl.SSLError | OSError):
+        logging.getLogger("cwinference.emulator.http").error(context["message"], exc_info=context.get("exception"))
