@@ -1,0 +1,123 @@
+"""The emulator's memory on disk: one SQLite file that survives a restart and a kill."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+from ..errors import ConfigurationError
+
+_APPLICATION = 0x63776965
+"""Marks the file as ours, in SQLite's header."""
+_VERSION = 1
+_SCHEMA = """
+create table resources (
+    kind text not null,
+    id text not null,
+    number integer not null,
+    body blob not null,
+    plan text not null,
+    notes text not null,
+    primary key (kind, id)
+) without rowid
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record as it is kept."""
+
+    kind: str
+    id: str
+    number: int
+    body: bytes
+    plan: list[tuple[int, str]]
+    notes: dict[str, Any]
+
+
+class Journal:
+    """An open state file; one emulator at a time may hold it."""
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        """Open or make the file.
+
+        Raises:
+            ConfigurationError: it cannot be opened or written, is not a state file, is in use by another emulator, or
+                was written by a newer release.
+        """
+        self._path = path
+        try:
+            self._database = _connect(path)
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"state file {path}: {_reason(error)}") from None
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            self._database.close()
+            raise ConfigurationError(f"state file {path}: {_reason(error)}") from None
+        except ConfigurationError:
+            self._database.close()
+            raise
+
+    def rows(self) -> Iterator[Row]:
+        """All records, in the order of their creation."""
+        query = "select kind, id, number, body, plan, notes from resources order by number"
+        with closing(self._database.execute(query)) as cursor:
+            for kind, key, number, body, plan, notes in cursor:
+                yield Row(kind, key, number, body, [(due, step) for due, step in json.loads(plan)], json.loads(notes))
+
+    def write(self, changed: Iterable[Row], removed: Iterable[tuple[str, str]]) -> None:
+        """Keep all of these changes, or none of them when it raises."""
+        with self._database:
+            self._database.executemany("delete from resources where kind = ? and id = ?", removed)
+            self._database.executemany(
+                "insert or replace into resources values (?, ?, ?, ?, ?, ?)",
+                (
+                    (row.kind, row.id, row.number, row.body, json.dumps(row.plan), json.dumps(row.notes))
+                    for row in changed
+                ),
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _prepare(self) -> None:
+        """Check the file, and give an empty one its tables."""
+        database = self._database
+        database.execute("pragma locking_mode = exclusive")
+        database.execute("pragma journal_mode = wal")
+        database.execute("pragma synchronous = normal")
+        with database:
+            database.execute("begin immediate")
+            version, application = _pragma(database, "user_version"), _pragma(database, "application_id")
+            empty = not database.execute("select count(*) from sqlite_master").fetchone()[0]
+            if empty and version == application == 0:
+                database.execute(_SCHEMA)
+                database.execute(f"pragma application_id = {_APPLICATION}")
+                database.execute(f"pragma user_version = {_VERSION}")
+            elif application != _APPLICATION:
+                raise ConfigurationError(f"state file {self._path}: is a database of something else; give another file")
+            elif version > _VERSION:
+                raise ConfigurationError(
+                    f"state file {self._path}: was written by a newer release (version {version}, this one knows "
+                    f"{_VERSION}); upgrade cwinference or give another file"
+                )
+
+
+def _connect(path: str | PathLike[str]) -> sqlite3.Connection:
+    """A connection that any thread may use (the store lets in one at a time)."""
+    return sqlite3.connect(path, timeout=0.2, isolation_level="IMMEDIATE", check_same_thread=False)
+
+
+def _pragma(database: sqlite3.Connection, name: str) -> int:
+    value: int = database.execute(f"pragma {name}").fetchone()[0]
+    return value
+
+
+def _reason(error: sqlite3.Error) -> str:
+    text = str(error)
+    return "is in use by another emulator" if "locked" in text else text
