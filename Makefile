@@ -7,7 +7,7 @@ GENERATE = .venv-generate/bin
 GOOGLEAPIS = third_party/googleapis
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate fresh breaking ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules fresh breaking ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ types: setup ## mypy and basedpyright, strict
 
 generate: $(GOOGLEAPIS)/ready ## compile proto/ into gen/
 	PATH="$(CURDIR)/$(GENERATE):$$PATH" buf generate
+
+rules: .venv-rules/ready ## ask protovalidate again what the emulator's rules must say
+	.venv-rules/bin/python -m tools.rules.write_golden
 
 fresh: $(GOOGLEAPIS)/ready ## fail when gen/ is not what proto/ compiles to
 	tools/check-fresh "$(CURDIR)/$(GENERATE)"
@@ -62,6 +65,11 @@ clean: ## remove everything that git ignores
 .venv-generate/ready: requirements/generate.txt
 	$(PYTHON) -m venv --clear .venv-generate
 	$(GENERATE)/python $(PIP) --require-hashes -r requirements/generate.txt
+	@touch $@
+
+.venv-rules/ready:
+	$(PYTHON) -m venv --clear .venv-rules
+	.venv-rules/bin/python $(PIP) protovalidate==2.1.0 grpcio-tools==1.76.0
 	@touch $@
 
 $(GOOGLEAPIS)/ready: .venv-generate/ready tools/export_googleapis.py

@@ -1,0 +1,136 @@
+"""The rules of requests: the same verdict, field path and rule id as protovalidate gives."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+
+from cwinference import types
+from cwinference.emulator._rules import RuleSet, check
+from tests.emulator.rule_requests import CLAIM, DEPLOYMENT, GATEWAY, UUID, requests
+from tests.support import samples
+
+GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("rules.golden.json").read_text("utf-8"))
+
+Found = list[tuple[str, str, str]]
+
+
+def broken(request: Message, rules: RuleSet = "published") -> Found:
+    return [(each.field, each.rule, each.message) for each in check(request, rules)]
+
+
+def message(kind: str, body: dict[str, Any]) -> Message:
+    made: Message = ParseDict(body, getattr(types, kind)())
+    return made
+
+
+def in_maps_last(found: Found) -> Found:
+    """The order of a map is nobody's promise."""
+    return [each for each in found if "engine_" not in each[0]] + sorted(each for each in found if "engine_" in each[0])
+
+
+def test_the_golden_file_speaks_of_these_requests() -> None:
+    digest = hashlib.sha256()
+    for kind, body in requests():
+        digest.update(json.dumps([kind, body]).encode())
+    assert digest.hexdigest() == GOLDEN["requests"], "run `make rules`"
+
+
+def test_thousands_of_requests_break_the_rules_that_protovalidate_says_they_break() -> None:
+    table = [tuple(each) for each in GOLDEN["violations"]]
+    answers = {kind: iter(found) for kind, found in GOLDEN["answers"].items()}
+    for kind, body in requests():
+        expected = [table[index] for index in next(answers[kind])]
+        assert in_maps_last(broken(message(kind, body))) == in_maps_last(expected), (kind, body)
+
+
+@pytest.mark.parametrize("name", [name for name in samples.names("request") if "newer" not in name])
+def test_every_plain_sample_obeys_them(name: str) -> None:
+    assert not check(samples.request(name))
+
+
+def deployment(**runtime: Any) -> Message:
+    return message("CreateDeploymentRequest", {**DEPLOYMENT, "runtime": {**DEPLOYMENT["runtime"], **runtime}})
+
+
+def claim(**resources: Any) -> Message:
+    return message("CreateCapacityClaimRequest", {**CLAIM, "resources": {**CLAIM["resources"], **resources}})
+
+
+SANCTIONED = [
+    pytest.param(lambda: deployment(engine="dynamo-sglang"), ["runtime.engine", "string.in"], [], id="engine"),
+    pytest.param(
+        lambda: claim(zones=["RNO2A", "US-EAST-04A"]), ["resources.zones", "repeated.max_items"], [], id="zones"
+    ),
+    pytest.param(
+        lambda: claim(capacityType="CAPACITY_TYPE_CUSTOMER"),
+        [],
+        ["resources.capacity_type", "enum.not_in"],
+        id="customer",
+    ),
+]
+
+
+@pytest.mark.parametrize(("request_of", "published", "current"), SANCTIONED)
+def test_what_has_changed_since_is_a_setting(request_of: Any, published: list[str], current: list[str]) -> None:
+    expected: dict[RuleSet, list[str]] = {"published": published, "current": current}
+    for rules, first in expected.items():
+        assert [list(each[:2]) for each in broken(request_of(), rules)] == ([first] if first else [])
+
+
+def test_the_text_of_a_refused_capacity_type_is_the_one_that_users_report() -> None:
+    [(field, _, text)] = broken(claim(capacityType="CAPACITY_TYPE_CUSTOMER"), "current")
+    assert f"{field}: {text}" == "resources.capacity_type: must not be in list [0, 1, 2]"
+
+
+def test_fields_newer_than_the_published_rules_are_accepted() -> None:
+    body = {**GATEWAY, "endpointConfiguration": {"allowedSourceIpRanges": ["10.0.0.0/8"]}}
+    assert not check(message("CreateGatewayRequest", body))
+    hot_load = {"bucket": "weights", "pathPrefix": "runs/7", "transitionMode": "TRANSITION_MODE_ASYNC"}
+    assert not check(message("CreateDeploymentRequest", {**DEPLOYMENT, "hotLoad": hot_load}))
+
+
+FULL = {"deploymentId": UUID, "identity": "step-1", "type": "SNAPSHOT_TYPE_FULL"}
+METADATA = {
+    "previousSnapshotIdentity": "step-0",
+    "compressionFormat": "COMPRESSION_FORMAT_ZSTD",
+    "checksumFormat": "CHECKSUM_FORMAT_ADLER32",
+}
+HOT_LOADS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
+    (FULL, []),
+    ({**FULL, "identity": "i" * 128}, []),
+    ({**FULL, "identity": "i" * 129}, [("identity", "string.max_len")]),
+    ({**FULL, "identity": "a/b"}, [("identity", "identity.one_segment")]),
+    ({**FULL, "identity": "initial"}, [("identity", "identity.one_segment")]),
+    ({**FULL, "identity": ".."}, [("identity", "identity.one_segment")]),
+    ({**FULL, "type": 0}, [("type", "enum.not_in")]),
+    ({**FULL, "promptCachePolicy": 9}, [("prompt_cache_policy", "enum.defined_only")]),
+    ({**FULL, "incrementalSnapshotMetadata": METADATA}, [("", "incremental_needs_metadata")]),
+    ({**FULL, "type": "SNAPSHOT_TYPE_INCREMENTAL"}, [("", "incremental_needs_metadata")]),
+    ({**FULL, "type": "SNAPSHOT_TYPE_INCREMENTAL", "incrementalSnapshotMetadata": METADATA}, []),
+    (
+        {**FULL, "type": "SNAPSHOT_TYPE_INCREMENTAL", "incrementalSnapshotMetadata": {}},
+        [
+            ("incremental_snapshot_metadata.previous_snapshot_identity", "string.min_len"),
+            ("incremental_snapshot_metadata.compression_format", "enum.not_in"),
+            ("incremental_snapshot_metadata.checksum_format", "enum.not_in"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), HOT_LOADS)
+def test_hot_loads_follow_the_documentation(body: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    assert [each[:2] for each in broken(message("CreateHotLoadRequest", body))] == expected
+
+
+def test_negative_page_sizes_are_refused() -> None:
+    found = [broken(message(kind, {"maxPageSize": -1}))[-1][:2] for kind in PAGED]
+    assert found == [("max_page_size", "int32.gte")] * len(PAGED)
+
+
+PAGED = ("ListHotLoadsRequest", "ListHotLoadReplicasRequest")

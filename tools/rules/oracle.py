@@ -1,0 +1,71 @@
+"""What protovalidate makes of requests to the API: `Oracle().violations(type name, request as JSON)`.
+
+Run in an environment of its own (see `make rules`): protovalidate and grpcio-tools are no dependencies of ours.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    duration_pb2,
+    field_mask_pb2,
+    json_format,
+    message_factory,
+    timestamp_pb2,
+)
+from grpc_tools import protoc
+from protovalidate import Validator
+from protovalidate._gen.buf.validate import validate_pb
+
+HERE = Path(__file__).parent
+PACKAGE = "coreweave.inference.v1alpha1"
+
+
+class Oracle:
+    """The annotated requests of `requests.proto`, and the library that judges them."""
+
+    def __init__(self) -> None:
+        self._pool = descriptor_pool.DescriptorPool()
+        for file in _compiled():
+            self._pool.Add(file)
+        self._validator = Validator()
+
+    def violations(self, kind: str, request: dict[str, Any]) -> list[tuple[str, str, str]]:
+        """Path, rule id and message of each violation, in the library's order."""
+        message = message_factory.GetMessageClass(self._pool.FindMessageTypeByName(f"{PACKAGE}.{kind}"))()
+        json_format.ParseDict(request, message)
+        found = [each.proto for each in self._validator.collect_violations(message)]
+        return [(_path(each.field), each.rule_id, each.message) for each in found]
+
+
+def _compiled() -> Iterator[descriptor_pb2.FileDescriptorProto]:
+    known = descriptor_pb2.FileDescriptorSet()
+    for module in (descriptor_pb2, duration_pb2, timestamp_pb2, field_mask_pb2):
+        module.DESCRIPTOR.CopyToProto(known.file.add())
+    known.file.add().ParseFromString(validate_pb.desc().proto.to_binary())
+    with tempfile.TemporaryDirectory() as place:
+        image, out = Path(place, "known.binpb"), Path(place, "out.binpb")
+        image.write_bytes(known.SerializeToString())
+        options = [f"--proto_path={HERE}", f"--descriptor_set_in={image}", f"--descriptor_set_out={out}"]
+        if protoc.main(["protoc", *options, "--include_imports", "rules.proto", "requests.proto"]):
+            raise SystemExit("the annotated protos do not compile")
+        yield from descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file
+
+
+def _path(field: Any) -> str:
+    return ".".join(each.field_name + _subscript(each) for each in field.elements) if field else ""
+
+
+def _subscript(element: Any) -> str:
+    match element.subscript:
+        case None:
+            return ""
+        case chosen if chosen.field == "string_key":
+            return f"[{json.dumps(chosen.value, ensure_ascii=False)}]"
+        case chosen:
+            return f"[{chosen.value}]"
