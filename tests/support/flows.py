@@ -5,8 +5,10 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
+from cwinference import Retry
 from cwinference._flow import AskToken, Send, Sleep
-from cwinference.auth import Metadata
+from cwinference._retry import Budget, Context
+from cwinference.auth import Credentials, Metadata
 
 from .clock import FakeClock
 
@@ -50,6 +52,19 @@ class Performance:
         assert isinstance(step, Send)
         self.sent.append(step)
         return _raised(_after_delays(self._answers, self.clock))
+
+
+def context(performance: Performance, **changed: Any) -> Context:
+    """What a client's calls share, on the performance's clock."""
+    defaults: dict[str, Any] = {
+        "timeout": 30.0,
+        "retry": Retry(),
+        "credentials": Credentials("token"),
+        "budget": Budget(),
+        "clock": performance.clock.clock,
+        "on_call": None,
+    }
+    return Context(**{**defaults, **changed})
 
 
 def _after_delays(answers: Iterator[Message | Exception | float], clock: FakeClock) -> Message | Exception:

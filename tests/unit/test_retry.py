@@ -7,9 +7,9 @@ import pytest
 
 from cwinference import Retry, errors, types
 from cwinference._call import Call, CallOptions, whole
-from cwinference._retry import Budget, Context, attempts
+from cwinference._retry import Budget, attempts
 from cwinference.auth import Credentials
-from tests.support.flows import Performance
+from tests.support.flows import Performance, context
 
 DONE = types.GetGatewayResponse()
 DOWN = errors.Unavailable("down")
@@ -23,18 +23,6 @@ def read(**options: Unpack[CallOptions]) -> Call[types.GetGatewayResponse]:
 def write(**options: Unpack[CallOptions]) -> Call[types.UpdateGatewayResponse]:
     request = types.UpdateGatewayRequest(id="x")
     return whole(request, types.UpdateGatewayResponse, options, repeatable=False)
-
-
-def context(performance: Performance, **changed: Any) -> Context:
-    defaults: dict[str, Any] = {
-        "timeout": 30.0,
-        "retry": Retry(),
-        "credentials": Credentials("token"),
-        "budget": Budget(),
-        "clock": performance.clock.clock,
-        "on_call": None,
-    }
-    return Context(**{**defaults, **changed})
 
 
 def perform(performance: Performance, call: Call[Any], **changed: Any) -> Any:
