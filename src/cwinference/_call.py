@@ -1,6 +1,8 @@
 """One RPC as a value: the request, what of the reply is wanted, and how it may be sent."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, cast
 
 from google.protobuf.message import Message
@@ -37,7 +39,7 @@ class CallOptions(TypedDict, total=False):
 class Call(Generic[T]):
     """One RPC to be made: the request, what of the reply is wanted, and how it may be sent."""
 
-    __slots__ = ("_unwrap", "as_json", "limit", "lost", "method", "repeatable", "request", "retry")
+    __slots__ = ("as_json", "limit", "lost", "method", "repeatable", "request", "result", "retry")
 
     def __init__(
         self,
@@ -51,7 +53,8 @@ class Call(Generic[T]):
     ) -> None:
         self.method: Method = METHODS[type(request)]
         self.request = request
-        self._unwrap = unwrap
+        self.result = unwrap
+        """Gives what the caller wants of the reply."""
         self.repeatable = repeatable
         """Whether sending it twice does no harm."""
         self.as_json = as_json or (self.method.may_hold_placeholder and self.method.travels_as_json(request))
@@ -69,34 +72,31 @@ class Call(Generic[T]):
         self.limit = timeout if timeout is UNSET else check_timeout(timeout)
         self.retry = retry
 
-    def result(self, reply: Message) -> T:
-        """What the caller wants of the reply."""
-        return self._unwrap(reply)
-
 
 def one(request: Message, field: str, kind: type[M], options: CallOptions, **how: Any) -> Call[M]:
     """A call whose reply wraps one resource in the given field."""
-
-    def unwrap(reply: Message) -> M:
-        if not reply.HasField(field):
-            raise ProtocolError(f"the answer holds no {field}", method=METHODS[type(request)].name)
-        return cast(M, getattr(reply, field))
-
-    return Call(request, unwrap, options, **how)
+    return Call(request, _held_in(field), options, **how)
 
 
 def many(request: Message, field: str, kind: type[M], options: CallOptions, **how: Any) -> Call[Sequence[M]]:
     """A call whose reply holds a list in the given field."""
-
-    def unwrap(reply: Message) -> Sequence[M]:
-        return cast(Sequence[M], getattr(reply, field))
-
-    return Call(request, unwrap, options, **how)
+    return Call(request, attrgetter(field), options, **how)
 
 
 def whole(request: Message, kind: type[M], options: CallOptions, **how: Any) -> Call[M]:
     """A call whose reply is wanted as it is."""
     return Call(request, lambda reply: cast(M, reply), options, **how)
+
+
+@cache
+def _held_in(field: str) -> Callable[[Any], Any]:
+    def unwrap(reply: Message) -> Any:
+        if not reply.HasField(field):
+            method = reply.DESCRIPTOR.name.removesuffix("Response")
+            raise ProtocolError(f"the answer holds no {field}", method=method)
+        return getattr(reply, field)
+
+    return unwrap
 
 
 def required(argument: str, value: str) -> str:

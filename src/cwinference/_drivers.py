@@ -51,7 +51,8 @@ class Blocking:
 
         @functools.wraps(build)
         def method(*args: P.args, **kwargs: P.kwargs) -> T:
-            return self.run(build(*args, **kwargs))
+            operation = build(*args, **kwargs)
+            return operation.result(self._call(operation)) if isinstance(operation, Call) else self._drive(operation)
 
         return method
 
@@ -64,10 +65,6 @@ class Blocking:
 
         return method
 
-    def run(self, operation: Operation[T]) -> T:
-        """Do all of an operation and give its result."""
-        return operation.result(self._call(operation)) if isinstance(operation, Call) else self._drive(operation)
-
     def _call(self, call: Call[Any]) -> Message:
         context = self.context
         metadata = context.credentials.metadata()
@@ -75,7 +72,7 @@ class Blocking:
             return self._drive(attempts(call, context))
         progress = Progress(call, context)
         try:
-            reply = self._send(call, metadata, progress.for_attempt())
+            reply = self._send(call, metadata, progress.for_first_attempt())
         except ApiError as error:
             return self._drive(recover(call, context, progress, metadata, error))
         if context.budget.touched:
@@ -139,7 +136,10 @@ class Awaiting:
 
         @functools.wraps(build)
         async def method(*args: P.args, **kwargs: P.kwargs) -> T:
-            return await self.run(build(*args, **kwargs))
+            operation = build(*args, **kwargs)
+            if isinstance(operation, Call):
+                return operation.result(await self._call(operation))
+            return await self._drive(operation)
 
         return method
 
@@ -152,12 +152,6 @@ class Awaiting:
 
         return method
 
-    async def run(self, operation: Operation[T]) -> T:
-        """Do all of an operation and give its result."""
-        if isinstance(operation, Call):
-            return operation.result(await self._call(operation))
-        return await self._drive(operation)
-
     async def _call(self, call: Call[Any]) -> Message:
         context = self.context
         metadata = context.credentials.metadata()
@@ -165,7 +159,7 @@ class Awaiting:
             return await self._drive(attempts(call, context))
         progress = Progress(call, context)
         try:
-            reply = await self._send(call, metadata, progress.for_attempt())
+            reply = await self._send(call, metadata, progress.for_first_attempt())
         except ApiError as error:
             return await self._drive(recover(call, context, progress, metadata, error))
         if context.budget.touched:

@@ -115,12 +115,19 @@ class Progress:
         """Seconds left (0 or less when the time is over), or None for no limit."""
         return None if self._at is None else self._at - self._monotonic()
 
+    def for_first_attempt(self) -> float | None:
+        """Seconds that the first attempt may take; all of them are left."""
+        return self._capped(self.limit)
+
     def for_attempt(self) -> float | None:
         """Seconds that the next attempt may take; raises DeadlineExceeded when there are none."""
         left = self.remaining()
         if left is not None and left <= 0:
             raise DeadlineExceeded(f"the whole call's limit of {self.limit:g} s was over")
-        cap = self.retry.attempt_timeout if self.retry else None
+        return self._capped(left)
+
+    def _capped(self, left: float | None) -> float | None:
+        cap = self.retry.attempt_timeout if self.retry is not None else None
         return left if cap is None else cap if left is None else min(cap, left)
 
     def seconds(self) -> float:
