@@ -7,7 +7,6 @@ import logging
 
 from . import auth, errors, types
 from ._retry import Retry
-from ._version import __version__
 from .client import AsyncClient, Client
 from .config import TLS
 from .status import HotLoadState, State, describe
@@ -21,7 +20,6 @@ __all__ = [
     "HotLoadState",
     "Retry",
     "State",
-    "__version__",
     "auth",
     "describe",
     "errors",

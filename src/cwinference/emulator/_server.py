@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +29,7 @@ from ._http import App
 _GRACE = 0.2
 """Seconds that calls in flight may take when the server stops."""
 _BACKLOG = 1000
+_LAST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,13 @@ class Server:
         listener = await asyncio.start_server(self._accept, sock=self._socket, ssl=self._ssl, backlog=_BACKLOG)
         self._started.set()
         await self._stopping.wait()
-        listener.close()
+        self._accept_no_more()
         await self._context.terminated.set()
-        await self._finish()
+        await self._others_end()
+        for connection in self._connections.values():
+            connection.abort()
+        await self._others_end()
+        listener.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(writer)
@@ -112,13 +118,16 @@ class Server:
         finally:
             del self._connections[task]
 
-    async def _finish(self) -> None:
-        if self._connections:
-            await asyncio.wait(self._connections, timeout=_GRACE)
-        for connection in self._connections.values():
-            connection.abort()
-        if self._connections:
-            await asyncio.wait(self._connections, timeout=_GRACE)
+    def _accept_no_more(self) -> None:
+        """Unlike closing the listener, this lets connections come to life whose acceptance has begun."""
+        with suppress(NotImplementedError):  # by Windows' loop
+            self._loop.remove_reader(self._socket.fileno())
+
+    async def _others_end(self) -> None:
+        """Wait a moment for the tasks of all connections, those that are only being accepted among them."""
+        end = self._loop.time() + _GRACE
+        while (others := asyncio.all_tasks() - {asyncio.current_task()}) and (left := end - self._loop.time()) > 0:
+            await asyncio.wait(others, timeout=left)
 
 
 def _config(tls: Certificate | None) -> Config:
@@ -148,6 +157,8 @@ def _ssl_context(config: Config, tls: Certificate | None) -> ssl.SSLContext | No
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= _LAST_PORT:
+        raise ConfigurationError(f"port: expected 0 to {_LAST_PORT}, got {port}")
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
             0
@@ -160,9 +171,8 @@ def _listen(host: str, port: int) -> socket.socket:
         except BaseException:
             listener.close()
             raise
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigurationError(f"host, port: cannot listen on {host}:{port}: {reason}") from None
+    except OSError as error:
+        raise ConfigurationError(f"host, port: cannot listen on {host}:{port}: {error.strerror}") from None
     return listener
 
 

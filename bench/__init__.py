@@ -1,1 +1,0 @@
-"""How much the facade costs, beside the bare libraries: `python -m bench`, or `make bench`."""

@@ -1,0 +1,190 @@
+"""`Emulator`: settings in, a running server out. Here the parts meet: state, rules, tokens, protocols, server."""
+
+import os
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from .. import errors
+from .._methods import METHODS
+from ._api import EmulatedApi
+from ._app import Front
+from ._auth import ADMIN_TOKEN, ORGANIZATION, VIEWER_TOKEN, Tokens
+from ._behaviour import Behaviour, Fate, Rules
+from ._clock import Clock
+from ._config import Config, load
+from ._journal import Journal
+from ._rules import check
+from ._seam import Caller
+from ._service import Service
+
+if TYPE_CHECKING:
+    from ._server import Server
+
+
+class Emulator:
+    """The whole API on one port, on a thread of its own, for as long as a `with` block lasts.
+
+    One port speaks gRPC, gRPC-Web, Connect and REST, and the gateways' OpenAI-compatible routes.
+
+    Args:
+        host: address to listen on.
+        port: port to listen on; 0: any free one.
+        ready_after: seconds from a create to READY. With 0 the reply still tells CREATING, and the next look READY.
+        token: the token with the role Inference Admin.
+        viewer_token: the token with the role Inference Viewer.
+        tls_cert: certificate in PEM, to serve https; needs `tls_key`.
+        tls_key: its private key in PEM.
+        public_url: what the gateways' endpoints begin with; None: this emulator's own address.
+        state: file that keeps all resources over a restart; None: they are gone with the emulator.
+        config: TOML file with tokens, parameters, behaviour and faults; arguments win over it.
+        rules: which validation rules hold: "published", or "current" with what is known to have changed since.
+        behaviour: all other settings of how resources live; what config and arguments say wins over it.
+        clock: what time it is; a `Clock(running=False)` stands still until the test moves it.
+
+    Raises:
+        ConfigurationError: a setting is wrong, a file cannot be used, or the port is taken; or hypercorn is missing,
+            which comes with `pip install cwinference[emulator]`. Raised when the block is entered.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ready_after: float | None = None,
+        token: str | None = None,
+        viewer_token: str | None = None,
+        tls_cert: str | os.PathLike[str] | None = None,
+        tls_key: str | os.PathLike[str] | None = None,
+        public_url: str | None = None,
+        state: str | os.PathLike[str] | None = None,
+        config: str | os.PathLike[str] | None = None,
+        rules: Rules | None = None,
+        behaviour: Behaviour | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.token = _check_token(token, "token", ADMIN_TOKEN)
+        """Token with the role Inference Admin."""
+        self.viewer_token = _check_token(viewer_token, "viewer_token", VIEWER_TOKEN)
+        """Token with the role Inference Viewer, of the same organization."""
+        if self.token == self.viewer_token:
+            raise errors.ConfigurationError("viewer_token: is the same as token; give another")
+        self.clock = clock or Clock()
+        """The emulator's time; `clock.advance(seconds)` lets it pass."""
+        self._address = host, port
+        self._tls = tls_cert, tls_key
+        self._public_url = _check_url(public_url)
+        self._state = state
+        self._config = Config() if config is None else load(config)
+        self._behaviour = _behaviour(behaviour, self._config, ready_after=ready_after, rules=rules)
+        self._api: EmulatedApi | None = None
+        self._server: Server | None = None
+
+    def __repr__(self) -> str:
+        return f"Emulator({self.endpoint if self._server else 'not running'})"
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens, as a client takes it: `http://127.0.0.1:<port>`."""
+        if self._server is None:
+            raise RuntimeError("the emulator is not running: use it in a `with` block")
+        scheme = "http" if self._tls[0] is None else "https"
+        return f"{scheme}://{_reachable(self._server.host)}:{self._server.port}"
+
+    @property
+    def fates(self) -> dict[str, Fate]:
+        """Bad ends in store, by id or name of a resource, or by identity of a hot-load: `fates["front"] = Fate()`."""
+        if self._api is None:
+            raise RuntimeError("the emulator is not running: use it in a `with` block")
+        return self._api.fates
+
+    def start(self) -> None:
+        """Begin to serve, as entering a `with` block does."""
+        callers = {self.token: Caller(ORGANIZATION), self.viewer_token: Caller(ORGANIZATION, admin=False)}
+        journal = None if self._state is None else Journal(self._state)
+        self._api = EmulatedApi(
+            behaviour=self._behaviour,
+            clock=self.clock,
+            check=partial(check, rules=self._behaviour.rules),
+            parameters=self._config.parameters,
+            journal=journal,
+        )
+        try:
+            service = Service(self._api, Tokens({**self._config.tokens, **callers}))
+            host, port = self._address
+            app = Front(service, METHODS.values())
+            server = _server_module().Server(app, host=host, port=port, tls=self._certificate())
+        except BaseException:
+            self._api.close()
+            raise
+        self._server = server
+        self._api.public_url = self._public_url or self.endpoint
+        server.start()
+
+    def close(self) -> None:
+        """Stop serving, as leaving the block does. A second time it does nothing."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+        if self._api is not None:
+            self._api.close()
+            self._api = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _certificate(self) -> Any:
+        cert, key = self._tls
+        if (cert is None) != (key is None):
+            raise errors.ConfigurationError("tls_cert, tls_key: they go together")
+        return None if cert is None or key is None else _server_module().Certificate(cert, key)
+
+
+def _server_module() -> Any:
+    """The module that needs hypercorn."""
+    try:
+        from . import _server
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "hypercorn":
+            raise
+        raise errors.ConfigurationError("the emulator needs hypercorn: pip install 'cwinference[emulator]'") from None
+    return _server
+
+
+def _behaviour(given: Behaviour | None, config: Config, **arguments: Any) -> Behaviour:
+    settings = {name: value for name, value in arguments.items() if value is not None}
+    try:
+        return replace(given or Behaviour(), **{**config.behaviour, **settings})
+    except (TypeError, ValueError) as error:
+        raise errors.ConfigurationError(str(error)) from None
+
+
+def _check_token(token: str | None, argument: str, default: str) -> str:
+    if token is None:
+        return default
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise errors.ConfigurationError(f"{argument}: expected printable ASCII without spaces")
+    return token
+
+
+def _check_url(url: str | None) -> str | None:
+    if url is not None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise errors.ConfigurationError(f"public_url: expected http://<host> or https://<host>, got {url!r}")
+    return url
+
+
+def _reachable(host: str) -> str:
+    """An address for clients of this machine: that of a server which listens on all addresses is none."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host
