@@ -7,7 +7,7 @@ GENERATE = .venv-generate/bin
 GOOGLEAPIS = third_party/googleapis
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate rules fresh breaking ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules fresh breaking bench guard ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +44,13 @@ fresh: $(GOOGLEAPIS)/ready ## fail when gen/ is not what proto/ compiles to
 breaking: $(GOOGLEAPIS)/ready ## fail when proto/ breaks what is on main
 	tools/check-breaking "$(CURDIR)/$(GENERATE)" "$(CURDIR)/$(GOOGLEAPIS)"
 
-ci-extra: setup breaking ## what CI runs beside the tests: wheel matrix
+bench: setup ## what the facade costs beside the bare libraries, into bench/out/ (needs Go for the far end)
+	$(DEV)/python -m bench
+
+guard: setup ## a short form of it that fails when a figure is far off; passed over where there is no Go
+	@if command -v go >/dev/null; then $(DEV)/python -m bench --guard; else echo "speed guard: no Go here, passed over"; fi
+
+ci-extra: setup breaking guard ## what CI runs beside the tests: wheel matrix, speed guard
 	$(DEV)/python tools/check_wheel.py
 
 lock: ## pin the newest allowed versions, with hashes, into requirements/ (needs uv)

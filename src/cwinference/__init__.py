@@ -7,6 +7,7 @@ import logging
 
 from . import auth, errors, types
 from ._retry import Retry
+from ._version import __version__
 from .client import AsyncClient, Client
 from .config import TLS
 from .status import HotLoadState, State, describe
@@ -20,6 +21,7 @@ __all__ = [
     "HotLoadState",
     "Retry",
     "State",
+    "__version__",
     "auth",
     "describe",
     "errors",

@@ -131,6 +131,15 @@ def _check_alone(kind: Callable[..., Message], name: str, value: object) -> None
         raise ConfigurationError(f"{name}: {error}") from None
 
 
+def given_or_new(argument: str, id: str | None) -> str:
+    """The caller's id, or a random UUID of our own, by which a repeated create is recognised."""
+    if id is not None:
+        return required(argument, id)
+    from uuid import uuid4  # it imports much, which only creates need
+
+    return str(uuid4())
+
+
 def at_most_one(oneof: str, **members: object) -> None:
     """Refuse two members of a oneof."""
     given = [name for name, value in members.items() if value is not None]

@@ -2,16 +2,16 @@
 
 import ipaddress
 import os
-import platform
 import re
 import sys
 import warnings
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from ._version import __version__
 from .auth import TokenSource
 from .errors import ConfigurationError, redacted
 
@@ -25,17 +25,10 @@ Codec: TypeAlias = Literal["proto", "json"]
 HttpVersion: TypeAlias = Literal[1, 2]
 
 
-def _version() -> str:
-    try:
-        return version("cwinference")
-    except PackageNotFoundError:
-        return "0"
-
-
 _HOST = re.compile(r"[^\s/\\<>\"'`{}|^%]+")
 """What a host may be made of; names, addresses and international names alike."""
 
-USER_AGENT = f"cwinference/{_version()} python/{platform.python_version()}"
+USER_AGENT = f"cwinference/{__version__} python/{'.'.join(map(str, sys.version_info[:3]))}"
 
 
 @dataclass(frozen=True)
@@ -232,12 +225,18 @@ def _pem(source: str | os.PathLike[str] | bytes | None, argument: str) -> bytes 
         data = source
     else:
         try:
-            data = Path(source).read_bytes()
+            data = _read(Path(source), Path(source).stat().st_mtime_ns)
         except OSError as error:
             raise ConfigurationError(f"{argument}: {source}: {error.strerror}") from None
     if data is not None and b"-----BEGIN" not in data:
         raise ConfigurationError(f"{argument}: it holds no PEM block")
     return data
+
+
+@lru_cache(8)
+def _read(path: Path, changed: int) -> bytes:
+    """A file's bytes, shared by all clients until it changes."""
+    return path.read_bytes()
 
 
 def _first_set(variables: tuple[str, ...]) -> str | None:

@@ -26,8 +26,10 @@ class Disconnected(Exception):
 class Exchange:
     """One request and the means to answer it."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, limit: int = MAX_MESSAGE_BYTES) -> None:
         self.scope = scope
+        self._limit = limit
+        """The largest body that is taken, in bytes."""
         self._receive = receive
         self.send = send
         self._read = False
@@ -68,14 +70,19 @@ class Exchange:
             chunk: bytes = message.get("body", b"")
             size += len(chunk)
             more = message.get("more_body", False)
-            if size > MAX_MESSAGE_BYTES:
+            if size > self._limit:
                 chunks.clear()
             elif chunk:
                 chunks.append(chunk)
         self._read = True
-        if size > MAX_MESSAGE_BYTES:
-            raise too_large()
+        if size > self._limit:
+            raise too_large(self._limit)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def gone(self) -> None:
+        """Wait until the client hangs up; only after all of the body was read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     async def drain(self) -> None:
         """Read away what has not been read of the body, however large.

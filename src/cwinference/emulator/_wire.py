@@ -98,9 +98,9 @@ def compress(body: bytes) -> bytes:
     return gzip.compress(body, 1, mtime=0)
 
 
-def too_large() -> Refusal:
+def too_large(limit: int = MAX_MESSAGE_BYTES) -> Refusal:
     """The answer to a request beyond the limit."""
-    return Refusal("resource_exhausted", f"message is larger than the {MAX_MESSAGE_BYTES} bytes accepted")
+    return Refusal("resource_exhausted", f"message is larger than the {limit} bytes accepted")
 
 
 def json_object(body: bytes) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Unpack
-from uuid import uuid4
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import types
-from .._call import Call, CallOptions, build, many, one, required, whole
+from .._call import Call, CallOptions, build, given_or_new, many, one, required, whole
 from .._flow import Flow
 from .._operation import Mode, Resource, operation
 from . import _lifecycle
@@ -60,7 +59,7 @@ class Deployments(Resource[Mode]):
         """
         request = build(
             types.CreateDeploymentRequest,
-            id=str(uuid4()) if id is None else required("id", id),
+            id=given_or_new("id", id),
             name=required("name", name),
             gateway_ids=gateway_ids,
             runtime=runtime,

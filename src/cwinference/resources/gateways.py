@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias, Unpack
-from uuid import uuid4
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
-from .._call import Call, CallOptions, at_most_one, build, many, one, required, whole
+from .._call import Call, CallOptions, at_most_one, build, given_or_new, many, one, required, whole
 from .._flow import Flow
 from .._operation import Mode, Resource, operation
 from . import _lifecycle
@@ -59,7 +58,7 @@ class Gateways(Resource[Mode]):
         routing = _routing(body_based_routing, header_based_routing, path_based_routing)
         request = build(
             types.CreateGatewayRequest,
-            id=str(uuid4()) if id is None else required("id", id),
+            id=given_or_new("id", id),
             name=required("name", name),
             zones=zones,
             endpoint_configuration=endpoint_configuration,

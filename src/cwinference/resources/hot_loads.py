@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from typing import Any, Unpack
-from uuid import uuid4
 
 from google.protobuf.message import Message
 
 from .. import types
-from .._call import Call, CallOptions, build, one, required, whole
+from .._call import Call, CallOptions, build, given_or_new, one, required, whole
 from .._flow import Emit, Flow, Pages
 from .._operation import Mode, Resource, operation, paged
 from ..errors import ProtocolError
@@ -50,7 +49,7 @@ class HotLoads(Resource[Mode]):
         request = build(
             types.CreateHotLoadRequest,
             deployment_id=required("deployment_id", deployment_id),
-            hot_load_id=str(uuid4()) if hot_load_id is None else required("hot_load_id", hot_load_id),
+            hot_load_id=given_or_new("hot_load_id", hot_load_id),
             identity=required("identity", identity),
             type=type,
             incremental_snapshot_metadata=incremental_snapshot_metadata,

@@ -15,16 +15,31 @@ from ..auth import Metadata
 from ..config import Settings
 
 
+class Seen:
+    """What came with an answer beside its message, for a caller who asks: names in lower case, in the order sent."""
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[str, str]] = []
+        self.trailers: list[tuple[str, str]] = []
+
+
 class Transport(Protocol):
     """Sends attempts on the calling thread; may be used by many threads at once."""
 
     def send(
-        self, method: Method, request: Message, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
+        self,
+        method: Method,
+        request: Message,
+        metadata: Metadata,
+        timeout: float | None,
+        lost: list[str] | None = None,
+        seen: Seen | None = None,
     ) -> Message:
         """Send one attempt and give the reply.
 
         `timeout` is in seconds, None for no limit. Names of fields in a JSON answer that the reply's type does not know
-        are added to `lost`. Raises `ApiError` or `ProtocolError`.
+        are added to `lost`; `seen` is told the headers and trailers, of errors too. Raises `ApiError` or
+        `ProtocolError`.
         """
         ...
 
@@ -37,7 +52,13 @@ class AsyncTransport(Protocol):
     """The same for event loops; may be used by several loops, each of which gets connections of its own."""
 
     def send(
-        self, method: Method, request: Message, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
+        self,
+        method: Method,
+        request: Message,
+        metadata: Metadata,
+        timeout: float | None,
+        lost: list[str] | None = None,
+        seen: Seen | None = None,
     ) -> Coroutine[Any, Any, Message]:
         """Send one attempt and give the reply; as `Transport.send`."""
         ...

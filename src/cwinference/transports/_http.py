@@ -1,26 +1,32 @@
 """One HTTP exchange over pyqwest, bounded in size and time, with our errors. The only module that imports pyqwest.
 
-Connect and REST are built on it. Redirects are never followed: a token must not travel to another host. Answers are not
-compressed, so that a small one cannot grow in memory. pyqwest's threads do not survive a fork, where a call would hang
-for ever, so a forked child is refused at once.
+Connect and REST are built on it. Redirects are never followed: a token must not travel to another host. pyqwest
+inflates without a bound, so what comes compressed is inflated here. Its threads do not survive a fork, where a call
+would hang for ever, so a forked child is refused at once.
 """
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyqwest
 
 from .. import errors
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
+from ._gzip import check_size, inflate
 from ._pool import Pool
 
 Headers = Mapping[str, str]
 
 _ENGINE_PROCESS: list[int] = []
 """The process in which pyqwest was first put to work; it cannot be used in a forked child of that one."""
+
+_ANSWERS_HELD = 128
+"""How many complete answers are kept from being dropped: dropped before the server has ended its HTTP/2 stream, one
+would be reset, and a connection with many resets is closed."""
 
 _CODES_OF_RESETS: Mapping[int, type[errors.ApiError]] = {
     pyqwest.StreamErrorCode.REFUSED_STREAM: errors.Unavailable,
@@ -31,7 +37,7 @@ _CODES_OF_RESETS: Mapping[int, type[errors.ApiError]] = {
 
 
 class Answer:
-    """A whole HTTP answer."""
+    """A whole HTTP answer, inflated."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -46,11 +52,18 @@ class Answer:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+class _Line(NamedTuple):
+    """A blocking connection: pyqwest's transport, and its client, which alone takes a time limit."""
+
+    transport: pyqwest.SyncHTTPTransport
+    client: pyqwest.SyncClient
+
+
 class BlockingHttp:
     """HTTP for threads."""
 
     def __init__(self, settings: Settings, default_version: int) -> None:
-        self._settings = settings
+        self._limit = settings.max_reply_bytes
         self._options = transport_options(settings, default_version)
         self._pool = Pool(self._connect)
 
@@ -61,7 +74,8 @@ class BlockingHttp:
         refuse_after_fork()
         lane = self._pool.take()
         try:
-            return self._exchange(lane.connection, verb, url, headers, content, timeout)
+            with lane.connection.client.stream(verb, url, headers, content, timeout=timeout) as response:
+                return _answer(response.status, response.headers, self._read(response), self._limit)
         except errors.InferenceError:
             raise
         except Exception as error:
@@ -69,44 +83,36 @@ class BlockingHttp:
         finally:
             spare = self._pool.give(lane)
             if spare is not None:
-                spare.close()
+                spare.transport.close()
 
     def close(self) -> None:
         if [os.getpid()] == _ENGINE_PROCESS:
-            for transport in self._pool.take_all():
-                transport.close()
+            for line in self._pool.take_all():
+                line.transport.close()
 
-    def _exchange(
-        self,
-        transport: pyqwest.SyncHTTPTransport,
-        verb: str,
-        url: str,
-        headers: pyqwest.Headers,
-        content: bytes | None,
-        timeout: float | None,
-    ) -> Answer:
-        client = pyqwest.SyncClient(transport)
-        limit = self._settings.max_reply_bytes
-        with client.stream(verb, url, headers, content, timeout=timeout) as response:
-            check_announced_size(response.headers, limit)
-            body = bytearray()
-            for chunk in response.content:
-                body += chunk
-                check_size(len(body), limit)
-            return Answer(response.status, response.headers, bytes(body))
+    def _read(self, response: pyqwest.SyncResponse) -> bytes:
+        announced_size(response.headers, self._limit)
+        chunks, size = list[Any](), 0
+        for chunk in response.content:
+            size += len(chunk)
+            check_size(size, self._limit)
+            chunks.append(chunk)
+        return b"".join(chunks)
 
-    def _connect(self) -> pyqwest.SyncHTTPTransport:
+    def _connect(self) -> _Line:
         engage()
-        return pyqwest.SyncHTTPTransport(**self._options)
+        transport = pyqwest.SyncHTTPTransport(**self._options)
+        return _Line(transport, pyqwest.SyncClient(transport))
 
 
 class AwaitingHttp:
     """HTTP for event loops; pyqwest's own threads serve all of them."""
 
     def __init__(self, settings: Settings, default_version: int) -> None:
-        self._settings = settings
+        self._limit = settings.max_reply_bytes
         self._options = transport_options(settings, default_version)
         self._pool = Pool(self._connect)
+        self._complete: deque[pyqwest.Response] = deque(maxlen=_ANSWERS_HELD)
 
     async def fetch(
         self, verb: str, url: str, headers: pyqwest.Headers, content: bytes | None, timeout: float | None
@@ -117,7 +123,8 @@ class AwaitingHttp:
         limit = asyncio.timeout(timeout)
         try:
             async with limit:
-                return await self._exchange(lane.connection, verb, url, headers, content)
+                response = await lane.connection.execute(pyqwest.Request(verb, url, headers, content))
+                return _answer(response.status, response.headers, await self._read(response), self._limit)
         except TimeoutError as error:
             raise deadline_exceeded(timeout) if limit.expired() else translate(error, timeout) from None
         except errors.InferenceError:
@@ -130,30 +137,36 @@ class AwaitingHttp:
                 await spare.aclose()
 
     async def close(self) -> None:
+        self._complete.clear()
         if [os.getpid()] == _ENGINE_PROCESS:
             for transport in self._pool.take_all():
                 await transport.aclose()
 
-    async def _exchange(
-        self,
-        transport: pyqwest.HTTPTransport,
-        verb: str,
-        url: str,
-        headers: pyqwest.Headers,
-        content: bytes | None,
-    ) -> Answer:
-        limit = self._settings.max_reply_bytes
-        async with pyqwest.Client(transport).stream(verb, url, headers, content) as response:
-            check_announced_size(response.headers, limit)
-            body = bytearray()
+    async def _read(self, response: pyqwest.Response) -> bytes:
+        """The body. One of the announced size is complete: asking pyqwest for its end costs a quarter of a call."""
+        try:
+            announced = announced_size(response.headers, self._limit)
+            chunks, size = list[Any](), 0
             async for chunk in response.content:
-                body += chunk
-                check_size(len(body), limit)
-            return Answer(response.status, response.headers, bytes(body))
+                size += len(chunk)
+                check_size(size, self._limit)
+                chunks.append(chunk)
+                if size == announced:
+                    self._complete.append(response)
+                    break
+            return b"".join(chunks)
+        except BaseException:
+            await response.aclose()
+            raise
 
     def _connect(self) -> pyqwest.HTTPTransport:
         engage()
         return pyqwest.HTTPTransport(**self._options)
+
+
+def _answer(status: int, headers: pyqwest.Headers, body: bytes, limit: int) -> Answer:
+    encoding = headers.get("content-encoding", "")
+    return Answer(status, headers, inflate(body, encoding, limit) if encoding else body)
 
 
 def request_headers(metadata: Metadata, **more: str) -> pyqwest.Headers:
@@ -208,17 +221,14 @@ def refuse_after_fork() -> None:
         )
 
 
-def check_announced_size(headers: pyqwest.Headers, limit: int) -> None:
-    """Refuse an answer whose content-length is over the limit, before reading it."""
-    announced = headers.get("content-length", "")
-    if announced.isdecimal():
-        check_size(int(announced), limit)
-
-
-def check_size(size: int, limit: int) -> None:
-    """Refuse an answer that is over the limit."""
-    if size > limit:
-        raise errors.ProtocolError(f"the answer is larger than max_reply_bytes ({limit})")
+def announced_size(headers: pyqwest.Headers, limit: int) -> int | None:
+    """The content-length, refused when it is over the limit; None when there is none."""
+    text = headers.get("content-length", "")
+    if not text.isdecimal():
+        return None
+    size = int(text[:20])
+    check_size(size, limit)
+    return size
 
 
 def deadline_exceeded(timeout: float | None) -> errors.DeadlineExceeded:

@@ -1,0 +1,1 @@
+"""How much the facade costs, beside the bare libraries: `python -m bench`, or `make bench`."""

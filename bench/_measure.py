@@ -1,0 +1,96 @@
+"""CPU time of this process, ours and theirs taking turns in one run."""
+
+import asyncio
+import gc
+import resource
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+
+AsyncCall = Callable[[], Awaitable[object]]
+Call = Callable[[], object]
+
+
+def cpu() -> float:
+    """Seconds of CPU that all threads of this process have used, in user and in system mode."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+async def in_flight(call: AsyncCall, at_once: int, calls: int) -> None:
+    """Await a call many times, with so many at once."""
+
+    async def worker() -> None:
+        for _ in range(max(1, calls // at_once)):
+            await call()
+
+    if at_once == 1:
+        await worker()
+    else:
+        await asyncio.gather(*(worker() for _ in range(at_once)))
+
+
+def on_threads(call: Call, threads: int, calls: int) -> None:
+    """Make a call many times, on so many threads."""
+
+    def worker(_: int) -> None:
+        for _ in range(max(1, calls // threads)):
+            call()
+
+    if threads == 1:
+        worker(0)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(worker, range(threads)))
+
+
+async def ratio_async(ours: AsyncCall, theirs: AsyncCall, at_once: int, calls: int, pairs: int) -> float:
+    """CPU of ours by CPU of theirs: the median of pairs."""
+    ratios = list[float]()
+    for call in (ours, theirs):
+        await in_flight(call, at_once, calls // 4)
+    for turn in range(pairs):
+        spent = dict[AsyncCall, float]()
+        for call in (ours, theirs) if turn % 2 else (theirs, ours):
+            gc.collect()
+            before = cpu()
+            await in_flight(call, at_once, calls)
+            spent[call] = cpu() - before
+        ratios.append(spent[ours] / spent[theirs])
+    return median(ratios)
+
+
+def ratio_sync(ours: Call, theirs: Call, threads: int, calls: int, pairs: int) -> float:
+    """The same for calls that block."""
+    ratios = list[float]()
+    for call in (ours, theirs):
+        on_threads(call, threads, calls // 4)
+    for turn in range(pairs):
+        spent = dict[Call, float]()
+        for call in (ours, theirs) if turn % 2 else (theirs, ours):
+            gc.collect()
+            before = cpu()
+            on_threads(call, threads, calls)
+            spent[call] = cpu() - before
+        ratios.append(spent[ours] / spent[theirs])
+    return median(ratios)
+
+
+async def seconds_async(call: AsyncCall, at_once: int, calls: int, turns: int) -> float:
+    """CPU seconds of one call: the median of turns."""
+    await in_flight(call, at_once, max(1, calls // 4))
+    found = list[float]()
+    for _ in range(turns):
+        gc.collect()
+        before = cpu()
+        await in_flight(call, at_once, calls)
+        found.append((cpu() - before) / calls)
+    return median(found)
+
+
+def wall(call: Call) -> float:
+    """Seconds on the clock that a call takes."""
+    before = time.perf_counter()
+    call()
+    return time.perf_counter() - before

@@ -1,0 +1,62 @@
+"""The figures as JSON, as a table, and as a chart."""
+
+import json
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+Row = dict[str, Any]
+_LIBRARIES = ("grpcio", "protobuf", "connectrpc", "pyqwest", "protobuf-py", "httpx", "openai")
+_BAR, _LINE, _LEFT = 420, 24, 190
+
+
+def write(rows: Sequence[Row], folder: Path) -> None:
+    """Write `latest.json`, `latest.md` and `latest.svg`."""
+    folder.mkdir(exist_ok=True)
+    told = [{key: value for key, value in row.items() if key != "at_least"} for row in rows]
+    (folder / "latest.json").write_text(json.dumps(told, indent=2) + "\n")
+    (folder / "latest.md").write_text(table(rows))
+    (folder / "latest.svg").write_text(chart(rows))
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A Markdown table."""
+    lines = ["| name | value | unit | goal | met | peer |", "|---|---:|---|---:|---|---|"]
+    for row in rows:
+        met = "yes" if row["met"] else "**no**"
+        lines.append(
+            f"| `{row['name']}` | {row['value']:.4g} | {row['unit']} | {row['goal']:g} | {met} | {row['peer']} |"
+        )
+    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    return "\n".join([*lines, "", f"Python {platform.python_version()}; {libraries}.", ""])
+
+
+def chart(rows: Sequence[Row]) -> str:
+    """Each figure as a bar beside its goal: the line stands where the goal is just met, and left of it is better."""
+    parts = list[str]()
+    for place, row in enumerate(rows):
+        share = _share(row)
+        y = 10 + place * _LINE
+        color = "#2f855a" if row["met"] else "#c05621"
+        parts.append(f'<text x="{_LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(row["name"])}</text>')
+        parts.append(
+            f'<rect x="{_LEFT}" y="{y + 2}" width="{min(share, 1.5) * _BAR / 1.5:.0f}" height="16" fill="{color}"/>'
+        )
+        label = escape(f"{row['value']:.3g} {row['unit']}, goal {row['goal']:g}")
+        parts.append(f'<text x="{_LEFT + _BAR + 10}" y="{y + 14}">{label}</text>')
+    height, goal = 20 + len(rows) * _LINE, _LEFT + _BAR / 1.5
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_LEFT + _BAR + 290}" height="{height}" '
+        'font-family="sans-serif" font-size="12">'
+        f'<rect width="100%" height="100%" fill="white"/>{"".join(parts)}'
+        f'<line x1="{goal}" x2="{goal}" y1="6" y2="{height - 6}" stroke="#1a202c" stroke-dasharray="4 3"/></svg>\n'
+    )
+
+
+def _share(row: Row) -> float:
+    """How much of the goal is used up: 1 where it is just met."""
+    value, goal = max(float(row["value"]), 1e-9), float(row["goal"])
+    return goal / value if row["at_least"] else max(value, 0) / goal

@@ -1,0 +1,212 @@
+"""The built-in generator, asked as a server of OpenAI's routes."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from cwinference.emulator.models._builtin import Builtin
+from tests.support.asgi import Answer, ask
+
+from .gateways import MODEL, OURS, completions
+
+MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who are you?"}]
+
+
+async def post(route: str, body: Any, builtin: Builtin | None = None, leave_after: int | None = None) -> Answer:
+    app = completions(builtin or Builtin())
+    path = f"/gateway/front/v1/{route}"
+    return await ask(app, "POST", path, {"model": MODEL, **body}, OURS, leave_after=leave_after)
+
+
+async def chat(**body: Any) -> Answer:
+    return await post("chat/completions", {"messages": MESSAGES, **body})
+
+
+async def text(**body: Any) -> Answer:
+    return await post("completions", {"prompt": "Who are you?", **body})
+
+
+def words(answer: Answer) -> list[str]:
+    """The text of each choice, however it came."""
+    if not answer.headers["content-type"].startswith("text/event-stream"):
+        choices = sorted(answer.json["choices"], key=lambda each: each["index"])
+        return [each["text"] if "text" in each else each["message"]["content"] for each in choices]
+    found: dict[int, str] = {}
+    for event in answer.events[:-1]:
+        for choice in event["choices"]:
+            piece = choice["text"] if "text" in choice else choice["delta"].get("content", "")
+            found[choice["index"]] = found.get(choice["index"], "") + piece
+    return [found[index] for index in sorted(found)]
+
+
+async def test_a_chat_is_answered_by_words_that_say_what_made_them() -> None:
+    answer = (await chat()).json
+    assert answer["id"].startswith("chatcmpl-")
+    assert (answer["object"], answer["model"]) == ("chat.completion", MODEL)
+    (choice,) = answer["choices"]
+    assert choice["message"]["role"] == "assistant"
+    assert choice["message"]["content"].startswith("This is the emulator's built-in text generator, not a model.")
+    assert '"Be brief. Who are you?"' in choice["message"]["content"]
+    assert choice["finish_reason"] == "stop"
+
+
+async def test_a_text_completion_has_sixteen_tokens_unless_told_otherwise() -> None:
+    answer = (await text()).json
+    assert answer["id"].startswith("cmpl-")
+    assert answer["object"] == "text_completion"
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["usage"]["completion_tokens"] == 16
+
+
+async def test_the_same_request_gets_the_same_words_and_another_seed_others() -> None:
+    first, again, other = [words(await chat(seed=seed)) for seed in (1, 1, 2)]
+    assert first == again != other
+
+
+@pytest.mark.parametrize("ask_for", [chat, text])
+async def test_a_stream_brings_the_same_words_in_many_chunks(ask_for: Any) -> None:
+    plain, streamed = await ask_for(n=2, max_tokens=40), await ask_for(n=2, max_tokens=40, stream=True)
+    assert streamed.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert words(streamed) == words(plain)
+    assert streamed.events[-1] == "[DONE]"
+    assert streamed.complete
+    assert len(streamed.events) > 70
+    assert len({event["id"] for event in streamed.events[:-1]}) == 1
+
+
+async def test_a_streamed_chat_begins_with_the_role_and_ends_with_the_reason() -> None:
+    events = (await chat(stream=True)).events
+    assert events[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert events[-2]["choices"][0] == {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}
+    assert {event["object"] for event in events[:-1]} == {"chat.completion.chunk"}
+    assert not any("usage" in event for event in events[:-1])
+
+
+async def test_a_stream_tells_its_usage_in_a_last_chunk_when_asked_to() -> None:
+    plain = (await chat()).json
+    events = (await chat(stream=True, stream_options={"include_usage": True})).events
+    assert (events[-2]["choices"], events[-2]["usage"]) == ([], plain["usage"])
+    assert all(event["usage"] is None for event in events[:-2])
+
+
+async def test_usage_counts_all_prompts_and_choices() -> None:
+    one = (await text(max_tokens=5)).json["usage"]
+    many = (await text(max_tokens=5, n=3, prompt=["Who are you?", "Who are you?"])).json
+    assert one["total_tokens"] == one["prompt_tokens"] + 5
+    assert many["usage"]["prompt_tokens"] == 2 * one["prompt_tokens"]
+    assert many["usage"]["completion_tokens"] == 30
+    assert [each["index"] for each in many["choices"]] == [0, 1, 2, 3, 4, 5]
+
+
+async def test_token_ids_are_a_prompt() -> None:
+    answer = (await text(prompt=[[1, 2, 3], [4, 5]], max_tokens=100)).json
+    assert answer["usage"]["prompt_tokens"] == 5
+    assert [each["text"].count("You sent") for each in answer["choices"]] == [1, 1]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("keep", "end"), [(False, "built-"), (True, "built-in te")])
+async def test_a_stop_sequence_ends_the_text_wherever_it_lies_among_the_tokens(
+    stream: bool, keep: bool, end: str
+) -> None:
+    answer = await text(stop=["generator", "in te"], include_stop_str_in_output=keep, max_tokens=50, stream=stream)
+    assert words(answer) == ["This is the emulator's " + end]
+    last = answer.events[-2] if stream else answer.json
+    assert last["choices"][0]["finish_reason"] == "stop"
+
+
+async def test_a_text_goes_on_to_its_last_token_when_its_end_is_ignored() -> None:
+    answer = (await chat(max_tokens=5000, ignore_eos=True)).json
+    assert answer["usage"]["completion_tokens"] == 5000
+    assert answer["choices"][0]["finish_reason"] == "length"
+
+
+async def test_an_echo_comes_first() -> None:
+    assert words(await text(echo=True, max_tokens=1)) == ["Who are you?This"]
+
+
+async def test_logprobs_are_told_in_the_shape_of_each_route() -> None:
+    legacy = (await text(logprobs=2, max_tokens=3)).json["choices"][0]
+    assert "".join(legacy["logprobs"]["tokens"]) == legacy["text"]
+    assert [len(legacy["logprobs"][name]) for name in ("token_logprobs", "top_logprobs", "text_offset")] == [3, 3, 3]
+    assert [legacy["text"][at:][:1] for at in legacy["logprobs"]["text_offset"]] == ["T", " ", " "]
+    content = (await chat(logprobs=True, top_logprobs=2, max_tokens=3)).json["choices"][0]["logprobs"]["content"]
+    assert [len(each["top_logprobs"]) for each in content] == [2, 2, 2]
+    assert all(each["logprob"] <= 0 for each in content)
+    events = (await chat(logprobs=True, max_tokens=3, stream=True)).events
+    assert events[1]["choices"][0]["logprobs"]["content"][0]["token"] == "This"
+
+
+@pytest.mark.parametrize(
+    ("route", "field", "value"),
+    [
+        ("chat", "messages", []),
+        ("chat", "messages", "Hi"),
+        ("chat", "messages[0]", ["Hi"]),
+        ("chat", "messages[0].content", [{"role": "user", "content": 5}]),
+        ("chat", "top_logprobs", 21),
+        ("text", "prompt", None),
+        ("text", "prompt", []),
+        ("text", "prompt", ["a", 5]),
+        ("text", "max_tokens", 0),
+        ("text", "max_tokens", True),
+        ("text", "n", 129),
+        ("text", "stream", "yes"),
+        ("text", "stream_options", {"include_usage": True}),
+        ("text", "temperature", 2.5),
+        ("text", "top_p", -1),
+        ("text", "stop", ["1", "2", "3", "4", "5"]),
+        ("text", "stop", [""]),
+        ("text", "seed", "x"),
+    ],
+)
+async def test_a_wrong_value_is_a_bad_request_that_names_the_field(route: str, field: str, value: Any) -> None:
+    body = {"logprobs": True, field.partition("[")[0]: value}
+    answer = await (chat(**body) if route == "chat" else text(**{**body, "logprobs": None}))
+    assert (answer.status, answer.error["param"]) == (400, field)
+    assert answer.error["message"].startswith(f"{field}: ")
+
+
+async def test_fields_that_it_does_not_know_are_ignored() -> None:
+    assert (await chat(tools=[], top_k=5, anything=1)).status == 200
+
+
+async def test_content_in_parts_is_read() -> None:
+    parts = [{"type": "text", "text": "Look:"}, {"type": "image_url", "image_url": {"url": "data:"}}]
+    (answer,) = words(await chat(messages=[{"role": "user", "content": parts}]))
+    assert '"Look: (image_url)"' in answer
+
+
+async def test_generation_stops_when_the_client_hangs_up() -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.sleep(0)
+
+    body = {"prompt": "Hi", "stream": True, "ignore_eos": True, "max_tokens": 1000}
+    answer = await post("completions", body, Builtin(0.01, sleep=sleep), leave_after=3)
+    assert not answer.complete
+    assert len(slept) < 10
+
+
+async def test_a_plain_answer_is_given_up_when_the_client_hangs_up() -> None:
+    async def for_ever(seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    answer = await post("completions", {"prompt": "Hi"}, Builtin(sleep=for_ever), leave_after=0)
+    assert answer.status == 0
+
+
+async def test_a_pause_is_kept_for_every_token() -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    body = {"prompt": "Hi", "max_tokens": 4}
+    await post("completions", {**body, "stream": True}, Builtin(0.5, sleep=sleep))
+    assert slept == [0.5] * 4
+    await post("completions", body, Builtin(0.5, sleep=sleep))
+    assert slept[4:] == [2.0]

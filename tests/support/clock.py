@@ -1,0 +1,21 @@
+"""Time that passes only when somebody sleeps."""
+
+from cwinference._flow import Clock
+
+
+class FakeClock:
+    """A clock for tests; `clock` is what a client takes."""
+
+    def __init__(self, chance: float = 0.5) -> None:
+        self.now = 1000.0
+        self.chance = chance
+        self.slept: list[float] = []
+        self.clock = Clock(lambda: self.now, self.sleep, self._sleep_async, lambda: self.chance)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass, and note for how long."""
+        self.slept.append(seconds)
+        self.now += seconds
+
+    async def _sleep_async(self, seconds: float) -> None:
+        self.sleep(seconds)

@@ -1,0 +1,90 @@
+"""Arguments are checked only where the answer could not be otherwise, and refused by their names."""
+
+from typing import Any
+
+import pytest
+
+from cwinference import errors, types
+from cwinference._call import UNSET, at_most_one, build, one, required
+
+
+@pytest.mark.parametrize("value", ["", None, 5, b"id", ".", ".."])
+def test_an_id_that_no_path_can_carry_is_refused(value: Any) -> None:
+    with pytest.raises(errors.ConfigurationError, match="^id: "):
+        required("id", value)
+
+
+@pytest.mark.parametrize("value", ["x", "...", "not a uuid", "a/b", "ü"])
+def test_what_an_id_looks_like_is_the_servers_business(value: str) -> None:
+    assert required("id", value) == value
+
+
+def test_two_members_of_a_oneof_are_refused_by_both_names() -> None:
+    with pytest.raises(errors.ConfigurationError, match="^auth: one and three exclude each other; give one$"):
+        at_most_one("auth", one=0, two=None, three="")
+
+
+def test_one_member_or_none_is_fine() -> None:
+    at_most_one("auth", one=None, two=types.CoreWeaveAuth())
+    at_most_one("auth", one=None, two=None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (types.CreateGatewayRequest, "core_weave_auth", "yes"),
+        (types.CreateGatewayRequest, "zones", "US-EAST-04A"),
+        (types.CreateGatewayRequest, "zones", 5),
+        (types.CreateGatewayRequest, "zones", [5]),
+        (types.CreateGatewayRequest, "name", "\ud800"),
+        (types.CreateDeploymentRequest, "runtime", types.DeploymentModel()),
+        (types.CreateDeploymentRequest, "disabled", "no"),
+        (types.CapacityClaimResources, "instance_count", -1),
+        (types.CapacityClaimResources, "capacity_type", "NO_SUCH_TYPE"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_by_its_name(kind: Any, name: str, value: Any) -> None:
+    with pytest.raises(errors.ConfigurationError, match=f"^{name}: "):
+        build(kind, **{"id": "x"} if "id" in kind.DESCRIPTOR.fields_by_name else {}, **{name: value})
+
+
+def test_enum_names_and_dicts_fit_as_protobuf_allows() -> None:
+    routing: Any = {"api_type": "API_TYPE_OPENAI"}
+    request = build(types.CreateGatewayRequest, name="front", zones=iter(["A", "B"]), body_based_routing=routing)
+    assert request.body_based_routing.api_type == types.BodyBasedRouting.API_TYPE_OPENAI
+    assert request.zones == ["A", "B"]
+
+
+def test_an_unknown_option_is_a_type_error_that_names_it() -> None:
+    options: Any = {"tiemout": 5}
+    with pytest.raises(TypeError, match="GetGateway: unexpected keyword argument 'tiemout'"):
+        one(types.GetGatewayRequest(), "gateway", types.Gateway, options)
+
+
+def test_options_left_out_are_the_clients() -> None:
+    call = one(types.GetGatewayRequest(), "gateway", types.Gateway, {})
+    assert call.limit is UNSET
+    assert call.retry is UNSET
+    assert repr(UNSET) == "the client's default"
+
+
+@pytest.mark.parametrize(
+    ("request_", "as_json"),
+    [
+        (types.CreateDeploymentRequest(name="x"), False),
+        (types.CreateDeploymentRequest(hot_load=types.DeploymentHotLoad(bucket="b")), True),
+        (types.CreateDeploymentRequest(hot_load=types.DeploymentHotLoad()), True),
+        (types.UpdateGatewayRequest(endpoint_configuration=types.EndpointConfiguration(additional_dns=["a"])), False),
+        (
+            types.UpdateGatewayRequest(
+                endpoint_configuration=types.EndpointConfiguration(allowed_source_ip_ranges=["a"])
+            ),
+            True,
+        ),
+        (types.GetHotLoadRequest(id="x"), True),
+        (types.ListHotLoadsRequest(), True),
+        (types.GetGatewayRequest(id="x"), False),
+    ],
+)
+def test_what_holds_a_placeholder_number_travels_as_json(request_: Any, as_json: bool) -> None:
+    assert one(request_, "", types.Gateway, {}).as_json is as_json

@@ -1,0 +1,197 @@
+"""Settings: the argument, then the environment, then the default; what would harm is refused by name."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cwinference import TLS, AsyncClient, Client, errors
+from cwinference.config import check_proxy, check_timeout, parse_endpoint, read_certificates, resolve, resolve_endpoint
+
+PEM = b"-----BEGIN CERTIFICATE-----\n"
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("COREWEAVE_API_ENDPOINT", "CW_BASE_URL", "SSL_CERT_FILE", "GRPC_TRACE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def settings(**changed: Any) -> Any:
+    defaults: dict[str, Any] = {
+        "endpoint": None,
+        "transport": "grpc",
+        "codec": "proto",
+        "http_version": None,
+        "tls": None,
+        "proxy": None,
+        "max_reply_bytes": 1,
+        "allow_plaintext": False,
+    }
+    return resolve(**{**defaults, **changed})
+
+
+@pytest.mark.parametrize(
+    ("argument", "environment", "url"),
+    [
+        (None, {}, "https://api.coreweave.com:443"),
+        (None, {"CW_BASE_URL": "https://b.example"}, "https://b.example:443"),
+        (None, {"COREWEAVE_API_ENDPOINT": "https://a.example/", "CW_BASE_URL": "https://b"}, "https://a.example:443"),
+        (None, {"COREWEAVE_API_ENDPOINT": "", "CW_BASE_URL": "https://b.example"}, "https://b.example:443"),
+        ("https://c.example", {"COREWEAVE_API_ENDPOINT": "https://a.example"}, "https://c.example:443"),
+    ],
+)
+def test_the_endpoint_is_the_argument_then_the_environment_then_the_public_one(
+    monkeypatch: pytest.MonkeyPatch, argument: str | None, environment: dict[str, str], url: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert resolve_endpoint(argument).url == url
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://api.example/", "https://api.example:443"),
+        ("HTTPS://API.example:8443/base//", "https://api.example:8443/base"),
+        (" https://api.example\n", "https://api.example:443"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("http://127.0.0.2", "http://127.0.0.2:80"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("https://münchen.example", "https://münchen.example:443"),
+    ],
+)
+def test_an_endpoint_is_taken_apart(text: str, url: str) -> None:
+    assert parse_endpoint(text, argument="endpoint").url == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "api.example", "ftp://api.example", "https://", "https:///path", "https://a b", "https://a:b", "https://a:99999",
+        "https://[::1", "https://a?x=1", "https://a#x", "https://user@a", "https://user:pw@a", 5, None, b"https://a",
+    ],
+)  # fmt: skip
+def test_what_is_no_endpoint_is_refused(text: Any) -> None:
+    with pytest.raises(errors.ConfigurationError, match="^endpoint:"):
+        parse_endpoint(text, argument="endpoint")
+
+
+@pytest.mark.parametrize(
+    "text", ["https://user:CW-SECRET-x@a", "ftp://user:CW-SECRET-x@a", "CW-SECRET-x", "https://CW-SECRET-x:y"]
+)
+def test_a_secret_in_an_endpoint_is_not_shown(text: str) -> None:
+    with pytest.raises(errors.ConfigurationError) as caught:
+        parse_endpoint(text, argument="endpoint")
+    assert "CW-SECRET-x" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["api.example", "10.0.0.1", "localhost.example", "128.0.0.1", "[fe80::1]"])
+def test_plain_http_beyond_loopback_is_refused(host: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match="allow_plaintext=True"):
+        Client("token", endpoint=f"http://{host}")
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_plain_http_that_was_allowed_is_warned_of_where_the_client_is_made(kind: Any) -> None:
+    with pytest.warns(UserWarning, match="unencrypted to gateway.svc") as caught:
+        kind("token", endpoint="http://gateway.svc", allow_plaintext=True)
+    assert caught[0].filename == __file__
+
+
+def test_tracing_that_would_print_the_token_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRPC_TRACE", "http,api")
+    with pytest.warns(UserWarning, match="GRPC_TRACE") as caught:
+        Client("token")
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("transport", "soap"),
+        ("codec", "xml"),
+        ("http_version", 3),
+        ("max_reply_bytes", 0),
+        ("max_reply_bytes", True),
+        ("max_reply_bytes", 1.5),
+        ("tls", "ca.pem"),
+        ("proxy", "socks5://host"),
+        ("codec", "json"),
+        ("http_version", 1),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(setting: str, value: Any) -> None:
+    with pytest.raises(errors.ConfigurationError, match=f"^{setting}:"):
+        settings(**{setting: value})
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize(("setting", "value"), [("timeout", 0), ("timeout", -1.5), ("retry", 3), ("retry", True)])
+def test_a_wrong_default_is_refused_by_name(kind: Any, setting: str, value: Any) -> None:
+    with pytest.raises(errors.ConfigurationError, match=f"^{setting}:"):
+        kind("token", **{setting: value})
+    with pytest.raises(errors.ConfigurationError, match=f"^{setting}:"):
+        kind("token").with_options(**{setting: value})
+
+
+def test_an_infinite_timeout_is_none() -> None:
+    assert check_timeout(float("inf")) is None
+    assert check_timeout(5) == 5.0
+
+
+@pytest.mark.parametrize("proxy", ["http://proxy:3128", "https://user:pw@proxy", "http://[::1]:1"])
+def test_a_proxy_is_an_http_url(proxy: str) -> None:
+    assert check_proxy(proxy) == proxy
+
+
+@pytest.mark.parametrize(
+    "proxy", ["proxy:3128", "http://", "http://user:canary@[bad", "http://user:canary@proxy:x", 5, b"x", ""]
+)
+def test_what_is_no_proxy_is_refused_without_its_password(proxy: Any) -> None:
+    with pytest.raises(errors.ConfigurationError, match=r"^proxy: expected http://<host>:<port>$"):
+        check_proxy(proxy)
+
+
+def test_no_setting_shows_a_password() -> None:
+    assert "canary" not in repr(settings(proxy="http://user:canary@proxy:3128", tls=TLS(cert=PEM, key=PEM + b"canary")))
+    assert "canary" not in repr(TLS(cert=PEM, key=b"canary"))
+
+
+@pytest.mark.parametrize(
+    ("transport", "version", "expected"), [("grpc", 2, None), ("connect", 1, 1), ("connect", 2, 2), ("rest", 1, 1)]
+)
+def test_what_travels_by_rest_keeps_the_forced_version_of_http(transport: str, version: int, expected: int) -> None:
+    rest = settings(transport=transport, http_version=version).for_rest()
+    assert (rest.transport, rest.codec, rest.http_version) == ("rest", "json", expected)
+
+
+def test_certificates_come_from_files_or_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_bytes(PEM)
+    found = read_certificates(TLS(ca=file, cert=PEM, key=str(file)))
+    assert (found.ca, found.cert, found.key) == (PEM, PEM, PEM)
+
+
+def test_the_environments_certificates_are_used_unless_others_are_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_bytes(PEM)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    assert read_certificates(None).ca == PEM
+    assert read_certificates(TLS(ca=PEM + b"other")).ca == PEM + b"other"
+
+
+@pytest.mark.parametrize(
+    ("tls", "problem"),
+    [
+        (TLS(ca="no-such-file"), "tls.ca: no-such-file: No such file"),
+        (TLS(ca=b"not a certificate"), "tls.ca: it holds no PEM block"),
+        (TLS(cert=PEM), "tls: cert and key go together"),
+        (TLS(key=PEM), "tls: cert and key go together"),
+    ],
+)
+def test_certificates_that_cannot_be_used_are_refused_by_name(tls: TLS, problem: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match=problem):
+        read_certificates(tls)

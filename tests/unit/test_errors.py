@@ -1,0 +1,147 @@
+"""Errors: one class per code, texts for people, attributes for programs; all of them pickle and copy."""
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import error_details_pb2
+
+from cwinference import errors, types
+
+CODES = {
+    "canceled": (1, errors.Cancelled),
+    "unknown": (2, errors.Unknown),
+    "invalid_argument": (3, errors.InvalidArgument),
+    "deadline_exceeded": (4, errors.DeadlineExceeded),
+    "not_found": (5, errors.NotFound),
+    "already_exists": (6, errors.AlreadyExists),
+    "permission_denied": (7, errors.PermissionDenied),
+    "resource_exhausted": (8, errors.ResourceExhausted),
+    "failed_precondition": (9, errors.FailedPrecondition),
+    "aborted": (10, errors.Aborted),
+    "out_of_range": (11, errors.OutOfRange),
+    "unimplemented": (12, errors.Unimplemented),
+    "internal": (13, errors.Internal),
+    "unavailable": (14, errors.Unavailable),
+    "data_loss": (15, errors.DataLoss),
+    "unauthenticated": (16, errors.Unauthenticated),
+}
+DETAILS = (error_details_pb2.ErrorInfo(reason="QUOTA"), AnyMessage(type_url="x/y", value=b"z"))
+GATEWAY = types.Gateway(spec=types.GatewaySpec(id="some-id"))
+
+EXAMPLES: list[errors.InferenceError] = [
+    *(
+        kind(
+            "what", details=DETAILS, http_status=418, attempts=3, method="GetGateway", retry_after=1.5,
+            unprocessed=True, permanent=True,
+        )
+        for kind in errors.CODES.values()
+    ),
+    errors.InferenceError("what"),
+    errors.ConfigurationError("argument: what"),
+    errors.ProtocolError("garbage", method="GetGateway", http_status=200, attempts=2),
+    errors.ResourceFailed("failed", GATEWAY),
+    errors.WaitTimeout("late", GATEWAY),
+    errors.WaitTimeout("late", None),
+    errors.StreamStalled("stalled", "text so far"),
+    errors.StreamInterrupted("interrupted", "text so far"),
+]  # fmt: skip
+IDS = [type(each).__name__ for each in EXAMPLES]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_each_code_has_a_class_by_name_and_by_number(code: str) -> None:
+    number, kind = CODES[code]
+    assert errors.CODES[code] is errors.BY_NUMBER[number] is kind
+    assert kind.code == code
+    assert len(errors.CODES) == len(errors.BY_NUMBER) == 16
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=IDS)
+def test_everything_has_one_root(error: Exception) -> None:
+    assert isinstance(error, errors.InferenceError)
+
+
+@pytest.mark.parametrize(
+    ("kind", "builtin"),
+    [
+        (errors.ConfigurationError, ValueError),
+        (errors.DeadlineExceeded, TimeoutError),
+        (errors.WaitTimeout, TimeoutError),
+        (errors.StreamStalled, TimeoutError),
+    ],
+)
+def test_some_are_pythons_own_errors_too(kind: type[Exception], builtin: type[Exception]) -> None:
+    assert issubclass(kind, builtin)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("error", EXAMPLES, ids=IDS)
+def test_every_error_pickles(error: errors.InferenceError, protocol: int) -> None:
+    same(pickle.loads(pickle.dumps(error, protocol)), error)  # noqa: S301 - our own bytes
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=IDS)
+def test_every_error_copies(error: errors.InferenceError) -> None:
+    same(copy.copy(error), error)
+    same(copy.deepcopy(error), error)
+
+
+def same(found: Any, error: Exception) -> None:
+    assert type(found) is type(error)
+    assert (str(found), repr(found), vars(found)) == (str(error), repr(error), vars(error))
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (errors.NotFound("no such gateway", method="GetGateway"), "GetGateway: no such gateway [not_found]"),
+        (errors.Unavailable("down", attempts=5), "down [unavailable] (after 5 attempts)"),
+        (errors.Internal(), "no message [internal]"),
+        (errors.ProtocolError("garbage", method="GetGateway"), "GetGateway: garbage"),
+        (errors.ProtocolError("garbage"), "garbage"),
+    ],
+)
+def test_the_text_names_method_code_and_attempts(error: Exception, text: str) -> None:
+    assert str(error) == text
+    assert repr(error) == f"{type(error).__name__}({text!r})"
+
+
+def test_what_was_not_told_has_a_plain_default() -> None:
+    error = errors.Unknown("what")
+    assert (error.details, error.http_status, error.attempts, error.method) == ((), None, 1, "")
+    assert (error.retry_after, error.unprocessed, error.permanent) == (None, False, False)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.Unknown("\x1b[2J"),
+        errors.ProtocolError("\x1b[2J"),
+        errors.ResourceFailed("\x1b[2J", GATEWAY),
+        errors.WaitTimeout("\x1b[2J", None),
+        errors.StreamInterrupted("\x1b[2J"),
+    ],
+)
+def test_control_characters_are_shown_not_obeyed(error: Exception) -> None:
+    assert "\\x1b[2J" in str(error)
+
+
+def test_printable_text_stays_as_it_is() -> None:
+    text = "Zone US-EAST-04A: ü 模型 \N{ROCKET}\n\tnext"
+    assert errors.printable(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("bad token CW-SECRET-abc.DEF_123 here", "bad token CW-SECRET-*** here"),
+        ('{"token":"CW-SECRET-abc","x":1}', '{"token":"CW-SECRET-***","x":1}'),
+        ("'CW-SECRET-a', 'CW-SECRET-b'", "'CW-SECRET-***', 'CW-SECRET-***'"),
+    ],
+)
+def test_a_token_that_a_server_echoes_is_not_shown(text: str, shown: str) -> None:
+    assert errors.printable(text) == shown
+    assert "CW-SECRET-a" not in repr(errors.Unauthenticated(text)) + str(errors.Unauthenticated(text))

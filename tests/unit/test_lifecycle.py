@@ -1,0 +1,355 @@
+"""The flows of a resource's life, performed by hand: what they look at, how long they wait, and what they conclude."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from cwinference import errors, types
+from cwinference._flow import Flow, Send
+from cwinference.resources import _lifecycle
+from cwinference.resources._lifecycle import Polling, replace_fields, replacement, rest_of, until_gone, until_ready
+from tests.support.flows import Performance, context
+
+DOWN = errors.Unavailable("down")
+GONE = errors.NotFound("gone")
+
+
+def gateway(state: str, updated: int = 100, **spec: Any) -> types.Gateway:
+    status = types.GatewayStatus(
+        updated_at=Timestamp(seconds=updated), conditions=[condition("Ready", state == "READY")]
+    )
+    status.status = types.Status.Value(f"STATUS_{state}")
+    return types.Gateway(spec=types.GatewaySpec(id="some-id", name="front", **spec), status=status)
+
+
+def deployment(state: str, *, applied: bool | None, disabled: bool = True) -> types.Deployment:
+    conditions = [] if applied is None else [condition("ResourcesApplied", applied)]
+    return types.Deployment(
+        spec=types.DeploymentSpec(id="some-id", disabled=disabled),
+        status=types.DeploymentStatus(status=types.Status.Value(f"STATUS_{state}"), conditions=conditions),
+    )
+
+
+def hot_load(state: str) -> types.HotLoad:
+    number = types.HotLoadState.Value(f"HOT_LOAD_STATE_{state}")
+    return types.HotLoad(spec=types.HotLoadSpec(identity="step-1"), status=types.HotLoadStatus(state=number))
+
+
+def condition(type_: str, holds: bool) -> types.Condition:
+    status = types.Condition.STATUS_TRUE if holds else types.Condition.STATUS_FALSE
+    return types.Condition(type=type_, status=status)
+
+
+def look(limit: float) -> Flow[Any]:
+    """A read that does nothing but take the next answer."""
+    call: Any = None
+    return (yield Send(call, (), limit))
+
+
+def waited(*answers: Any, timeout: float | None = 600, **how: Any) -> tuple[Any, Performance]:
+    performance = Performance(answers)
+    return performance.of(until_ready(look, performance.clock.clock, timeout=timeout, **how)), performance
+
+
+def failure(*answers: Any, timeout: float | None = 600, **how: Any) -> Any:
+    with pytest.raises(errors.InferenceError) as caught:
+        waited(*answers, timeout=timeout, **how)
+    return caught.value
+
+
+def test_pauses_start_short_grow_and_stop_growing() -> None:
+    pauses = [Polling().pause(looks, 0.5) for looks in range(1, 100)]
+    assert pauses[:3] == [0.25, 0.375, 0.5625]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 10
+
+
+@pytest.mark.parametrize(("chance", "share"), [(0.0, 0.75), (0.5, 1.0), (1.0, 1.25)])
+def test_pauses_carry_jitter(chance: float, share: float) -> None:
+    assert Polling().pause(3, chance) == Polling().pause(3, 0.5) * share
+
+
+@pytest.mark.parametrize("state", ["UNSPECIFIED", "CREATING", "UPDATING", "ERROR"])
+def test_a_wait_goes_on_until_ready(state: str) -> None:
+    found, performance = waited(gateway(state), gateway(state), gateway("READY"))
+    assert found == gateway("READY")
+    assert performance.slept == [0.25, 0.375]
+
+
+def test_a_number_that_this_release_does_not_know_is_waited_through() -> None:
+    odd = gateway("CREATING")
+    odd.status.status = 99  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    found, _ = waited(odd, gateway("READY"))
+    assert found == gateway("READY")
+
+
+@pytest.mark.parametrize("state", ["FAILED", "DELETING"])
+def test_a_hopeless_one_ends_the_wait_with_its_conditions(state: str) -> None:
+    error = failure(gateway("CREATING"), gateway(state))
+    assert isinstance(error, errors.ResourceFailed)
+    assert str(error) == f"Gateway front is {state} and will not be ready: Ready no"
+    assert error.resource == gateway(state)
+
+
+@pytest.mark.parametrize(
+    "trouble", [DOWN, errors.DeadlineExceeded("slow"), errors.ResourceExhausted("too many", retry_after=0)]
+)
+def test_passing_failures_are_waited_through(trouble: Exception) -> None:
+    found, _ = waited(trouble, gateway("CREATING"), trouble, gateway("READY"))
+    assert found == gateway("READY")
+
+
+@pytest.mark.parametrize("trouble", [GONE, errors.PermissionDenied("no"), errors.ProtocolError("garbage")])
+def test_other_failures_end_the_wait(trouble: errors.InferenceError) -> None:
+    assert failure(gateway("CREATING"), trouble) is trouble
+
+
+def test_a_servers_delay_makes_the_pause_longer() -> None:
+    _, performance = waited(errors.ResourceExhausted("slow", retry_after=7), gateway("READY"))
+    assert performance.slept == [7]
+
+
+def test_a_servers_delay_is_not_obeyed_for_ever() -> None:
+    _, performance = waited(errors.Unavailable("later", retry_after=9999), gateway("READY"))
+    assert performance.slept == [30]
+
+
+def test_the_end_of_the_time_is_a_timeout_that_tells_how_it_stood() -> None:
+    error = failure(*[gateway("CREATING")] * 9, timeout=1)
+    assert isinstance(error, errors.WaitTimeout)
+    assert isinstance(error, TimeoutError)
+    assert str(error) == "not ready after 1 s; Gateway front: CREATING\n  Ready no"
+    assert error.resource == gateway("CREATING")
+
+
+def test_the_last_look_is_at_the_very_end() -> None:
+    performance = Performance([gateway("CREATING")] * 9)
+    with pytest.raises(errors.WaitTimeout):
+        performance.of(until_ready(look, performance.clock.clock, timeout=1))
+    assert performance.slept == [0.25, 0.375, 0.375]
+    assert len(performance.sent) == 4
+
+
+def test_no_look_takes_longer_than_what_is_left() -> None:
+    performance = Performance([gateway("CREATING")] * 9)
+    with pytest.raises(errors.WaitTimeout):
+        performance.of(until_ready(look, performance.clock.clock, timeout=1))
+    assert [step.timeout for step in performance.sent] == [1, 0.75, 0.375, 0.001]
+
+
+@pytest.mark.parametrize("timeout", [None, 600])
+def test_a_look_takes_thirty_seconds_at_most(timeout: float | None) -> None:
+    _, performance = waited(gateway("READY"), timeout=timeout)
+    assert [step.timeout for step in performance.sent] == [30]
+
+
+def test_a_resource_that_was_never_seen_is_told_with_the_cause() -> None:
+    error = failure(*[DOWN] * 9, timeout=1)
+    assert str(error) == "not ready after 1 s; it was never seen"
+    assert (error.resource, error.__cause__) == (None, DOWN)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "5"])
+def test_a_wrong_timeout_is_refused_before_the_first_look(timeout: Any) -> None:
+    assert str(failure(timeout=timeout)).startswith("timeout: expected seconds above 0")
+
+
+def test_a_ready_from_before_an_update_does_not_count() -> None:
+    reply = gateway("UPDATING", updated=100)
+    stale, fresh = gateway("READY", updated=100), gateway("READY", updated=101)
+    found, performance = waited(stale, gateway("UPDATING", updated=101), fresh, after=reply)
+    assert found == fresh
+    assert len(performance.sent) == 3
+
+
+def test_a_ready_that_stays_as_it_was_counts_after_ten_seconds() -> None:
+    stale = gateway("READY", updated=100)
+    found, performance = waited(*[stale] * 20, after=stale)
+    assert found == stale
+    assert 10 <= sum(performance.slept) < 15
+
+
+def test_a_failed_from_before_an_update_does_not_count_either() -> None:
+    reply = gateway("UPDATING", updated=100)
+    found, _ = waited(gateway("FAILED", updated=100), gateway("READY", updated=101), after=reply)
+    assert found.status.updated_at.seconds == 101
+
+
+def test_deleting_always_counts() -> None:
+    assert isinstance(failure(gateway("DELETING"), after=gateway("UPDATING")), errors.ResourceFailed)
+
+
+def test_a_disabled_deployment_is_ready_when_its_resources_are_applied() -> None:
+    last = deployment("UPDATING", applied=True)
+    found, _ = waited(deployment("UPDATING", applied=None), deployment("UPDATING", applied=False), last)
+    assert found == last
+
+
+def test_a_disabled_deployment_can_fail_too() -> None:
+    assert isinstance(failure(deployment("FAILED", applied=True)), errors.ResourceFailed)
+
+
+def test_an_enabled_deployment_is_not_ready_when_its_resources_are_applied() -> None:
+    ready = deployment("READY", applied=True, disabled=False)
+    found, _ = waited(deployment("CREATING", applied=True, disabled=False), ready)
+    assert found == ready
+
+
+def test_a_hot_load_is_awaited_until_completed() -> None:
+    found, _ = waited(hot_load("PENDING"), hot_load("IN_PROGRESS"), hot_load("COMPLETED"))
+    assert found == hot_load("COMPLETED")
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELED"])
+def test_a_hot_load_that_will_not_complete_ends_the_wait(state: str) -> None:
+    assert f"HotLoad step-1 is {state}" in str(failure(hot_load("PENDING"), hot_load(state)))
+
+
+def test_each_change_is_told_once() -> None:
+    seen: list[Any] = []
+    creating, ready = gateway("CREATING"), gateway("READY")
+    waited(creating, creating, DOWN, creating, gateway("CREATING", updated=101), ready, on_change=seen.append)
+    assert seen == [creating, gateway("CREATING", updated=101), ready]
+
+
+def test_the_log_tells_changes_of_state_and_failures(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "cwinference"):
+        waited(gateway("CREATING"), gateway("CREATING", updated=101), DOWN, gateway("READY"))
+    assert caplog.messages == ["Gateway front: CREATING", "wait: down [unavailable]", "Gateway front: READY"]
+
+
+def test_an_error_in_on_change_ends_the_wait() -> None:
+    with pytest.raises(ZeroDivisionError):
+        waited(gateway("CREATING"), on_change=lambda _: 1 / 0)
+
+
+def test_a_wait_for_the_end_goes_on_until_not_found() -> None:
+    performance = Performance([gateway("READY"), gateway("DELETING"), DOWN, gateway("FAILED"), GONE])
+    performance.of(until_gone(look, performance.clock.clock, timeout=600))
+    assert len(performance.sent) == 5
+
+
+def test_a_wait_for_the_end_has_an_end() -> None:
+    performance = Performance([gateway("DELETING")] * 9)
+    with pytest.raises(errors.WaitTimeout, match="^not gone after 1 s; Gateway front: DELETING"):
+        performance.of(until_gone(look, performance.clock.clock, timeout=1))
+
+
+def created(answer: Any, found: Any, attempts: int, *, own_id: bool = True) -> Any:
+    """What a create ends in whose last attempt is answered by ALREADY_EXISTS."""
+    read_back: Callable[[], Flow[Any]] | None = (lambda: look(30)) if own_id else None
+    performance = Performance([answer, found])
+    if isinstance(answer, errors.ApiError):
+        answer.attempts = attempts
+    return performance.of(_lifecycle.create(look(30), read_back, lambda each: each.spec.name == "front"))
+
+
+def taken() -> errors.AlreadyExists:
+    return errors.AlreadyExists("taken")
+
+
+def test_a_repeat_that_finds_its_own_work_is_a_success() -> None:
+    assert created(taken(), gateway("CREATING"), 2) == gateway("CREATING")
+
+
+@pytest.mark.parametrize(
+    ("found", "attempts", "own_id"),
+    [
+        (gateway("CREATING"), 1, True),
+        (gateway("CREATING"), 2, False),
+        (types.Gateway(spec=types.GatewaySpec(name="other")), 2, True),
+        (GONE, 2, True),
+    ],
+)
+def test_any_other_conflict_is_one(found: Any, attempts: int, own_id: bool) -> None:
+    with pytest.raises(errors.AlreadyExists) as caught:
+        created(taken(), found, attempts, own_id=own_id)
+    assert caught.value.attempts == attempts
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_a_repeated_delete_finds_nothing_and_succeeds(attempts: int) -> None:
+    gone = errors.NotFound("gone", attempts=attempts)
+    performance = Performance([gone])
+    if attempts == 2:
+        assert performance.of(_lifecycle.delete(look(30))) is None
+    else:
+        with pytest.raises(errors.NotFound):
+            performance.of(_lifecycle.delete(look(30)))
+
+
+def test_the_calls_of_one_operation_share_its_timeout() -> None:
+    performance = Performance([])
+    own = rest_of({"timeout": 10, "retry": None}, context(performance))
+    default = rest_of({}, context(performance, timeout=20))
+    performance.clock.now += 4
+    assert (own(), default()) == ({"timeout": 6, "retry": None}, {"timeout": 16})
+    performance.clock.now += 100
+    assert (own().get("timeout"), default().get("timeout")) == (0.001, 0.001)
+
+
+def test_no_limit_stays_no_limit() -> None:
+    assert rest_of({"timeout": None}, context(Performance([])))() == {"timeout": None}
+
+
+SPEC = types.GatewaySpec(
+    id="some-id",
+    name="front",
+    zones=["A", "B"],
+    core_weave_auth=types.CoreWeaveAuth(),
+    endpoint_configuration=types.EndpointConfiguration(additional_dns=["x.example"]),
+    path_based_routing=types.PathBasedRouting(),
+)
+
+
+def modified(lost: list[str] | None = None, **changes: Any) -> types.UpdateGatewayRequest:
+    return replacement(types.UpdateGatewayRequest(id="some-id"), SPEC, changes, lost or [])
+
+
+def test_a_modification_keeps_everything_that_it_does_not_name() -> None:
+    assert modified(name=None) == types.UpdateGatewayRequest(
+        id="some-id",
+        name="front",
+        zones=["A", "B"],
+        core_weave_auth=types.CoreWeaveAuth(),
+        endpoint_configuration=types.EndpointConfiguration(additional_dns=["x.example"]),
+        path_based_routing=types.PathBasedRouting(),
+    )
+
+
+@pytest.mark.parametrize("zones", [["C"], []])
+def test_a_list_is_replaced_as_a_whole_even_by_an_empty_one(zones: list[str]) -> None:
+    assert modified(zones=zones).zones == zones
+
+
+def test_another_member_of_a_oneof_takes_the_place_of_the_first() -> None:
+    request = modified(body_based_routing=types.BodyBasedRouting(api_type=types.BodyBasedRouting.API_TYPE_OPENAI))
+    assert request.WhichOneof("routing") == "body_based_routing"
+    assert request.WhichOneof("auth") == "core_weave_auth"
+
+
+def test_a_false_is_a_change_too() -> None:
+    spec = types.DeploymentSpec(disabled=True)
+    request = replacement(types.UpdateDeploymentRequest(), spec, {"disabled": False}, [])
+    assert not request.disabled
+
+
+def test_what_a_modification_would_lose_is_named() -> None:
+    lost = ["gateway.spec.newThing", "gateway.status.harmless", "gateway.spec.pathBasedRouting.depth", "harmless"]
+    with pytest.raises(errors.ConfigurationError) as caught:
+        modified(lost)
+    assert "would lose: gateway.spec.newThing, gateway.spec.pathBasedRouting.depth; upgrade" in str(caught.value)
+
+
+def test_single_fields_are_replaced_inside_a_message() -> None:
+    resources = types.CapacityClaimResources(instance_id="gb200-4x", instance_count=2, zones=["A"])
+    replace_fields(resources, {"instance_count": 3, "zones": ["B"], "instance_id": None})
+    assert resources == types.CapacityClaimResources(instance_id="gb200-4x", instance_count=3, zones=["B"])
+
+
+def test_a_change_that_does_not_fit_is_refused_by_its_name() -> None:
+    with pytest.raises(errors.ConfigurationError, match="^instance_count: "):
+        replace_fields(types.CapacityClaimResources(), {"instance_count": -1})
