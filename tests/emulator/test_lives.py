@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cwinference import State, types
+from cwinference import State, errors, types
 from cwinference.emulator._behaviour import Behaviour, Fate
 from cwinference.emulator._seam import Refusal
 from tests.support.emulated_api import CLAIM_ID, DEPLOYMENT_ID, GATEWAY_ID, Emulated, request
@@ -275,5 +275,5 @@ def test_every_condition_is_complete(settled: Emulated) -> None:
 
 
 def test_a_negative_delay_is_refused() -> None:
-    with pytest.raises(ValueError, match="update_after: -1 is negative"):
+    with pytest.raises(errors.ConfigurationError, match="update_after: -1 is no time to wait"):
         Behaviour(update_after=-1)

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Literal, TypeAlias
 
 from .. import types
+from ..errors import ConfigurationError
 
 Rules: TypeAlias = Literal["published", "current"]
 
@@ -38,8 +40,8 @@ class Behaviour:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, (int, float)) and value < 0:
-                raise ValueError(f"{field.name}: {value} is negative; give seconds from 0 upwards")
+            if isinstance(value, (int, float)) and not 0 <= value < inf:
+                raise ConfigurationError(f"{field.name}: {value} is no time to wait; give seconds from 0 upwards")
 
     def after(self, seconds: float | None) -> float:
         """A delay, by default that of a create."""
@@ -61,8 +63,10 @@ class Fate:
 
     def __post_init__(self) -> None:
         if self.status not in ("FAILED", "ERROR"):
-            raise ValueError(f"status: {self.status!r} is no bad end; give FAILED or ERROR")
+            raise ConfigurationError(f"status: {self.status!r} is no bad end; give FAILED or ERROR")
 
 
 Readiness: TypeAlias = Callable[[types.Deployment], "bool | Fate"]
-"""Whether what stands behind a deployment is up: True, False (not yet; asked again soon) or how it ends instead."""
+"""Whether what stands behind a deployment is up: True, False (not yet; asked again soon) or how it ends instead.
+
+It is asked while the state is held: it must be quick, and must not call the API."""

@@ -1,7 +1,7 @@
 """The emulator's time: it runs by itself, or stands still until a test moves it."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -17,9 +17,9 @@ class Clock:
         start = datetime.now(UTC) if start is None else start
         if start.tzinfo is None:
             raise ValueError("start: a naive datetime; give it a timezone")
-        since_epoch = start - datetime.fromtimestamp(0, UTC)
+        microseconds = (start - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
         self._running = running
-        self._base = int(since_epoch.total_seconds() * SECOND) - (time.monotonic_ns() if running else 0)
+        self._base = microseconds * 1000 - (time.monotonic_ns() if running else 0)
 
     def now(self) -> int:
         """Nanoseconds since 1970 (UTC)."""

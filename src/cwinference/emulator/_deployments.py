@@ -131,7 +131,7 @@ class Deployments(Lifecycle):
                 ("engine_env", runtime.engine_env, engine.env),
             ):
                 for key in sorted(given.keys() - set(allowed)):
-                    text = f"is not allowed for {runtime.engine}; GetDeploymentParameters tells what is"
+                    text = f"is not allowed for {runtime.engine}, see GetDeploymentParameters"
                     yield Violation(f'runtime.{name}["{key}"]', f"{name}.allowed", text)
 
     def _not_offered(self, request: Any) -> Iterator[Violation]:
@@ -146,7 +146,7 @@ class Deployments(Lifecycle):
         )
         for path, value, known in values:
             if value not in known:
-                text = f"{value} is not on offer; GetDeploymentParameters tells what is"
+                text = f"{value} is not on offer, see GetDeploymentParameters"
                 yield Violation(path, f"{path.rpartition('.')[2]}.offered", text)
 
     def _check_hot_load(self, request: Any, gateways: Iterable[Record], caller: Caller) -> None:

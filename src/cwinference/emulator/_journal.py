@@ -3,7 +3,6 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -63,11 +62,17 @@ class Journal:
             raise
 
     def rows(self) -> Iterator[Row]:
-        """All records, in the order of their creation."""
+        """All records, in the order of their creation.
+
+        Raises:
+            ConfigurationError: the file is damaged.
+        """
         query = "select kind, id, number, body, plan, notes from resources order by number"
-        with closing(self._database.execute(query)) as cursor:
-            for kind, key, number, body, plan, notes in cursor:
+        try:
+            for kind, key, number, body, plan, notes in self._database.execute(query):
                 yield Row(kind, key, number, body, [(due, step) for due, step in json.loads(plan)], json.loads(notes))
+        except (sqlite3.Error, ValueError) as error:
+            raise ConfigurationError(f"state file {self._path}: is damaged ({error}); give another file") from None
 
     def write(self, changed: Iterable[Row], removed: Iterable[tuple[str, str]]) -> None:
         """Keep all of these changes, or none of them when it raises."""
