@@ -2,10 +2,12 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
+
+from google.protobuf.message import DecodeError, Message
 
 from ..errors import ConfigurationError
 
@@ -30,9 +32,9 @@ class Row:
     """One record as it is kept."""
 
     kind: str
-    id: str
     number: int
-    body: bytes
+    message: Any
+    """The resource."""
     plan: list[tuple[int, str]]
     notes: dict[str, Any]
 
@@ -61,17 +63,18 @@ class Journal:
             self._database.close()
             raise
 
-    def rows(self) -> Iterator[Row]:
-        """All records, in the order of their creation.
+    def rows(self, kinds: Mapping[str, type[Message]]) -> Iterator[Row]:
+        """All records, in the order of their creation; `kinds` gives the message type of each kind.
 
         Raises:
             ConfigurationError: the file is damaged.
         """
-        query = "select kind, id, number, body, plan, notes from resources order by number"
+        query = "select kind, number, body, plan, notes from resources order by number"
         try:
-            for kind, key, number, body, plan, notes in self._database.execute(query):
-                yield Row(kind, key, number, body, [(due, step) for due, step in json.loads(plan)], json.loads(notes))
-        except (sqlite3.Error, ValueError) as error:
+            for kind, number, body, plan, notes in self._database.execute(query):
+                steps = [(due, step) for due, step in json.loads(plan)]
+                yield Row(kind, number, kinds[kind].FromString(body), steps, json.loads(notes))
+        except (sqlite3.Error, DecodeError, ValueError, KeyError) as error:
             raise ConfigurationError(f"state file {self._path}: is damaged ({error}); give another file") from None
 
     def write(self, changed: Iterable[Row], removed: Iterable[tuple[str, str]]) -> None:
@@ -80,10 +83,7 @@ class Journal:
             self._database.executemany("delete from resources where kind = ? and id = ?", removed)
             self._database.executemany(
                 "insert or replace into resources values (?, ?, ?, ?, ?, ?)",
-                (
-                    (row.kind, row.id, row.number, row.body, json.dumps(row.plan), json.dumps(row.notes))
-                    for row in changed
-                ),
+                map(_columns, changed),
             )
 
     def close(self) -> None:
@@ -94,8 +94,6 @@ class Journal:
         """Check the file, and give an empty one its tables."""
         database = self._database
         database.execute("pragma locking_mode = exclusive")
-        database.execute("pragma journal_mode = wal")
-        database.execute("pragma synchronous = normal")
         with database:
             database.execute("begin immediate")
             version, application = _pragma(database, "user_version"), _pragma(database, "application_id")
@@ -111,11 +109,18 @@ class Journal:
                     f"state file {self._path}: was written by a newer release (version {version}, this one knows "
                     f"{_VERSION}); upgrade cwinference or give another file"
                 )
+        database.execute("pragma journal_mode = wal")
+        database.execute("pragma synchronous = normal")
 
 
 def _connect(path: str | PathLike[str]) -> sqlite3.Connection:
     """A connection that any thread may use (the store lets in one at a time)."""
     return sqlite3.connect(path, timeout=0.2, isolation_level="IMMEDIATE", check_same_thread=False)
+
+
+def _columns(row: Row) -> tuple[object, ...]:
+    body = row.message.SerializeToString()
+    return row.kind, row.message.spec.id, row.number, body, json.dumps(row.plan), json.dumps(row.notes)
 
 
 def _pragma(database: sqlite3.Connection, name: str) -> int:

@@ -179,10 +179,9 @@ class Store:
 
     def load(self, kinds: Mapping[str, type[Any]]) -> None:
         """Take in what the journal kept; `kinds` gives the message type of each kind."""
-        for row in self._journal.rows() if self._journal else ():
-            message = kinds[row.kind].FromString(row.body)
-            stamp = moment_of(message.status.updated_at)
-            record = Record(row.kind, row.number, message, stamp, row.plan, row.notes)
+        for row in self._journal.rows(kinds) if self._journal else ():
+            stamp = moment_of(row.message.status.updated_at)
+            record = Record(row.kind, row.number, row.message, stamp, row.plan, row.notes)
             self.tables[row.kind].add(record)
             self._announce(record)
             self._last_stamp = max(self._last_stamp, stamp)
@@ -231,14 +230,7 @@ def spread(start: int, seconds: float, steps: Collection[str]) -> list[Step]:
 
 
 def _row(record: Record) -> Row:
-    return Row(
-        kind=record.kind,
-        id=record.id,
-        number=record.number,
-        body=record.message.SerializeToString(),
-        plan=record.plan,
-        notes=record.notes,
-    )
+    return Row(record.kind, record.number, record.message, record.plan, record.notes)
 
 
 def _drop(index: dict[str, dict[str, Record]], key: str, id: str) -> None:
