@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 
 from .. import errors
 from .._methods import METHODS
+from . import models
 from ._api import EmulatedApi
 from ._app import Front
 from ._auth import ADMIN_TOKEN, ORGANIZATION, VIEWER_TOKEN, Tokens
 from ._behaviour import Behaviour, Fate, Rules
 from ._clock import Clock
+from ._completions import Completions
 from ._config import Config, load
 from ._journal import Journal
 from ._rules import check
@@ -39,6 +41,8 @@ class Emulator:
         tls_key: its private key in PEM.
         public_url: what the gateways' endpoints begin with; None: this emulator's own address.
         state: file that keeps all resources over a restart; None: they are gone with the emulator.
+        model: what answers behind the deployments: None: a built-in text generator; "demo": a small real model;
+            a path to a GGUF file; the URL of an OpenAI-compatible server.
         config: TOML file with tokens, parameters, behaviour and faults; arguments win over it.
         rules: which validation rules hold: "published", or "current" with what is known to have changed since.
         behaviour: all other settings of how resources live; what config and arguments say wins over it.
@@ -61,6 +65,7 @@ class Emulator:
         tls_key: str | os.PathLike[str] | None = None,
         public_url: str | None = None,
         state: str | os.PathLike[str] | None = None,
+        model: str | None = None,
         config: str | os.PathLike[str] | None = None,
         rules: Rules | None = None,
         behaviour: Behaviour | None = None,
@@ -78,6 +83,7 @@ class Emulator:
         self._tls = tls_cert, tls_key
         self._public_url = _check_url(public_url)
         self._state = state
+        self._engine = models.engine(model)
         self._config = Config() if config is None else load(config)
         self._behaviour = _behaviour(behaviour, self._config, ready_after=ready_after, rules=rules)
         self._api: EmulatedApi | None = None
@@ -104,6 +110,7 @@ class Emulator:
     def start(self) -> None:
         """Begin to serve, as entering a `with` block does."""
         callers = {self.token: Caller(ORGANIZATION), self.viewer_token: Caller(ORGANIZATION, admin=False)}
+        tokens = Tokens({**self._config.tokens, **callers})
         journal = None if self._state is None else Journal(self._state)
         self._api = EmulatedApi(
             behaviour=self._behaviour,
@@ -113,11 +120,13 @@ class Emulator:
             journal=journal,
         )
         try:
-            service = Service(self._api, Tokens({**self._config.tokens, **callers}))
+            self._engine.start()
+            completions = Completions(self._api, lambda deployment: self._engine, tokens.caller)
             host, port = self._address
-            app = Front(service, METHODS.values())
+            app = Front(Service(self._api, tokens), METHODS.values(), completions)
             server = _server_module().Server(app, host=host, port=port, tls=self._certificate())
         except BaseException:
+            self._engine.close()
             self._api.close()
             raise
         self._server = server
@@ -130,6 +139,7 @@ class Emulator:
             self._server.stop()
             self._server = None
         if self._api is not None:
+            self._engine.close()
             self._api.close()
             self._api = None
 
