@@ -94,7 +94,7 @@ def until_ready(
             resource = yield from read(watch.poll_timeout())
         except TRANSIENT as error:
             trouble = error
-            log.info("wait: %s", error)
+            log.info("wait: %s", errors.one_line(str(error)))
         else:
             trouble = None
             if seen is None or resource != seen:
@@ -119,7 +119,7 @@ def until_gone(read: Callable[[float], Flow[R]], clock: Clock, *, timeout: float
             return
         except TRANSIENT as error:
             trouble = error
-            log.info("wait: %s", error)
+            log.info("wait: %s", errors.one_line(str(error)))
         if not (yield from watch.pause(_server_delay(trouble))):
             raise _timed_out("gone", seen, watch) from trouble
 
