@@ -14,8 +14,7 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.compiler import plugin_pb2
 from grpc_tools import protoc
 
-PY_TYPED = ("coreweave/inference/py.typed", "coreweave/inference/v1alpha1/py.typed")
-"""The first is where one expects it; in a namespace package pyright looks beside the modules only."""
+PY_TYPED = "coreweave/inference/py.typed"
 
 
 def main() -> int:
@@ -39,8 +38,7 @@ def main() -> int:
         ["protoc-gen-mypy_grpc"], input=request.SerializeToString(), stdout=subprocess.PIPE, check=True
     )
     response.file.extend(plugin_pb2.CodeGeneratorResponse.FromString(types.stdout).file)
-    for name in PY_TYPED:
-        response.file.add(name=name, content="")
+    response.file.add(name=PY_TYPED, content="")
     sys.stdout.buffer.write(response.SerializeToString())
     return 0
 

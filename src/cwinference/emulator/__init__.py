@@ -9,6 +9,7 @@ Needs the extra: `pip install cwinference[emulator]`.
 from ._behaviour import Behaviour, Fate
 from ._clock import Clock
 from ._emulator import Emulator
+from ._faults import Fault, Faults
 from ._parameters import Parameters
 
-__all__ = ["Behaviour", "Clock", "Emulator", "Fate", "Parameters"]
+__all__ = ["Behaviour", "Clock", "Emulator", "Fate", "Fault", "Faults", "Parameters"]

@@ -39,6 +39,10 @@ class Front:
         except Exception:
             _log.exception("%s %s failed", scope["method"], scope["path"])
 
+    def method_of(self, verb: str, path: str) -> Method | None:
+        """The method that a request calls, over whatever protocol."""
+        return self._methods.get(path) or self._rest.method_of(verb, path)
+
     async def _answer(self, path: str, exchange: Exchange) -> None:
         method = self._methods.get(path)
         kind = exchange.content_type

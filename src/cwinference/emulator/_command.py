@@ -32,21 +32,30 @@ def register(commands: Any) -> None:
     add("--tls-cert", metavar="FILE", help="certificate in PEM: serve https")
     add("--tls-key", metavar="FILE", help="its private key in PEM")
     add("--public-url", metavar="URL", help="what the gateways' endpoints begin with, when it is not this address")
-    add("--model", metavar="SPEC", help="what answers completions: demo, <path>.gguf or http://<openai-compatible>")
     add("--state", metavar="FILE", help="keep all resources in this file, over restarts")
     add("--rules", choices=("published", "current"), help="which validation rules hold (published)")
     add("--config", metavar="FILE", help="TOML file: tokens, parameters, behaviour, faults")
+    add(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="'KIND NAME=VALUE ...'",
+        help="let something go wrong, such as 'error method=CreateGateway nth=1 code=unavailable'; may be repeated",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    settings = {name: value for name, value in vars(options).items() if name not in ("run", "command")}
+    settings = {name: value for name, value in vars(options).items() if name not in ("run", "command", "fault")}
     stop = threading.Event()
     for name in _SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), partial(_stop, stop))
-    with Emulator(**settings, behaviour=Behaviour(ready_after=_READY_AFTER)) as emulator:
+    emulator = Emulator(**settings, behaviour=Behaviour(ready_after=_READY_AFTER))
+    for text in options.fault:
+        emulator.faults.add_text(text)
+    with emulator:
         _say(f"listening on {emulator.endpoint}")
         if options.token is None:
             _say(f"admin token: {emulator.token}")

@@ -14,6 +14,10 @@ US-EAST-04A = ["gd-8xh100ib-i128"]
 
 [parameters.engines.vllm]
 versions = ["0.11.0"]
+[[faults]]                      # what goes wrong on purpose, in the words of `Faults.add`
+kind = "error"
+method = "CreateGateway"
+nth = 1
 """
 
 import os

@@ -39,6 +39,11 @@ class Exchange:
     def verb(self) -> str:
         return str(self.scope["method"])
 
+    @property
+    def raw_path(self) -> str:
+        """The path as it was sent, without its query."""
+        return str(self.scope["raw_path"].decode("ascii", "replace"))
+
     def header(self, name: bytes) -> str | None:
         """A header by its lower-case name."""
         value = self._headers.get(name)

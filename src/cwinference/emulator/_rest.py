@@ -54,6 +54,11 @@ class Rest:
         else:
             await exchange.answer_message(_CONTENT_TYPE, reply)
 
+    def method_of(self, verb: str, path: str) -> Method | None:
+        """The method that is reached this way."""
+        found = (route.methods.get(verb) for route in self._routes if route.pattern.fullmatch(path))
+        return next(found, None)
+
     def _reply(self, exchange: Exchange, body: bytes) -> bytes:
         method, variables = self._find(exchange)
         if body and exchange.content_type not in ("application/json", ""):
@@ -63,7 +68,7 @@ class Rest:
         return JSON.encode(self._service.call(method, request, exchange.header(b"authorization")))
 
     def _find(self, exchange: Exchange) -> tuple[Method, dict[str, Any]]:
-        path = exchange.scope["raw_path"].decode("ascii", "replace")
+        path = exchange.raw_path
         for route in self._routes:
             found = route.pattern.fullmatch(path)
             if found is None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from h2.errors import ErrorCodes
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
@@ -22,14 +23,17 @@ from hypercorn.config import Config
 from hypercorn.events import RawData
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.typing import LifespanState
+from hyperframe.frame import GoAwayFrame
 
 from ..errors import ConfigurationError
-from ._http import App
+from ._http import App, Scope
 
 _GRACE = 0.2
 """Seconds that calls in flight may take when the server stops."""
 _BACKLOG = 1000
 _LAST_PORT = 65535
+_FLUSH_STEP, _FLUSH_STEPS = 0.001, 100
+"""Seconds between two looks whether all is sent, and how many looks at most."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +50,69 @@ class Connection:
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
         self.server: TCPServer | None = None
+        self._last: int | None = None
 
     def abort(self) -> None:
         """Reset it: what has been written and not yet sent is lost."""
         self.writer.transport.abort()
 
+    async def flush(self) -> None:
+        """Wait a moment for everything written so far to be on its way."""
+        for _ in range(_FLUSH_STEPS):
+            if not self._has_unsent():
+                return
+            await asyncio.sleep(_FLUSH_STEP)
+
+    def fall_silent(self) -> None:
+        """Read nothing more, and keep it open."""
+        cast(asyncio.Transport, self.writer.transport).pause_reading()
+
     async def go_away(self) -> None:
-        """Tell an HTTP/2 client that no further streams are accepted; the others are finished."""
-        if self.server is None:
-            return
-        protocol = self.server.protocol.protocol
-        if isinstance(protocol, H2Protocol):
-            protocol.connection.close_connection()
-            await self.server.protocol_send(RawData(protocol.connection.data_to_send()))
+        """Tell an HTTP/2 client that no further streams are accepted; those that are open will be finished.
+
+        h2's own way ends them at once, so the frame is written by hand.
+        """
+        protocol = self._http2()
+        if protocol is not None:
+            self._last = protocol.connection.highest_inbound_stream_id
+            await self._send(GoAwayFrame(last_stream_id=self._last).serialize())
+
+    def turns_away(self, scope: Scope) -> bool:
+        """Whether a request came after the last that `go_away` promised to answer."""
+        return self._last is not None and self._number(scope) > self._last
+
+    async def refuse(self, scope: Scope) -> None:
+        """Reset the stream of a request as one that was not processed; over HTTP/1.1 close the connection."""
+        protocol = self._http2()
+        if protocol is None:
+            self.writer.close()
+        else:
+            protocol.connection.reset_stream(self._number(scope), ErrorCodes.REFUSED_STREAM)
+            await self._send(protocol.connection.data_to_send())
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing that is sent will arrive."""
+        return self.writer.is_closing()
+
+    def _number(self, scope: Scope) -> int:
+        """Of the stream that a request came on."""
+        protocol = self._http2()
+        streams = cast("dict[int, Any]", protocol.streams if protocol else {})
+        return next((number for number, stream in streams.items() if stream.scope is scope), 0)
+
+    def _has_unsent(self) -> bool:
+        protocol = self._http2()
+        buffers = protocol.stream_buffers.values() if protocol else ()
+        return any(each.buffer for each in buffers) or self.writer.transport.get_write_buffer_size() > 0
+
+    def _http2(self) -> H2Protocol | None:
+        protocol = None if self.server is None else self.server.protocol.protocol
+        return protocol if isinstance(protocol, H2Protocol) else None
+
+    async def _send(self, data: bytes) -> None:
+        if self.server is not None:
+            await self.server.protocol_send(RawData(data))
 
 
 class Server:

@@ -1,12 +1,22 @@
 """One call of the API, whatever the protocol: who calls, may they, and what is the answer."""
 
 import logging
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
+from typing import TypeAlias
 
 from google.protobuf.message import Message
 
 from .._methods import Method
 from ._auth import Tokens, check_role
 from ._seam import Api, Refusal
+
+Work: TypeAlias = Callable[[], Message]
+Around: TypeAlias = Callable[[Work], Message]
+
+AROUND: ContextVar[tuple[Around, ...]] = ContextVar("AROUND", default=())
+"""What is wrapped around the work of the current call, the first outermost: faults on purpose."""
 
 _log = logging.getLogger("cwinference.emulator")
 
@@ -23,7 +33,10 @@ class Service:
         caller = self._tokens.caller(authorization)
         check_role(caller, method)
         try:
-            return self._api.call(method, request, caller)
+            work: Work = partial(self._api.call, method, request, caller)
+            for around in reversed(AROUND.get()):
+                work = partial(around, work)
+            return work()
         except Refusal:
             raise
         except Exception:

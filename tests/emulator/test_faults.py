@@ -1,0 +1,305 @@
+"""Faults on purpose, each met by real clients on real sockets, over every protocol alike."""
+
+import asyncio
+import http.client
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+
+from cwinference import AsyncClient, Client, errors, types
+from cwinference._flow import Clock
+from cwinference.emulator import Emulator
+from cwinference.emulator._faults import Fault, Faults
+from cwinference.errors import ConfigurationError
+from tests.support.clients import KINDS, open_client
+from tests.support.faulty import Faulty, faulty
+
+KINDS_HERE = [kind for kind in KINDS if kind.endswith("async")]
+FIELDS: dict[str, Any] = {"core_weave_auth": types.CoreWeaveAuth(), "path_based_routing": types.PathBasedRouting()}
+
+
+@pytest.fixture(params=KINDS_HERE)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def _running() -> Iterator[Faulty]:
+    with faulty() as running:
+        yield running
+
+
+@pytest.fixture
+def server(_running: Faulty) -> Faulty:
+    """A server without faults, with a state that earlier tests may have left things in."""
+    _running.faults.clear()
+    _running.recorded.calls.clear()
+    return _running
+
+
+@pytest.fixture
+async def client(kind: str, server: Faulty) -> AsyncIterator[AsyncClient]:
+    """One that repeats nothing, so that the fault itself is seen."""
+    async with open_client(kind, server.endpoint, retry=None, timeout=10.0, max_reply_bytes=1_000_000) as opened:
+        yield opened
+
+
+async def create(client: AsyncClient, name: str) -> types.Gateway:
+    return await client.gateways.create(name, **FIELDS)
+
+
+async def test_any_code_with_any_details(client: AsyncClient, server: Faulty) -> None:
+    detail = ErrorInfo(reason="TRIED", domain="tests")
+    server.faults.add("error", code="aborted", message="not now", details=[detail])
+    with pytest.raises(errors.Aborted, match="not now") as caught:
+        await client.gateways.list()
+    assert list(caught.value.details) == [detail]
+    assert server.recorded.calls == []
+
+
+async def test_an_error_after_the_work_leaves_the_work_done(client: AsyncClient, server: Faulty, kind: str) -> None:
+    server.faults.add("error", method="CreateGateway", after_work=True)
+    with pytest.raises(errors.Unavailable):
+        await create(client, f"late-{kind}")
+    assert f"late-{kind}" in [each.spec.name for each in await client.gateways.list()]
+
+
+async def test_headers_of_an_error_reach_the_client(kind: str, server: Faulty) -> None:
+    paused: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        paused.append(seconds)
+
+    header = "grpc-retry-pushback-ms" if kind.startswith("grpc") else "retry-after"
+    server.faults.add("error", nth=1, headers={header: "7000" if kind.startswith("grpc") else "7"})
+    async with open_client(kind, server.endpoint, clock=Clock(sleep_async=sleep)) as client:
+        await client.gateways.list()
+    assert paused == [7.0]
+
+
+async def test_a_proxys_page_is_no_word_of_the_api(client: AsyncClient, server: Faulty) -> None:
+    server.faults.add("page", status=404)
+    with pytest.raises(errors.Unimplemented):
+        await client.gateways.list()
+
+
+@pytest.mark.parametrize("fault", ["delay", "half_open"])
+async def test_silence_ends_at_the_deadline(client: AsyncClient, server: Faulty, fault: Any) -> None:
+    server.faults.add(fault)
+    with pytest.raises(errors.DeadlineExceeded):
+        await client.gateways.list(timeout=0.2)
+
+
+async def test_a_half_open_connection_is_left_behind(client: AsyncClient, server: Faulty, kind: str) -> None:
+    server.faults.add("half_open", nth=1)
+    with pytest.raises(errors.DeadlineExceeded):
+        await client.gateways.list(timeout=0.2)
+    if kind == "rest-async":  # HTTP/1.1: the next call has a connection of its own
+        await client.gateways.list(timeout=5)
+
+
+async def test_a_dripping_answer_arrives_whole(client: AsyncClient, server: Faulty, kind: str) -> None:
+    made = await create(client, f"drip-{kind}")
+    dripping = server.faults.add("drip", method="GetGateway", size=50, seconds=0.01)
+    began = asyncio.get_running_loop().time()
+    assert (await client.gateways.get(made.spec.id)).spec == made.spec
+    assert asyncio.get_running_loop().time() - began >= 0.01
+    assert dripping.happened == 1
+
+
+async def test_a_dripping_answer_is_no_way_around_the_deadline(client: AsyncClient, server: Faulty, kind: str) -> None:
+    made = await create(client, f"slow-{kind}")
+    server.faults.add("drip", method="GetGateway", size=1, seconds=0.05)
+    with pytest.raises(errors.DeadlineExceeded):
+        await client.gateways.get(made.spec.id, timeout=0.2)
+
+
+@pytest.mark.parametrize(("when", "done"), [("before", 0), ("during", 1), ("after", 1), ("answer", 1)])
+async def test_a_cut_connection_and_what_was_done(
+    client: AsyncClient, server: Faulty, kind: str, when: str, done: int
+) -> None:
+    server.faults.add("cut", method="CreateGateway", when=when)
+    with pytest.raises(errors.Unavailable):
+        await create(client, f"cut-{when}-{kind}")
+    await eventually(lambda: server.recorded.count("CreateGateway") == done)
+
+
+async def test_a_refused_stream_was_not_processed(kind: str, server: Faulty) -> None:
+    refused = server.faults.add("refuse", nth=1)
+    async with open_client(kind, server.endpoint) as client:
+        await client.gateways.list()
+    assert refused.happened == 1
+    assert server.recorded.calls == ["ListGateways"]
+
+
+async def test_goaway_loses_no_call(client: AsyncClient, server: Faulty) -> None:
+    going = server.faults.add("goaway", nth=range(1, 100, 5))
+    for _ in range(5):
+        await asyncio.gather(*(client.gateways.list() for _ in range(8)))
+    assert going.happened >= 5
+    assert server.recorded.count("ListGateways") == 40
+
+
+async def test_garbage_is_no_answer(client: AsyncClient, server: Faulty, kind: str) -> None:
+    made = await create(client, f"garbage-{kind}")
+    server.faults.add("garbage")
+    with pytest.raises(errors.ProtocolError):
+        await client.gateways.get(made.spec.id)
+
+
+async def test_an_oversized_answer_is_refused(client: AsyncClient, server: Faulty, kind: str) -> None:
+    made = await create(client, f"big-{kind}")
+    server.faults.add("oversized", size=1_000_001)
+    with pytest.raises(errors.ProtocolError, match="1,?000,?000"):
+        await client.gateways.get(made.spec.id)
+
+
+def test_an_answer_under_a_wrong_name(server: Faulty) -> None:
+    server.faults.add("content_type", content_type="text/csv")
+    assert ask(server.endpoint, "/x").headers["content-type"] == "text/csv"
+
+
+async def test_skewed_clocks_show_in_every_time(client: AsyncClient, server: Faulty, kind: str) -> None:
+    made = await create(client, f"skew-{kind}")
+    server.faults.add("skew", seconds=-300)
+    late = await client.gateways.get(made.spec.id)
+    assert made.status.created_at.seconds - late.status.created_at.seconds == 300
+    server.faults.clear()
+    assert (await client.gateways.get(made.spec.id)).status.created_at == made.status.created_at
+
+
+async def test_a_duplicate_is_processed_twice(client: AsyncClient, server: Faulty, kind: str) -> None:
+    made = await create(client, f"twice-{kind}")
+    server.faults.add("duplicate", method="GetGateway")
+    await client.gateways.get(made.spec.id)
+    assert server.recorded.count("GetGateway") == 2
+
+
+async def test_faults_that_meet_all_happen(client: AsyncClient, server: Faulty) -> None:
+    delay = server.faults.add("delay", seconds=0.01)
+    server.faults.add("error", code="internal")
+    with pytest.raises(errors.Internal):
+        await client.gateways.list()
+    assert delay.happened == 1
+
+
+async def test_a_fault_that_was_removed_is_over(client: AsyncClient, server: Faulty) -> None:
+    fault = server.faults.add("error")
+    server.faults.remove(fault)
+    await client.gateways.list()
+    assert fault.happened == 0
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def ask(endpoint: str, path: str) -> Answer:
+    connection = http.client.HTTPConnection(str(urlsplit(endpoint).netloc), timeout=10)
+    try:
+        connection.request("POST", path, b"{}")
+        answer = connection.getresponse()
+        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
+
+
+def test_below_a_gateway_errors_take_openais_form(server: Faulty) -> None:
+    server.faults.add("error", path="/gateway/*/completions", code="resource_exhausted", message="too fast")
+    answer = ask(server.endpoint, "/gateway/x/v1/chat/completions")
+    assert answer.status == 429
+    assert json.loads(answer.body)["error"]["message"] == "too fast"
+
+
+def test_the_public_emulator_goes_wrong_as_its_file_and_its_caller_say(tmp_path: Path) -> None:
+    file = tmp_path / "emulator.toml"
+    file.write_text('[[faults]]\nkind = "error"\nmethod = "ListGateways"\ncode = "internal"\n')
+    with Emulator(config=file) as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
+        emulator.faults.add("error", method="ListDeployments", code="data_loss")
+        with pytest.raises(errors.Internal):
+            client.gateways.list()
+        with pytest.raises(errors.DataLoss):
+            client.deployments.list()
+
+
+def test_a_file_with_a_broken_fault_is_refused_by_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "emulator.toml"
+    file.write_text('[[faults]]\nkind = "delay"\n[[faults]]\nkind = "delay"\nnever = 1\n')
+    with pytest.raises(ConfigurationError, match=r"config: faults\[2\]: never: no option of 'delay'"):
+        Emulator(config=file)
+
+
+def draws(fault: Fault, calls: int) -> list[int]:
+    return [call for call in range(1, calls + 1) if fault.meets("GetGateway", "/x")]
+
+
+def test_the_nth_call() -> None:
+    assert draws(Faults().add("error", nth=3), 10) == [3]
+    assert draws(Faults().add("error", nth=[2, 5]), 10) == [2, 5]
+    assert draws(Faults().add("error", times=2), 10) == [1, 2]
+
+
+def test_a_probability_is_drawn_from_its_seed() -> None:
+    first, again, other = (draws(Faults().add("error", probability=0.3, seed=seed), 1000) for seed in (1, 1, 2))
+    assert first == again != other
+    assert 250 < len(first) < 350
+
+
+def test_only_calls_of_the_method_or_path_count() -> None:
+    fault = Faults().add("error", method="GetGateway", path="/v1alpha1/*", nth=2)
+    met = [fault.meets(*call) for call in [("GetGateway", "/v1alpha1/a"), ("GetGateway", "/b"), (None, "/v1alpha1/c")]]
+    assert [*met, fault.meets("GetGateway", "/v1alpha1/d")] == [False, False, False, True]
+
+
+def test_toml_and_the_command_line_say_the_same() -> None:
+    table = {
+        "kind": "error",
+        "method": "CreateGateway",
+        "nth": 1,
+        "code": "aborted",
+        "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "TRIED"}],
+    }
+    told = Faults().add_table(table, "config")
+    typed = Faults().add_text(
+        "error method=CreateGateway nth=1 code=aborted "
+        """'details=[{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "TRIED"}]'"""
+    )
+    for fault in (told, typed):
+        assert (fault.kind, fault.method, fault.nth, fault.options["code"]) == ("error", "CreateGateway", 1, "aborted")
+        assert list(fault.options["details"]) == [ErrorInfo(reason="TRIED")]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("explode", "kind: there is no 'explode'"),
+        ("error code=teapot", "code: there is no 'teapot'"),
+        ("delay size=3", "size: no option of 'delay'"),
+        ("delay seconds=soon", "seconds: 'soon' is not a number"),
+        ("cut when=never", "when: there is no 'never'"),
+        ("error method=Explode", "method: there is no 'Explode'"),
+        ("error probability=7", "probability: 7 is not between 0 and 1"),
+        ("error 'code=unavailable", "--fault"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Faults().add_text(text)
+    assert problem in str(caught.value)
+
+
+async def eventually(holds: Any) -> None:
+    for _ in range(200):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    assert holds()
