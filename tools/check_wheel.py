@@ -1,5 +1,6 @@
 """Builds wheel and sdist, checks what they hold, and uses the wheel as users do: alone in fresh environments."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+USERS_STUBS = ("types-grpcio", "types-protobuf")
 OLDEST_MINOR, NEWEST_MINOR = 11, 15
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 FLOORS = {name: floor.split(",")[0] for name, _, floor in (each.partition(">=") for each in PROJECT["dependencies"])}
@@ -27,6 +29,10 @@ class Environment:
     name: str
     python: Path
     asked: tuple[str, ...] = ()
+    neighbours: tuple[str, ...] = ()
+    """Modules of other packages, to import in the same process."""
+    typed: bool = False
+    """Whether type checkers read users' files there."""
 
 
 def main() -> None:
@@ -35,10 +41,8 @@ def main() -> None:
         wheel, sdist = build(folder / "dist")
         check_wheel(wheel)
         check_sdist(sdist)
-        pythons = find_pythons()
-        print("Python", ", ".join(pythons))
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            list(threads.map(lambda environment: try_in(environment, wheel, folder), environments(pythons)))
+            list(threads.map(lambda environment: try_in(environment, wheel, folder), environments()))
 
 
 def build(folder: Path) -> tuple[Path, Path]:
@@ -58,7 +62,7 @@ def check_wheel(wheel: Path) -> None:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = tracked("src", "src") | tracked("gen", "gen") | tracked("proto", "proto")
     same("wheel", held, expected)
-    assert {"cwinference/py.typed", "coreweave/inference/py.typed"} <= held
+    assert {"cwinference/py.typed", "coreweave/inference/v1alpha1/py.typed"} <= held
     assert "coreweave/__init__.py" not in held, "coreweave is a namespace that CoreWeave's own packages share"
 
 
@@ -92,23 +96,51 @@ def candidates(version: str) -> Iterator[Path]:
         yield Path(found)
 
 
-def environments(pythons: dict[str, Path]) -> Iterator[Environment]:
+def environments() -> Iterator[Environment]:
+    """The corners of what the wheel says it works with, on every Python; what lies between, on the oldest."""
+    pythons = find_pythons()
+    oldest = next(iter(pythons))
+    floor = {name: f"{name}=={version}" for name, version in FLOORS.items()}
     for version, python in pythons.items():
-        yield Environment(f"{version}, floors", python, tuple(f"{name}=={floor}" for name, floor in FLOORS.items()))
-        yield Environment(f"{version}, newest", python)
+        yield Environment(f"{version}, floors", python, tuple(floor.values()))
+        yield Environment(f"{version}, newest", python, typed=version == oldest)
+    between = [
+        (floor["protobuf"],),
+        (floor["grpcio"],),
+        ("protobuf<7",),
+        ("protobuf<7", floor["grpcio"]),
+    ]
+    for asked in between:
+        yield Environment(f"{oldest}, {', '.join(asked)}", pythons[oldest], asked)
+    neighbours = ("cwsandbox", "coreweave.forge")
+    yield Environment(f"{oldest}, neighbours", pythons[oldest], ("cwsandbox", "coreweave>=0.1.0b0"), neighbours)
 
 
 def try_in(environment: Environment, wheel: Path, folder: Path) -> None:
     started = time.monotonic()
-    target = folder / environment.name.replace(", ", "-").replace(" ", "-")
+    target = Path(tempfile.mkdtemp(dir=folder))
     run(str(environment.python), "-m", "venv", "--without-pip", str(target))
     python = str(target / "bin" / "python")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", python]
-    run(*pip, "install", "--no-compile", "--only-binary=:all:", str(wheel), *environment.asked)
+    stubs = USERS_STUBS if environment.typed else ()
+    run(*pip, "install", "--no-compile", "--only-binary=:all:", str(wheel), *environment.asked, *stubs)
     run(*pip, "check")
-    run(python, "-W", "error", str(ROOT / "tools" / "wheel_smoke.py"))
+    versions = run(python, "-W", "error", str(ROOT / "tools" / "wheel_smoke.py"), *environment.neighbours)
+    if environment.typed:
+        check_types(python, target / "user")
     shutil.rmtree(target)
-    print(f"ok  {environment.name}  {time.monotonic() - started:.0f} s", flush=True)
+    print(f"{environment.name}: ok with {versions.strip()} in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def check_types(python: str, folder: Path) -> None:
+    """Read files of users as strictly as both type checkers can."""
+    shutil.copytree(ROOT / "tests" / "typing", folder)
+    programs = Path(sys.executable).parent
+    cache = str(folder / "cache")
+    run(str(programs / "mypy"), "--strict", "--cache-dir", cache, "--python-executable", python, str(folder))
+    settings = {"typeCheckingMode": "strict", "enableTypeIgnoreComments": False}
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings), "utf-8")
+    run(str(programs / "basedpyright"), "--project", str(folder), "--pythonpath", python)
 
 
 def run(*command: str) -> str:

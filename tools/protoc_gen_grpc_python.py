@@ -14,7 +14,8 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.compiler import plugin_pb2
 from grpc_tools import protoc
 
-PY_TYPED = "coreweave/inference/py.typed"
+PY_TYPED = ("coreweave/inference/py.typed", "coreweave/inference/v1alpha1/py.typed")
+"""The first is where one expects it; in a namespace package pyright looks beside the modules only."""
 
 
 def main() -> int:
@@ -38,7 +39,8 @@ def main() -> int:
         ["protoc-gen-mypy_grpc"], input=request.SerializeToString(), stdout=subprocess.PIPE, check=True
     )
     response.file.extend(plugin_pb2.CodeGeneratorResponse.FromString(types.stdout).file)
-    response.file.add(name=PY_TYPED, content="")
+    for name in PY_TYPED:
+        response.file.add(name=name, content="")
     sys.stdout.buffer.write(response.SerializeToString())
     return 0
 

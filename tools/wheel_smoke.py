@@ -1,10 +1,15 @@
-"""One real call over each transport against a small server of its own: run by check_wheel where only the wheel is."""
+"""One real call over each transport against a small server of its own: run by check_wheel where only the wheel is.
+
+Its arguments name other packages to import in the same process.
+"""
 
 import importlib
 import pkgutil
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from typing import Any, Literal
 
 import coreweave.inference.v1alpha1 as generated
@@ -49,12 +54,14 @@ class Grpc(grpc.GenericRpcHandler):
 
 
 def call(transport: Literal["grpc", "connect", "rest"], port: int) -> None:
-    version: Literal[1] | None = None if transport == "grpc" else 1
-    with Client("token", endpoint=f"http://127.0.0.1:{port}", transport=transport, http_version=version) as client:
+    http_version: Literal[1] | None = None if transport == "grpc" else 1
+    with Client("token", endpoint=f"http://127.0.0.1:{port}", transport=transport, http_version=http_version) as client:
         assert client.gateways.parameters() == ANSWER, transport
 
 
-def main() -> None:
+def main(neighbours: list[str]) -> None:
+    for name in neighbours:
+        importlib.import_module(name)
     for module in pkgutil.iter_modules(generated.__path__):
         importlib.import_module(f"{generated.__name__}.{module.name}")
     http = ThreadingHTTPServer(("127.0.0.1", 0), Http)
@@ -70,7 +77,8 @@ def main() -> None:
         rpc.stop(None).wait()
         http.shutdown()
         http.server_close()
+    print(", ".join(f"{name} {version(name)}" for name in ("grpcio", "protobuf", "connectrpc", "pyqwest")))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -68,6 +68,13 @@ class Retry:
         return chance * min(self.max_backoff, self.initial_backoff * self.multiplier ** (attempt - 1))
 
 
+def check_retry(retry: Retry | None) -> Retry | None:
+    """A Retry or None; anything else is a ConfigurationError."""
+    if retry is not None and not isinstance(retry, Retry):
+        raise ConfigurationError(f"retry: expected a Retry or None, got {type(retry).__name__}")
+    return retry
+
+
 class Budget:
     """A client's allowance for repeats, so that an outage is not answered with a multiple of the load.
 
@@ -106,7 +113,7 @@ class Progress:
     def __init__(self, call: Call[Any], context: "Context") -> None:
         self._monotonic = context.clock.monotonic
         self.limit = limit = context.timeout if call.limit is UNSET else call.limit
-        self.retry: Retry | None = context.retry if call.retry is UNSET else call.retry
+        self.retry: Retry | None = context.retry if call.retry is UNSET else check_retry(call.retry)
         self.started = started = self._monotonic()
         self._at = None if limit is None else started + limit
         self.attempts = 1

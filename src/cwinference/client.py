@@ -7,7 +7,7 @@ from typing import Any, Self
 from ._call import UNSET
 from ._drivers import Awaiting, Blocking
 from ._flow import Clock
-from ._retry import Budget, Context, OnCall, Retry
+from ._retry import Budget, Context, OnCall, Retry, check_retry
 from ._session import Session
 from .auth import Credentials, TokenSource
 from .config import (
@@ -78,7 +78,7 @@ def _prepare(
     )
     context = Context(
         timeout=check_timeout(timeout),
-        retry=_check_retry(retry),
+        retry=check_retry(retry),
         credentials=Credentials(resolve_token(token)),
         budget=Budget(),
         clock=clock or Clock(),
@@ -233,14 +233,8 @@ def _with(context: Context, timeout: Any, retry: Any) -> Context:
     return replace(
         context,
         timeout=context.timeout if timeout is UNSET else check_timeout(timeout),
-        retry=context.retry if retry is UNSET else _check_retry(retry),
+        retry=context.retry if retry is UNSET else check_retry(retry),
     )
-
-
-def _check_retry(retry: Retry | None) -> Retry | None:
-    if retry is not None and not isinstance(retry, Retry):
-        raise ConfigurationError(f"retry: expected a Retry or None, got {type(retry).__name__}")
-    return retry
 
 
 for _kind in (Client, AsyncClient):

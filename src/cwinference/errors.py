@@ -22,6 +22,11 @@ def printable(text: str) -> str:
     return redacted(_UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text))
 
 
+def one_line(text: str) -> str:
+    """The same without line breaks: for a line of a log or of a list."""
+    return " ".join(printable(text).split())
+
+
 def redacted(text: str) -> str:
     """The text with CoreWeave tokens left out."""
     return _TOKEN.sub("CW-SECRET-***", text)
@@ -295,6 +300,7 @@ __all__ = [
     "Unimplemented",
     "Unknown",
     "WaitTimeout",
+    "one_line",
     "printable",
     "redacted",
 ]

@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Any, TypeAlias, cast
 
 from . import types
-from .errors import printable
+from .errors import one_line
 
 Resource: TypeAlias = types.Gateway | types.Deployment | types.CapacityClaim
 
@@ -91,7 +91,7 @@ def name_of(resource: Resource | types.HotLoad) -> str:
     """Kind and name (a hot-load's identity), for messages."""
     spec: Any = resource.spec
     name = spec.identity if isinstance(resource, types.HotLoad) else spec.name
-    return _one_line(f"{resource.DESCRIPTOR.name} {name or spec.id}")
+    return one_line(f"{resource.DESCRIPTOR.name} {name or spec.id}")
 
 
 def _condition(condition: types.Condition) -> str:
@@ -99,8 +99,4 @@ def _condition(condition: types.Condition) -> str:
     zone = f" in {condition.zone}" if condition.zone else ""
     reason = f" ({condition.reason})" if condition.reason else ""
     message = f": {condition.message}" if condition.message else ""
-    return _one_line(f"{condition.type or 'Condition'}{zone} {status}{reason}{message}")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(printable(text).split())
+    return one_line(f"{condition.type or 'Condition'}{zone} {status}{reason}{message}")

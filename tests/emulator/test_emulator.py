@@ -1,6 +1,7 @@
 """`Emulator` as users meet it: started, called by every client, driven by its clock, stopped."""
 
 import gc
+import json
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyqwest import SyncClient
 
 from cwinference import TLS, Client, State, errors, types
 from cwinference.emulator import Behaviour, Clock, Emulator, Fate
@@ -19,6 +21,14 @@ from tests.support.clients import KINDS, open_client
 ROUTED: dict[str, Any] = {
     "core_weave_auth": types.CoreWeaveAuth(),
     "body_based_routing": types.BodyBasedRouting(api_type=types.BodyBasedRouting.API_TYPE_OPENAI),
+}
+
+SERVED: dict[str, Any] = {
+    "runtime": types.DeploymentRuntime(engine="vllm", version="0.22.0"),
+    "resources": types.DeploymentResources(instance_type="gd-8xh100ib-i128", gpu_count=8),
+    "model": types.DeploymentModel(name="org/llama", bucket="models", path="llama"),
+    "autoscaling": types.DeploymentAutoscaling(min=1, max=2),
+    "traffic": types.DeploymentTraffic(weight=100),
 }
 
 
@@ -76,6 +86,19 @@ def test_a_resource_may_be_fated_to_fail() -> None:
         gateway = client.gateways.create("front", **ROUTED)
         with pytest.raises(errors.ResourceFailed, match="no address left"):
             client.gateways.wait(gateway.spec.id)
+
+
+def test_a_deployment_answers_completions_below_its_gateways_endpoint() -> None:
+    with Emulator() as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
+        gateway = client.gateways.create("front", **ROUTED, wait=True)
+        client.deployments.create("llama", gateway_ids=[gateway.spec.id], **SERVED, wait=True)
+        response = SyncClient().post(
+            f"{gateway.status.endpoints[0]}/v1/chat/completions",
+            {"authorization": f"Bearer {emulator.token}", "content-type": "application/json"},
+            json.dumps({"model": "org/llama", "messages": [{"role": "user", "content": "Hi"}]}).encode(),
+        )
+        answer: Any = response.json()
+        assert (response.status, answer["model"]) == (200, "org/llama")
 
 
 def test_two_emulators_know_nothing_of_each_other() -> None:
@@ -194,6 +217,9 @@ def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, text: str, probl
         ({"tls_cert": "/nowhere"}, "they go together"),
         ({"tls_cert": "/nowhere", "tls_key": "/nowhere"}, "tls_cert: /nowhere: No such file"),
         ({"tls_cert": __file__, "tls_key": __file__}, "not a certificate and its key"),
+        ({"model": "gpt-9"}, "model: expected"),
+        ({"model": "/nowhere.gguf"}, r"model: .*/nowhere\.gguf|model: .*xllamacpp"),
+        ({"model": "http://127.0.0.1:9"}, "model: no server answers"),
         ({"host": "192.0.2.1"}, "cannot listen on 192.0.2.1:0"),
         ({"port": 70_000}, "port: expected 0 to 65535"),
     ],

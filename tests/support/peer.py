@@ -1,7 +1,7 @@
 """A server that answers as it is told: one function of the test decides about every request.
 
-It speaks gRPC, or Connect and REST over HTTP/1.1, on a port of its own, with no code of the library but the table of
-methods; what it sends over HTTP may be any bytes.
+It speaks gRPC beside REST, or Connect beside REST over HTTP/1.1, on a port of its own, with no code of the library but
+the table of methods; what it sends over HTTP may be any bytes.
 """
 
 import json
@@ -22,7 +22,7 @@ from google.rpc import status_pb2
 
 from cwinference._methods import METHODS, Method
 
-from .sockets import SocketServer
+from .sockets import SocketServer, join
 
 STATUS_OF = {
     "canceled": (1, 499), "unknown": (2, 500), "invalid_argument": (3, 400), "deadline_exceeded": (4, 504),
@@ -74,7 +74,7 @@ class Peer:
     def __init__(self, transport: str, answer: Answer) -> None:
         self._answer = answer
         self.received: list[Received] = []
-        self._server = _GrpcServer(self._take) if transport == "grpc" else _HttpServer(self._take)
+        self._server = _BothServer(self._take) if transport == "grpc" else _HttpServer(self._take)
         self.settings: dict[str, Any] = {"http_version": 1} if transport.startswith("connect") else {}
 
     @property
@@ -126,6 +126,34 @@ class _GrpcServer(grpc.GenericRpcHandler):
             context.abort(next(code for code in grpc.StatusCode if code.value[0] == number), answer.message)
             raise AssertionError("abort raises")
         return bytes(answer) if isinstance(answer, Raw) else answer.SerializeToString()
+
+
+class _BothServer:
+    """gRPC, and REST for what travels as JSON on every transport: told apart by the first bytes."""
+
+    def __init__(self, take: Answer) -> None:
+        self._grpc = _GrpcServer(take)
+        self._http = _HttpServer(take)
+        self._front = SocketServer(self._pass_on)
+
+    @property
+    def port(self) -> int:
+        return self._front.port
+
+    def start(self) -> None:
+        self._grpc.start()
+        self._http.start()
+        self._front.__enter__()
+
+    def stop(self) -> None:
+        self._front.__exit__()
+        self._http.stop()
+        self._grpc.stop()
+
+    def _pass_on(self, connection: socket.socket) -> None:
+        http2 = connection.recv(3, socket.MSG_PEEK) == b"PRI"
+        with socket.create_connection(("127.0.0.1", (self._grpc if http2 else self._http).port)) as behind:
+            join(connection, behind)
 
 
 class _HttpServer:

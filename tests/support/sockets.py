@@ -70,6 +70,23 @@ def _end(connection: socket.socket) -> None:
     connection.close()
 
 
+def join(one: socket.socket, other: socket.socket) -> None:
+    """Carry bytes both ways until either side has enough."""
+    back = threading.Thread(target=_carry, args=(other, one))
+    back.start()
+    _carry(one, other)
+    back.join()
+
+
+def _carry(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    for end in (source, target):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+
 def silence(connection: socket.socket) -> None:
     """Accept, read, and never answer."""
     while connection.recv(65536):

@@ -32,6 +32,7 @@ def register(commands: Any) -> None:
     add("--tls-cert", metavar="FILE", help="certificate in PEM: serve https")
     add("--tls-key", metavar="FILE", help="its private key in PEM")
     add("--public-url", metavar="URL", help="what the gateways' endpoints begin with, when it is not this address")
+    add("--model", metavar="SPEC", help="what answers completions: demo, <path>.gguf or http://<openai-compatible>")
     add("--state", metavar="FILE", help="keep all resources in this file, over restarts")
     add("--rules", choices=("published", "current"), help="which validation rules hold (published)")
     add("--config", metavar="FILE", help="TOML file: tokens, parameters, behaviour, faults")

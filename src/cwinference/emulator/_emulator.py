@@ -1,6 +1,7 @@
 """`Emulator`: settings in, a running server out. Here the parts meet: state, rules, tokens, protocols, server."""
 
 import os
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -14,6 +15,7 @@ from ._app import Front
 from ._auth import ADMIN_TOKEN, ORGANIZATION, VIEWER_TOKEN, Tokens
 from ._behaviour import Behaviour, Fate, Rules
 from ._clock import Clock
+from ._completions import Completions
 from ._config import Config, load
 from ._fault_layer import FaultLayer
 from ._faults import Faults
@@ -21,6 +23,7 @@ from ._journal import Journal
 from ._rules import check
 from ._seam import Caller
 from ._service import Service
+from .models import engine
 
 if TYPE_CHECKING:
     from ._server import Server
@@ -40,6 +43,8 @@ class Emulator:
         tls_cert: certificate in PEM, to serve https; needs `tls_key`.
         tls_key: its private key in PEM.
         public_url: what the gateways' endpoints begin with; None: this emulator's own address.
+        model: what answers completions: "demo", a path to a GGUF file, or the URL of an OpenAI-compatible server;
+            None: a built-in generator of text, which says that it is one.
         state: file that keeps all resources over a restart; None: they are gone with the emulator.
         config: TOML file with tokens, parameters, behaviour and faults; arguments win over it.
         rules: which validation rules hold: "published", or "current" with what is known to have changed since.
@@ -62,6 +67,7 @@ class Emulator:
         tls_cert: str | os.PathLike[str] | None = None,
         tls_key: str | os.PathLike[str] | None = None,
         public_url: str | None = None,
+        model: str | None = None,
         state: str | os.PathLike[str] | None = None,
         config: str | os.PathLike[str] | None = None,
         rules: Rules | None = None,
@@ -81,11 +87,13 @@ class Emulator:
         self._address = host, port
         self._tls = tls_cert, tls_key
         self._public_url = _check_url(public_url)
+        self._engine = engine(model)
         self._state = state
         self._config = Config() if config is None else load(config)
         for number, table in enumerate(self._config.faults, 1):
             self.faults.add_table(table, f"config: faults[{number}]")
         self._behaviour = _behaviour(behaviour, self._config, ready_after=ready_after, rules=rules)
+        self._parts = ExitStack()
         self._api: EmulatedApi | None = None
         self._server: Server | None = None
 
@@ -108,37 +116,47 @@ class Emulator:
         return self._api.fates
 
     def start(self) -> None:
-        """Begin to serve, as entering a `with` block does."""
-        callers = {self.token: Caller(ORGANIZATION), self.viewer_token: Caller(ORGANIZATION, admin=False)}
-        journal = None if self._state is None else Journal(self._state)
-        self._api = EmulatedApi(
+        """Begin to serve, as entering a `with` block does; with a model, once that is loaded."""
+        if self._server is not None:
+            raise RuntimeError("the emulator is running already")
+        with ExitStack() as parts:
+            parts.callback(self._forget)
+            self._api = self._open_api(parts)
+            self._engine.start()
+            parts.callback(self._engine.close)
+            self._server = self._open_server(parts, self._api)
+            self._api.public_url = self._public_url or self.endpoint
+            self._server.start()
+            self._parts = parts.pop_all()
+
+    def close(self) -> None:
+        """Stop serving, as leaving the block does. A second time it does nothing."""
+        self._parts.close()
+
+    def _forget(self) -> None:
+        self._server = self._api = None
+
+    def _open_api(self, parts: ExitStack) -> EmulatedApi:
+        api = EmulatedApi(
             behaviour=self._behaviour,
             clock=self.clock,
             check=partial(check, rules=self._behaviour.rules),
             parameters=self._config.parameters,
-            journal=journal,
+            journal=None if self._state is None else Journal(self._state),
         )
-        try:
-            service = Service(self._api, Tokens({**self._config.tokens, **callers}))
-            host, port = self._address
-            front = Front(service, METHODS.values())
-            app = FaultLayer(front, self.faults, front.method_of)
-            server = _server_module().Server(app, host=host, port=port, tls=self._certificate())
-        except BaseException:
-            self._api.close()
-            raise
-        self._server = server
-        self._api.public_url = self._public_url or self.endpoint
-        server.start()
+        parts.callback(api.close)
+        return api
 
-    def close(self) -> None:
-        """Stop serving, as leaving the block does. A second time it does nothing."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
-        if self._api is not None:
-            self._api.close()
-            self._api = None
+    def _open_server(self, parts: ExitStack, api: EmulatedApi) -> "Server":
+        callers = {self.token: Caller(ORGANIZATION), self.viewer_token: Caller(ORGANIZATION, admin=False)}
+        tokens = Tokens({**self._config.tokens, **callers})
+        completions = Completions(api, lambda deployment: self._engine, tokens.caller)
+        front = Front(Service(api, tokens), METHODS.values(), completions)
+        app = FaultLayer(front, self.faults, front.method_of)
+        host, port = self._address
+        server: Server = _server_module().Server(app, host=host, port=port, tls=self._certificate())
+        parts.callback(server.stop)
+        return server
 
     def __enter__(self) -> Self:
         self.start()

@@ -24,7 +24,6 @@ TRANSIENT = (errors.Unavailable, errors.DeadlineExceeded, errors.ResourceExhaust
 """What a wait goes on through, once the call itself has given up."""
 
 _POLL_TIMEOUT = 30.0
-_LEAST_TIMEOUT = 0.001
 _SETTLING_SECONDS = 10.0
 
 
@@ -67,7 +66,7 @@ class Watch:
     def poll_timeout(self) -> float:
         """Seconds that one look may take."""
         left = self.left()
-        return _POLL_TIMEOUT if left is None else max(_LEAST_TIMEOUT, min(_POLL_TIMEOUT, left))
+        return _POLL_TIMEOUT if left is None else max(0.001, min(_POLL_TIMEOUT, left))
 
     def pause(self, at_least: float = 0.0) -> Flow[bool]:
         """Wait until the next look; False when the time is over."""
@@ -95,7 +94,7 @@ def until_ready(
             resource = yield from read(watch.poll_timeout())
         except TRANSIENT as error:
             trouble = error
-            log.info("wait: %s", error)
+            log.info("wait: %s", errors.one_line(str(error)))
         else:
             trouble = None
             if seen is None or resource != seen:
@@ -120,7 +119,7 @@ def until_gone(read: Callable[[float], Flow[R]], clock: Clock, *, timeout: float
             return
         except TRANSIENT as error:
             trouble = error
-            log.info("wait: %s", error)
+            log.info("wait: %s", errors.one_line(str(error)))
         if not (yield from watch.pause(_server_delay(trouble))):
             raise _timed_out("gone", seen, watch) from trouble
 
@@ -150,9 +149,10 @@ def rest_of(options: CallOptions, context: Context) -> Callable[[], CallOptions]
     limit, started = options.get("timeout", context.timeout), context.clock.monotonic()
 
     def rest() -> CallOptions:
-        if limit is None:
-            return options
-        return {**options, "timeout": max(_LEAST_TIMEOUT, limit - (context.clock.monotonic() - started))}
+        left = None if limit is None else limit - (context.clock.monotonic() - started)
+        if left is not None and left <= 0:
+            raise errors.DeadlineExceeded(f"the whole call's limit of {limit:g} s was over")
+        return {**options, "timeout": left}
 
     return rest
 

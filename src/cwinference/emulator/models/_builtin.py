@@ -9,7 +9,7 @@ from .._openai import Options, Request
 from .._reply import Reply, encoded
 from ._shapes import Chat, Choice, Shape, Text
 
-_TOKEN = re.compile(r"\s*(?:\w{1,6}|[^\w\s])|\s+")
+_TOKEN = re.compile(r"\s*(?:\w{1,10}|[^\w\s])|\s+")
 _CLOSINGS = (
     "The same request always gets the same words.",
     "For a real model's words, start the emulator with --model demo.",

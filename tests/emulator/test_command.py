@@ -1,0 +1,122 @@
+"""`cwinference emulator`, as a process and by its exit codes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cwinference import Client, State, types
+from cwinference._main import main
+
+ROUTED: dict[str, Any] = {
+    "core_weave_auth": types.CoreWeaveAuth(),
+    "path_based_routing": types.PathBasedRouting(),
+}
+
+
+@contextmanager
+def running(*arguments: str) -> Generator[tuple[subprocess.Popen[str], str]]:
+    """The program and the endpoint that it printed."""
+    code = "import sys; from cwinference._main import main; sys.exit(main())"
+    command = [sys.executable, "-W", "error", "-c", code, "emulator", "--port", "0", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, "PYTHONDEVMODE": "1"}) as it:
+        assert it.stdout is not None
+        first = it.stdout.readline()
+        try:
+            assert first.startswith("listening on http://127.0.0.1:"), it.communicate()
+            yield it, first.removeprefix("listening on ").strip()
+        finally:
+            it.kill()
+
+
+def told(it: subprocess.Popen[str]) -> list[str]:
+    """What else a program prints that ends by itself, without complaint."""
+    assert it.stdout is not None
+    assert it.stderr is not None
+    lines = it.stdout.read().splitlines()
+    assert (it.wait(timeout=10), it.stderr.read()) == (0, "")
+    return lines
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_a_signal_and_stops_cleanly(number: signal.Signals) -> None:
+    with (
+        running("--ready-after", "3600") as (it, endpoint),
+        Client("CW-SECRET-emulator-admin", endpoint=endpoint) as client,
+    ):
+        gateway = client.gateways.create("front", **ROUTED)
+        assert State.of(client.gateways.get(gateway.spec.id)) is State.CREATING
+        it.send_signal(number)
+        assert told(it) == ["admin token: CW-SECRET-emulator-admin", "viewer token: CW-SECRET-emulator-viewer"]
+
+
+def test_tokens_that_are_given_are_not_printed() -> None:
+    with running("--token", "CW-SECRET-a", "--viewer-token", "CW-SECRET-v") as (it, endpoint):
+        for token in ("CW-SECRET-a", "CW-SECRET-v"):
+            with Client(token, endpoint=endpoint) as client:
+                assert client.gateways.list() == []
+        it.terminate()
+        assert told(it) == []
+
+
+def refusal(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
+    """The one line that a wrong command prints before it exits with 2."""
+    try:
+        code: object = main(["emulator", *arguments])
+    except SystemExit as end:
+        code = end.code
+    told, errors = capsys.readouterr()
+    assert (code, told, errors.count("\n")) == (2, "", 1)
+    return errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--port", "http"], "--port"),
+        (["--port", "70000"], "port: expected 0 to 65535"),
+        (["--ready-after", "soon"], "--ready-after"),
+        (["--ready-after", "-1"], "ready_after: -1"),
+        (["--rules", "mine"], "--rules"),
+        (["--colour", "red"], "--colour"),
+        (["--tls-cert", "nowhere.pem"], "they go together"),
+        (["--tls-cert", "nowhere.pem", "--tls-key", "nowhere.pem"], "tls_cert: nowhere.pem: No such file"),
+        (["--config", "nowhere.toml"], "config: nowhere.toml: No such file"),
+        (["--state", "nowhere/at/all"], "state file nowhere/at/all"),
+        (["--model", "gpt-9"], "model: expected"),
+        (["--model", "http://127.0.0.1:9"], "model: no server answers at http://127.0.0.1:9"),
+        (["--public-url", "example.com"], "public_url: expected"),
+        (["--token", ""], "token: expected"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], problem: str
+) -> None:
+    assert problem in refusal(capsys, ["--port", "0", *arguments])
+
+
+def test_a_taken_port_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "in use" in refusal(capsys, ["--port", str(taken.getsockname()[1])])
+
+
+def test_broken_toml_is_said_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = tmp_path / "emulator.toml"
+    config.write_text("a = [")
+    assert "not TOML" in refusal(capsys, ["--config", str(config)])
+
+
+def test_no_command_at_all_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,83 @@
+"""The whole way: an emulator's gateway and deployment, managed by a client, asked over HTTP."""
+
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cwinference import Client, types
+from cwinference.emulator import Clock, Emulator
+from cwinference.errors import ConfigurationError
+from tests.support.fronts import MODEL, ROUTINGS, deploy, front
+
+
+def post(endpoint: str, token: str, **body: Any) -> Any:
+    """The status, and the text or the error's code."""
+    request = urllib.request.Request(  # noqa: S310 - loopback
+        f"{endpoint}/v1/completions",
+        json.dumps({"model": MODEL, "prompt": "Hi", **body}).encode(),
+        {"authorization": f"Bearer {token}", "content-type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request) as response:  # noqa: S310
+            return response.status, json.load(response)["choices"][0]["text"]
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)["error"]["code"]
+
+
+def test_a_deployment_answers_once_it_is_ready_until_it_is_disabled_or_gone() -> None:
+    with front() as there:
+        token = there.emulator.token
+        assert post(there.endpoint, token) == (200, "This is the emulator's built-in text generator, not a model.")
+        assert post(there.endpoint, there.emulator.viewer_token)[0] == 200
+        assert post(there.endpoint, "wrong") == (401, "invalid_api_key")
+        assert post(there.endpoint, token, model="other") == (404, "model_not_found")
+        there.client.deployments.modify(there.deployment.spec.id, disabled=True, wait=True)
+        assert post(there.endpoint, token) == (404, "model_not_found")
+        there.client.deployments.delete(there.deployment.spec.id)
+        there.client.deployments.wait_deleted(there.deployment.spec.id)
+        there.client.gateways.delete(there.gateway.spec.id)
+        there.client.gateways.wait_deleted(there.gateway.spec.id)
+        assert post(there.endpoint, token) == (404, "gateway_not_found")
+
+
+def test_nothing_answers_before_it_is_ready() -> None:
+    with (
+        Emulator(ready_after=5, clock=Clock(running=False)) as emulator,
+        Client(emulator.token, endpoint=emulator.endpoint) as client,
+    ):
+        gateway = client.gateways.create("front", core_weave_auth=types.CoreWeaveAuth(), **ROUTINGS["body"])
+        endpoint = f"{emulator.endpoint}/gateway/{gateway.spec.id}"
+        assert post(endpoint, emulator.token) == (503, "not_ready")
+        emulator.clock.advance(5)
+        assert post(endpoint, emulator.token) == (404, "model_not_found")
+        deploy(client, gateway)
+        assert post(endpoint, emulator.token) == (503, "not_ready")
+        emulator.clock.advance(5)
+        assert post(endpoint, emulator.token)[0] == 200
+
+
+def test_a_model_that_cannot_be_had_is_told_before_anything_is_served() -> None:
+    with pytest.raises(ConfigurationError, match=r"^model: there is no file nowhere\.gguf"):
+        Emulator(model="nowhere.gguf").start()
+
+
+def test_the_command_ends_with_code_2_and_one_line_when_the_model_server_is_down() -> None:
+    command = [
+        str(Path(sys.executable).with_name("cwinference")),
+        "emulator",
+        "--port",
+        "0",
+        "--model",
+        "http://127.0.0.1:1",
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("cwinference emulator: model: no server answers at http://127.0.0.1:1/v1: ")
+    assert ended.stderr.count("\n") == 1

@@ -1,0 +1,114 @@
+"""What cannot be right is refused by name before a byte is sent; whatever a server might accept is sent."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from cwinference import AsyncClient, errors, types
+from tests.support import samples
+from tests.support.peer import Received
+from tests.support.told import told
+
+CORE_WEAVE, WANDB = types.CoreWeaveAuth(), types.WeightsAndBiasesAuth()
+BODY, PATH = types.BodyBasedRouting(), types.PathBasedRouting()
+NAIVE = datetime(2026, 11, 24)
+
+REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "empty name": (lambda client: client.gateways.create(""), "name: it is empty"),
+    "missing name": (lambda client: client.gateways.create(None), "name: expected a string, got NoneType"),
+    "empty id": (lambda client: client.gateways.get(""), "id: it is empty"),
+    "id that is none": (lambda client: client.deployments.delete(5), "id: expected a string, got int"),
+    "id that leads elsewhere": (lambda client: client.gateways.get(".."), "id: '..' would lead"),
+    "empty id of one's own": (lambda client: client.gateways.create("x", id=""), "id: it is empty"),
+    "empty id in a wait": (lambda client: client.capacity_claims.wait(""), "id: it is empty"),
+    "empty id in a wait for the end": (lambda client: client.deployments.wait_deleted(""), "id: it is empty"),
+    "empty id in modify": (lambda client: client.deployments.modify(""), "id: it is empty"),
+    "two kinds of auth": (
+        lambda client: client.gateways.create("x", core_weave_auth=CORE_WEAVE, weights_and_biases_auth=WANDB),
+        "auth: core_weave_auth and weights_and_biases_auth exclude each other",
+    ),
+    "two kinds of routing": (
+        lambda client: client.gateways.update("x", name="x", body_based_routing=BODY, path_based_routing=PATH),
+        "routing: body_based_routing and path_based_routing exclude each other",
+    ),
+    "two kinds of auth in modify": (
+        lambda client: client.gateways.modify("x", core_weave_auth=CORE_WEAVE, weights_and_biases_auth=WANDB),
+        "auth: ",
+    ),
+    "a string for a list": (lambda client: client.gateways.create("x", zones="US-EAST-04A"), "zones: expected a list"),
+    "a message of another kind": (
+        lambda client: client.gateways.create("x", core_weave_auth=BODY),
+        "core_weave_auth: ",
+    ),
+    "time without a zone": (lambda client: client.gateways.list(updated_after=NAIVE), "updated_after: it has no time"),
+    "no time": (
+        lambda client: client.deployments.list(updated_after="yesterday"),
+        "updated_after: expected a datetime",
+    ),
+    "no time to answer": (lambda client: client.gateways.get("x", timeout=0), "timeout: expected seconds above 0"),
+    "no retry": (lambda client: client.gateways.get("x", retry=3), "retry: expected a Retry or None, got int"),
+    "empty deployment": (
+        lambda client: client.hot_loads.create("", identity="x", type=1),
+        "deployment_id: it is empty",
+    ),
+    "empty identity": (lambda client: client.hot_loads.create("x", identity="", type=1), "identity: it is empty"),
+    "no type": (lambda client: client.hot_loads.create("x", identity="x", type="WHOLE"), "type: unknown enum label"),
+}
+
+
+def by_sample(received: Received) -> Any:
+    return samples.response_to(received.method)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_it_is_refused_before_a_byte_is_sent(kind: str, case: str) -> None:
+    do, problem = REFUSED[case]
+    async with told(kind, by_sample) as (client, peer):
+        with pytest.raises(errors.ConfigurationError) as caught:
+            await do(client)
+    assert str(caught.value).startswith(problem)
+    assert peer.received == []
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        lambda client: client.gateways.create("x", zoness=[]),
+        lambda client: client.gateways.get("x", tiemout=5),
+        lambda client: client.gateways.get("x", id="y"),
+        lambda client: client.gateways.get(),
+        lambda client: client.gateways.modify("x", nmae="y"),
+        lambda client: client.gateways.wait("x", retry=None),
+        lambda client: client.deployments.create("x"),
+    ],
+)
+async def test_an_unknown_or_missing_argument_is_a_type_error(kind: str, do: Callable[[AsyncClient], Any]) -> None:
+    async with told(kind, by_sample) as (client, peer):
+        with pytest.raises(TypeError, match="argument"):
+            await do(client)
+    assert peer.received == []
+
+
+async def test_an_unknown_argument_of_a_paged_list_is_a_type_error_too(kind: str) -> None:
+    async with told(kind, by_sample) as (client, peer):
+        with pytest.raises(TypeError, match="tiemout"):
+            _ = [each async for each in client.hot_loads.list(tiemout=5)]  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    assert peer.received == []
+
+
+async def test_rules_that_a_server_may_have_relaxed_are_its_own_business(kind: str) -> None:
+    async with told(kind, by_sample) as (client, peer):
+        await client.gateways.create("Not a host label!", id="not a uuid", zones=["nowhere", "nowhere"])
+        await client.gateways.get("not a uuid")
+        resources = types.CapacityClaimResources(instance_count=0, zones=["A", "B"])
+        await client.capacity_claims.create("UPPER", resources=resources)
+    assert len(peer.received) == 3
+
+
+async def test_enums_by_name_and_messages_as_dicts_work_as_protobuf_allows(kind: str) -> None:
+    routing: Any = {"api_type": "API_TYPE_OPENAI"}
+    async with told(kind, by_sample) as (client, peer):
+        await client.gateways.create("front", body_based_routing=routing)
+    assert peer.received[0].request.body_based_routing.api_type == types.BodyBasedRouting.API_TYPE_OPENAI
