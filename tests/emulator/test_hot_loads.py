@@ -91,6 +91,7 @@ def test_the_chain_grows_by_each_incremental_and_begins_anew_with_a_full_one(emu
     chain = third.spec.snapshot_chain
     assert [each.identity for each in chain] == ["b", "c"]
     assert chain[1].hot_load_id == third.spec.id
+    assert third.spec.prompt_cache_policy == types.PromptCachePolicy.PROMPT_CACHE_POLICY_RESET_ALL
     assert chain[1].compression_format == types.CompressionFormat.COMPRESSION_FORMAT_ZSTD
     assert chain[0].compression_format == types.CompressionFormat.COMPRESSION_FORMAT_UNSPECIFIED
 
@@ -107,6 +108,7 @@ def test_an_earlier_incremental_may_be_loaded_again(emulated: Emulated) -> None:
     load(emulated, full("a"))
     load(emulated, incremental("b", previous="a"))
     load(emulated, full("z"))
+    assert refusal(emulated, incremental("c", previous="a")).code == "failed_precondition"
     again = load(emulated, incremental("b", previous="a"))
     assert [each.identity for each in again.spec.snapshot_chain] == ["a", "b"]
 

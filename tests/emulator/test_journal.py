@@ -86,12 +86,28 @@ def test_what_is_gone_stays_gone(path: Path, clock: Clock) -> None:
     before = everything(first)
     assert not before[1].items
     first.api.close()
+    with closing(sqlite3.connect(path)) as database:
+        kinds = {kind for (kind,) in database.execute("select kind from resources")}
+    assert kinds == {"gateway", "capacity_claim"}
     second = Emulated(clock=clock, journal=Journal(path))
     assert everything(second) == before
     second.api.close()
 
 
-def test_stamps_and_numbers_go_on_where_they_were(path: Path) -> None:
+def test_the_order_of_creation_goes_on_where_it_was(path: Path) -> None:
+    names = ["one", "two", "three", "four"]
+    for name in names:
+        emulated = Emulated(journal=Journal(path))
+        sent = request("CreateGateway")
+        sent.id, sent.name = "", name
+        emulated(sent)
+        emulated.api.close()
+    last = Emulated(journal=Journal(path))
+    assert [each.spec.name for each in last(types.ListGatewaysRequest()).items] == names
+    last.api.close()
+
+
+def test_stamps_go_on_where_they_were(path: Path) -> None:
     late, early = Clock(START, running=False), Clock(START, running=False)
     late.advance(1000)
     first = Emulated(clock=late, journal=Journal(path))

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from cwinference import types
+from cwinference.emulator._behaviour import Fate
 from tests.support.emulated_api import GATEWAY_ID, OURS, Emulated, request
 
 
@@ -111,6 +112,10 @@ def test_a_key_for_weights_and_biases_never_comes_back() -> None:
 
 def test_the_endpoint_follows_the_public_url(emulated: Emulated) -> None:
     before = emulated.gateway()
+    emulated.api.fates["failing"] = Fate()
+    failing = request("CreateGateway")
+    failing.id, failing.name = "", "failing"
+    emulated(failing)
     emulated.api.public_url = "https://front.example.com/"
     after = emulated.gateway()
     assert after.status.endpoints == [f"https://front.example.com/gateway/{GATEWAY_ID}"]

@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from threading import Thread
 from uuid import uuid4
 
 import pytest
@@ -39,6 +40,25 @@ def test_of_many_threads_that_want_a_name_one_gets_it() -> None:
     assert len({each.status.updated_at.ToNanoseconds() for each in listed}) == 50
 
 
+def test_whoever_looks_while_another_is_at_work_waits() -> None:
+    lookers: list[Thread] = []
+    kept_waiting: list[bool] = []
+
+    def ready(deployment: types.Deployment) -> bool:
+        lookers.append(Thread(target=emulated.gateway))
+        lookers[0].start()
+        lookers[0].join(0.05)
+        kept_waiting.append(lookers[0].is_alive())
+        return True
+
+    emulated = Emulated(ready_after=0, readiness=ready)
+    emulated.sample("CreateGateway")
+    emulated.sample("CreateDeployment")
+    assert State.of(emulated.deployment()) is State.READY
+    lookers[0].join()
+    assert kept_waiting == [True]
+
+
 def test_nothing_is_left_of_what_came_and_went() -> None:
     emulated = Emulated(ready_after=3600)
     for number in range(1500):
@@ -51,12 +71,21 @@ def test_nothing_is_left_of_what_came_and_went() -> None:
         if number % 7 == 6:
             emulated.pass_time(3600)
     store = emulated.api._store
-    assert len(store._agenda) < 1500
     emulated.pass_time(3600)
     assert not emulated(types.ListGatewaysRequest()).items
     indexes = vars(store.gateways).values()
     assert not any(index for index in indexes if isinstance(index, dict))
     assert not store._agenda
+
+
+def test_an_update_in_a_loop_does_not_pile_up_steps() -> None:
+    emulated = Emulated(ready_after=3600)
+    emulated.sample("CreateGateway")
+    for _ in range(2500):
+        emulated.sample("UpdateGateway")
+    assert len(emulated.api._store._agenda) < 1100
+    emulated.pass_time(3600)
+    assert State.of(emulated.gateway()) is State.READY
 
 
 def test_a_claim_over_several_zones_tells_of_each_in_the_order_of_preference() -> None:
