@@ -9,7 +9,14 @@ from google.protobuf.message import Message
 
 from ._methods import METHODS, Method
 from .config import check_timeout
-from .errors import ConfigurationError, ProtocolError
+from .errors import (
+    ApiError,
+    ConfigurationError,
+    DeadlineExceeded,
+    ProtocolError,
+    ResourceExhausted,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
     from ._retry import Retry
@@ -71,6 +78,18 @@ class Call(Generic[T]):
             raise TypeError(f"{self.method.name}: unexpected keyword argument {next(iter(unknown))!r}")
         self.limit = timeout if timeout is UNSET else check_timeout(timeout)
         self.retry = retry
+
+    def may_repeat(self, error: ApiError) -> bool:
+        """Whether the rules allow a repeat after this error."""
+        if error.permanent:
+            return False
+        if error.unprocessed:
+            return True
+        if not self.repeatable:
+            return False
+        if isinstance(error, ResourceExhausted):
+            return error.retry_after is not None
+        return isinstance(error, Unavailable | DeadlineExceeded)
 
 
 def one(request: Message, field: str, kind: type[M], options: CallOptions, **how: Any) -> Call[M]:

@@ -118,7 +118,7 @@ class Blocking:
             return self._send(step.call, step.metadata, step.timeout)
         if isinstance(step, Sleep):
             return self.context.clock.sleep(step.seconds)
-        return self.context.credentials.fetch(step.stale)
+        return (step.credentials or self.context.credentials).fetch(step.stale)
 
 
 class Awaiting:
@@ -212,7 +212,7 @@ class Awaiting:
         limit = asyncio.timeout(step.timeout)
         try:
             async with limit:
-                return await self.context.credentials.fetch_async(step.stale)
+                return await (step.credentials or self.context.credentials).fetch_async(step.stale)
         except TimeoutError:
             if limit.expired():
                 raise DeadlineExceeded("the whole call's limit was over before the token source answered") from None

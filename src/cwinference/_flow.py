@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from .auth import Metadata
+from .auth import Credentials, Metadata
 
 if TYPE_CHECKING:
     from ._call import Call
@@ -35,6 +35,8 @@ class AskToken:
 
     stale: Metadata | None
     timeout: float | None
+    credentials: Credentials | None = None
+    """Whose token; None: the client's own."""
 
 
 @dataclass(slots=True)

@@ -20,9 +20,7 @@ from .errors import (
     ConfigurationError,
     DeadlineExceeded,
     ProtocolError,
-    ResourceExhausted,
     Unauthenticated,
-    Unavailable,
 )
 
 log = logging.getLogger("cwinference")
@@ -182,7 +180,7 @@ def recover(
         log.debug("%s: attempt %d: %s", call.method.name, progress.attempts, error.code)
         if isinstance(error, Unauthenticated) and context.credentials.refreshable and not refreshed:
             refreshed = True
-            fresh = yield from _ask_token(call, progress, metadata)
+            fresh = yield from _ask_token(call, context, progress, metadata)
             if fresh == metadata:
                 raise error
             metadata = fresh
@@ -191,7 +189,7 @@ def recover(
             if pause is None:
                 raise error
             yield Sleep(pause)
-            metadata = context.credentials.metadata() or (yield from _ask_token(call, progress, None))
+            metadata = context.credentials.metadata() or (yield from _ask_token(call, context, progress, None))
         progress.attempts += 1
         try:
             reply: Message = yield Send(call, metadata, progress.for_attempt())
@@ -206,7 +204,7 @@ def recover(
 
 
 def _first_and_following(call: Call[Any], context: Context, progress: Progress) -> Flow[Message]:
-    metadata = context.credentials.metadata() or (yield from _ask_token(call, progress, None))
+    metadata = context.credentials.metadata() or (yield from _ask_token(call, context, progress, None))
     try:
         reply: Message = yield Send(call, metadata, progress.for_attempt())
     except ApiError as error:
@@ -215,9 +213,9 @@ def _first_and_following(call: Call[Any], context: Context, progress: Progress) 
     return reply
 
 
-def _ask_token(call: Call[Any], progress: Progress, stale: Metadata | None) -> Flow[Metadata]:
+def _ask_token(call: Call[Any], context: Context, progress: Progress, stale: Metadata | None) -> Flow[Metadata]:
     try:
-        metadata: Metadata = yield AskToken(stale, progress.remaining())
+        metadata: Metadata = yield AskToken(stale, progress.remaining(), context.credentials)
         return metadata
     except ApiError as error:
         error.attempts, error.method = progress.attempts, call.method.name
@@ -227,7 +225,7 @@ def _ask_token(call: Call[Any], progress: Progress, stale: Metadata | None) -> F
 def _pause(call: Call[Any], context: Context, progress: Progress, error: ApiError) -> float | None:
     """Seconds to wait before the next attempt, or None when none may follow."""
     retry, left = progress.retry, progress.remaining()
-    if retry is None or progress.attempts >= retry.max_attempts or not _may_repeat(call, error):
+    if retry is None or progress.attempts >= retry.max_attempts or not call.may_repeat(error):
         return None
     if error.retry_after is not None:
         pause = error.retry_after
@@ -238,18 +236,6 @@ def _pause(call: Call[Any], context: Context, progress: Progress, error: ApiErro
     if left is not None and pause >= left:
         return None
     return pause if context.budget.take() else None
-
-
-def _may_repeat(call: Call[Any], error: ApiError) -> bool:
-    if error.permanent:
-        return False
-    if error.unprocessed:
-        return True
-    if not call.repeatable:
-        return False
-    if isinstance(error, ResourceExhausted):
-        return error.retry_after is not None
-    return isinstance(error, Unavailable | DeadlineExceeded)
 
 
 def _report(call: Call[Any], context: Context, code: str, progress: Progress) -> None:

@@ -2,13 +2,16 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from ._call import Call
 from .config import Settings
 from .errors import ConfigurationError
 
 TransportT = TypeVar("TransportT")
+T = TypeVar("T")
+
+_CLOSED = "the client is closed; make a new one"
 
 
 class Session(Generic[TransportT]):
@@ -19,6 +22,7 @@ class Session(Generic[TransportT]):
         self._open_transport = open_transport
         self._main: TransportT | None = None
         self._json: TransportT | None = None
+        self._beside: Any = None
         self._closed = False
         self._lock = threading.Lock()
 
@@ -37,12 +41,23 @@ class Session(Generic[TransportT]):
             self._closed = True
             found = [each for each in (self._main, self._json) if each is not None]
             self._main = self._json = None
-            return found[:1] if len(found) == 2 and found[0] is found[1] else found
+            found = found[:1] if len(found) == 2 and found[0] is found[1] else found
+            return found if self._beside is None else [*found, *self._beside.take_all()]
+
+    def beside(self, make: Callable[[Settings], T]) -> T:
+        """What uses the same settings beside the API, such as the connections of completions; made once, and closed
+        with the rest by its own `take_all`."""
+        with self._lock:
+            if self._closed:
+                raise ConfigurationError(_CLOSED)
+            if self._beside is None:
+                self._beside = make(self.settings.for_rest())
+            return cast(T, self._beside)
 
     def _open(self, as_json: bool) -> TransportT:
         with self._lock:
             if self._closed:
-                raise ConfigurationError("the client is closed; make a new one")
+                raise ConfigurationError(_CLOSED)
             if self.settings.transport == "rest":
                 self._main = self._json = self._main or self._open_transport(self.settings)
                 return self._main

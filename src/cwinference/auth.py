@@ -196,6 +196,25 @@ class Credentials:
         return self._metadata
 
 
+class Anonymous(Credentials):
+    """Credentials of a client that sends no token."""
+
+    def __init__(self) -> None:
+        super().__init__("none")
+
+    def __repr__(self) -> str:
+        return "Anonymous()"
+
+    def metadata(self) -> Metadata:
+        return ()
+
+    def fetch(self, stale: Metadata | None) -> Metadata:
+        return ()
+
+    async def fetch_async(self, stale: Metadata | None) -> Metadata:
+        return ()
+
+
 def check_token(token: object) -> Secret:
     """The token, or a ConfigurationError that does not show it."""
     if not isinstance(token, str):

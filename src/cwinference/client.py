@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from . import types
 from ._call import UNSET
 from ._drivers import Awaiting, Blocking
 from ._flow import Clock
@@ -24,6 +25,9 @@ from .config import (
 from .errors import ConfigurationError
 from .resources import CapacityClaims, Deployments, Gateways, HotLoads
 from .transports import AsyncTransport, Transport, open_async, open_blocking
+
+if TYPE_CHECKING:
+    from .inference import AsyncInference, GatewayOptions, Inference
 
 _SETTINGS = """
     Nothing connects before the first call. Close it, or use it in a `with` block, to release its connections.
@@ -144,6 +148,19 @@ class Client:
         copy._use(Blocking(self._driver.session, _with(self._driver.context, timeout, retry)))
         return copy
 
+    def inference(self, gateway: types.Gateway | str, **options: Unpack["GatewayOptions"]) -> "Inference":
+        """Completions of a gateway's models, with this client's settings and connections. Does no I/O.
+
+        Args:
+            gateway: its message, or its id; an id is read at the first request.
+            options: `token` (a W&B key, for a gateway with W&B auth; None: WANDB_API_KEY, or this client's token for
+                CoreWeave auth), `endpoint` (another one of the gateway's own), `timeout` (600 s), `retry`, `limit`
+                (1000 requests in flight), `http_version` and `allow_plaintext`, as in `Inference`.
+        """
+        from .inference import Inference
+
+        return Inference.of(self._driver, gateway, **options)
+
     def close(self) -> None:
         """Release all connections. Calls in flight fail, and no further call can be made."""
         if self._owner:
@@ -213,6 +230,19 @@ class AsyncClient:
         copy._owner = False
         copy._use(Awaiting(self._driver.session, _with(self._driver.context, timeout, retry)))
         return copy
+
+    def inference(self, gateway: types.Gateway | str, **options: Unpack["GatewayOptions"]) -> "AsyncInference":
+        """Completions of a gateway's models, with this client's settings and connections. Does no I/O.
+
+        Args:
+            gateway: its message, or its id; an id is read at the first request.
+            options: `token` (a W&B key, for a gateway with W&B auth; None: WANDB_API_KEY, or this client's token for
+                CoreWeave auth), `endpoint` (another one of the gateway's own), `timeout` (600 s), `retry`, `limit`
+                (1000 requests in flight), `http_version` and `allow_plaintext`, as in `Inference`.
+        """
+        from .inference import AsyncInference
+
+        return AsyncInference.of(self._driver, gateway, **options)
 
     async def close(self) -> None:
         """Release all connections. Calls in flight fail, and no further call can be made."""

@@ -18,6 +18,7 @@ from .errors import ConfigurationError, redacted
 DEFAULT_ENDPOINT = "https://api.coreweave.com"
 TOKEN_VARIABLES = ("COREWEAVE_API_TOKEN", "CW_API_TOKEN")
 ENDPOINT_VARIABLES = ("COREWEAVE_API_ENDPOINT", "CW_BASE_URL")
+WANDB_KEY_VARIABLES = ("WANDB_API_KEY",)
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 
 TransportName: TypeAlias = Literal["grpc", "connect", "rest"]
@@ -145,6 +146,14 @@ def resolve_token(token: TokenSource | None) -> TokenSource:
     return found
 
 
+def resolve_wandb_key(token: TokenSource | None) -> TokenSource:
+    """The credential of a gateway with W&B auth: the argument, then the environment. Never a CoreWeave token."""
+    found = token if token is not None else _first_set(WANDB_KEY_VARIABLES)
+    if found is None:
+        raise ConfigurationError("token: this gateway wants a W&B key; pass token=... or set WANDB_API_KEY")
+    return found
+
+
 def resolve_endpoint(endpoint: str | None, *, allow_plaintext: bool = False) -> Endpoint:
     """The argument, then the environment, then the public one."""
     text = endpoint if endpoint is not None else _first_set(ENDPOINT_VARIABLES) or DEFAULT_ENDPOINT
@@ -209,6 +218,13 @@ def check_proxy(proxy: str | None) -> str | None:
     if not usable:
         raise ConfigurationError("proxy: expected http://<host>:<port>")
     return proxy
+
+
+def check_count(count: int, argument: str) -> int:
+    """A whole number above 0."""
+    if isinstance(count, bool) or not isinstance(count, int) or count <= 0:
+        raise ConfigurationError(f"{argument}: expected a whole number above 0, got {count!r}")
+    return count
 
 
 def check_timeout(timeout: float | None, argument: str = "timeout") -> float | None:

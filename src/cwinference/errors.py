@@ -86,6 +86,7 @@ class ApiError(InferenceError):
         retry_after: float | None = None,
         unprocessed: bool = False,
         permanent: bool = False,
+        invited: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -104,6 +105,8 @@ class ApiError(InferenceError):
         """Whether the server surely did not process the request: it was refused unread, or never left this machine."""
         self.permanent = permanent
         """Whether a repeat is pointless although the code suggests one: an untrusted certificate, a server's veto."""
+        self.invited = invited
+        """Whether the server asked for a repeat although the code suggests none."""
 
     def __str__(self) -> str:
         where = f"{self.method}: " if self.method else ""

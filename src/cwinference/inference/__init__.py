@@ -1,1 +1,22 @@
-"""Completions of deployed models, over the OpenAI-compatible HTTP API of a gateway."""
+"""Completions of deployed models, over the OpenAI-compatible HTTP API of a gateway.
+
+Start with `client.inference(gateway)`, or with `Inference` and `AsyncInference` on their own.
+"""
+
+from ._answers import Answer, Chunk, Model, Usage
+from ._client import AsyncInference, GatewayOptions, Inference
+from ._gate import Stats
+from ._stream import AsyncStream, Stream
+
+__all__ = [
+    "Answer",
+    "AsyncInference",
+    "AsyncStream",
+    "Chunk",
+    "GatewayOptions",
+    "Inference",
+    "Model",
+    "Stats",
+    "Stream",
+    "Usage",
+]

@@ -12,7 +12,8 @@ from google.protobuf.message import Message
 from .. import errors
 from .._details import from_json, retry_delay, tells_of_precondition
 
-_LONGEST_MESSAGE = 2000
+LONGEST_MESSAGE = 2000
+"""Characters kept of a message."""
 
 API_STATUS: Mapping[int, type[errors.ApiError]] = {
     400: errors.InvalidArgument,
@@ -52,9 +53,13 @@ class HttpHeaders(Protocol):
 
 def error_of(status: int, headers: HttpHeaders, body: bytes, method: str) -> errors.ApiError:
     """The error that a failed answer stands for. Never raises, whatever the body holds."""
-    parsed = _parsed(body)
+    parsed = parsed_object(body)
     details: tuple[Message, ...] = from_json(parsed.get("details"))
-    kind = _by_code(parsed.get("code"), details) or _by_grpc_status(headers) or PROXY_STATUS.get(status, errors.Unknown)
+    kind = (
+        kind_by_code(parsed.get("code"), details)
+        or _by_grpc_status(headers)
+        or PROXY_STATUS.get(status, errors.Unknown)
+    )
     return kind(
         _message(parsed, headers, body, status),
         details=details,
@@ -64,7 +69,8 @@ def error_of(status: int, headers: HttpHeaders, body: bytes, method: str) -> err
     )
 
 
-def _parsed(body: bytes) -> Mapping[str, Any]:
+def parsed_object(body: bytes) -> Mapping[str, Any]:
+    """The body as a JSON object; empty when it is none."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -72,7 +78,7 @@ def _parsed(body: bytes) -> Mapping[str, Any]:
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
-def _by_code(code: object, details: tuple[Message, ...]) -> type[errors.ApiError] | None:
+def kind_by_code(code: object, details: tuple[Message, ...]) -> type[errors.ApiError] | None:
     """By the body's `code`: a name, a gRPC number (1 to 16) or an HTTP number (100 and more)."""
     if isinstance(code, str) and code.isdecimal() and len(code) < 4:
         code = int(code)
@@ -97,12 +103,12 @@ def _by_grpc_status(headers: HttpHeaders) -> type[errors.ApiError] | None:
 def _message(parsed: Mapping[str, Any], headers: HttpHeaders, body: bytes, status: int) -> str:
     message = parsed.get("message")
     if isinstance(message, str) and message:
-        return message[:_LONGEST_MESSAGE]
+        return message[:LONGEST_MESSAGE]
     hidden = unquote(headers.get("grpc-message", ""))
     if hidden:
-        return hidden[:_LONGEST_MESSAGE]
+        return hidden[:LONGEST_MESSAGE]
     kind = headers.get("content-type", "").partition(";")[0]
-    text = body[:_LONGEST_MESSAGE].decode("utf-8", "replace").strip() if kind == "text/plain" else ""
+    text = body[:LONGEST_MESSAGE].decode("utf-8", "replace").strip() if kind == "text/plain" else ""
     return text or f"HTTP {status}, not in the API's own form ({kind or 'no content type'}, {len(body)} bytes)"
 
 

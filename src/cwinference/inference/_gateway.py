@@ -1,0 +1,82 @@
+"""A gateway of the management API as a server of completions: read at the first request, its own token, its models."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from .. import types
+from .._call import Call, CallOptions, many, one, required
+from .._flow import Flow
+from .._retry import Context, attempts
+from ..auth import Credentials, TokenSource
+from ..config import resolve_wandb_key
+from ..errors import ApiError, InferenceError, NotFound
+from ..status import State
+from ._front import Front
+from ._gate import Gate
+from ._request import Prompt
+from ._route import Route, route_of
+
+
+class GatewayFront(Front):
+    """The gateway with an id, or of a message. `management` is the context of the client that it came from."""
+
+    def __init__(
+        self,
+        gateway: types.Gateway | str,
+        context: Context,
+        management: Context,
+        gate: Gate,
+        *,
+        token: TokenSource | None,
+        endpoint: str | None,
+        plaintext: bool,
+    ) -> None:
+        super().__init__(context, gate, None)
+        self._management = management
+        self._token = token
+        self._endpoint = endpoint
+        self._plaintext = plaintext
+        self._id = required("gateway", gateway.spec.id if isinstance(gateway, types.Gateway) else gateway)
+        if isinstance(gateway, types.Gateway) and State.of(gateway) is State.READY:
+            self._use(gateway)
+
+    def resolve(self, limit: float | None) -> Flow[Route]:
+        """The way to it: the gateway is read until it was once READY."""
+        if self._route is None:
+            options: CallOptions = {} if limit is None else {"timeout": limit}
+            request = types.GetGatewayRequest(id=self._id)
+            gateway = yield from self._ask(one(request, "gateway", types.Gateway, options))
+            self._use(gateway)
+        return self.route
+
+    def explain(self, error: ApiError, prompt: Prompt) -> Flow[None]:
+        """Add to a 404 which models the gateway serves, where the management API tells them."""
+        if not isinstance(error, NotFound) or prompt.model is None:
+            return
+        request = types.ListDeploymentsRequest(parent_gateway_id=self._id)
+        try:
+            deployments: Sequence[types.Deployment] = yield from self._ask(
+                many(request, "items", types.Deployment, {"retry": None})
+            )
+        except InferenceError:
+            return
+        served = sorted({each.spec.model.name for each in deployments if not each.spec.disabled})
+        if prompt.model not in served:
+            known = ", ".join(served) or "none"
+            error.message = (
+                f"{error.message} (model: no deployment of this gateway serves {prompt.model!r}; it serves: {known})"
+            )
+
+    def _ask(self, call: Call[Any]) -> Flow[Any]:
+        """A call of the management API."""
+        return call.result((yield from attempts(call, self._management)))
+
+    def _use(self, gateway: types.Gateway) -> None:
+        """Take the way to a READY gateway, and the token that its auth wants."""
+        route = route_of(gateway, self._endpoint, plaintext=self._plaintext)
+        if gateway.spec.HasField("weights_and_biases_auth"):
+            self.context = replace(self.context, credentials=Credentials(resolve_wandb_key(self._token)))
+        elif self._token is not None:
+            self.context = replace(self.context, credentials=Credentials(self._token))
+        self._route = route

@@ -1,0 +1,166 @@
+"""The connections of completions, and how one request is sent over them: through the gate, then by HTTP."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
+
+from .._call import Call
+from .._methods import Method
+from .._session import Session
+from ..auth import Metadata
+from ..config import Endpoint, Settings
+from ..errors import ConfigurationError, DeadlineExceeded, ProtocolError
+from ..transports.completion_errors import failed_completion
+from ..transports.completions import AwaitingBody, AwaitingCompletions, BlockingBody, BlockingCompletions
+from ._gate import Gate
+from ._reader import stalled
+from ._request import Ask, HttpRequest
+
+EngineT = TypeVar("EngineT", BlockingCompletions, AwaitingCompletions)
+
+
+_TIMER_SLACK = 0.01
+"""By how many seconds a timer may be early."""
+
+
+class Connections(Generic[EngineT]):
+    """An engine for each server, opened at the first request and shared by all who ask there."""
+
+    def __init__(self, settings: Settings, open_engine: Callable[[Settings], EngineT]) -> None:
+        self.settings = settings
+        self._open_engine: Callable[[Settings], EngineT] = open_engine
+        self._engines: dict[str, EngineT] = {}
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def to(self, endpoint: Endpoint) -> EngineT:
+        """The engine for a server."""
+        key = f"{endpoint.scheme}://{endpoint.authority}"
+        engine = self._engines.get(key)
+        if engine is not None:
+            return engine
+        with self._lock:
+            if self._closed:
+                raise ConfigurationError("the client is closed; make a new one")
+            if key not in self._engines:
+                self._engines[key] = self._open_engine(replace(self.settings, endpoint=endpoint))
+            return self._engines[key]
+
+    def take_all(self) -> list[EngineT]:
+        """Give the engines up, to be closed; no request can be made any more."""
+        with self._lock:
+            self._closed = True
+            engines = list(self._engines.values())
+            self._engines.clear()
+            return engines
+
+
+class FrontSession(Generic[EngineT]):
+    """What a driver sends with: completions by HTTP, calls of the management API with their own client's session."""
+
+    def __init__(self, connections: Connections[EngineT], gate: Gate, management: Session[Any] | None) -> None:
+        self.connections: Connections[EngineT] = connections
+        self.gate = gate
+        self._management = management
+
+    def transport_for(self, call: Call[Any]) -> Any:
+        """Whatever has to send this call."""
+        if isinstance(call, Ask) or self._management is None:
+            return self
+        return self._management.transport_for(call)
+
+
+class BlockingSession(FrontSession[BlockingCompletions]):
+    """For threads."""
+
+    def send(
+        self, method: Method, request: Any, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
+    ) -> bytes | BlockingBody:
+        """Send one attempt; the whole body, or for a stream an open one. Raises ApiError or ProtocolError."""
+        asked: HttpRequest = request
+        engine = self.connections.to(asked.endpoint)
+        left = self.gate.enter(timeout)
+        asked.sent += 1
+        if asked.streamed:
+            return self._open(engine, method, asked, metadata, left)
+        try:
+            answer = engine.fetch(asked.verb, asked.url, asked.with_token(metadata), asked.content, left)
+        finally:
+            self.gate.leave()
+        if answer.status != 200:
+            raise failed_completion(answer.status, answer.headers, answer.body, method.name)
+        return answer.body
+
+    def _open(
+        self, engine: BlockingCompletions, method: Method, asked: HttpRequest, metadata: Metadata, timeout: float | None
+    ) -> BlockingBody:
+        body: BlockingBody | None = None
+        started = time.monotonic()
+        try:
+            headers = asked.with_token(metadata)
+            body = engine.open(asked.verb, asked.url, headers, asked.content, timeout, asked.first)
+            body.on_close = self.gate.leave
+            if body.status != 200:
+                raise failed_completion(body.status, body.headers, body.rest(), method.name)
+            check_event_stream(body.content_type, method.name)
+        except BaseException as error:
+            self.gate.leave() if body is None else body.close()
+            raise opening_failed(error, method.name, asked, started) from None
+        body.waited = time.monotonic() - started
+        return body
+
+
+class AwaitingSession(FrontSession[AwaitingCompletions]):
+    """For event loops."""
+
+    async def send(
+        self, method: Method, request: Any, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
+    ) -> bytes | AwaitingBody:
+        """Send one attempt; as `BlockingSession.send`."""
+        asked: HttpRequest = request
+        engine = self.connections.to(asked.endpoint)
+        left = await self.gate.enter_async(timeout)
+        asked.sent += 1
+        if asked.streamed:
+            return await self._open(engine, method, asked, metadata, left)
+        try:
+            answer = await engine.fetch(asked.verb, asked.url, asked.with_token(metadata), asked.content, left)
+        finally:
+            self.gate.leave()
+        if answer.status != 200:
+            raise failed_completion(answer.status, answer.headers, answer.body, method.name)
+        return answer.body
+
+    async def _open(
+        self, engine: AwaitingCompletions, method: Method, asked: HttpRequest, metadata: Metadata, timeout: float | None
+    ) -> AwaitingBody:
+        body: AwaitingBody | None = None
+        started = time.monotonic()
+        limits = [each for each in (timeout, asked.first) if each is not None]
+        try:
+            headers = asked.with_token(metadata)
+            body = await engine.open(asked.verb, asked.url, headers, asked.content, min(limits, default=None))
+            body.on_close = self.gate.leave
+            if body.status != 200:
+                raise failed_completion(body.status, body.headers, await body.rest(timeout), method.name)
+            check_event_stream(body.content_type, method.name)
+        except BaseException as error:
+            self.gate.leave() if body is None else body.abandon()
+            raise opening_failed(error, method.name, asked, started) from None
+        body.waited = time.monotonic() - started
+        return body
+
+
+def check_event_stream(content_type: str, method: str) -> None:
+    """Refuse an answer that is no stream of events."""
+    if content_type not in ("text/event-stream", ""):
+        raise ProtocolError(f"the answer is {content_type}, not a stream of events", method=method, http_status=200)
+
+
+def opening_failed(error: BaseException, method: str, asked: HttpRequest, started: float) -> BaseException:
+    """StreamStalled when the clock of the first token has run out; else the error itself."""
+    ours = isinstance(error, DeadlineExceeded) and asked.first is not None
+    over = ours and time.monotonic() - started >= (asked.first or 0) - _TIMER_SLACK
+    return stalled(method, asked.first, first=True) if over else error

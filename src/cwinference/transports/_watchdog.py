@@ -1,0 +1,67 @@
+"""Ends blocking reads whose time is over, which pyqwest cannot do by itself once an answer has begun."""
+
+import math
+import threading
+import time
+from typing import Protocol
+
+
+class Watched(Protocol):
+    """Something that may wait for too long."""
+
+    due: float
+    """When it has to be ended, on the monotonic clock; infinity while nothing waits."""
+
+    def expire(self) -> None:
+        """End the wait; called on the watchdog's thread."""
+        ...
+
+
+class Watchdog:
+    """Watches any number of waits on one thread, which lives only while there is something to watch."""
+
+    def __init__(self) -> None:
+        self._watched: set[Watched] = set()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._wakes_at = -math.inf
+
+    def add(self, watched: Watched) -> None:
+        """Begin to watch."""
+        with self._changed:
+            self._watched.add(watched)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="cwinference streams", daemon=True)
+                self._thread.start()
+
+    def remove(self, watched: Watched) -> None:
+        """Watch it no longer."""
+        with self._changed:
+            self._watched.discard(watched)
+            if not self._watched:
+                self._changed.notify()
+
+    def start(self, watched: Watched, seconds: float) -> None:
+        """It waits from now on, for so long at most."""
+        watched.due = due = time.monotonic() + seconds
+        if due < self._wakes_at:
+            with self._changed:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        with self._changed:
+            while self._watched:
+                self._wakes_at = math.inf  # from here on a new wait asks for another look
+                self._wakes_at = nearest = self._expire_due()
+                self._changed.wait(None if nearest == math.inf else max(0.0, nearest - time.monotonic()))
+            self._wakes_at = -math.inf
+            self._thread = None
+
+    def _expire_due(self) -> float:
+        """End what is over; gives the time of the next look."""
+        now = time.monotonic()
+        for each in self._watched:
+            if each.due <= now:
+                each.due = math.inf
+                each.expire()
+        return min(each.due for each in self._watched)

@@ -1,0 +1,300 @@
+"""HTTP for completions: whole answers and streams, over pyqwest, bounded in size and time, with our errors.
+
+A stream is limited per read, because its clocks run on content, not on bytes. Closing one before its end is seen by the
+server: a reset stream over HTTP/2, a closed connection over HTTP/1.1.
+"""
+
+import asyncio
+import math
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any
+
+import pyqwest
+
+from .. import errors
+from ..auth import Metadata
+from ..config import Settings
+from ._gzip import check_size, inflate
+from ._http import Answer, AwaitingHttp, BlockingHttp, deadline_exceeded, refuse_after_fork, translate
+from ._watchdog import Watchdog
+
+_HTTP_VERSION = 1
+_CONNECTIONS = {"pool_max_idle_per_host": 1000, "pool_idle_timeout": 4.0}
+"""Enough idle connections for many calls at once, kept for less than the 5 s after which common servers drop theirs."""
+_END_SECONDS = 0.25
+"""How long the end of a stream is awaited after its end mark, so that the connection can be used again."""
+_ERROR_BYTES = 1024 * 1024
+"""Largest body of a failed answer to a stream."""
+_IN_BODY = "Error reading"
+"""How pyqwest's text begins when the answer had begun."""
+
+
+class BlockingCompletions(BlockingHttp):
+    """Completions for threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, _HTTP_VERSION)
+        self._options.update(_CONNECTIONS)
+        self._watchdog = Watchdog()
+
+    def fetch(self, verb: str, url: str, headers: Any, content: bytes | None, timeout: float | None) -> Answer:
+        """Do one exchange. An error after the answer had begun is permanent: the model has run."""
+        try:
+            return super().fetch(verb, url, pyqwest.Headers(headers), content, timeout)
+        except errors.Unavailable as error:
+            raise _marked(error) from None
+
+    def open(
+        self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None, first: float | None
+    ) -> "BlockingBody":
+        """Begin an exchange whose answer is read piece by piece.
+
+        `timeout` limits all of it, `first` the time until the answer begins, both in seconds.
+        """
+        refuse_after_fork()
+        lane = self._pool.take()
+        try:
+            stream = lane.connection.client.stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout)
+            response = stream.__enter__() if first is None else _within(first, stream.__enter__)
+        except BaseException as error:
+            self._pool.give(lane)
+            raise _ours(error, timeout) from None
+        return BlockingBody(response, self._watchdog, lambda: self._pool.give(lane))
+
+
+class _Body:
+    """What is known of an answer whose body is still to be read."""
+
+    def __init__(self, status: int, headers: pyqwest.Headers, release: Callable[[], object]) -> None:
+        self.status = status
+        self.headers = headers
+        self.waited = 0.0
+        """Seconds until it began."""
+        self.on_close: Callable[[], object] | None = None
+        """Called once, when it is closed."""
+        self._release: Callable[[], object] | None = release
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case, without parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def _let_go(self) -> bool:
+        """Give the connection back; False when that was done before."""
+        release, self._release = self._release, None
+        if release is None:
+            return False
+        release()
+        if self.on_close is not None:
+            self.on_close()
+        return True
+
+
+class BlockingBody(_Body):
+    """The body of an answer, read piece by piece on the calling thread."""
+
+    def __init__(self, response: pyqwest.SyncResponse, watchdog: Watchdog, release: Callable[[], object]) -> None:
+        super().__init__(response.status, response.headers, release)
+        self.due = math.inf
+        self._response = response
+        self._pieces = iter(response.content)
+        self._watchdog = watchdog
+        self._expired = False
+        watchdog.add(self)
+
+    def read(self, limit: float | None) -> bytes | None:
+        """The next bytes; None at the end. Raises ApiError: DeadlineExceeded after `limit` seconds."""
+        if limit is not None:
+            self._watchdog.start(self, limit)
+        try:
+            return bytes(next(self._pieces))
+        except StopIteration:
+            return None
+        except Exception as error:
+            raise deadline_exceeded(limit) if self._expired else translate(error, limit) from None
+        finally:
+            self.due = math.inf
+
+    def expire(self) -> None:
+        self._expired = True
+        self._response.close()
+
+    def rest(self) -> bytes:
+        """All of it, in memory: the body of a failed answer."""
+        body = bytearray()
+        while (piece := self.read(None)) is not None:
+            body += piece
+            check_size(len(body), _ERROR_BYTES)
+        return bytes(body)
+
+    def finish(self) -> None:
+        """Take the end that should follow the last event, and close."""
+        with suppress(errors.ApiError):
+            self.read(_END_SECONDS)
+        self.close()
+
+    def close(self) -> None:
+        """Hang up, if it has not ended; may be called again."""
+        if self._let_go():
+            self._watchdog.remove(self)
+            self._response.close()
+
+
+class AwaitingCompletions(AwaitingHttp):
+    """Completions for event loops."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, _HTTP_VERSION)
+        self._options.update(_CONNECTIONS)
+        self._announces = False
+
+    async def fetch(self, verb: str, url: str, headers: Any, content: bytes | None, timeout: float | None) -> Answer:
+        """Do one exchange. An error after the answer had begun is permanent: the model has run.
+
+        While the server announces the sizes of its answers, they are taken whole, which halves the cost of a call: each
+        further step to pyqwest's threads costs as much as all the rest.
+        """
+        try:
+            if self._announces:
+                answer = await self._fetch_whole(verb, url, headers, content, timeout)
+            else:
+                answer = await super().fetch(verb, url, pyqwest.Headers(headers), content, timeout)
+        except errors.Unavailable as error:
+            raise _marked(error) from None
+        self._announces = "content-length" in answer.headers
+        return answer
+
+    async def open(
+        self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
+    ) -> "AwaitingBody":
+        """Begin an exchange whose answer is read piece by piece. `timeout` limits the time until it begins."""
+        refuse_after_fork()
+        lane = self._pool.take()
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                request = pyqwest.Request(verb, url, pyqwest.Headers(headers), content)
+                response = await lane.connection.execute(request)
+        except BaseException as error:
+            self._pool.give(lane)
+            raise (deadline_exceeded(timeout) if limit.expired() else _ours(error, timeout)) from None
+        return AwaitingBody(response, lambda: self._pool.give(lane))
+
+    async def _fetch_whole(
+        self, verb: str, url: str, headers: Any, content: bytes | None, timeout: float | None
+    ) -> Answer:
+        refuse_after_fork()
+        lane = self._pool.take()
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                response = await pyqwest.Client(lane.connection).execute(verb, url, headers, content)
+        except Exception as error:
+            raise (deadline_exceeded(timeout) if limit.expired() else translate(error, timeout)) from None
+        finally:
+            self._pool.give(lane)
+        body, encoding = response.content, response.headers.get("content-encoding", "")
+        self._announces = len(body) <= self._limit
+        check_size(len(body), self._limit)
+        return Answer(response.status, response.headers, inflate(body, encoding, self._limit) if encoding else body)
+
+
+class AwaitingBody(_Body):
+    """The body of an answer, read piece by piece on an event loop."""
+
+    def __init__(self, response: pyqwest.Response, release: Callable[[], object]) -> None:
+        super().__init__(response.status, response.headers, release)
+        self._response: pyqwest.Response | None = response
+        self._pieces: AsyncIterator[Any] | None = aiter(response.content)
+
+    async def read(self, limit: float | None) -> bytes | None:
+        """The next bytes; None at the end. Raises ApiError: DeadlineExceeded after `limit` seconds."""
+        if self._pieces is None:
+            return None
+        timeout = asyncio.timeout(limit)
+        try:
+            async with timeout:
+                return bytes(await anext(self._pieces))
+        except StopAsyncIteration:
+            return None
+        except Exception as error:
+            raise deadline_exceeded(limit) if timeout.expired() else translate(error, limit) from None
+
+    async def rest(self, timeout: float | None) -> bytes:
+        """All of it, in memory: the body of a failed answer. `timeout` in seconds."""
+        body = bytearray()
+        async with asyncio.timeout(timeout):
+            while (piece := await self.read(None)) is not None:
+                body += piece
+                check_size(len(body), _ERROR_BYTES)
+        return bytes(body)
+
+    async def finish(self) -> None:
+        """Take the end that should follow the last event, and close."""
+        with suppress(errors.ApiError):
+            await self.read(_END_SECONDS)
+        await self.close()
+
+    async def close(self) -> None:
+        """Hang up, if it has not ended; may be called again."""
+        response = self._response
+        self.abandon()
+        if response is not None:
+            await response.aclose()
+
+    def abandon(self) -> None:
+        """Hang up where nothing can be awaited; may be called again."""
+        self._response = self._pieces = None
+        self._let_go()
+
+
+def _marked(error: errors.Unavailable) -> errors.Unavailable:
+    error.permanent = error.permanent or _IN_BODY in error.message
+    return error
+
+
+def _ours(error: BaseException, timeout: float | None) -> BaseException:
+    if isinstance(error, errors.InferenceError) or not isinstance(error, Exception):
+        return error
+    return translate(error, timeout)
+
+
+class _Entry:
+    """The entering of an exchange on a thread of its own, because pyqwest cannot limit it apart from the rest."""
+
+    def __init__(self, enter: Callable[[], pyqwest.SyncResponse]) -> None:
+        self._enter = enter
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._given_up = False
+        self._response: pyqwest.SyncResponse | None = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._response = self._enter()
+        except BaseException as error:
+            self._error = error
+        with self._lock:
+            if self._given_up and self._response is not None:
+                self._response.close()
+            self._ended.set()
+
+    def wait(self, seconds: float) -> pyqwest.SyncResponse:
+        if not self._ended.wait(seconds):
+            with self._lock:
+                self._given_up = not self._ended.is_set()
+            if self._given_up:
+                raise deadline_exceeded(seconds)
+        if self._response is None:
+            raise self._error or errors.Internal("no response")
+        return self._response
+
+
+def _within(seconds: float, enter: Callable[[], pyqwest.SyncResponse]) -> pyqwest.SyncResponse:
+    """Enter an exchange; DeadlineExceeded when it takes longer. It is then closed as soon as it can be."""
+    entry = _Entry(enter)
+    threading.Thread(target=entry.run, name="cwinference first token", daemon=True).start()
+    return entry.wait(seconds)
