@@ -1,17 +1,13 @@
-"""Every Python block of the README runs, each on its own, with what the text says it may use."""
+"""Every Python block of the README runs, each on its own against an emulator, with what the text says it may use."""
 
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from google.protobuf.message import Message
 
 from cwinference import Client, types
-
-from .support import samples
-from .support.clients import TOKEN
-from .support.peer import Failure, Peer, Received
+from cwinference.emulator import Emulator
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text("utf-8")
@@ -19,40 +15,42 @@ BLOCKS = {
     f"line {TEXT.count(chr(10), 0, found.start()) + 1}": found[1]
     for found in re.finditer(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 }
-UNKNOWN = "11111111-2222-4333-8444-555555555555"
 
 
-class Server:
-    """Answers by the samples, until something is deleted."""
+def make_gateway(client: Client) -> types.Gateway:
+    routing = types.BodyBasedRouting(api_type=types.BodyBasedRouting.API_TYPE_OPENAI)
+    return client.gateways.create("mine", core_weave_auth=types.CoreWeaveAuth(), body_based_routing=routing, wait=True)
 
-    def __init__(self) -> None:
-        self._gone = {UNKNOWN}
 
-    def __call__(self, received: Received) -> Message | Failure:
-        name: str = getattr(received.request, "id", "")
-        if received.method.name.startswith("Delete"):
-            self._gone.add(name)
-        elif name in self._gone:
-            return Failure("not_found", f"{name} not found")
-        return samples.response_to(received.method)
+def make_deployment(client: Client, gateway_id: str) -> types.Deployment:
+    parameters = client.deployments.parameters()
+    engine, versions = next(iter(parameters.runtime_parameters.runtime_versions.items()))
+    instance_type = parameters.resource_parameters.instance_types[0]
+    return client.deployments.create(
+        "mine",
+        gateway_ids=[gateway_id],
+        runtime=types.DeploymentRuntime(engine=engine, version=versions.versions[0]),
+        resources=types.DeploymentResources(instance_type=instance_type, gpu_count=8),
+        model=types.DeploymentModel(name="mine", bucket="mine", path="mine"),
+        autoscaling=types.DeploymentAutoscaling(min=1, max=1),
+        wait=True,
+    )
 
 
 @pytest.mark.parametrize("place", BLOCKS)
 def test_a_block_of_the_readme_runs(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    block = BLOCKS[place]
-    transport = "rest" if 'transport="rest"' in block or ".modify(" in block else "grpc"
-    with Peer(transport, Server()) as peer:
-        monkeypatch.setenv("COREWEAVE_API_TOKEN", TOKEN)
-        monkeypatch.setenv("COREWEAVE_API_ENDPOINT", peer.endpoint)
-        with Client() as client:
-            given = {
-                "client": client,
-                "types": types,
-                "gateway_id": "gateway",
-                "deployment_id": "deployment",
-                "my_store": SimpleNamespace(read=lambda name: TOKEN),
-            }
-            exec(compile(block, f"{README.name}, {place}", "exec"), given)  # noqa: S102 - our own README
+    with Emulator() as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
+        monkeypatch.setenv("COREWEAVE_API_TOKEN", emulator.token)
+        monkeypatch.setenv("COREWEAVE_API_ENDPOINT", emulator.endpoint)
+        gateway_id = make_gateway(client).spec.id
+        given = {
+            "client": client,
+            "types": types,
+            "gateway_id": gateway_id,
+            "deployment_id": make_deployment(client, gateway_id).spec.id,
+            "my_store": SimpleNamespace(read=lambda name: emulator.token),
+        }
+        exec(compile(BLOCKS[place], f"{README.name}, {place}", "exec"), given)  # noqa: S102 - our own README
 
 
 def test_the_first_block_stands_on_the_first_screen() -> None:

@@ -13,13 +13,18 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 USERS_STUBS = ("types-grpcio", "types-protobuf")
 OLDEST_MINOR, NEWEST_MINOR = 11, 15
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-FLOORS = {name: floor.split(",")[0] for name, _, floor in (each.partition(">=") for each in PROJECT["dependencies"])}
+EXTRAS = PROJECT["optional-dependencies"]
+FLOORS = {
+    name: floor.split(",")[0]
+    for name, _, floor in (each.partition(">=") for each in chain(PROJECT["dependencies"], *EXTRAS.values()))
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class Environment:
     name: str
     python: Path
     asked: tuple[str, ...] = ()
+    extras: str = ""
+    """Extras of the wheel, in brackets."""
     neighbours: tuple[str, ...] = ()
     """Modules of other packages, to import in the same process."""
     typed: bool = False
@@ -99,11 +106,11 @@ def candidates(version: str) -> Iterator[Path]:
 def environments() -> Iterator[Environment]:
     """The corners of what the wheel says it works with, on every Python; what lies between, on the oldest."""
     pythons = find_pythons()
-    oldest = next(iter(pythons))
+    oldest, extras = next(iter(pythons)), f"[{','.join(EXTRAS)}]"
     floor = {name: f"{name}=={version}" for name, version in FLOORS.items()}
     for version, python in pythons.items():
-        yield Environment(f"{version}, floors", python, tuple(floor.values()))
-        yield Environment(f"{version}, newest", python, typed=version == oldest)
+        yield Environment(f"{version}, floors", python, tuple(floor.values()), extras)
+        yield Environment(f"{version}, newest", python, (), extras, typed=version == oldest)
     between = [
         (floor["protobuf"],),
         (floor["grpcio"],),
@@ -112,8 +119,12 @@ def environments() -> Iterator[Environment]:
     ]
     for asked in between:
         yield Environment(f"{oldest}, {', '.join(asked)}", pythons[oldest], asked)
-    neighbours = ("cwsandbox", "coreweave.forge")
-    yield Environment(f"{oldest}, neighbours", pythons[oldest], ("cwsandbox", "coreweave>=0.1.0b0"), neighbours)
+    yield Environment(
+        f"{oldest}, neighbours",
+        pythons[oldest],
+        ("cwsandbox", "coreweave>=0.1.0b0"),
+        neighbours=("cwsandbox", "coreweave.forge"),
+    )
 
 
 def try_in(environment: Environment, wheel: Path, folder: Path) -> None:
@@ -123,7 +134,8 @@ def try_in(environment: Environment, wheel: Path, folder: Path) -> None:
     python = str(target / "bin" / "python")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", python]
     stubs = USERS_STUBS if environment.typed else ()
-    run(*pip, "install", "--no-compile", "--only-binary=:all:", str(wheel), *environment.asked, *stubs)
+    what = (f"{wheel}{environment.extras}", *environment.asked, *stubs)
+    run(*pip, "install", "--no-compile", "--only-binary=:all:", *what)
     run(*pip, "check")
     versions = run(python, "-W", "error", str(ROOT / "tools" / "wheel_smoke.py"), *environment.neighbours)
     if environment.typed:

@@ -3,7 +3,7 @@
 Its arguments name other packages to import in the same process.
 """
 
-import importlib
+import importlib.util
 import pkgutil
 import sys
 import threading
@@ -59,11 +59,20 @@ def call(transport: Literal["grpc", "connect", "rest"], port: int) -> None:
         assert client.gateways.parameters() == ANSWER, transport
 
 
+def call_emulator() -> None:
+    from cwinference.emulator import Emulator
+
+    with Emulator() as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
+        assert client.gateways.parameters().zones
+
+
 def main(neighbours: list[str]) -> None:
     for name in neighbours:
         importlib.import_module(name)
     for module in pkgutil.iter_modules(generated.__path__):
         importlib.import_module(f"{generated.__name__}.{module.name}")
+    if importlib.util.find_spec("hypercorn"):
+        call_emulator()
     http = ThreadingHTTPServer(("127.0.0.1", 0), Http)
     threading.Thread(target=http.serve_forever).start()
     rpc = grpc.server(ThreadPoolExecutor(1), handlers=[Grpc()])
