@@ -13,13 +13,14 @@ from . import _refusals
 from ._behaviour import Behaviour, Fate, Readiness
 from ._capacity_claims import CapacityClaims
 from ._clock import Clock
-from ._deployments import Deployments, in_order
+from ._deployments import Deployments
 from ._gateways import Gateways
 from ._hot_loads import HotLoads
 from ._journal import Journal
 from ._parameters import Parameters
 from ._seam import Caller, Refusal, Violation
-from ._store import Record, Store
+from ._store import Store
+from ._tables import Record, in_order
 from ._world import Handlers, World
 
 M = TypeVar("M", bound=Message)

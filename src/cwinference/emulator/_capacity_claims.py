@@ -8,7 +8,7 @@ from . import _refusals
 from ._conditions import Observed
 from ._lifecycle import Lifecycle
 from ._seam import Caller, Violation
-from ._store import Record
+from ._tables import Record
 from ._world import Fields, Handlers
 
 

@@ -10,8 +10,8 @@ from ._clock import SECOND
 from ._conditions import Observed
 from ._lifecycle import SETTLED, Lifecycle
 from ._seam import Caller, Violation
-from ._store import Record
-from ._world import Fields, Handlers, World, find
+from ._tables import Record, in_order
+from ._world import Fields, Handlers, find
 
 _HOT_LOAD_ENGINE = "dynamo-vllm"
 _ASK_AGAIN = SECOND // 20
@@ -47,7 +47,7 @@ class Deployments(Lifecycle):
 
     def update(self, request: types.UpdateDeploymentRequest, caller: Caller) -> Fields:
         record = self.find(request.id, caller)
-        if unfinished(self.world, record.id):
+        if self.world.hot_load_in_progress(record.id):
             text = "a hot-load is in progress on this deployment; update it once that has ended"
             raise _refusals.failed_precondition("HOT_LOAD_IN_PROGRESS", f"deployment/{request.id}", text)
         if request.hot_load != record.message.spec.hot_load:
@@ -160,17 +160,3 @@ class Deployments(Lifecycle):
         if len(self._zones_of(gateways)) != 1:
             text = "hot-load needs all gateways of the deployment in one zone"
             raise _refusals.failed_precondition("HOT_LOAD_ZONES", f"deployment/{request.name}", text)
-
-
-def unfinished(world: World, deployment_id: str) -> bool:
-    """Whether a hot-load of the deployment is under way: only the newest can be."""
-    newest = next(reversed(world.store.hot_loads.children(deployment_id).values()), None)
-    return newest is not None and newest.message.status.state in (
-        types.HotLoadState.HOT_LOAD_STATE_PENDING,
-        types.HotLoadState.HOT_LOAD_STATE_IN_PROGRESS,
-    )
-
-
-def in_order(records: Iterable[Record]) -> Sequence[Record]:
-    """Records in the order of their creation."""
-    return sorted(records, key=lambda record: record.number)

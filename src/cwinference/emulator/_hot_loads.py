@@ -9,10 +9,10 @@ from .. import types
 from . import _pages, _refusals
 from ._clock import timestamp
 from ._conditions import Observed, observe
-from ._deployments import unfinished
 from ._replicas import rollout_of
 from ._seam import Caller, Refusal
-from ._store import Record, spread
+from ._store import spread
+from ._tables import Record
 from ._world import Fields, Handlers, World, fields_for, find
 
 STARTED, HALFWAY, FINISHED = "started", "halfway", "finished"
@@ -122,7 +122,7 @@ class HotLoads:
         if not deployment.message.spec.HasField("hot_load"):
             text = "hot-load is not enabled on this deployment"
             raise _refusals.failed_precondition("HOT_LOAD_NOT_ENABLED", subject, text)
-        if unfinished(self.world, deployment.id):
+        if self.world.hot_load_in_progress(deployment.id):
             text = "a hot-load is already in progress on this deployment"
             raise _refusals.failed_precondition("HOT_LOAD_IN_PROGRESS", subject, text)
         if deployment.message.status.status != types.Status.STATUS_READY:

@@ -13,7 +13,8 @@ from ._behaviour import Fate
 from ._clock import moment_of, nanoseconds
 from ._conditions import Observed, observe
 from ._seam import Caller
-from ._store import Record, spread
+from ._store import spread
+from ._tables import Record
 from ._world import Fields, Handlers, World, fields_for, find
 
 UPDATING, HALFWAY, SETTLED, RECOVERED, GONE = "updating", "halfway", "settled", "recovered", "gone"

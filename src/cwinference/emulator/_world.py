@@ -10,7 +10,8 @@ from . import _refusals
 from ._behaviour import Behaviour, Fate, Readiness
 from ._parameters import Parameters
 from ._seam import Caller
-from ._store import Record, Store, Table
+from ._store import Store
+from ._tables import Record, Table
 
 Fields: TypeAlias = Mapping[str, Any]
 """The fields of a reply."""
@@ -33,6 +34,11 @@ class World:
     def fate_of(self, *names: str) -> Fate | None:
         """The bad end of the first of these names that has one."""
         return next((self.fates[name] for name in names if name in self.fates), None) if self.fates else None
+
+    def hot_load_in_progress(self, deployment_id: str) -> bool:
+        """Whether a hot-load of the deployment has not come to its end: only the newest can be on its way."""
+        newest = next(reversed(self.store.hot_loads.children(deployment_id).values()), None)
+        return newest is not None and not newest.message.status.HasField("finished_at")
 
 
 def find(table: Table, noun: str, id: str, caller: Caller) -> Record:
