@@ -275,5 +275,5 @@ def test_every_condition_is_complete(settled: Emulated) -> None:
 
 
 def test_a_negative_delay_is_refused() -> None:
-    with pytest.raises(errors.ConfigurationError, match="update_after: -1 is no time to wait"):
+    with pytest.raises(errors.ConfigurationError, match="update_after: -1 does not do"):
         Behaviour(update_after=-1)

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, PreconditionFailure, ResourceInfo
+from google.rpc.error_details_pb2 import BadRequest, PreconditionFailure, QuotaFailure, ResourceInfo
 
 from cwinference import types
 from cwinference.emulator._behaviour import Behaviour
@@ -189,6 +189,22 @@ def test_zones_types_and_versions_are_taken_as_they_come_unless_the_parameters_a
         "runtime.version",
         "resources.instance_type",
     ]
+
+
+def test_a_quota_holds_for_each_kind_and_organization() -> None:
+    emulated = Emulated(behaviour=Behaviour(quota=1))
+    emulated.sample("CreateGateway")
+    emulated.sample("CreateCapacityClaim")
+    found = refusal(emulated, another("Gateway"))
+    assert found.code == "resource_exhausted"
+    (detail,) = found.details
+    assert isinstance(detail, QuotaFailure)
+    assert detail.violations[0].description == "the organization's quota of 1 gateways is used up"
+    assert refusal(emulated, request("CreateGateway")).code == "already_exists"
+    emulated(another("Gateway"), STRANGER)
+    emulated.sample("DeleteGateway")
+    emulated.pass_time(10)
+    emulated.sample("CreateGateway")
 
 
 def test_rules_come_before_the_state(emulated: Emulated) -> None:

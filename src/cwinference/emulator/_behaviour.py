@@ -34,6 +34,8 @@ class Behaviour:
     enforce_parameters: bool = False
     """Whether zones, instance types, engines and versions must be among the parameters. The API documents such a
     refusal only for the options and environment variables of engines, which is always on."""
+    quota: int | None = None
+    """How many resources of each kind an organization may have; None: any number."""
     rules: Rules = "published"
     """`"current"`: with what is known to have changed since the published rules."""
 
@@ -41,7 +43,7 @@ class Behaviour:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, (int, float)) and not 0 <= value < inf:
-                raise ConfigurationError(f"{field.name}: {value} is no time to wait; give seconds from 0 upwards")
+                raise ConfigurationError(f"{field.name}: {value} does not do; give a number from 0 upwards")
 
     def after(self, seconds: float | None) -> float:
         """A delay, by default that of a create."""

@@ -80,8 +80,7 @@ class Deployments(Lifecycle):
         gateways = self._gateways_of(request, caller)
         for each in gateways:
             if each.message.status.status == types.Status.STATUS_DELETING:
-                text = "the gateway is being deleted"
-                raise _refusals.failed_precondition("DELETING", f"gateway/{each.id}", text)
+                raise _refusals.being_deleted("gateway", each.id)
         if request.HasField("hot_load"):
             self._check_hot_load(request, gateways, caller)
 

@@ -72,6 +72,7 @@ class Lifecycle(ABC):
         if request.id and self.table.get(request.id) is not None:
             raise _refusals.already_exists(self.noun, "id", request.id)
         self._refuse_taken_name(request.name, caller)
+        self._refuse_beyond_quota(caller)
         self.check(request, caller)
         spec = self.spec(**fields_for(self.spec, request))
         spec.id = spec.id or str(uuid4())
@@ -86,8 +87,7 @@ class Lifecycle(ABC):
         """Another spec in place of the old one, UPDATING at once or after the lag."""
         record = self.find(request.id, caller)
         if record.message.status.status == types.Status.STATUS_DELETING:
-            text = f"the {self.noun} is being deleted"
-            raise _refusals.failed_precondition("DELETING", f"{self.noun}/{request.id}", text)
+            raise _refusals.being_deleted(self.noun, request.id)
         before = record.message.spec
         spec = self.spec(**fields_for(self.spec, request) | {name: getattr(before, name) for name in self.kept})
         if spec.name != before.name:
@@ -208,3 +208,8 @@ class Lifecycle(ABC):
     def _refuse_taken_name(self, name: str, caller: Caller) -> None:
         if self.table.named(caller.organization, name) is not None:
             raise _refusals.already_exists(self.noun, "name", name)
+
+    def _refuse_beyond_quota(self, caller: Caller) -> None:
+        quota = self.world.behaviour.quota
+        if quota is not None and len(self.table.of(caller.organization)) >= quota:
+            raise _refusals.quota_exhausted(self.noun, caller.organization, quota)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from google.rpc.error_details_pb2 import BadRequest, PreconditionFailure, ResourceInfo
+from google.rpc.error_details_pb2 import BadRequest, PreconditionFailure, QuotaFailure, ResourceInfo
 
 from ._seam import Refusal, Violation
 
@@ -23,6 +23,18 @@ def failed_precondition(type: str, subject: str, text: str) -> Refusal:
     """The state of something forbids it for now."""
     violation = PreconditionFailure.Violation(type=type, subject=subject, description=text)
     return Refusal("failed_precondition", text, PreconditionFailure(violations=[violation]))
+
+
+def being_deleted(noun: str, id: str) -> Refusal:
+    """It will be gone soon, and takes nothing new."""
+    return failed_precondition("DELETING", f"{noun}/{id}", f"the {noun} is being deleted")
+
+
+def quota_exhausted(noun: str, organization: str, quota: int) -> Refusal:
+    """The organization has all that it may have."""
+    text = f"the organization's quota of {quota} {noun}s is used up"
+    violation = QuotaFailure.Violation(subject=f"organization/{organization}", description=text)
+    return Refusal("resource_exhausted", text, QuotaFailure(violations=[violation]))
 
 
 def invalid(violations: Iterable[Violation]) -> Refusal:
