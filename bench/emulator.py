@@ -1,0 +1,144 @@
+"""The emulator beside an empty connectrpc handler on the same server, and how it fares with much."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import grpc.aio
+
+from cwinference import Client, types
+from cwinference._methods import METHODS
+from cwinference.emulator import Emulator
+
+from ._case import Case, Effort
+from ._measure import in_flight
+from ._peer import Peer
+
+_AT_ONCE = 32
+_METHOD = METHODS[types.GetGatewayRequest]
+_READY = "listening on http://127.0.0.1:"
+_EMPTY = """
+import asyncio, socket
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from coreweave.inference.v1alpha1 import gateway_pb2, gateway_connect
+from connectrpc.compat import google_protobuf_binary_codec
+
+class Empty(gateway_connect.GatewayService):
+    async def get_gateway(self, request, ctx):
+        return gateway_pb2.GetGatewayResponse()
+
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+config = Config()
+config.bind = [f"fd://{listener.fileno()}"]
+config.keep_alive_max_requests = 2**31
+config.h2_max_concurrent_streams = 1000
+config.errorlog = None
+print(f"listening on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+app = gateway_connect.GatewayServiceASGIApplication(Empty(), codecs=[google_protobuf_binary_codec()])
+asyncio.run(serve(app, config))
+"""
+
+
+@contextmanager
+def _serving(*command: str) -> Iterator[tuple[int, int]]:
+    """A server in a process of its own: its port and process id."""
+    with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            lines = iter(process.stdout.readline, "")
+            yield int(next(line for line in lines if line.startswith(_READY)).removeprefix(_READY)), process.pid
+        finally:
+            process.send_signal(signal.SIGKILL)
+
+
+def _cpu_of(process: int) -> float:
+    """Seconds of CPU that another process has used."""
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _throughput(_: Peer, effort: Effort) -> float:
+    command = ("-c", "from cwinference._main import main; main()", "emulator", "--port", "0", "--ready-after", "0")
+    with _serving(*command) as (port, ours), _serving("-c", _EMPTY) as (empty_port, empty):
+        with Client("CW-SECRET-emulator-admin", endpoint=f"http://127.0.0.1:{port}") as client:
+            front = _make_gateway(client, "front").spec.id
+        return asyncio.run(_rates(port, ours, empty_port, empty, front, effort))
+
+
+async def _rates(port: int, ours: int, empty_port: int, empty: int, id: str, effort: Effort) -> float:
+    """Calls a second of the emulator by those of the empty handler, each server filling a core of its own."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    metadata = (("authorization", "Bearer CW-SECRET-emulator-admin"),)
+
+    def calling(channel: Any) -> Callable[[], Awaitable[object]]:
+        stub = channel.unary_unary(
+            _METHOD.path,
+            request_serializer=types.GetGatewayRequest.SerializeToString,
+            response_deserializer=types.GetGatewayResponse.FromString,
+        )
+        return lambda: stub(types.GetGatewayRequest(id=id), metadata=metadata, timeout=30)
+
+    async with (
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel,
+        grpc.aio.insecure_channel(f"127.0.0.1:{empty_port}", options) as empty_channel,
+    ):
+        sides = ((ours, calling(channel)), (empty, calling(empty_channel)))
+        ratios = list[float]()
+        for _ in range(effort.pairs):
+            spent = list[float]()
+            for process, call in sides:
+                before = _cpu_of(process)
+                await in_flight(call, _AT_ONCE, effort.calls)
+                spent.append(_cpu_of(process) - before)
+            ratios.append(spent[1] / spent[0])
+        return median(ratios)
+
+
+def _make_gateway(client: Client, name: str) -> types.Gateway:
+    return client.gateways.create(
+        name,
+        zones=client.gateways.parameters().zones[:1],
+        core_weave_auth=types.CoreWeaveAuth(),
+        body_based_routing=types.BodyBasedRouting(api_type=types.BodyBasedRouting.API_TYPE_OPENAI),
+    )
+
+
+def _many(_: Peer, effort: Effort) -> float:
+    """Seconds to list 10,000 gateways in one answer."""
+    with Emulator() as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
+        for number in range(10_000):
+            _make_gateway(client, f"front-{number}")
+        before = time.perf_counter()
+        found = len(client.gateways.list())
+        seconds = time.perf_counter() - before
+    if found != 10_000:
+        raise AssertionError(f"{found} gateways of 10,000 were listed")
+    return seconds
+
+
+def _start(_: Peer, effort: Effort) -> float:
+    """Milliseconds from nothing to accepting connections, after the first."""
+    found = list[float]()
+    for _turn in range(effort.pairs):
+        before = time.perf_counter()
+        with Emulator():
+            found.append(time.perf_counter() - before)
+    return 1000 * median(found)
+
+
+_HANDLER = "an empty connectrpc handler on hypercorn; grpc.aio, 32 in flight; server's CPU"
+CASES = [
+    Case("emulator_throughput", "of the rate", 0.7, _throughput, at_least=True, against=_HANDLER, guarded=True),
+    Case("emulator_list_10000", "s", 2, _many),
+    Case("emulator_start", "ms", 50, _start),
+]
