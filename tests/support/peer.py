@@ -81,6 +81,10 @@ class Peer:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._server.port}"
 
+    def connections(self) -> int:
+        """How many were made so far."""
+        return self._server.connections()
+
     def _take(self, received: Received) -> Message | Failure | Raw:
         self.received.append(received)
         return self._answer(received)
@@ -140,6 +144,9 @@ class _BothServer:
     def port(self) -> int:
         return self._front.port
 
+    def connections(self) -> int:
+        return len(self._front.connections)
+
     def start(self) -> None:
         self._grpc.start()
         self._http.start()
@@ -164,6 +171,9 @@ class _HttpServer:
     @property
     def port(self) -> int:
         return self._server.port
+
+    def connections(self) -> int:
+        return len(self._server.connections)
 
     def start(self) -> None:
         self._server.__enter__()

@@ -20,6 +20,7 @@ from .._details import from_status, retry_delay
 from .._methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
+from ._forks import at_rest, at_work
 from ._pool import Pool
 
 _IDLE_MILLISECONDS = 240_000
@@ -127,12 +128,14 @@ class AwaitingTransport:
         self._latest = (None, Pool(self._connect))
         for connection in pools[loop].take_all() if loop in pools else ():
             await connection.channel.close()
+        at_rest(self)
 
     def _pool_of_this_loop(self) -> Pool[_Connection]:
         loop, process = asyncio.get_running_loop(), os.getpid()
         latest, pool = self._latest
         if latest is loop and self._process == process:
             return pool
+        at_work(self)
         if self._process != process:
             self._process = process
             self._pools = WeakKeyDictionary()

@@ -1,0 +1,162 @@
+"""Lives of a client: copies, threads, event loops, forks, and its end."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cwinference import Client, Retry, errors, types
+from tests.support.clients import KINDS, open_client
+from tests.support.peer import Failure, Peer, Received
+from tests.support.sockets import SocketServer, silence
+from tests.support.told import told
+
+ASYNC = [kind for kind in KINDS if kind.endswith("async")]
+SYNC = [kind for kind in KINDS if kind.endswith("sync") and kind not in ASYNC]
+ROOT = Path(__file__).parents[2]
+
+
+def echo(received: Received) -> types.GetGatewayResponse:
+    """A gateway named like its id."""
+    spec = types.GatewaySpec(id=received.request.id, name=received.request.id)
+    return types.GetGatewayResponse(gateway=types.Gateway(spec=spec))
+
+
+async def test_nothing_connects_before_the_first_call(kind: str) -> None:
+    with SocketServer(silence) as server:
+        async with open_client(kind, server.endpoint) as client:
+            copy = client.with_options(timeout=1)
+            assert repr(copy) == repr(client)
+            await asyncio.sleep(0)
+        assert server.connections == []
+
+
+async def test_a_copy_has_defaults_of_its_own(kind: str) -> None:
+    down = Failure("unavailable", "down")
+    async with told(kind, lambda _: down, retry=Retry(max_attempts=2, initial_backoff=0)) as (client, peer):
+        for used, sent in ((client.with_options(retry=None), 1), (client, 2), (client.with_options(timeout=5), 2)):
+            peer.received.clear()
+            with pytest.raises(errors.Unavailable):
+                await used.gateways.get("x")
+            assert len(peer.received) == sent
+
+
+async def test_a_copys_timeout_is_used_and_a_calls_own_wins(kind: str) -> None:
+    with SocketServer(silence) as server:
+        async with open_client(kind, server.endpoint, timeout=60, retry=None) as client:
+            impatient = client.with_options(timeout=0.05)
+            with pytest.raises(errors.DeadlineExceeded, match=r"0\.05"):
+                await impatient.gateways.get("x")
+            with pytest.raises(errors.DeadlineExceeded, match=r"0\.1"):
+                await impatient.gateways.get("x", timeout=0.1)
+
+
+async def test_copies_share_the_connections(kind: str) -> None:
+    async with told(kind, echo) as (client, peer):
+        await client.gateways.get("x")
+        before = peer.connections()
+        for _ in range(5):
+            await client.with_options(timeout=5).gateways.get("x")
+        assert peer.connections() == before
+
+
+async def test_closing_a_copy_does_nothing(kind: str) -> None:
+    async with told(kind, echo) as (client, _):
+        copy = client.with_options(timeout=5)
+        await copy.close()
+        assert (await copy.gateways.get("x")).spec.name == "x"
+        assert (await client.gateways.get("x")).spec.name == "x"
+
+
+async def test_closing_the_client_closes_its_copies(kind: str) -> None:
+    async with told(kind, echo) as (client, _):
+        copy = client.with_options(timeout=5)
+        await copy.gateways.get("x")
+        await client.close()
+        with pytest.raises(errors.ConfigurationError, match="closed; make a new one"):
+            await copy.gateways.get("x")
+
+
+async def test_a_client_may_be_closed_twice_or_without_use(kind: str) -> None:
+    async with told(kind, echo) as (client, _):
+        await client.close()
+        await client.close()
+
+
+@pytest.mark.parametrize("kind", SYNC)
+async def test_threads_share_a_client(kind: str) -> None:
+    async with told(kind, echo) as (client, _):
+        numbers = [str(number) for number in range(64)]
+        found = await asyncio.gather(*(client.gateways.get(number) for number in numbers))
+    assert [each.spec.name for each in found] == numbers
+
+
+@pytest.mark.parametrize("kind", ASYNC)
+async def test_event_loops_share_a_client(kind: str) -> None:
+    async with told(kind, echo) as (client, _):
+
+        async def several(name: str) -> list[str]:
+            found = await asyncio.gather(*(client.gateways.get(name) for _ in range(8)))
+            return [each.spec.name for each in found]
+
+        def in_a_loop_of_its_own(name: str) -> list[str]:
+            return asyncio.run(several(name))
+
+        beside = [asyncio.to_thread(in_a_loop_of_its_own, name) for name in ("a", "b")]
+        assert await asyncio.gather(several("here"), *beside) == [["here"] * 8, ["a"] * 8, ["b"] * 8]
+        assert await asyncio.to_thread(in_a_loop_of_its_own, "later") == ["later"] * 8
+
+
+def forked(kind: str, endpoint: str, moment: str) -> dict[str, str]:
+    """What a parent got before and after a fork, and its child with the same client and with a new one."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.support.forking", kind, endpoint, moment]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    lines = (line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+    return {who: what for who, what in lines if who in ("before", "same", "new", "after")}
+
+
+@pytest.mark.parametrize("kind", ["grpc-sync", "grpc-async", "connect-sync", "rest-async"])
+def test_a_fork_before_the_first_call_changes_nothing(kind: str) -> None:
+    with Peer(kind.partition("-")[0], echo) as peer:
+        assert forked(kind, peer.endpoint, "unused") == {"same": "x", "new": "x", "after": "x"}
+
+
+def test_after_a_fork_grpc_works_in_the_child_and_in_the_parent() -> None:
+    with Peer("grpc", echo) as peer:
+        assert forked("grpc-sync", peer.endpoint, "used") == dict.fromkeys(("before", "same", "new", "after"), "x")
+
+
+def test_after_a_fork_async_grpc_works_when_the_parent_had_closed_its_client() -> None:
+    with Peer("grpc", echo) as peer:
+        ends = forked("grpc-async", peer.endpoint, "closed")
+    assert (ends["before"], ends["new"]) == ("x", "x")
+    assert ends["same"].startswith("ConfigurationError: the client is closed")
+
+
+def test_after_a_fork_async_grpc_says_at_once_when_the_parents_client_was_open() -> None:
+    with Peer("grpc", echo) as peer:
+        ends = forked("grpc-async", peer.endpoint, "used")
+    assert (ends["before"], ends["after"]) == ("x", "x")
+    for child in (ends["same"], ends["new"]):
+        assert child.startswith("ConfigurationError: this process was forked while")
+
+
+@pytest.mark.parametrize("kind", ["connect-sync", "connect-async", "rest-sync", "rest-async"])
+def test_after_a_fork_http_says_at_once_that_it_cannot_work(kind: str) -> None:
+    with Peer(kind.partition("-")[0], echo) as peer:
+        ends = forked(kind, peer.endpoint, "used")
+    assert (ends["before"], ends["after"]) == ("x", "x")
+    for child in (ends["same"], ends["new"]):
+        assert child.startswith("ConfigurationError: this process was forked after")
+
+
+@pytest.mark.parametrize("transport", ["grpc", "connect", "rest"])
+def test_a_with_block_closes_the_client(transport: Any) -> None:
+    with Client("token", endpoint="http://localhost:1", transport=transport) as client:
+        pass
+    assert repr(client).endswith(", closed)")
+    with pytest.raises(errors.ConfigurationError, match="closed"):
+        client.gateways.get("x")
