@@ -166,6 +166,16 @@ def test_a_file_gives_tokens_of_other_organizations_behaviour_and_parameters(tmp
             assert not other.gateways.list()
 
 
+def test_a_file_tells_which_resources_come_to_a_bad_end(tmp_path: Path) -> None:
+    config = tmp_path / "emulator.toml"
+    config.write_text('[fates.front]\nmessage = "no address left"')
+    with Emulator(config=config) as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
+        with pytest.raises(errors.ResourceFailed, match="no address left"):
+            client.gateways.create("front", **ROUTED, wait=True)
+        emulator.fates.clear()
+        assert State.of(client.gateways.create("other", **ROUTED, wait=True)) is State.READY
+
+
 def test_arguments_win_over_the_file_and_the_file_over_behaviour(tmp_path: Path) -> None:
     config = tmp_path / "emulator.toml"
     config.write_text("[behaviour]\nready_after = 60\ndelete_after = 60")
@@ -194,6 +204,11 @@ def test_arguments_win_over_the_file_and_the_file_over_behaviour(tmp_path: Path)
         ("[[tokens]]\ntoken = 'x'", r"tokens\[1\]: needs a token and an organization"),
         ("[[tokens]]\ntoken = 'x'\norganization = 'y'\nrole = 'king'", "role: expected 'admin' or 'viewer'"),
         ("[parameters]\nzones = 1", "zones: is not a table"),
+        ("[fates]\nfront = 1", r"fates\.front: expected a table"),
+        ("[fates.front]\ncolour = 1", r"fates\.front: unknown name 'colour'"),
+        ("[fates.front]\nmessage = 1", r"fates\.front: message: 1 is not a value"),
+        ("[fates.front]\nstatus = 'READY'", r"fates\.front: status: 'READY' is no bad end"),
+        ("[fates.front]\nrecovers_after = -1", r"fates\.front: recovers_after: -1 does not do"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, text: str, problem: str) -> None:

@@ -220,8 +220,9 @@ def test_a_damaged_file_is_refused(change: str, path: Path) -> None:
     emulated.api.close()
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("update resources " + change)
-    with closing(Journal(path)) as journal, pytest.raises(errors.ConfigurationError, match="is damaged"):
-        EmulatedApi(journal=journal)
+    with pytest.raises(errors.ConfigurationError, match="is damaged"):
+        EmulatedApi(journal=Journal(path))
+    Journal(path).close()
 
 
 class FullDisk(Journal):

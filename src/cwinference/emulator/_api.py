@@ -48,6 +48,7 @@ class EmulatedApi:
         readiness: Readiness | None = None,
         public_url: str = "http://127.0.0.1:0",
         parameters: Parameters | None = None,
+        fates: dict[str, Fate] | None = None,
         journal: Journal | None = None,
     ) -> None:
         """Begin with what the journal holds, or with nothing.
@@ -60,12 +61,16 @@ class EmulatedApi:
             readiness: asked whether what stands behind a deployment is up, before that becomes READY.
             public_url: scheme, host and port of the gateways' endpoints.
             parameters: what resources may be made of; None: what suits the rules.
+            fates: bad ends in store, by id or name of a resource, or by identity of a hot-load. They count from the
+                next create or update on, and may be put in and taken out at any time.
             journal: where state is kept over a restart; None: nowhere. Closed by `close`.
         """
         behaviour = behaviour or Behaviour()
         if ready_after is not None:
             behaviour = replace(behaviour, ready_after=ready_after)
         self.clock = clock or Clock()
+        self.fates = {} if fates is None else fates
+        """Bad ends in store."""
         self._store = Store(self.clock, journal)
         self._world = World(
             store=self._store,
@@ -73,6 +78,7 @@ class EmulatedApi:
             parameters=parameters or Parameters.default(behaviour.rules),
             readiness=readiness,
             public_url=public_url.rstrip("/"),
+            fates=self.fates,
         )
         self._check = check
         self._gateways = Gateways(self._world)
@@ -80,13 +86,11 @@ class EmulatedApi:
         hot_loads = HotLoads(self._world)
         self._performers = {kind.kind: kind.perform for kind in kinds} | {"hot_load": hot_loads.perform}
         self._handlers: Handlers = dict(chain.from_iterable(each.handlers().items() for each in (*kinds, hot_loads)))
-        self._store.load(_MESSAGES)
-
-    @property
-    def fates(self) -> dict[str, Fate]:
-        """Bad ends in store, by id or name of a resource, or by identity of a hot-load; they count from the next
-        create or update on, until taken out again."""
-        return self._world.fates
+        try:
+            self._store.load(_MESSAGES)
+        except BaseException:
+            self._store.close()
+            raise
 
     @property
     def public_url(self) -> str:

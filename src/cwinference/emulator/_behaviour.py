@@ -64,6 +64,8 @@ class Fate:
     """Seconds from ERROR to READY; None: never by itself."""
 
     def __post_init__(self) -> None:
+        if self.recovers_after is not None and not 0 <= self.recovers_after < inf:
+            raise ConfigurationError(f"recovers_after: {self.recovers_after} does not do; give a number from 0 upwards")
         if self.status not in ("FAILED", "ERROR"):
             raise ConfigurationError(f"status: {self.status!r} is no bad end; give FAILED or ERROR")
 

@@ -1,4 +1,4 @@
-"""The emulator's TOML file: tokens of organizations, parameters, behaviour, faults.
+"""The emulator's TOML file: tokens of organizations, parameters, behaviour, fates, faults.
 
 [behaviour]                     # any setting of `Behaviour`
 ready_after = 5.0
@@ -14,6 +14,11 @@ US-EAST-04A = ["gd-8xh100ib-i128"]
 
 [parameters.engines.vllm]
 versions = ["0.11.0"]
+
+[fates.doomed]                  # what the resource of this name comes to, in the words of `Fate`
+status = "FAILED"
+message = "No capacity."
+
 [[faults]]                      # what goes wrong on purpose, in the words of `Faults.add`
 kind = "error"
 method = "CreateGateway"
@@ -28,7 +33,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from ..errors import ConfigurationError
-from ._behaviour import Behaviour, Rules
+from ._behaviour import Behaviour, Fate, Rules
 from ._parameters import Parameters
 from ._seam import Caller
 
@@ -50,7 +55,7 @@ _EXPECTED: Mapping[str, Callable[[object], bool]] = {
 }
 """What a setting of `Behaviour` may be; all others are seconds."""
 _ROLES = {"admin": True, "viewer": False}
-_TABLES = ("behaviour", "tokens", "parameters", "faults")
+_TABLES = ("behaviour", "tokens", "parameters", "fates", "faults")
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Config:
     behaviour: Mapping[str, Any] = field(default_factory=dict[str, Any])
     tokens: Mapping[str, Caller] = field(default_factory=dict[str, Caller], repr=False)
     parameters: Parameters | None = None
+    fates: Mapping[str, Fate] = field(default_factory=dict[str, Fate])
     faults: Sequence[Mapping[str, Any]] = ()
 
 
@@ -78,6 +84,7 @@ def load(path: str | os.PathLike[str]) -> Config:
         behaviour=_behaviour(table.get("behaviour", {}), f"{where}: behaviour"),
         tokens=_tokens(table.get("tokens", []), f"{where}: tokens"),
         parameters=None if parameters is None else Parameters.from_table(parameters, source=f"{where}: parameters"),
+        fates=_fates(table.get("fates", {}), f"{where}: fates"),
         faults=_tables(table.get("faults", []), f"{where}: faults"),
     )
 
@@ -93,6 +100,22 @@ def _behaviour(value: object, where: str) -> Mapping[str, Any]:
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{where}: {error}") from None
     return settings
+
+
+def _fates(value: object, where: str) -> Mapping[str, Fate]:
+    return {name: _fate(table, f"{where}.{name}") for name, table in _table(value, where).items()}
+
+
+def _fate(value: object, where: str) -> Fate:
+    settings = _table(value, where)
+    _only(settings, [each.name for each in fields(Fate)], where)
+    for name, setting in settings.items():
+        if not (_is_seconds(setting) if name == "recovers_after" else isinstance(setting, str)):
+            raise ConfigurationError(f"{where}: {name}: {setting!r} is not a value for it")
+    try:
+        return Fate(**settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
 
 
 def _tokens(value: object, where: str) -> Mapping[str, Caller]:

@@ -46,7 +46,7 @@ class Emulator:
         model: what answers completions: "demo", a path to a GGUF file, or the URL of an OpenAI-compatible server;
             None: a built-in generator of text, which says that it is one.
         state: file that keeps all resources over a restart; None: they are gone with the emulator.
-        config: TOML file with tokens, parameters, behaviour and faults; arguments win over it.
+        config: TOML file with tokens, parameters, behaviour, fates and faults; arguments win over it.
         rules: which validation rules hold: "published", or "current" with what is known to have changed since.
         behaviour: all other settings of how resources live; what config and arguments say wins over it.
         clock: what time it is; a `Clock(running=False)` stands still until the test moves it.
@@ -92,6 +92,8 @@ class Emulator:
         self._config = Config() if config is None else load(config)
         for number, table in enumerate(self._config.faults, 1):
             self.faults.add_table(table, f"config: faults[{number}]")
+        self.fates: dict[str, Fate] = dict(self._config.fates)
+        """Bad ends in store, by id or name of a resource, or by identity of a hot-load: `fates["front"] = Fate()`."""
         self._behaviour = _behaviour(behaviour, self._config, ready_after=ready_after, rules=rules)
         self._parts = ExitStack()
         self._api: EmulatedApi | None = None
@@ -107,13 +109,6 @@ class Emulator:
             raise RuntimeError("the emulator is not running: use it in a `with` block")
         scheme = "http" if self._tls[0] is None else "https"
         return f"{scheme}://{_reachable(self._server.host)}:{self._server.port}"
-
-    @property
-    def fates(self) -> dict[str, Fate]:
-        """Bad ends in store, by id or name of a resource, or by identity of a hot-load: `fates["front"] = Fate()`."""
-        if self._api is None:
-            raise RuntimeError("the emulator is not running: use it in a `with` block")
-        return self._api.fates
 
     def start(self) -> None:
         """Begin to serve, as entering a `with` block does; with a model, once that is loaded."""
@@ -142,6 +137,7 @@ class Emulator:
             clock=self.clock,
             check=partial(check, rules=self._behaviour.rules),
             parameters=self._config.parameters,
+            fates=self.fates,
             journal=None if self._state is None else Journal(self._state),
         )
         parts.callback(api.close)

@@ -1,7 +1,7 @@
 """What the kinds of resources share: the store, the settings, and who else may see what."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from google.protobuf.message import Message
@@ -28,7 +28,7 @@ class World:
     parameters: Parameters
     readiness: Readiness | None
     public_url: str
-    fates: dict[str, Fate] = field(default_factory=dict[str, Fate])
+    fates: Mapping[str, Fate]
     """Bad ends, by id or by name (a hot-load's: by identity)."""
 
     def fate_of(self, *names: str) -> Fate | None:
