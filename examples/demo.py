@@ -1,0 +1,184 @@
+"""From nothing to a model's answer: an emulated API, a gateway, a deployment, and a completion as it streams.
+
+`make demo` runs it with a small real model. By hand: `python examples/demo.py [--model SPEC] [--state FILE]`; a SPEC is
+what `cwinference emulator --model` takes, and without one a text generator answers.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from cwinference import Client, State, describe, errors, types
+from cwinference.emulator import Emulator
+from cwinference.inference import Inference
+
+MODEL = "demo/smollm2"
+QUESTION = "Explain in one sentence what a GPU is good at."
+
+NEXT = """\
+from cwinference import Client, describe
+client = Client("CW-SECRET-emulator-admin", endpoint="http://127.0.0.1:8080")
+gateway = client.gateways.list()[0]
+print(describe(gateway))
+front = client.inference(gateway)
+question = [{"role": "user", "content": "Write one sentence about the sea."}]
+with front.chat.completions.stream(model="demo/smollm2", messages=question) as stream:
+    for chunk in stream: print(chunk.text, end="", flush=True)
+"""
+
+COLOURS = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def main() -> None:
+    """Tell the story, and what to try next."""
+    parser = argparse.ArgumentParser(description="An emulated Inference API, from nothing to a model's answer.")
+    parser.add_argument("--model", metavar="SPEC", help="demo, <path>.gguf or http://<host>:<port>")
+    parser.add_argument("--state", metavar="FILE", type=Path, help="where the emulator keeps what is made here")
+    parser.add_argument("--ready-after", metavar="SECONDS", type=float, default=2.0, help="from a create to READY (2)")
+    options = parser.parse_args()
+    cast(Any, sys.stdout).reconfigure(errors="replace")
+    try:
+        tell(options)
+    except errors.InferenceError as error:
+        sys.exit(f"demo: {error}")
+    say_next(options)
+
+
+def tell(options: argparse.Namespace) -> None:
+    """Start the emulator, and use it."""
+    if options.state is not None:
+        forget(options.state)
+    say("The CoreWeave Inference API in one terminal: emulated, but for the client and the model.")
+    began = time.perf_counter()
+    step(1, "An emulator of the API", "Emulator(...)")
+    with Emulator(model=options.model, state=options.state, ready_after=options.ready_after) as emulator:
+        say(f"   {emulator.endpoint} speaks gRPC, Connect and REST")
+        say(f"   {told_engine(options.model)} ({time.perf_counter() - began:.1f} s)")
+        with Client(emulator.token, endpoint=emulator.endpoint) as client:
+            show(client)
+
+
+def show(client: Client) -> None:
+    """Make a gateway and a deployment, and ask it."""
+    step(2, "A gateway, the door to models", 'client.gateways.create("front", ...)')
+    gateway = client.gateways.create(
+        "front",
+        zones=client.gateways.parameters().zones[:1],
+        core_weave_auth=types.CoreWeaveAuth(),
+        body_based_routing=types.BodyBasedRouting(api_type=types.BodyBasedRouting.API_TYPE_OPENAI),
+    )
+    gateway = client.gateways.wait(gateway.spec.id, on_change=teller())
+    say(f"   endpoint {gateway.status.endpoints[0]}")
+
+    step(3, "A deployment, a model behind it", 'client.deployments.create("smollm2", ...)')
+    parameters = client.deployments.parameters()
+    deployment = client.deployments.create(
+        "smollm2",
+        gateway_ids=[gateway.spec.id],
+        runtime=types.DeploymentRuntime(
+            engine="vllm", version=parameters.runtime_parameters.runtime_versions["vllm"].versions[-1]
+        ),
+        resources=types.DeploymentResources(
+            instance_type=parameters.resource_parameters.instance_types[0], gpu_count=8
+        ),
+        model=types.DeploymentModel(name=MODEL, bucket="models", path="smollm2"),
+        autoscaling=types.DeploymentAutoscaling(min=1, max=1),
+        traffic=types.DeploymentTraffic(),
+    )
+    client.deployments.wait(deployment.spec.id, on_change=teller())
+
+    step(4, "A question to it", "client.inference(gateway).chat.completions.stream(...)")
+    say(f"   {QUESTION}\n")
+    ask(client.inference(gateway))
+
+
+def ask(front: Inference) -> None:
+    """Print an answer as it comes, then how fast it came."""
+    asked, first, count = time.perf_counter(), 0.0, 0
+    write("   ")
+    messages = [{"role": "user", "content": QUESTION}]
+    with front.chat.completions.stream(model=MODEL, messages=messages, max_tokens=80, temperature=0) as stream:
+        for chunk in stream:
+            if chunk.text:
+                first = first or time.perf_counter() - asked
+                count += 1
+                write(bold(chunk.text))
+    whole = time.perf_counter() - asked
+    say(faint(f"\n\n   first words after {first:.2f} s, then {count / max(whole - first, 1e-9):.0f} pieces a second"))
+
+
+def teller() -> Callable[[Any], None]:
+    """Something that prints how a resource stands, with the seconds since this was made."""
+    began = time.perf_counter()
+
+    def tell(resource: Any) -> None:
+        _, *conditions = describe(resource).splitlines()
+        say(f"   {time.perf_counter() - began:4.1f} s  {bold(State.of(resource).name)}")
+        for line in conditions:
+            say(faint(f"         {line}"))
+
+    return tell
+
+
+def told_engine(model: str | None) -> str:
+    """What answers behind deployments."""
+    if model == "demo":
+        return "SmolLM2-135M-Instruct is loaded, by llama.cpp on this machine's processor"
+    return "a text generator will answer" if model is None else f"{model} will answer"
+
+
+def forget(state: Path) -> None:
+    """Begin anew: remove a state of before, with what SQLite keeps beside it."""
+    for name in (state.name, f"{state.name}-wal", f"{state.name}-shm"):
+        state.with_name(name).unlink(missing_ok=True)
+
+
+def say_next(options: argparse.Namespace) -> None:
+    """How to go on."""
+    python = Path(sys.executable)
+    command = [str(near(python.with_name("cwinference"))), "emulator"]
+    command += ["--model", options.model] if options.model else []
+    command += ["--state", str(options.state)] if options.state else []
+    say(bold("\nTo keep the emulator running, with the gateway and the deployment as they are now:\n"))
+    say(f"   {' '.join(command)}\n")
+    say(bold(f"Then try in another terminal, in {near(python)}:\n"))
+    say(NEXT)
+
+
+def near(path: Path) -> Path:
+    """A path from here, where that is shorter."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def step(number: int, title: str, code: str) -> None:
+    """Begin a chapter."""
+    say(f"\n{bold(f'{number}  {title}')}  {faint(code)}")
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    write(f"{line}\n")
+
+
+def write(text: str) -> None:
+    """Print at once, also where output is a file or a pipe."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def bold(text: str) -> str:
+    """Brighter, on a terminal."""
+    return f"\x1b[1m{text}\x1b[0m" if COLOURS else text
+
+
+def faint(text: str) -> str:
+    """Paler, on a terminal."""
+    return f"\x1b[2m{text}\x1b[0m" if COLOURS else text
+
+
+if __name__ == "__main__":
+    main()
