@@ -7,7 +7,7 @@ GENERATE = .venv-generate/bin
 GOOGLEAPIS = third_party/googleapis
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate rules fresh breaking bench guard ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules soak fresh breaking bench guard ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ fresh: $(GOOGLEAPIS)/ready ## fail when gen/ is not what proto/ compiles to
 
 breaking: $(GOOGLEAPIS)/ready ## fail when proto/ breaks what is on main
 	tools/check-breaking "$(CURDIR)/$(GENERATE)" "$(CURDIR)/$(GOOGLEAPIS)"
+
+soak: setup ## the fault tests at full length: a thousand places to cut a call, for each client
+	CWINFERENCE_CUTS=1000 $(DEV)/python -m pytest tests/faults --timeout 3600
 
 bench: setup ## what the facade costs beside the bare libraries, into bench/out/ (needs Go for the far end)
 	$(DEV)/python -m bench

@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -10,6 +11,7 @@ from cwinference._methods import METHODS, Method
 from cwinference.emulator._api import EmulatedApi
 from cwinference.emulator._app import Front
 from cwinference.emulator._auth import Tokens
+from cwinference.emulator._behaviour import Behaviour
 from cwinference.emulator._clock import Clock
 from cwinference.emulator._fault_layer import FaultLayer
 from cwinference.emulator._faults import Faults
@@ -40,21 +42,22 @@ class Faulty:
     """A running server that goes wrong as it is told."""
 
     endpoint: str
+    port: int
     faults: Faults
     recorded: Recorded
 
 
 @contextmanager
-def faulty(tls: Certificate | None = None) -> Generator[Faulty]:
+def faulty(tls: Certificate | None = None, **behaviour: Any) -> Generator[Faulty]:
     """A server with a state of its own, for as long as the block runs."""
-    recorded = Recorded(EmulatedApi(clock=Clock()))
+    recorded = Recorded(EmulatedApi(clock=Clock(), behaviour=Behaviour(**behaviour)))
     front = Front(Service(recorded, Tokens({TOKEN: Caller("cw1a2b")})), METHODS.values())
     faults = Faults()
     server = Server(FaultLayer(front, faults, front.method_of), tls=tls)
     server.start()
     try:
         scheme = "http" if tls is None else "https"
-        yield Faulty(f"{scheme}://127.0.0.1:{server.port}", faults, recorded)
+        yield Faulty(f"{scheme}://127.0.0.1:{server.port}", server.port, faults, recorded)
     finally:
         server.stop()
         recorded.api.close()

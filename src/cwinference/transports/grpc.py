@@ -209,9 +209,14 @@ def _translate(error: Any, method: Method, timeout: float | None) -> errors.Infe
         details=details,
         http_status=int(found.group(1)) if found else None,
         retry_after=pushback if pushback is not None else retry_delay(details),
-        unprocessed=unavailable and bool(_NEVER_SENT.search(message)),
+        unprocessed=unavailable and not _was_answered(error) and bool(_NEVER_SENT.search(message)),
         permanent=(unavailable and bool(_TLS_FAILURE.search(message))) or (pushback is not None and pushback < 0),
     )
+
+
+def _was_answered(error: Any) -> bool:
+    """Whether the error came from a server, which may relay the very words that gRPC has for its own."""
+    return bool(error.initial_metadata() or error.trailing_metadata())
 
 
 def _pushback(value: str | bytes | None) -> float | None:
