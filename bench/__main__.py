@@ -3,12 +3,12 @@
 import argparse
 import sys
 
-from . import emulator, footprint, lists, pool, unary
+from . import completions, emulator, footprint, lists, pool, unary
 from ._case import FULL, SHORT, Case
 from ._peer import NAME, OUT, Peer, running
 from ._report import Row, write
 
-CASES: list[Case] = [case for module in (unary, lists, pool, footprint, emulator) for case in module.CASES]
+CASES: list[Case] = [case for module in (unary, lists, pool, footprint, completions, emulator) for case in module.CASES]
 
 
 def main() -> int:
