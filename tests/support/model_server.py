@@ -139,61 +139,101 @@ class ModelServer:
         with connection.makefile("rb") as stream:
             while True:
                 reply = self._take(*_read(stream))
-                connection.sendall(_head(reply))
-                for each in reply.pieces:
-                    if _has_left(connection):
-                        self.hung_up.set()
-                        return
-                    if each:
-                        connection.sendall(each if reply.length is not None else b"%x\r\n%s\r\n" % (len(each), each))
+                try:
+                    connection.sendall(_head(reply))
+                    for each in reply.pieces:
+                        _send_1(connection, each, chunked=reply.length is None)
+                except OSError:
+                    self.hung_up.set()
+                    return
                 if reply.cut:
                     return
                 connection.sendall(b"" if reply.length is not None else b"0\r\n\r\n")
 
     def _serve_2(self, connection: socket.socket) -> None:
-        http2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
-        http2.initiate_connection()
-        connection.sendall(http2.data_to_send())
-        requests: dict[int, list[Any]] = {}
-        while data := connection.recv(65536):
-            for each in http2.receive_data(data):
-                if isinstance(each, h2.events.RequestReceived):
-                    requests[each.stream_id] = [dict(each.headers), b""]
-                elif isinstance(each, h2.events.DataReceived):
-                    requests[each.stream_id][1] += each.data
-                    http2.acknowledge_received_data(each.flow_controlled_length, each.stream_id)
-                elif isinstance(each, h2.events.StreamEnded) and not self._reply_2(
-                    connection, http2, each.stream_id, *requests.pop(each.stream_id)
-                ):
-                    return
-            connection.sendall(http2.data_to_send())
+        _Http2(connection, self._take, self.hung_up).run()
 
-    def _reply_2(
-        self, connection: socket.socket, http2: h2.connection.H2Connection, stream: int, headers: Any, body: bytes
-    ) -> bool:
-        """Answer one request before the next; False when the connection is to be cut."""
-        reply = self._take(headers[":method"], headers[":path"], headers, body)
+
+class _WasReset(Exception):
+    """The client gave the stream up."""
+
+
+class _Http2:
+    """A connection of HTTP/2; it answers one request after the other."""
+
+    def __init__(self, connection: socket.socket, take: Callable[..., Reply], hung_up: threading.Event) -> None:
+        self._connection = connection
+        self._take = take
+        self._hung_up = hung_up
+        self._http2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        self._open: dict[int, list[Any]] = {}
+        self._ready: list[int] = []
+
+    def run(self) -> None:
+        self._http2.initiate_connection()
+        self._flush()
+        while True:
+            self._receive()
+            while self._ready:
+                stream = self._ready.pop(0)
+                reply = self._take(*_parts(*self._open[stream]))
+                self._reply(stream, reply)
+                if reply.cut:
+                    return
+
+    def _reply(self, stream: int, reply: Reply) -> None:
         length = {} if reply.length is None else {"content-length": str(reply.length)}
         named = [(name.lower(), value) for name, value in {**reply.headers, **length}.items()]
-        http2.send_headers(stream, [(":status", str(reply.status)), *named])
-        for each in reply.pieces:
-            connection.sendall(http2.data_to_send())
-            if self._was_reset(connection, http2, stream):
-                self.hung_up.set()
-                return True
-            if each:
-                http2.send_data(stream, each)
+        self._http2.send_headers(stream, [(":status", str(reply.status)), *named])
+        try:
+            for each in reply.pieces:
+                self._send(stream, each)
+        except (OSError, EOFError, _WasReset) as error:
+            self._hung_up.set()
+            if isinstance(error, _WasReset):
+                return
+            raise
         if not reply.cut:
-            http2.end_stream(stream)
-        connection.sendall(http2.data_to_send())
-        return not reply.cut
+            self._http2.end_stream(stream)
+        self._flush()
 
-    def _was_reset(self, connection: socket.socket, http2: h2.connection.H2Connection, stream: int) -> bool:
-        if not _readable(connection):
-            return False
-        data = connection.recv(65536)
-        events = http2.receive_data(data) if data else []
-        return not data or any(isinstance(each, h2.events.StreamReset) and each.stream_id == stream for each in events)
+    def _send(self, stream: int, data: bytes) -> None:
+        """Send a piece as the windows allow."""
+        while True:
+            self._flush()
+            if _readable(self._connection):
+                self._receive()
+            if stream not in self._open:
+                raise _WasReset
+            room = min(self._http2.local_flow_control_window(stream), self._http2.max_outbound_frame_size)
+            if data and room:
+                self._http2.send_data(stream, data[:room])
+                data = data[room:]
+            if not data:
+                return
+
+    def _receive(self) -> None:
+        data = self._connection.recv(65536)
+        if not data:
+            raise EOFError
+        for each in self._http2.receive_data(data):
+            if isinstance(each, h2.events.RequestReceived):
+                self._open[each.stream_id] = [dict(each.headers), b""]
+            elif isinstance(each, h2.events.DataReceived):
+                self._open[each.stream_id][1] += each.data
+                self._http2.acknowledge_received_data(each.flow_controlled_length, each.stream_id)
+            elif isinstance(each, h2.events.StreamEnded):
+                self._ready.append(each.stream_id)
+            elif isinstance(each, h2.events.StreamReset):
+                del self._open[each.stream_id]
+        self._flush()
+
+    def _flush(self) -> None:
+        self._connection.sendall(self._http2.data_to_send())
+
+
+def _parts(headers: Any, body: bytes) -> tuple[str, str, Any, bytes]:
+    return headers[":method"], headers[":path"], headers, body
 
 
 def _head(reply: Reply) -> bytes:
@@ -203,8 +243,14 @@ def _head(reply: Reply) -> bytes:
 
 
 def _readable(connection: socket.socket) -> bool:
+    if connection.fileno() < 0:
+        raise EOFError
     return bool(select.select([connection], [], [], 0)[0])
 
 
-def _has_left(connection: socket.socket) -> bool:
-    return _readable(connection) and connection.recv(1, socket.MSG_PEEK) == b""
+def _send_1(connection: socket.socket, data: bytes, *, chunked: bool) -> None:
+    """Send a piece; BrokenPipeError when the client has left."""
+    if _readable(connection) and connection.recv(1, socket.MSG_PEEK) == b"":
+        raise BrokenPipeError
+    if data:
+        connection.sendall(b"%x\r\n%s\r\n" % (len(data), data) if chunked else data)

@@ -3,15 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict, cast
 
 from .._call import UNSET, Call
+from .._retry import Retry, check_retry
 from ..auth import Metadata
 from ..config import Endpoint, check_timeout
 from ..errors import ApiError, ConfigurationError, DeadlineExceeded, Unavailable
-
-if TYPE_CHECKING:
-    from .._retry import Retry
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -24,7 +22,7 @@ class Options(TypedDict, total=False):
 
     timeout: float | None
     """Seconds for the whole call: queueing, token, all attempts and pauses, reading; None for no limit."""
-    retry: "Retry | None"
+    retry: Retry | None
     """What is repeated; None repeats nothing, so that a completion surely runs at most once."""
     headers: Mapping[str, str] | None
     """More headers to send."""
@@ -66,7 +64,7 @@ class Prompt:
     content: bytes | None = field(repr=False)
     headers: Metadata
     limit: float | None
-    retry: "Retry | None"
+    retry: Retry | None
     streamed: bool = False
 
 
@@ -144,7 +142,7 @@ def _encodes(value: object) -> bool:
 def _prompt(
     method: str, path: str, model: str | None, content: bytes | None, options: Mapping[str, Any], streamed: bool
 ) -> Prompt:
-    limit = options.get("timeout", UNSET)
+    limit, retry = options.get("timeout", UNSET), options.get("retry", UNSET)
     return Prompt(
         method=Name(method),
         path=path,
@@ -152,7 +150,7 @@ def _prompt(
         content=content,
         headers=_headers(options.get("headers")),
         limit=limit if limit is UNSET else check_timeout(limit),
-        retry=options.get("retry", UNSET),
+        retry=retry if retry is UNSET else check_retry(retry),
         streamed=streamed,
     )
 

@@ -56,8 +56,8 @@ class BlockingCompletions(BlockingHttp):
         refuse_after_fork()
         lane = self._pool.take()
         try:
-            stream = lane.connection.client.stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout)
-            response = stream.__enter__() if first is None else _within(first, stream.__enter__)
+            stream, sent = lane.connection.client.stream, pyqwest.Headers(headers)
+            response = _within(first, lambda: stream(verb, url, sent, content, timeout=timeout).__enter__())
         except BaseException as error:
             self._pool.give(lane)
             raise _ours(error, timeout) from None
@@ -293,8 +293,10 @@ class _Entry:
         return self._response
 
 
-def _within(seconds: float, enter: Callable[[], pyqwest.SyncResponse]) -> pyqwest.SyncResponse:
+def _within(seconds: float | None, enter: Callable[[], pyqwest.SyncResponse]) -> pyqwest.SyncResponse:
     """Enter an exchange; DeadlineExceeded when it takes longer. It is then closed as soon as it can be."""
+    if seconds is None:
+        return enter()
     entry = _Entry(enter)
     threading.Thread(target=entry.run, name="cwinference first token", daemon=True).start()
     return entry.wait(seconds)
