@@ -7,8 +7,7 @@ from typing import Literal, TypeAlias
 
 from .. import types
 from ..errors import ConfigurationError
-
-Rules: TypeAlias = Literal["published", "current"]
+from ._rules import RuleSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +35,7 @@ class Behaviour:
     refusal only for the options and environment variables of engines, which is always on."""
     quota: int | None = None
     """How many resources of each kind an organization may have; None: any number."""
-    rules: Rules = "published"
+    rules: RuleSet = "published"
     """`"current"`: with what is known to have changed since the published rules."""
 
     def __post_init__(self) -> None:

@@ -33,8 +33,9 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from ..errors import ConfigurationError
-from ._behaviour import Behaviour, Fate, Rules
+from ._behaviour import Behaviour, Fate
 from ._parameters import Parameters
+from ._rules import RuleSet
 from ._seam import Caller
 
 
@@ -47,7 +48,7 @@ def _is_bool(value: object) -> bool:
 
 
 _EXPECTED: Mapping[str, Callable[[object], bool]] = {
-    "rules": lambda value: value in get_args(Rules),
+    "rules": lambda value: value in get_args(RuleSet),
     "hot_load_organizations": lambda value: isinstance(value, list),
     "disabled_becomes_ready": _is_bool,
     "cancel_hot_loads": _is_bool,

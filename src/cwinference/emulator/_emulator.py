@@ -13,14 +13,14 @@ from .._methods import METHODS
 from ._api import EmulatedApi
 from ._app import Front
 from ._auth import ADMIN_TOKEN, ORGANIZATION, VIEWER_TOKEN, Tokens
-from ._behaviour import Behaviour, Fate, Rules
+from ._behaviour import Behaviour, Fate
 from ._clock import Clock
 from ._completions import Completions
 from ._config import Config, load
 from ._fault_layer import FaultLayer
 from ._faults import Faults
 from ._journal import Journal
-from ._rules import check
+from ._rules import RuleSet, check
 from ._seam import Caller
 from ._service import Service
 from .models import engine
@@ -70,7 +70,7 @@ class Emulator:
         model: str | None = None,
         state: str | os.PathLike[str] | None = None,
         config: str | os.PathLike[str] | None = None,
-        rules: Rules | None = None,
+        rules: RuleSet | None = None,
         behaviour: Behaviour | None = None,
         clock: Clock | None = None,
     ) -> None:

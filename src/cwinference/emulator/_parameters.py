@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import ConfigurationError
-from ._behaviour import Rules
+from ._rules import RuleSet
 
 _NEWER_ENGINES = frozenset({"dynamo-sglang"})
 """On offer since the published rules were made."""
@@ -37,7 +37,7 @@ class Parameters:
     engines: Mapping[str, Engine]
 
     @classmethod
-    def default(cls, rules: Rules = "published") -> "Parameters":
+    def default(cls, rules: RuleSet = "published") -> "Parameters":
         """What the emulator offers unless told otherwise: see `parameters.toml` beside this module."""
         offered = _built_in()
         if rules == "current":
