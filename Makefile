@@ -7,7 +7,7 @@ GENERATE = .venv-generate/bin
 GOOGLEAPIS = third_party/googleapis
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate rules soak fresh breaking bench guard ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules soak fresh breaking bench guard conformance ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,7 +56,10 @@ bench: setup ## what the facade costs beside the bare libraries, into bench/out/
 guard: setup ## a short form of it that fails when a figure is far off; passed over where there is no Go
 	@if command -v go >/dev/null; then $(DEV)/python -m bench --guard; else echo "speed guard: no Go here, passed over"; fi
 
-ci-extra: setup breaking guard demo ## what CI runs beside the tests: wheel matrix, speed guard, demo
+conformance: setup ## the Connect conformance suite against our transports (needs Go)
+	tools/conformance "$(CURDIR)/$(GENERATE)"
+
+ci-extra: setup breaking guard demo conformance ## what CI runs beside the tests: wheel matrix, speed guard, demo, conformance
 	$(DEV)/python tools/check_wheel.py
 
 lock: ## pin the newest allowed versions, with hashes, into requirements/ (needs uv)

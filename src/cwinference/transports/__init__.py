@@ -80,3 +80,12 @@ def open_async(settings: Settings) -> AsyncTransport:
 
 def _module(settings: Settings) -> Any:
     return import_module(f".{settings.transport}", __name__)
+
+
+_CLOCKS_APART = 0.05
+"""Seconds by which a server's idea of a deadline may be ahead of ours."""
+
+
+def is_over(timeout: float | None, seconds: float) -> bool:
+    """Whether a call given up after `seconds` was so for its time limit, which servers do not tell from a cancel."""
+    return timeout is not None and seconds >= timeout - _CLOCKS_APART

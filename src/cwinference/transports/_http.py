@@ -7,7 +7,7 @@ would hang for ever, so a forked child is refused at once.
 
 import asyncio
 import os
-from collections import deque
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ import pyqwest
 from .. import errors
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
+from . import is_over
+from ._endings import Endings
 from ._gzip import check_size, inflate
 from ._pool import Pool
 
@@ -23,10 +25,6 @@ Headers = Mapping[str, str]
 
 _ENGINE_PROCESS: list[int] = []
 """The process in which pyqwest was first put to work; it cannot be used in a forked child of that one."""
-
-_ANSWERS_HELD = 128
-"""How many complete answers are kept from being dropped: dropped before the server has ended its HTTP/2 stream, one
-would be reset, and a connection with many resets is closed."""
 
 _CODES_OF_RESETS: Mapping[int, type[errors.ApiError]] = {
     pyqwest.StreamErrorCode.REFUSED_STREAM: errors.Unavailable,
@@ -72,14 +70,14 @@ class BlockingHttp:
     ) -> Answer:
         """Do one exchange. `timeout` in seconds; None for no limit."""
         refuse_after_fork()
-        lane = self._pool.take()
+        lane, began = self._pool.take(), time.monotonic()
         try:
             with lane.connection.client.stream(verb, url, headers, content, timeout=timeout) as response:
                 return _answer(response.status, response.headers, self._read(response), self._limit)
         except errors.InferenceError:
             raise
         except Exception as error:
-            raise translate(error, timeout) from None
+            raise translate(error, timeout, time.monotonic() - began) from None
         finally:
             spare = self._pool.give(lane)
             if spare is not None:
@@ -112,14 +110,14 @@ class AwaitingHttp:
         self._limit = settings.max_reply_bytes
         self._options = transport_options(settings, default_version)
         self._pool = Pool(self._connect)
-        self._complete: deque[pyqwest.Response] = deque(maxlen=_ANSWERS_HELD)
+        self._endings = Endings()
 
     async def fetch(
         self, verb: str, url: str, headers: pyqwest.Headers, content: bytes | None, timeout: float | None
     ) -> Answer:
         """Do one exchange. `timeout` in seconds; None for no limit."""
         refuse_after_fork()
-        lane = self._pool.take()
+        lane, began = self._pool.take(), time.monotonic()
         limit = asyncio.timeout(timeout)
         try:
             async with limit:
@@ -130,30 +128,34 @@ class AwaitingHttp:
         except errors.InferenceError:
             raise
         except Exception as error:
-            raise translate(error, timeout) from None
+            raise translate(error, timeout, time.monotonic() - began) from None
         finally:
             spare = self._pool.give(lane)
             if spare is not None:
                 await spare.aclose()
 
     async def close(self) -> None:
-        self._complete.clear()
+        self._endings.clear()
         if [os.getpid()] == _ENGINE_PROCESS:
             for transport in self._pool.take_all():
                 await transport.aclose()
 
     async def _read(self, response: pyqwest.Response) -> bytes:
-        """The body. One of the announced size is complete: asking pyqwest for its end costs a quarter of a call."""
         try:
             announced = announced_size(response.headers, self._limit)
-            chunks, size = list[Any](), 0
+            chunks, size, skip = list[Any](), 0, self._endings.may_skip()
+            began = complete = time.monotonic()
             async for chunk in response.content:
                 size += len(chunk)
                 check_size(size, self._limit)
                 chunks.append(chunk)
-                if size == announced:
-                    self._complete.append(response)
-                    break
+                if size == announced and chunk:
+                    if skip:
+                        self._endings.keep(response)
+                        break
+                    complete = time.monotonic()
+            if size == announced and not skip:
+                self._endings.learn(end=time.monotonic() - complete, body=complete - began)
             return b"".join(chunks)
         except BaseException:
             await response.aclose()
@@ -236,10 +238,12 @@ def deadline_exceeded(timeout: float | None) -> errors.DeadlineExceeded:
     return errors.DeadlineExceeded("no answer in time" if timeout is None else f"no answer within {timeout:.3g} s")
 
 
-def translate(error: Exception, timeout: float | None) -> errors.ApiError:
-    """pyqwest's error, or Python's own, as ours."""
+def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> errors.ApiError:
+    """pyqwest's error, or Python's own, as ours, `seconds` after the exchange began."""
     text = str(error) or type(error).__name__
     if isinstance(error, pyqwest.StreamError):
+        if error.code == pyqwest.StreamErrorCode.CANCEL and is_over(timeout, seconds):
+            return deadline_exceeded(timeout)
         kind = _CODES_OF_RESETS.get(error.code, errors.Internal)
         refused = error.code == pyqwest.StreamErrorCode.REFUSED_STREAM
         return kind(f"the server reset the stream: {text}", unprocessed=refused)

@@ -54,12 +54,20 @@ class Pool(Generic[ConnectionT]):
             self._lanes.append(lane)
             return lane
 
+    def leave(self, lane: Lane[ConnectionT]) -> None:
+        """Take no more calls on a lane, whose connection is of no use; the last call on it closes it."""
+        with self._lock:
+            if lane in self._lanes:
+                self._lanes.remove(lane)
+
     def give(self, lane: Lane[ConnectionT]) -> ConnectionT | None:
-        """Give a lane back. Gives a spare connection that was idle for long, which the caller has to close."""
+        """Give a lane back. Gives a connection for the caller to close: a spare one, idle for long, or a left one."""
         with self._lock:
             lane.in_flight -= 1
-            if len(self._lanes) == 1:
+            if len(self._lanes) == 1 and self._lanes[0] is lane:
                 return None
+            if lane not in self._lanes:
+                return lane.connection if lane.in_flight == 0 else None
             now = self._monotonic()
             if lane.in_flight == 0:
                 lane.idle_since = now

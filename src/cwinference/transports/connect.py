@@ -142,9 +142,10 @@ class _Wire:
             ) from None
 
     def _query(self, content: bytes) -> str:
-        encoding = {"compression": "gzip"} if self._compress else {}
+        """The parameters in the order that the protocol recommends for caches."""
+        compression = {"compression": "gzip"} if self._compress else {}
         message = urlsafe_b64encode(content).decode("ascii").rstrip("=")
-        return urlencode({"connect": "v1", "encoding": self._codec, "base64": "1", "message": message, **encoding})
+        return urlencode({"connect": "v1", "base64": "1", **compression, "encoding": self._codec, "message": message})
 
 
 def _json_of(message: Message) -> bytes:

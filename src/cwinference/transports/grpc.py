@@ -7,7 +7,9 @@ retries are off. Channels belong to one process and, when async, to one event lo
 import asyncio
 import os
 import re
-from collections.abc import Callable, Sequence
+import time
+from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,8 +22,9 @@ from .._details import from_status, retry_delay
 from .._methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
+from . import Seen, is_over
 from ._forks import at_rest, at_work
-from ._pool import Pool
+from ._pool import Lane, Pool
 
 _IDLE_MILLISECONDS = 240_000
 _KEEPALIVE_MILLISECONDS = 300_000
@@ -34,6 +37,10 @@ _OWN_DEADLINE = re.compile(r"(Stream removed \()?Deadline Exceeded\)?")
 _NEVER_SENT = re.compile(r"failed to connect to all addresses|DNS resolution failed|error code 7\b", re.IGNORECASE)
 _TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"(^|CLIENT: )Received message larger than max")
+_STREAM_CANCELLED = re.compile(r"RST_STREAM with error code 8\b")
+_SPOILT = re.compile(r"parsing 'grpc-encoding' metadata")
+"""After an answer with an unknown encoding, gRPC fails every later one on the same connection with this."""
+
 _HTTP_STATUS = re.compile(r"http2 header with status: (\d{3})")
 
 
@@ -42,9 +49,9 @@ class _Connection:
 
     def __init__(self, channel: Any) -> None:
         self.channel = channel
-        self._callables: dict[str, Callable[..., Any]] = {}
+        self._callables: dict[str, Any] = {}
 
-    def callable(self, method: Method, prefix: str) -> Callable[..., Any]:
+    def callable(self, method: Method, prefix: str) -> Any:
         found = self._callables.get(method.path)
         if found is None:
             found = self._callables[method.path] = self.channel.unary_unary(
@@ -56,23 +63,36 @@ class _Connection:
 class BlockingTransport:
     """gRPC for threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, compress: bool = False) -> None:
         self._settings = settings
+        self._compression = grpc.Compression.Gzip if compress else None
         self._prefix = settings.endpoint.path
         self._process = os.getpid()
         self._pool = Pool(self._connect)
 
     def send(
-        self, method: Method, request: Message, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
+        self,
+        method: Method,
+        request: Message,
+        metadata: Metadata,
+        timeout: float | None,
+        lost: list[str] | None = None,
+        seen: Seen | None = None,
     ) -> Message:
         if self._process != os.getpid():
             self._after_fork()
-        pool = self._pool
+        pool, began = self._pool, time.monotonic()
         lane = pool.take()
         try:
-            raw = lane.connection.callable(method, self._prefix)(request, timeout=timeout, metadata=metadata)
+            call = lane.connection.callable(method, self._prefix)
+            if seen is None:
+                raw = call(request, timeout=timeout, metadata=metadata)
+            else:
+                raw, outcome = call.with_call(request, timeout=timeout, metadata=metadata)
+                _tell(seen, outcome.initial_metadata(), outcome.trailing_metadata())
         except grpc.RpcError as error:
-            raise _translate(error, method, timeout) from None
+            _notice(error, pool, lane, seen)
+            raise _translate(error, method, timeout, time.monotonic() - began) from None
         finally:
             spare = pool.give(lane)
             if spare is not None:
@@ -92,29 +112,40 @@ class BlockingTransport:
         settings = self._settings
         target, options = settings.endpoint.authority, _channel_options(settings)
         if settings.endpoint.secure:
-            return _Connection(grpc.secure_channel(target, _credentials(settings), options))
-        return _Connection(grpc.insecure_channel(target, options))
+            return _Connection(grpc.secure_channel(target, _credentials(settings), options, self._compression))
+        return _Connection(grpc.insecure_channel(target, options, self._compression))
 
 
 class AwaitingTransport:
     """gRPC for event loops; each loop has channels of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, compress: bool = False) -> None:
         self._settings = settings
+        self._compression = grpc.Compression.Gzip if compress else None
         self._prefix = settings.endpoint.path
         self._process = os.getpid()
         self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool[_Connection]] = WeakKeyDictionary()
         self._latest: tuple[asyncio.AbstractEventLoop | None, Pool[_Connection]] = (None, Pool(self._connect))
 
     async def send(
-        self, method: Method, request: Message, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
+        self,
+        method: Method,
+        request: Message,
+        metadata: Metadata,
+        timeout: float | None,
+        lost: list[str] | None = None,
+        seen: Seen | None = None,
     ) -> Message:
-        pool = self._pool_of_this_loop()
+        pool, began = self._pool_of_this_loop(), time.monotonic()
         lane = pool.take()
         try:
-            raw = await lane.connection.callable(method, self._prefix)(request, timeout=timeout, metadata=metadata)
+            call = lane.connection.callable(method, self._prefix)(request, timeout=timeout, metadata=metadata)
+            raw = await call
+            if seen is not None:
+                _tell(seen, await call.initial_metadata(), await call.trailing_metadata())
         except grpc.aio.AioRpcError as error:
-            raise _translate(error, method, timeout) from None
+            _notice(error, pool, lane, seen)
+            raise _translate(error, method, timeout, time.monotonic() - began) from None
         finally:
             spare = pool.give(lane)
             if spare is not None:
@@ -147,8 +178,8 @@ class AwaitingTransport:
         settings = self._settings
         target, options = settings.endpoint.authority, _channel_options(settings)
         if settings.endpoint.secure:
-            return _Connection(grpc.aio.secure_channel(target, _credentials(settings), options))
-        return _Connection(grpc.aio.insecure_channel(target, options))
+            return _Connection(grpc.aio.secure_channel(target, _credentials(settings), options, self._compression))
+        return _Connection(grpc.aio.insecure_channel(target, options, self._compression))
 
 
 def _channel_options(settings: Settings) -> Sequence[tuple[str, Any]]:
@@ -181,7 +212,7 @@ def _credentials(settings: Settings) -> grpc.ChannelCredentials:
 
 def _decode(method: Method, raw: Any) -> Message:
     if raw is None:
-        raise errors.ProtocolError("the answer says OK but holds no message", method=method.name)
+        raise errors.Unimplemented("the answer says OK but holds no message", method=method.name)
     try:
         return method.reply.FromString(raw)
     except DecodeError:
@@ -190,10 +221,30 @@ def _decode(method: Method, raw: Any) -> Message:
         ) from None
 
 
-def _translate(error: Any, method: Method, timeout: float | None) -> errors.InferenceError:
-    """gRPC's error as ours."""
+def _notice(error: Any, pool: Pool[_Connection], lane: Lane[_Connection], seen: Seen | None) -> None:
+    """Keep what a failed call tells beside its code; a connection that cannot be used any more is left."""
+    if seen is not None:
+        _tell(seen, error.initial_metadata(), error.trailing_metadata())
+    if _SPOILT.search(error.details() or ""):
+        pool.leave(lane)
+
+
+def _tell(seen: Seen, headers: Any, trailers: Any) -> None:
+    seen.headers, seen.trailers = [*map(_as_text, headers or ())], [*map(_as_text, trailers or ())]
+
+
+def _as_text(pair: tuple[str, str | bytes]) -> tuple[str, str]:
+    """Binary metadata as it travels, in base64."""
+    name, value = pair
+    return name, value if isinstance(value, str) else b64encode(value).decode("ascii").rstrip("=")
+
+
+def _translate(error: Any, method: Method, timeout: float | None, seconds: float) -> errors.InferenceError:
+    """gRPC's error as ours, `seconds` after the call began."""
     kind = errors.BY_NUMBER.get(error.code().value[0], errors.Unknown)
     message = error.details() or ""
+    if _STREAM_CANCELLED.search(message) and is_over(timeout, seconds):
+        kind = errors.DeadlineExceeded
     if kind is errors.ResourceExhausted and _TOO_LARGE.search(message):
         return errors.ProtocolError(message, method=method.name)
     found = _HTTP_STATUS.search(message)

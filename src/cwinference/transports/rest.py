@@ -7,6 +7,7 @@ from .._json import parse
 from .._methods import Method
 from ..auth import Metadata
 from ..config import Settings
+from . import Seen
 from ._answers import error_of
 from ._http import Answer, AwaitingHttp, BlockingHttp, request_headers
 from ._http_rule import target
@@ -23,7 +24,13 @@ class BlockingTransport:
         self._http = BlockingHttp(settings, _HTTP_VERSION)
 
     def send(
-        self, method: Method, request: Message, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
+        self,
+        method: Method,
+        request: Message,
+        metadata: Metadata,
+        timeout: float | None,
+        lost: list[str] | None = None,
+        seen: Seen | None = None,
     ) -> Message:
         path, body = target(method, request)
         headers = request_headers(metadata, accept=_JSON, **_content_type(body))
@@ -32,7 +39,7 @@ class BlockingTransport:
         except (errors.ApiError, errors.ProtocolError) as error:
             error.method = method.name
             raise
-        return _reply(answer, method, lost)
+        return _reply(answer, method, lost, seen)
 
     def close(self) -> None:
         self._http.close()
@@ -46,7 +53,13 @@ class AwaitingTransport:
         self._http = AwaitingHttp(settings, _HTTP_VERSION)
 
     async def send(
-        self, method: Method, request: Message, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
+        self,
+        method: Method,
+        request: Message,
+        metadata: Metadata,
+        timeout: float | None,
+        lost: list[str] | None = None,
+        seen: Seen | None = None,
     ) -> Message:
         path, body = target(method, request)
         headers = request_headers(metadata, accept=_JSON, **_content_type(body))
@@ -55,7 +68,7 @@ class AwaitingTransport:
         except (errors.ApiError, errors.ProtocolError) as error:
             error.method = method.name
             raise
-        return _reply(answer, method, lost)
+        return _reply(answer, method, lost, seen)
 
     async def close(self) -> None:
         await self._http.close()
@@ -70,8 +83,10 @@ def _content_type(body: bytes | None) -> dict[str, str]:
     return {} if body is None else {"content_type": _JSON}
 
 
-def _reply(answer: Answer, method: Method, lost: list[str] | None) -> Message:
+def _reply(answer: Answer, method: Method, lost: list[str] | None, seen: Seen | None) -> Message:
     """The reply in the answer, or the error that it stands for."""
+    if seen is not None:
+        seen.headers = [*answer.headers.items()]
     if not 200 <= answer.status < 300:
         raise error_of(answer.status, answer.headers, answer.body, method.name)
     try:

@@ -1,0 +1,1 @@
+"""The client side of the Connect conformance suite, run by `make conformance`."""

@@ -1,0 +1,167 @@
+"""The suite's own messages, made from its descriptors, and what they mean in terms of our transports.
+
+The descriptors come from the suite's .proto files, compiled by `tools/conformance` into the file that
+`CONFORMANCE_DESCRIPTORS` names.
+"""
+
+import os
+from base64 import b64decode
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.message import Message
+
+from cwinference import errors
+from cwinference._methods import Method
+from cwinference.config import MAX_REPLY_BYTES, Certificates, Endpoint, Settings
+from cwinference.transports import Seen
+
+_PACKAGE = "connectrpc.conformance.v1"
+_POOL = descriptor_pool.Default()
+_NUMBER_OF = {kind: number for number, kind in errors.BY_NUMBER.items()}
+_UNKNOWN, _INTERNAL = 2, 13
+
+HTTP_1, CONNECT, JSON, GZIP = 1, 1, 2, 2
+"""Values of the suite's enums HTTPVersion, Protocol, Codec and Compression."""
+
+
+def _load() -> None:
+    files = FileDescriptorSet.FromString(Path(os.environ["CONFORMANCE_DESCRIPTORS"]).read_bytes())
+    for file in files.file:
+        try:
+            _POOL.FindFileByName(file.name)
+        except KeyError:
+            _POOL.AddSerializedFile(file.SerializeToString())
+
+
+_load()
+
+
+def message_class(name: str) -> type[Message]:
+    """A message of the suite by its short name."""
+    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+
+
+Case: Any = message_class("ClientCompatRequest")
+Result: Any = message_class("ClientCompatResponse")
+
+
+def method_of(case: Any) -> Method:
+    """The method that a case calls."""
+    return Method.of(_POOL.FindServiceByName(case.service).FindMethodByName(case.method))
+
+
+def request_of(case: Any, method: Method) -> Message:
+    """The request that a case sends."""
+    return method.request.FromString(case.request_messages[0].value)
+
+
+def is_raw(case: Any) -> bool:
+    """Whether the server answers with the bytes that the case names."""
+    request: Any = request_of(case, method_of(case))
+    return hasattr(request, "response_definition") and request.response_definition.HasField("raw_response")
+
+
+def settings_of(case: Any) -> Settings:
+    """What a case says about the connection."""
+    creds = case.client_tls_creds
+    return Settings(
+        endpoint=Endpoint("https" if case.server_tls_cert else "http", case.host, case.port),
+        transport="connect" if case.protocol == CONNECT else "grpc",
+        codec="json" if case.codec == JSON else "proto",
+        http_version=1 if case.http_version == HTTP_1 else 2,
+        certificates=Certificates(case.server_tls_cert or None, creds.cert or None, creds.key or None),
+        max_reply_bytes=case.message_receive_limit or MAX_REPLY_BYTES,
+    )
+
+
+def options_of(case: Any) -> dict[str, bool]:
+    """What a case says about the transport."""
+    options = {"compress": case.compression == GZIP}
+    if case.protocol == CONNECT:
+        options["use_get"] = case.use_get_http_method
+    return options
+
+
+def metadata_of(case: Any) -> tuple[tuple[str, Any], ...]:
+    """The request headers; over gRPC, binary ones as bytes."""
+    binary = case.protocol != CONNECT
+    return tuple(
+        (header.name.lower(), _bytes(value) if binary and header.name.lower().endswith("-bin") else value)
+        for header in case.request_headers
+        for value in header.value
+    )
+
+
+def succeeded(case: Any, reply: Any, seen: Seen) -> Any:
+    """How a call ended that gave a reply."""
+    result = _result(case, seen)
+    result.response.payloads.append(reply.payload)
+    return result
+
+
+def failed(case: Any, error: Exception, seen: Seen) -> Any:
+    """How a call ended that failed."""
+    result = _result(case, seen)
+    failure = result.response.error
+    if isinstance(error, errors.ApiError):
+        failure.code, failure.message = _NUMBER_OF[type(error)], error.message
+        failure.details.extend(map(_packed, error.details))
+    else:
+        failure.code, failure.message = _code_of_garbage(seen), str(error)
+    return result
+
+
+def cancelled(case: Any) -> Any:
+    """How a call ended that was cancelled by its task."""
+    result = _result(case, Seen())
+    result.response.error.code = _NUMBER_OF[errors.Cancelled]
+    return result
+
+
+def impossible(case: Any, reason: str) -> Any:
+    """The answer to a case that could not be tried."""
+    result = Result(test_name=case.test_name)
+    result.error.message = reason
+    return result
+
+
+def _code_of_garbage(seen: Seen) -> int:
+    """What the protocol calls a ProtocolError of ours: unknown for an answer of another kind, else internal."""
+    kind = dict(seen.headers).get("content-type", "application/")
+    return _INTERNAL if kind.startswith("application/") else _UNKNOWN
+
+
+def _result(case: Any, seen: Seen) -> Any:
+    result = Result(test_name=case.test_name)
+    result.response.SetInParent()
+    for pairs, headers in (
+        (seen.headers, result.response.response_headers),
+        (seen.trailers, result.response.response_trailers),
+    ):
+        for name, values in _grouped(pairs).items():
+            headers.add(name=name, value=values)
+    return result
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for name, value in pairs:
+        grouped.setdefault(name, []).append(value)
+    return grouped
+
+
+def _packed(detail: Message) -> AnyMessage:
+    if isinstance(detail, AnyMessage):
+        return detail
+    packed = AnyMessage()
+    packed.Pack(detail)
+    return packed
+
+
+def _bytes(text: str) -> bytes:
+    return b64decode(text + "=" * (-len(text) % 4))

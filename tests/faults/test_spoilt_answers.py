@@ -1,0 +1,34 @@
+"""Answers that spoil the connection they come by: later calls go by another."""
+
+import asyncio
+
+import pytest
+
+from cwinference import errors
+from tests.support.clients import open_client
+from tests.support.http2 import Headers, Http2Server
+
+
+def first_unknown(number: int) -> Headers:
+    return [("grpc-encoding", "unheard-of" if number == 1 else "identity")]
+
+
+@pytest.mark.parametrize("kind", ["grpc-sync", "grpc-async"])
+async def test_an_unknown_encoding_fails_one_call_and_not_those_after_it(kind: str) -> None:
+    with Http2Server(headers=first_unknown) as server:
+        async with open_client(kind, server.endpoint, retry=None) as client:
+            with pytest.raises(errors.Internal, match="grpc-encoding"):
+                await client.gateways.get("some-id")
+            for _ in range(3):
+                assert (await client.gateways.get("some-id")).spec.id
+    assert server.connections_made == 2
+
+
+@pytest.mark.parametrize("late", [0.0, 0.02])
+async def test_streams_that_end_after_their_answer_are_not_reset_for_long(late: float) -> None:
+    with Http2Server(late_end=late) as server:
+        async with open_client("connect-async", server.endpoint, retry=None) as client:
+            for _ in range(80):
+                await asyncio.gather(*(client.gateways.get("some-id") for _ in range(16)))
+    assert (server.answered, server.connections_made) == (1280, 1)
+    assert server.resets <= 300

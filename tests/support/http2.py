@@ -1,0 +1,158 @@
+"""An HTTP/2 server of frames, for gRPC and Connect: it can tell its connections to go away."""
+
+import contextlib
+import itertools
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import h2.settings
+
+from .samples import BY_NAME, response_to
+from .sockets import SocketServer
+
+Headers = Sequence[tuple[str, str]]
+
+_BODY = response_to(BY_NAME["GetGateway"]).SerializeToString()
+
+
+def no_headers(number: int) -> Headers:
+    """Nothing beside what the protocol wants."""
+    return ()
+
+
+class Http2Server(SocketServer):
+    """Answers every call with a gateway. Runs while its `with` block does.
+
+    After `goaway_after` requests a connection is told to go away; `headers` gives more headers for the n-th answer;
+    streams of Connect are ended `late_end` seconds after their last byte.
+    """
+
+    def __init__(
+        self,
+        *,
+        goaway_after: int | None = None,
+        headers: Callable[[int], Headers] = no_headers,
+        streams: int = 100,
+        late_end: float = 0.0,
+    ) -> None:
+        super().__init__(self._talk)
+        self.late_end = late_end
+        self._goaway_after = goaway_after
+        self._headers = headers
+        self._streams = streams
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._open: set[_Connection] = set()
+        self.answered = 0
+        self.resets = 0
+        self.connections_made = 0
+
+    def reload(self) -> None:
+        """Tell all connections to go away, as a server that is replaced by a new one does; others are accepted."""
+        with self._lock:
+            leaving = list(self._open)
+        for connection in leaving:
+            connection.go_away()
+
+    def number(self) -> int:
+        """The number of the next request."""
+        with self._lock:
+            self.answered += 1
+            return next(self._numbers)
+
+    def _talk(self, channel: socket.socket) -> None:
+        connection = _Connection(self, channel)
+        with self._lock:
+            self.connections_made += 1
+            self._open.add(connection)
+        try:
+            connection.serve(self._streams, self._goaway_after, self._headers)
+        finally:
+            with self._lock:
+                self.resets += connection.resets
+                self._open.discard(connection)
+
+
+class _Connection:
+    def __init__(self, server: Http2Server, channel: socket.socket) -> None:
+        self._server = server
+        self._channel = channel
+        self._http2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        self._lock = threading.Lock()
+        self._last = 0
+        self._leaving = False
+        self._taken = 0
+        self._kinds: dict[int, str] = {}
+        self._unended: deque[tuple[float, int]] = deque()
+        self.resets = 0
+
+    def serve(self, streams: int, goaway_after: int | None, headers: Callable[[int], Headers]) -> None:
+        with self._lock:
+            self._http2.local_settings[h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS] = streams
+            self._http2.initiate_connection()
+            self._channel.sendall(self._http2.data_to_send())
+        while data := self._receive():
+            with self._lock:
+                for event in self._http2.receive_data(data):
+                    self._take(event, goaway_after, headers)
+                self._channel.sendall(self._http2.data_to_send())
+                if self._leaving and not self._kinds and not self._unended:
+                    return
+
+    def _take(self, event: object, goaway_after: int | None, headers: Callable[[int], Headers]) -> None:
+        if isinstance(event, h2.events.StreamReset):
+            self.resets += 1
+            self._kinds.pop(event.stream_id, None)
+        elif isinstance(event, h2.events.RequestReceived) and not self._leaving:
+            self._kinds[event.stream_id] = (dict(event.headers or ()).get(b"content-type") or b"").decode()
+            self._last = max(self._last, event.stream_id)
+            self._taken += 1
+            if self._taken == goaway_after:
+                self._say_goodbye()
+        elif isinstance(event, h2.events.StreamEnded) and event.stream_id in self._kinds:
+            self._answer(event.stream_id, self._kinds.pop(event.stream_id), headers(self._server.number()))
+
+    def _receive(self) -> bytes:
+        """What comes next; until then, streams are ended as their time comes."""
+        while self._unended:
+            due, stream = self._unended[0]
+            if select.select([self._channel], [], [], max(0.0, due - time.monotonic()))[0]:
+                break
+            with self._lock, contextlib.suppress(h2.exceptions.StreamClosedError):
+                self._unended.popleft()
+                self._http2.end_stream(stream)
+                self._channel.sendall(self._http2.data_to_send())
+        return self._channel.recv(65536)
+
+    def go_away(self) -> None:
+        """Take no more streams; those that were taken are answered, then the connection is closed."""
+        with self._lock, contextlib.suppress(OSError):
+            if not self._leaving:
+                self._say_goodbye()
+                self._channel.sendall(self._http2.data_to_send())
+                self._channel.shutdown(socket.SHUT_WR)
+
+    def _say_goodbye(self) -> None:
+        self._leaving = True
+        self._http2.close_connection(last_stream_id=self._last)
+        self._http2.state_machine.state = h2.connection.ConnectionState.SERVER_OPEN
+
+    def _answer(self, stream: int, kind: str, more: Headers) -> None:
+        with contextlib.suppress(h2.exceptions.StreamClosedError):
+            if kind.startswith("application/grpc"):
+                self._http2.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc"), *more])
+                self._http2.send_data(stream, b"\0" + len(_BODY).to_bytes(4, "big") + _BODY)
+                self._http2.send_headers(stream, [("grpc-status", "0")], end_stream=True)
+            else:
+                length = ("content-length", str(len(_BODY)))
+                self._http2.send_headers(stream, [(":status", "200"), ("content-type", kind), length, *more])
+                self._http2.send_data(stream, _BODY)
+                self._unended.append((time.monotonic() + self._server.late_end, stream))
