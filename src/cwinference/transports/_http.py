@@ -65,14 +65,14 @@ class BlockingHttp:
         self._options = transport_options(settings, default_version)
         self._pool = Pool(self._connect)
 
-    def fetch(
-        self, verb: str, url: str, headers: pyqwest.Headers, content: bytes | None, timeout: float | None
-    ) -> Answer:
+    def fetch(self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None) -> Answer:
         """Do one exchange. `timeout` in seconds; None for no limit."""
         refuse_after_fork()
         lane, began = self._pool.take(), time.monotonic()
         try:
-            with lane.connection.client.stream(verb, url, headers, content, timeout=timeout) as response:
+            with lane.connection.client.stream(
+                verb, url, pyqwest.Headers(headers), content, timeout=timeout
+            ) as response:
                 return _answer(response.status, response.headers, self._read(response), self._limit)
         except errors.InferenceError:
             raise
@@ -113,7 +113,7 @@ class AwaitingHttp:
         self._endings = Endings()
 
     async def fetch(
-        self, verb: str, url: str, headers: pyqwest.Headers, content: bytes | None, timeout: float | None
+        self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
     ) -> Answer:
         """Do one exchange. `timeout` in seconds; None for no limit."""
         refuse_after_fork()
@@ -121,7 +121,7 @@ class AwaitingHttp:
         limit = asyncio.timeout(timeout)
         try:
             async with limit:
-                response = await lane.connection.execute(pyqwest.Request(verb, url, headers, content))
+                response = await lane.connection.execute(pyqwest.Request(verb, url, pyqwest.Headers(headers), content))
                 return _answer(response.status, response.headers, await self._read(response), self._limit)
         except TimeoutError as error:
             raise deadline_exceeded(timeout) if limit.expired() else translate(error, timeout) from None
@@ -171,11 +171,12 @@ def _answer(status: int, headers: pyqwest.Headers, body: bytes, limit: int) -> A
     return Answer(status, headers, inflate(body, encoding, limit) if encoding else body)
 
 
-def request_headers(metadata: Metadata, **more: str) -> pyqwest.Headers:
-    """The headers of a request: the token, who we are, and more by name with `_` for `-`."""
-    return pyqwest.Headers(
-        [*metadata, ("user-agent", USER_AGENT), *((name.replace("_", "-"), value) for name, value in more.items())]
-    )
+def request_headers(metadata: Metadata, **more: str) -> Metadata:
+    """The headers of a request: the token, who we are, and more by name with `_` for `-`.
+
+    They become pyqwest's own only where they are handed over, because those show the token in their repr.
+    """
+    return (*metadata, ("user-agent", USER_AGENT), *((name.replace("_", "-"), value) for name, value in more.items()))
 
 
 def transport_options(settings: Settings, default_version: int) -> dict[str, Any]:

@@ -39,10 +39,10 @@ class BlockingCompletions(BlockingHttp):
         self._options.update(_CONNECTIONS)
         self._watchdog = Watchdog()
 
-    def fetch(self, verb: str, url: str, headers: Any, content: bytes | None, timeout: float | None) -> Answer:
+    def fetch(self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None) -> Answer:
         """Do one exchange. An error after the answer had begun is permanent: the model has run."""
         try:
-            return super().fetch(verb, url, pyqwest.Headers(headers), content, timeout)
+            return super().fetch(verb, url, headers, content, timeout)
         except errors.Unavailable as error:
             raise _marked(error) from None
 
@@ -150,7 +150,9 @@ class AwaitingCompletions(AwaitingHttp):
         self._options.update(_CONNECTIONS)
         self._announces = False
 
-    async def fetch(self, verb: str, url: str, headers: Any, content: bytes | None, timeout: float | None) -> Answer:
+    async def fetch(
+        self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
+    ) -> Answer:
         """Do one exchange. An error after the answer had begun is permanent: the model has run.
 
         While the server announces the sizes of its answers, they are taken whole, which halves the cost of a call: each
@@ -160,7 +162,7 @@ class AwaitingCompletions(AwaitingHttp):
             if self._announces:
                 answer = await self._fetch_whole(verb, url, headers, content, timeout)
             else:
-                answer = await super().fetch(verb, url, pyqwest.Headers(headers), content, timeout)
+                answer = await super().fetch(verb, url, headers, content, timeout)
         except errors.Unavailable as error:
             raise _marked(error) from None
         self._announces = "content-length" in answer.headers
@@ -183,7 +185,7 @@ class AwaitingCompletions(AwaitingHttp):
         return AwaitingBody(response, lambda: self._pool.give(lane))
 
     async def _fetch_whole(
-        self, verb: str, url: str, headers: Any, content: bytes | None, timeout: float | None
+        self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
     ) -> Answer:
         refuse_after_fork()
         lane = self._pool.take()

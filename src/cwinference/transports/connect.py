@@ -9,7 +9,6 @@ from base64 import urlsafe_b64encode
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-import pyqwest
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import DecodeError, Message
 
@@ -88,7 +87,7 @@ class _Request(NamedTuple):
 
     verb: str
     url: str
-    headers: pyqwest.Headers
+    headers: Metadata
     content: bytes | None
 
 
@@ -116,9 +115,8 @@ class _Wire:
         limit = () if timeout is None else (("connect-timeout-ms", _milliseconds(timeout)),)
         url = self._base + method.path
         if self._use_get and method.read_only:
-            headers = pyqwest.Headers((*metadata, *self._common, *limit))
-            return _Request("GET", f"{url}?{self._query(content)}", headers, None)
-        return _Request("POST", url, pyqwest.Headers((*metadata, *self._common, *self._of_post, *limit)), content)
+            return _Request("GET", f"{url}?{self._query(content)}", (*metadata, *self._common, *limit), None)
+        return _Request("POST", url, (*metadata, *self._common, *self._of_post, *limit), content)
 
     def reply(self, method: Method, answer: Answer, lost: list[str] | None, seen: Seen | None) -> Message:
         """The reply in an answer; raises the error that it stands for."""
