@@ -60,6 +60,7 @@ conformance: setup ## the Connect conformance suite against our transports (need
 	tools/conformance "$(CURDIR)/$(GENERATE)"
 
 ci-extra: setup breaking guard demo conformance ## what CI runs beside the tests: wheel matrix, speed guard, demo, conformance
+	.venv-demo/bin/python tools/check_model.py
 	$(DEV)/python tools/check_wheel.py
 
 lock: ## pin the newest allowed versions, with hashes, into requirements/ (needs uv)
