@@ -92,8 +92,8 @@ class Exchange:
     async def drain(self) -> None:
         """Read away what has not been read of the body, however large.
 
-        Answers come after it, because hypercorn gives up a connection on which more of a body arrives once its answer
-        is complete.
+        Answers come after it: an HTTP/1.1 connection ends with an answer that comes before, and resets take the answer
+        along where more of the body is on its way.
         """
         if not self._read:
             with suppress(Refusal):

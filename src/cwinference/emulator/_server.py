@@ -12,6 +12,7 @@ import ssl
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ from hypercorn.typing import LifespanState
 from hyperframe.frame import GoAwayFrame
 
 from ..errors import ConfigurationError
-from ._http import App, Scope
+from ._http import App, Receive, Scope, Send
 
 _GRACE = 0.2
 """Seconds that calls in flight may take when the server stops."""
@@ -66,6 +67,12 @@ class Connection:
     def fall_silent(self) -> None:
         """Read nothing more, and keep it open."""
         cast(asyncio.Transport, self.writer.transport).pause_reading()
+
+    def survive_late_data(self) -> None:
+        """Let what still arrives of a body after its answer pass unseen; hypercorn would give up the connection."""
+        protocol = self._http2()
+        if protocol is not None and not isinstance(protocol.streams, _Streams):
+            protocol.streams = _Streams(protocol.streams)
 
     async def go_away(self) -> None:
         """Tell an HTTP/2 client that no further streams are accepted; those that are open will be finished.
@@ -115,6 +122,18 @@ class Connection:
             await self.server.protocol_send(RawData(data))
 
 
+class _Streams(dict[int, Any]):
+    """The open streams of an HTTP/2 connection; what comes for others is taken by nobody."""
+
+    def __missing__(self, number: int) -> "_Nobody":
+        return _Nobody()
+
+
+class _Nobody:
+    async def handle(self, event: object) -> None:
+        """It is too late for this."""
+
+
 class Server:
     """Serves one ASGI application between `start` and `stop`."""
 
@@ -142,7 +161,10 @@ class Server:
         self._socket.close()
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        try:
+            asyncio.run(self._serve())
+        finally:
+            self._started.set()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -165,12 +187,16 @@ class Server:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._connections[task] = connection
         state = cast(LifespanState, {"connection": connection})
-        app = ASGIWrapper(cast(Any, self._app))
+        app = ASGIWrapper(cast(Any, partial(self._answer, connection)))
         connection.server = TCPServer(app, self._loop, self._config, self._context, state, reader, writer)
         try:
             await connection.server
         finally:
             del self._connections[task]
+
+    async def _answer(self, connection: Connection, scope: Scope, receive: Receive, send: Send) -> None:
+        connection.survive_late_data()
+        await self._app(scope, receive, send)
 
     def _accept_no_more(self) -> None:
         """Unlike closing the listener, this lets connections come to life whose acceptance has begun."""
@@ -188,7 +214,7 @@ def _config(tls: Certificate | None) -> Config:
     config = Config()
     config.keep_alive_max_requests = 2**31  # beyond it a connection is closed with its calls in flight
     config.keep_alive_timeout = 300  # longer than clients keep an idle connection
-    config.h2_max_concurrent_streams = 1000
+    config.h2_max_concurrent_streams = 900  # its tree of priorities holds 1,000, those that just ended among them
     config.include_server_header = False
     config.errorlog = logging.getLogger("cwinference.emulator.http")
     if tls is not None:
