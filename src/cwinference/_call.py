@@ -19,6 +19,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from ._flow import Flow
     from ._retry import Retry
 
 T = TypeVar("T")
@@ -90,6 +91,10 @@ class Call(Generic[T]):
         if isinstance(error, ResourceExhausted):
             return error.retry_after is not None
         return isinstance(error, Unavailable | DeadlineExceeded)
+
+    def explain(self, error: ApiError) -> "Flow[None]":
+        """Steps that add to the last error what is known and helps. For most calls there are none."""
+        yield from ()
 
 
 def one(request: Message, field: str, kind: type[M], options: CallOptions, **how: Any) -> Call[M]:

@@ -174,6 +174,16 @@ def recover(
     call: Call[Any], context: Context, progress: Progress, metadata: Metadata, error: ApiError
 ) -> Flow[Message]:
     """What follows a failed first attempt: pause and repeat as the rules allow, or raise the last error."""
+    try:
+        return (yield from _repeats(call, context, progress, metadata, error))
+    except ApiError as last:
+        yield from call.explain(last)
+        raise
+
+
+def _repeats(
+    call: Call[Any], context: Context, progress: Progress, metadata: Metadata, error: ApiError
+) -> Flow[Message]:
     refreshed = False
     while True:
         error.attempts, error.method = progress.attempts, call.method.name

@@ -165,7 +165,16 @@ def usage_of(raw: Json) -> Usage:
     return Usage(cast(Json, usage) if isinstance(usage, dict) else _NOTHING)
 
 
-def check_completion(raw: object, method: str) -> Json:
+def total_tokens(raw: Json) -> int:
+    """What the usage of an answer tells."""
+    usage = raw.get("usage")
+    if isinstance(usage, dict):
+        total = cast(Json, usage).get("total_tokens")
+        return total if isinstance(total, int) else usage_of(raw).total_tokens
+    return 0
+
+
+def check_completion(raw: Any, method: str) -> Json:
     """The answer as a JSON object with choices, or ProtocolError."""
     if not isinstance(raw, dict) or not isinstance(cast(Json, raw).get("choices"), list):
         raise ProtocolError("the answer is not a completion: it holds no choices", method=method, http_status=200)

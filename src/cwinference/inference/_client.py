@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast
 
 from .. import types
 from .._call import UNSET
@@ -26,9 +26,13 @@ from ..transports.completions import AwaitingCompletions, BlockingCompletions
 from ._front import Front
 from ._gate import Gate, Stats
 from ._gateway import GatewayFront
+from ._hand_over import openai_client
 from ._parts import Chat, Completions, Models
 from ._route import Route, Routing, route_to
 from ._session import AwaitingSession, BlockingSession, Connections
+
+if TYPE_CHECKING:
+    import openai
 
 TIMEOUT = 600.0
 """Seconds that a completion may take, unless the caller says otherwise."""
@@ -115,7 +119,8 @@ class Inference:
     def _use(
         self, front: Front, connections: Connections[BlockingCompletions], management: Session[Any] | None
     ) -> None:
-        driver = Blocking(cast(Any, BlockingSession(connections, front.gate, management)), front.context)
+        session = BlockingSession(connections, front.gate, front.tally, management)
+        driver = front.driver = Blocking(cast(Any, session), front.context)
         self._front = front
         self._connections = connections
         self._driver = driver
@@ -129,6 +134,13 @@ class Inference:
     def base_url(self, model: str | None = None) -> str:
         """The URL for OpenAI-compatible clients, up to and with `/v1`; `model` matters where the path has it."""
         return self._front.route.base_url(model)
+
+    def openai(self, model: str | None = None, **options: Any) -> "openai.OpenAI":
+        """The openai package's client for this gateway, with its URL, token and headers; needs the extra `openai`.
+
+        `model` is needed where the path or a header names it. `options` go to `openai.OpenAI` and win over ours.
+        """
+        return cast("openai.OpenAI", openai_client(self._front, model, options, awaits=False))
 
     def stats(self) -> Stats:
         """How many requests are in flight and queued, and what became of the others."""
@@ -190,7 +202,8 @@ class AsyncInference:
     def _use(
         self, front: Front, connections: Connections[AwaitingCompletions], management: Session[Any] | None
     ) -> None:
-        driver = Awaiting(cast(Any, AwaitingSession(connections, front.gate, management)), front.context)
+        session = AwaitingSession(connections, front.gate, front.tally, management)
+        driver = front.driver = Awaiting(cast(Any, session), front.context)
         self._front = front
         self._connections = connections
         self._driver = driver
@@ -204,6 +217,13 @@ class AsyncInference:
     def base_url(self, model: str | None = None) -> str:
         """The URL for OpenAI-compatible clients, up to and with `/v1`; `model` matters where the path has it."""
         return self._front.route.base_url(model)
+
+    def openai(self, model: str | None = None, **options: Any) -> "openai.AsyncOpenAI":
+        """The openai package's client for this gateway, with its URL, token and headers; needs the extra `openai`.
+
+        `model` is needed where the path or a header names it. `options` go to `openai.AsyncOpenAI` and win over ours.
+        """
+        return cast("openai.AsyncOpenAI", openai_client(self._front, model, options, awaits=True))
 
     def stats(self) -> Stats:
         """How many requests are in flight and queued, and what became of the others."""

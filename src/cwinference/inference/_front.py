@@ -1,24 +1,29 @@
 """What both clients do with a server of completions, as flows: send, and read what the answer means."""
 
 import json
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from .._call import UNSET
+from .._drivers import Operation
 from .._flow import Flow
 from .._retry import Context, attempts
+from ..auth import Metadata
 from ..config import USER_AGENT
 from ..errors import ApiError, ConfigurationError, ProtocolError
 from ..transports.completion_errors import error_in_answer
-from ._answers import Answer, Json, Model, check_completion, check_models
+from ._answers import Answer, Json, Model, check_completion, check_models, total_tokens
 from ._gate import Gate, Stats, Tally
 from ._reader import Reader
 from ._request import Ask, HttpRequest, Prompt
 from ._route import Route
 
-_GET = (("user-agent", USER_AGENT), ("accept", "application/json"))
-_POST = (*_GET, ("content-type", "application/json"))
-_STREAM = (("user-agent", USER_AGENT), ("accept", "text/event-stream"), ("content-type", "application/json"))
+T = TypeVar("T")
+
+_GET: Metadata = (("user-agent", USER_AGENT), ("accept", "application/json"))
+_POST: Metadata = (*_GET, ("content-type", "application/json"))
+_STREAM: Metadata = (("user-agent", USER_AGENT), ("accept", "text/event-stream"), ("content-type", "application/json"))
 
 
 class Front:
@@ -28,6 +33,8 @@ class Front:
         self.context = context
         self.gate = gate
         self.tally = Tally()
+        self.driver: Any = None
+        """Who drives it; its context has to be this one's."""
         self._route: Route | None = route
 
     def __str__(self) -> str:
@@ -48,40 +55,30 @@ class Front:
         tally = self.tally
         return Stats(self.gate.in_flight, self.gate.queued, tally.done, tally.failed, tally.retried, tally.tokens)
 
-    def complete(self, prompt: Prompt) -> Flow[Answer]:
+    def complete(self, prompt: Prompt) -> Operation[Answer]:
         """Ask for a completion and take its whole answer."""
-        request = yield from self._prepare(prompt)
-        try:
-            value = _value((yield from self._send(prompt, request)), prompt.method.name)
-            answer = Answer(check_completion(value, prompt.method.name))
-        except BaseException:
-            self.tally.gave_up(request.sent)
-            raise
-        self.tally.succeeded(request.sent, answer.usage.total_tokens)
-        return answer
+        return self._ask(prompt, partial(self._answer, prompt.method.name))
 
-    def models(self, prompt: Prompt) -> Flow[Sequence[Model]]:
+    def models(self, prompt: Prompt) -> Operation[Sequence[Model]]:
         """Ask which models there are."""
-        request = yield from self._prepare(prompt)
-        return check_models(_value((yield from self._send(prompt, request)), prompt.method.name), prompt.method.name)
+        return self._ask(prompt, partial(self._models, prompt.method.name))
 
     def open(self, prompt: Prompt, reader: Reader) -> Flow[Any]:
         """Ask for a stream; gives its open body."""
         clock = self.context.clock
         limit = self.context.timeout if prompt.limit is UNSET else prompt.limit
         deadline = None if limit is None else clock.monotonic() + limit
-        request = yield from self._prepare(prompt)
+        request = self._request(prompt, (yield from self.resolve(prompt)))
+        request.headers = (*_STREAM, *request.headers[len(_POST) :])
+        request.streamed = True
         request.first = reader.first
-        try:
-            body = yield from self._send(prompt, request)
-        except BaseException:
-            self.tally.gave_up(request.sent)
-            raise
-        reader.opened(deadline, body.waited, request.sent)
+        ask = Ask(prompt, request, _same, self.explain)
+        body: Any = yield from attempts(ask, self.context)
+        reader.opened(deadline, body.waited)
         return body
 
-    def resolve(self, limit: float | None) -> Flow[Route]:
-        """The way to it, which here is known. `limit`: seconds that finding it may take."""
+    def resolve(self, prompt: Prompt) -> Flow[Route]:
+        """The way to it, which here is known; finding it may take no longer than the prompt allows."""
         yield from ()
         return self.route
 
@@ -89,24 +86,46 @@ class Front:
         """Add to an error what is known here and helps. Nothing is."""
         yield from ()
 
-    def _prepare(self, prompt: Prompt) -> Flow[HttpRequest]:
-        route = yield from self.resolve(None if prompt.limit is UNSET else prompt.limit)
-        headers = _STREAM if prompt.streamed else _GET if prompt.content is None else _POST
-        return HttpRequest(
-            verb="GET" if prompt.content is None else "POST",
-            url=route.base_url(prompt.model) + prompt.path,
-            endpoint=route.endpoint,
-            headers=(*headers, *route.headers(prompt.model), *prompt.headers),
-            content=prompt.content,
-            streamed=prompt.streamed,
-        )
+    def _ask(self, prompt: Prompt, result: Callable[[Any], T]) -> Operation[T]:
+        """One call where the way is known; else the steps of finding it, then the call."""
+        if self._route is None:
+            return self._find_and_ask(prompt, result)
+        return Ask(prompt, self._request(prompt, self._route), result, self.explain)
 
-    def _send(self, prompt: Prompt, request: HttpRequest) -> Flow[Any]:
+    def _find_and_ask(self, prompt: Prompt, result: Callable[[Any], T]) -> Flow[T]:
+        request = self._request(prompt, (yield from self.resolve(prompt)))
+        reply = yield from attempts(Ask(prompt, request, result, self.explain), self.context)
+        return result(reply)
+
+    def _request(self, prompt: Prompt, route: Route) -> HttpRequest:
+        content = prompt.content
+        headers = _GET if content is None else _POST
+        if prompt.headers or route.header is not None:
+            headers = (*headers, *route.headers(prompt.model), *prompt.headers)
+        url = route.base_url(prompt.model) + prompt.path
+        return HttpRequest("GET" if content is None else "POST", url, route.endpoint, headers, content)
+
+    def _answer(self, method: str, body: bytes) -> Answer:
         try:
-            return (yield from attempts(Ask(prompt, request), self.context))
-        except ApiError as error:
-            yield from self.explain(error, prompt)
+            answer = Answer(check_completion(_value(body, method), method))
+        except (ApiError, ProtocolError):
+            self.tally.fail()
             raise
+        self.tally.succeed(total_tokens(answer.raw))
+        return answer
+
+    def _models(self, method: str, body: bytes) -> Sequence[Model]:
+        try:
+            models = check_models(_value(body, method), method)
+        except (ApiError, ProtocolError):
+            self.tally.fail()
+            raise
+        self.tally.succeed(0)
+        return models
+
+
+def _same(reply: Any) -> Any:
+    return reply
 
 
 def _value(body: bytes, method: str) -> Any:

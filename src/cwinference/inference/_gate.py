@@ -22,7 +22,7 @@ class Stats:
     done: int
     """Calls that gave their answer."""
     failed: int
-    """Calls that raised, or streams that ended early."""
+    """Calls that raised, or streams that ended early; between two attempts, a call counts here."""
     retried: int
     """Requests that were sent again."""
     tokens: int
@@ -142,16 +142,22 @@ class Tally:
         self._lock = threading.Lock()
         self.done = self.failed = self.retried = self.tokens = 0
 
-    def succeeded(self, sent: int, tokens: int) -> None:
+    def succeed(self, tokens: int) -> None:
+        """A call gave its answer."""
         with self._lock:
             self.done += 1
-            self.retried += sent - 1
             self.tokens += tokens
 
-    def gave_up(self, sent: int) -> None:
+    def fail(self) -> None:
+        """A call failed, unless it is sent again."""
         with self._lock:
             self.failed += 1
-            self.retried += max(0, sent - 1)
+
+    def repeat(self) -> None:
+        """What had failed is sent again."""
+        with self._lock:
+            self.failed -= 1
+            self.retried += 1
 
 
 def _late(timeout: float | None) -> DeadlineExceeded:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from .. import types
-from .._call import Call, CallOptions, many, one, required
+from .._call import UNSET, Call, CallOptions, many, one, required
 from .._flow import Flow
 from .._retry import Context, attempts
 from ..auth import Credentials, TokenSource
@@ -41,12 +41,12 @@ class GatewayFront(Front):
         if isinstance(gateway, types.Gateway) and State.of(gateway) is State.READY:
             self._use(gateway)
 
-    def resolve(self, limit: float | None) -> Flow[Route]:
+    def resolve(self, prompt: Prompt) -> Flow[Route]:
         """The way to it: the gateway is read until it was once READY."""
         if self._route is None:
-            options: CallOptions = {} if limit is None else {"timeout": limit}
+            options: CallOptions = {} if prompt.limit in (UNSET, None) else {"timeout": prompt.limit}
             request = types.GetGatewayRequest(id=self._id)
-            gateway = yield from self._ask(one(request, "gateway", types.Gateway, options))
+            gateway = yield from self._manage(one(request, "gateway", types.Gateway, options))
             self._use(gateway)
         return self.route
 
@@ -56,7 +56,7 @@ class GatewayFront(Front):
             return
         request = types.ListDeploymentsRequest(parent_gateway_id=self._id)
         try:
-            deployments: Sequence[types.Deployment] = yield from self._ask(
+            deployments: Sequence[types.Deployment] = yield from self._manage(
                 many(request, "items", types.Deployment, {"retry": None})
             )
         except InferenceError:
@@ -68,7 +68,7 @@ class GatewayFront(Front):
                 f"{error.message} (model: no deployment of this gateway serves {prompt.model!r}; it serves: {known})"
             )
 
-    def _ask(self, call: Call[Any]) -> Flow[Any]:
+    def _manage(self, call: Call[Any]) -> Flow[Any]:
         """A call of the management API."""
         return call.result((yield from attempts(call, self._management)))
 
@@ -79,4 +79,6 @@ class GatewayFront(Front):
             self.context = replace(self.context, credentials=Credentials(resolve_wandb_key(self._token)))
         elif self._token is not None:
             self.context = replace(self.context, credentials=Credentials(self._token))
+        if self.driver is not None:
+            self.driver.context = self.context
         self._route = route

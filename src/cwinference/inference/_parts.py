@@ -5,15 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from .._call import UNSET
-from .._drivers import Awaiting, Blocking
-from .._flow import Flow
+from .._drivers import Awaiting, Blocking, Operation
 from .._operation import Mode, Resource, operation
 from .._retry import Retry
 from ..config import check_timeout
 from ._answers import Answer, Model
 from ._front import Front
 from ._reader import Reader
-from ._request import Prompt, prompt_for, prompt_for_models
+from ._request import CHAT, MODELS, TEXT, Prompt, check_model, checked
 from ._stream import AsyncStream, Stream
 
 P = ParamSpec("P")
@@ -104,16 +103,14 @@ class Completions(Part[Mode]):
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
         **body: Any,
-    ) -> Flow[Answer]:
+    ) -> Operation[Answer]:
         """Complete a prompt, given as text or token ids, and give the whole answer.
 
         OPTIONS
         """
-        options = {"timeout": timeout, "retry": retry, "headers": headers}
         _check_clocks(first_token_timeout, idle_timeout)
-        return self._front.complete(
-            prompt_for("completions", "/completions", {"model": model, "prompt": prompt, **body}, options)
-        )
+        body = checked({"model": model, "prompt": prompt, **body}, streamed=False)
+        return self._front.complete(Prompt(TEXT, body, model=model, timeout=timeout, retry=retry, headers=headers))
 
     @streaming
     @_documented
@@ -134,9 +131,8 @@ class Completions(Part[Mode]):
 
         OPTIONS
         """
-        options = {"timeout": timeout, "retry": retry, "headers": headers}
-        body = {"model": model, "prompt": prompt, **body}
-        asked = prompt_for("completions", "/completions", body, options, streamed=True)
+        body = checked({"model": model, "prompt": prompt, **body}, streamed=True)
+        asked = Prompt(TEXT, body, model=model, timeout=timeout, retry=retry, headers=headers)
         return asked, _reader(self._front, asked, first_token_timeout, idle_timeout)
 
 
@@ -157,16 +153,14 @@ class ChatCompletions(Part[Mode]):
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
         **body: Any,
-    ) -> Flow[Answer]:
+    ) -> Operation[Answer]:
         """Ask for the next message of a conversation and give the whole answer.
 
         OPTIONS
         """
-        options = {"timeout": timeout, "retry": retry, "headers": headers}
         _check_clocks(first_token_timeout, idle_timeout)
-        return self._front.complete(
-            prompt_for("chat.completions", "/chat/completions", {"model": model, "messages": messages, **body}, options)
-        )
+        body = checked({"model": model, "messages": messages, **body}, streamed=False)
+        return self._front.complete(Prompt(CHAT, body, model=model, timeout=timeout, retry=retry, headers=headers))
 
     @streaming
     @_documented
@@ -187,9 +181,8 @@ class ChatCompletions(Part[Mode]):
 
         OPTIONS
         """
-        options = {"timeout": timeout, "retry": retry, "headers": headers}
-        body = {"model": model, "messages": messages, **body}
-        asked = prompt_for("chat.completions", "/chat/completions", body, options, streamed=True)
+        body = checked({"model": model, "messages": messages, **body}, streamed=True)
+        asked = Prompt(CHAT, body, model=model, timeout=timeout, retry=retry, headers=headers)
         return asked, _reader(self._front, asked, first_token_timeout, idle_timeout)
 
 
@@ -213,10 +206,11 @@ class Models(Part[Mode]):
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
-    ) -> Flow[Sequence[Model]]:
+    ) -> Operation[Sequence[Model]]:
         """Ask which models there are. `model` finds the way on a gateway that routes by path or header."""
-        options = {"timeout": timeout, "retry": retry, "headers": headers}
-        return self._front.models(prompt_for_models(model, options))
+        if model is not None:
+            check_model(model)
+        return self._front.models(Prompt(MODELS, None, model=model, timeout=timeout, retry=retry, headers=headers))
 
 
 def _reader(front: Front, prompt: Prompt, first: float | None, idle: float | None) -> Reader:
@@ -225,5 +219,7 @@ def _reader(front: Front, prompt: Prompt, first: float | None, idle: float | Non
 
 
 def _check_clocks(first: float | None, idle: float | None) -> None:
-    check_timeout(first, "first_token_timeout")
-    check_timeout(idle, "idle_timeout")
+    if first is not None:
+        check_timeout(first, "first_token_timeout")
+    if idle is not None:
+        check_timeout(idle, "idle_timeout")

@@ -29,7 +29,6 @@ class Reader:
         self._monotonic = clock.monotonic
         self._deadline: float | None = None
         self._since = 0.0
-        self._sent = 0
         self._parser = EventParser()
         self._texts: list[str] = []
         self._failure: InferenceError | None = None
@@ -39,18 +38,17 @@ class Reader:
         """The text so far."""
         return "".join(self._texts)
 
-    def opened(self, deadline: float | None, waited: float, sent: int) -> None:
-        """The answer has begun, after so many seconds and requests; the call ends at `deadline` at the latest."""
+    def opened(self, deadline: float | None, waited: float) -> None:
+        """The answer has begun, after so many seconds; the call ends at `deadline` at the latest."""
         self._deadline = deadline
         self._waited = waited
-        self._sent = sent
 
     def count(self, tally: Tally) -> None:
         """Count how the stream went."""
         if self.done:
-            tally.succeeded(self._sent, self.usage.total_tokens)
+            tally.succeed(self.usage.total_tokens)
         else:
-            tally.gave_up(self._sent)
+            tally.fail()
 
     def begin(self) -> float | None:
         """Seconds that the next read may take; None for no limit. Raises when there are none."""

@@ -1,31 +1,22 @@
 """A request for a completion: its arguments checked, its body encoded, and how it may be sent."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypedDict, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
 from .._call import UNSET, Call
+from .._flow import Flow
 from .._retry import Retry, check_retry
 from ..auth import Metadata
 from ..config import Endpoint, check_timeout
 from ..errors import ApiError, ConfigurationError, DeadlineExceeded, Unavailable
 
+T = TypeVar("T")
+
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 _OURS = frozenset({"authorization", "connection", "content-length", "content-type", "host", "transfer-encoding"})
 """Headers that a caller may not set."""
-
-
-class Options(TypedDict, total=False):
-    """Options of one completion; what is left out is the client's. They are not part of the body."""
-
-    timeout: float | None
-    """Seconds for the whole call: queueing, token, all attempts and pauses, reading; None for no limit."""
-    retry: Retry | None
-    """What is repeated; None repeats nothing, so that a completion surely runs at most once."""
-    headers: Mapping[str, str] | None
-    """More headers to send."""
 
 
 class Name(NamedTuple):
@@ -34,53 +25,73 @@ class Name(NamedTuple):
     name: str
 
 
-@dataclass(slots=True)
+CHAT, TEXT, MODELS = Name("chat.completions"), Name("completions"), Name("models.list")
+_PATHS = {CHAT: "/chat/completions", TEXT: "/completions", MODELS: "/models"}
+
+
 class HttpRequest:
     """A request as it is sent, but for the token."""
 
-    verb: str
-    url: str
-    endpoint: Endpoint
-    headers: Metadata
-    content: bytes | None
-    streamed: bool = False
-    first: float | None = None
-    """Seconds until the first content of a stream."""
-    sent: int = 0
-    """How often it was sent."""
+    __slots__ = ("content", "endpoint", "first", "headers", "sent", "streamed", "url", "verb")
 
-    def with_token(self, metadata: Metadata) -> Metadata:
-        """All headers."""
-        return (*metadata, *self.headers)
+    def __init__(self, verb: str, url: str, endpoint: Endpoint, headers: Metadata, content: bytes | None) -> None:
+        self.verb = verb
+        self.url = url
+        self.endpoint = endpoint
+        self.headers = headers
+        self.content = content
+        self.streamed = False
+        self.first: float | None = None
+        """Seconds until the first content of a stream."""
+        self.sent = 0
+        """How often it was sent."""
 
 
-@dataclass(frozen=True, slots=True)
 class Prompt:
-    """A request that does not know yet where it goes."""
+    """A request that does not know yet where it goes: checked and encoded. Raises ConfigurationError."""
 
-    method: Name
-    path: str
-    model: str | None
-    content: bytes | None = field(repr=False)
-    headers: Metadata
-    limit: float | None
-    retry: Retry | None
-    streamed: bool = False
+    __slots__ = ("content", "headers", "limit", "method", "model", "path", "retry")
+
+    def __init__(
+        self,
+        method: Name,
+        body: Mapping[str, Any] | None,
+        *,
+        model: str | None,
+        timeout: float | None,
+        retry: Retry | None,
+        headers: Mapping[str, str] | None,
+    ) -> None:
+        self.method = method
+        self.path = _PATHS[method]
+        self.model = model
+        self.content = None if body is None else _encoded(body)
+        self.headers = tuple(_header(name, value) for name, value in headers.items()) if headers else ()
+        self.limit = timeout if timeout is UNSET else check_timeout(timeout)
+        self.retry = retry if retry is UNSET else check_retry(retry)
 
 
-class Ask(Call[Any]):
+class Ask(Call[T]):
     """A request that knows where it goes, in the form that drivers and retries handle."""
 
-    __slots__ = ()
+    __slots__ = ("_explain",)
 
-    def __init__(self, prompt: Prompt, request: HttpRequest) -> None:
+    def __init__(
+        self,
+        prompt: Prompt,
+        request: HttpRequest,
+        result: Callable[[Any], T],
+        explain: Callable[[ApiError, Prompt], Flow[None]],
+    ) -> None:
         self.method = cast(Any, prompt.method)
         self.request = cast(Any, request)
+        self.result = result
         self.repeatable = True
         self.as_json = False
         self.lost = None
         self.limit = prompt.limit
         self.retry = prompt.retry
+        self._explain = (explain, prompt)
 
     def may_repeat(self, error: ApiError) -> bool:
         """Before an answer has begun: on 408, 409, 425, 429, 5xx but 501, and on lost connections."""
@@ -93,25 +104,24 @@ class Ask(Call[Any]):
             return isinstance(error, Unavailable | DeadlineExceeded)
         return status in (408, 409, 425, 429) or (status >= 500 and status != 501)
 
+    def explain(self, error: ApiError) -> Flow[None]:
+        explain, prompt = self._explain
+        return explain(error, prompt)
 
-def prompt_for(
-    method: str, path: str, body: Mapping[str, Any], options: Mapping[str, Any], *, streamed: bool = False
-) -> Prompt:
-    """Check and encode a completion's arguments. Raises ConfigurationError."""
-    model = check_model(body.get("model"))
+
+def checked(body: dict[str, Any], *, streamed: bool) -> dict[str, Any]:
+    """A completion's body, or a ConfigurationError that names what is wrong with it."""
+    check_model(body["model"])
     if "messages" in body:
         _check_filled("messages", body["messages"], text=False)
-    if "prompt" in body:
+    else:
         _check_filled("prompt", body["prompt"], text=True)
-    if "stream" in body and bool(body["stream"]) is not streamed:
-        raise ConfigurationError("stream: create() gives whole answers; use stream(...) for pieces")
-    content = encode({**body, "stream": True} if streamed else body)
-    return _prompt(method, path, model, content, options, streamed)
-
-
-def prompt_for_models(model: str | None, options: Mapping[str, Any]) -> Prompt:
-    """A request for the list of models."""
-    return _prompt("models.list", "/models", None if model is None else check_model(model), None, options, False)
+    if streamed:
+        if not body.setdefault("stream", True):
+            raise ConfigurationError("stream: stream(...) gives pieces; use create(...) for whole answers")
+    elif body.get("stream"):
+        raise ConfigurationError("stream: create(...) gives whole answers; use stream(...) for pieces")
+    return body
 
 
 def check_model(model: object) -> str:
@@ -123,7 +133,7 @@ def check_model(model: object) -> str:
     return model
 
 
-def encode(body: Mapping[str, Any]) -> bytes:
+def _encoded(body: Mapping[str, Any]) -> bytes:
     """The body as JSON, or a ConfigurationError that names the argument that cannot be encoded."""
     try:
         return _encode(body).encode()
@@ -139,22 +149,6 @@ def _encodes(value: object) -> bool:
         return False
 
 
-def _prompt(
-    method: str, path: str, model: str | None, content: bytes | None, options: Mapping[str, Any], streamed: bool
-) -> Prompt:
-    limit, retry = options.get("timeout", UNSET), options.get("retry", UNSET)
-    return Prompt(
-        method=Name(method),
-        path=path,
-        model=model,
-        content=content,
-        headers=_headers(options.get("headers")),
-        limit=limit if limit is UNSET else check_timeout(limit),
-        retry=retry if retry is UNSET else check_retry(retry),
-        streamed=streamed,
-    )
-
-
 def _check_filled(argument: str, value: Any, *, text: bool) -> None:
     """A list with something in it, or where it may be a text, any text."""
     if isinstance(value, str) and text:
@@ -163,12 +157,6 @@ def _check_filled(argument: str, value: Any, *, text: bool) -> None:
         raise ConfigurationError(f"{argument}: expected a list, got {type(value).__name__}")
     if not value:
         raise ConfigurationError(f"{argument}: it is empty")
-
-
-def _headers(headers: Mapping[str, str] | None) -> Metadata:
-    if not headers:
-        return ()
-    return tuple(_header(name, value) for name, value in headers.items())
 
 
 def _header(name: object, value: object) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from ..config import Endpoint, Settings
 from ..errors import ConfigurationError, DeadlineExceeded, ProtocolError
 from ..transports.completion_errors import failed_completion
 from ..transports.completions import AwaitingBody, AwaitingCompletions, BlockingBody, BlockingCompletions
-from ._gate import Gate
+from ._gate import Gate, Tally
 from ._reader import stalled
 from ._request import Ask, HttpRequest
 
@@ -32,26 +32,29 @@ class Connections(Generic[EngineT]):
         self.settings = settings
         self._open_engine: Callable[[Settings], EngineT] = open_engine
         self._engines: dict[str, EngineT] = {}
+        self._last: tuple[Endpoint, EngineT] | None = None
         self._closed = False
         self._lock = threading.Lock()
 
     def to(self, endpoint: Endpoint) -> EngineT:
         """The engine for a server."""
+        last = self._last
+        if last is not None and last[0] is endpoint:
+            return last[1]
         key = f"{endpoint.scheme}://{endpoint.authority}"
-        engine = self._engines.get(key)
-        if engine is not None:
-            return engine
         with self._lock:
             if self._closed:
                 raise ConfigurationError("the client is closed; make a new one")
             if key not in self._engines:
                 self._engines[key] = self._open_engine(replace(self.settings, endpoint=endpoint))
+            self._last = endpoint, self._engines[key]
             return self._engines[key]
 
     def take_all(self) -> list[EngineT]:
         """Give the engines up, to be closed; no request can be made any more."""
         with self._lock:
             self._closed = True
+            self._last = None
             engines = list(self._engines.values())
             self._engines.clear()
             return engines
@@ -60,9 +63,12 @@ class Connections(Generic[EngineT]):
 class FrontSession(Generic[EngineT]):
     """What a driver sends with: completions by HTTP, calls of the management API with their own client's session."""
 
-    def __init__(self, connections: Connections[EngineT], gate: Gate, management: Session[Any] | None) -> None:
+    def __init__(
+        self, connections: Connections[EngineT], gate: Gate, tally: Tally, management: Session[Any] | None
+    ) -> None:
         self.connections: Connections[EngineT] = connections
         self.gate = gate
+        self.tally = tally
         self._management = management
 
     def transport_for(self, call: Call[Any]) -> Any:
@@ -70,6 +76,11 @@ class FrontSession(Generic[EngineT]):
         if isinstance(call, Ask) or self._management is None:
             return self
         return self._management.transport_for(call)
+
+    def _count(self, asked: HttpRequest) -> None:
+        asked.sent += 1
+        if asked.sent > 1:
+            self.tally.repeat()
 
 
 class BlockingSession(FrontSession[BlockingCompletions]):
@@ -81,17 +92,22 @@ class BlockingSession(FrontSession[BlockingCompletions]):
         """Send one attempt; the whole body, or for a stream an open one. Raises ApiError or ProtocolError."""
         asked: HttpRequest = request
         engine = self.connections.to(asked.endpoint)
-        left = self.gate.enter(timeout)
-        asked.sent += 1
-        if asked.streamed:
-            return self._open(engine, method, asked, metadata, left)
+        self._count(asked)
         try:
-            answer = engine.fetch(asked.verb, asked.url, asked.with_token(metadata), asked.content, left)
-        finally:
-            self.gate.leave()
-        if answer.status != 200:
-            raise failed_completion(answer.status, answer.headers, answer.body, method.name)
-        return answer.body
+            left = self.gate.enter(timeout)
+            if asked.streamed:
+                return self._open(engine, method, asked, metadata, left)
+            headers = (*metadata, *asked.headers)
+            try:
+                answer = engine.fetch(asked.verb, asked.url, headers, asked.content, left)
+            finally:
+                self.gate.leave()
+            if answer.status != 200:
+                raise failed_completion(answer.status, answer.headers, answer.body, method.name)
+            return answer.body
+        except BaseException:
+            self.tally.fail()
+            raise
 
     def _open(
         self, engine: BlockingCompletions, method: Method, asked: HttpRequest, metadata: Metadata, timeout: float | None
@@ -99,7 +115,7 @@ class BlockingSession(FrontSession[BlockingCompletions]):
         body: BlockingBody | None = None
         started = time.monotonic()
         try:
-            headers = asked.with_token(metadata)
+            headers = (*metadata, *asked.headers)
             body = engine.open(asked.verb, asked.url, headers, asked.content, timeout, asked.first)
             body.on_close = self.gate.leave
             if body.status != 200:
@@ -121,17 +137,22 @@ class AwaitingSession(FrontSession[AwaitingCompletions]):
         """Send one attempt; as `BlockingSession.send`."""
         asked: HttpRequest = request
         engine = self.connections.to(asked.endpoint)
-        left = await self.gate.enter_async(timeout)
-        asked.sent += 1
-        if asked.streamed:
-            return await self._open(engine, method, asked, metadata, left)
+        self._count(asked)
         try:
-            answer = await engine.fetch(asked.verb, asked.url, asked.with_token(metadata), asked.content, left)
-        finally:
-            self.gate.leave()
-        if answer.status != 200:
-            raise failed_completion(answer.status, answer.headers, answer.body, method.name)
-        return answer.body
+            left = await self.gate.enter_async(timeout)
+            if asked.streamed:
+                return await self._open(engine, method, asked, metadata, left)
+            headers = (*metadata, *asked.headers)
+            try:
+                answer = await engine.fetch(asked.verb, asked.url, headers, asked.content, left)
+            finally:
+                self.gate.leave()
+            if answer.status != 200:
+                raise failed_completion(answer.status, answer.headers, answer.body, method.name)
+            return answer.body
+        except BaseException:
+            self.tally.fail()
+            raise
 
     async def _open(
         self, engine: AwaitingCompletions, method: Method, asked: HttpRequest, metadata: Metadata, timeout: float | None
@@ -140,7 +161,7 @@ class AwaitingSession(FrontSession[AwaitingCompletions]):
         started = time.monotonic()
         limits = [each for each in (timeout, asked.first) if each is not None]
         try:
-            headers = asked.with_token(metadata)
+            headers = (*metadata, *asked.headers)
             body = await engine.open(asked.verb, asked.url, headers, asked.content, min(limits, default=None))
             body.on_close = self.gate.leave
             if body.status != 200:
