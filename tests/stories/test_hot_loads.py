@@ -60,6 +60,15 @@ async def test_one_is_read_and_cancelled_by_its_id(kind: str, method: str, path:
     assert peer.received[0].path == BASE + path
 
 
+async def test_calls_of_both_forms_take_turns(kind: str) -> None:
+    async with told(kind, by_sample) as (client, peer):
+        for _ in range(2):
+            await client.gateways.get("some-id")
+            await client.hot_loads.get("some-id")
+    rest = f"{BASE}/gateways/some-id" if kind.startswith("rest") else peer.received[0].method.path
+    assert [each.path for each in peer.received] == [rest, f"{BASE}/hotLoads/some-id"] * 2
+
+
 async def test_a_list_goes_over_all_pages(kind: str) -> None:
     async with told(kind, pages(["a", "b"], [], ["c"])) as (client, peer):
         found = [each.spec.identity async for each in client.hot_loads.list("d")]

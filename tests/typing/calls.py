@@ -1,58 +1,116 @@
-"""What a type checker sees of the facade: checked by mypy and basedpyright in strict mode, never run."""
+"""What a type checker sees of the facade: checked by mypy and basedpyright in strict mode, never run.
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+A comment that expects an error is an error itself when the checker finds none.
+"""
+
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import assert_type
+from typing import Any, assert_type
 
-from cwinference import AsyncClient, Client, HotLoadState, State, auth, describe, errors, types
+from cwinference import TLS, AsyncClient, Client, HotLoadState, Retry, State, auth, describe, errors, types
+
+RUNTIME = types.DeploymentRuntime(engine="vllm")
+MACHINES = types.DeploymentResources(instance_type="gd-8xh100ib-i128", gpu_count=8)
+MODEL = types.DeploymentModel(name="org/model", bucket="models", path="model")
+SCALING = types.DeploymentAutoscaling(min=1, max=2)
+CLAIMED = types.CapacityClaimResources(instance_id="gb200-4x", capacity_type=types.CapacityType.CAPACITY_TYPE_MANAGED)
+FULL = types.SnapshotType.SNAPSHOT_TYPE_FULL
 
 
-def blocking(client: Client) -> None:
+def gateways(client: Client) -> None:
     made = client.gateways.create("front", zones=["US-EAST-04A"], core_weave_auth=types.CoreWeaveAuth(), wait=True)
     assert_type(made, types.Gateway)
     assert_type(client.gateways.get("id", timeout=5), types.Gateway)
     assert_type(client.gateways.list(updated_after=datetime.now(UTC)), Sequence[types.Gateway])
+    assert_type(client.gateways.list(updated_after=types.Timestamp(), retry=None), Sequence[types.Gateway])
+    assert_type(client.gateways.update("id", name="front", zones=()), types.Gateway)
     assert_type(client.gateways.modify("id", zones=[]), types.Gateway)
     assert_type(client.gateways.delete("id"), types.Gateway | None)
     assert_type(client.gateways.parameters(), types.GetGatewayParametersResponse)
     assert_type(client.gateways.wait("id", after=made, on_change=print), types.Gateway)
-    assert_type(client.gateways.wait_deleted("id"), None)
+    assert_type(client.gateways.wait_deleted("id", timeout=None), None)
+
+
+def deployments(client: Client) -> None:
+    made = client.deployments.create(
+        "chat", gateway_ids=["id"], runtime=RUNTIME, resources=MACHINES, model=MODEL, autoscaling=SCALING
+    )
+    assert_type(made, types.Deployment)
     assert_type(client.deployments.get("id"), types.Deployment)
     assert_type(client.deployments.list(parent_gateway_id="id"), Sequence[types.Deployment])
+    assert_type(client.deployments.modify("id", disabled=True, wait=True), types.Deployment)
+    assert_type(client.deployments.delete("id"), types.Deployment | None)
+    assert_type(client.deployments.parameters(gateway_ids=["id"]), types.GetDeploymentParametersResponse)
+    assert_type(client.deployments.wait("id", after=made), types.Deployment)
+    assert_type(client.deployments.wait_deleted("id"), None)
+
+
+def capacity_claims(client: Client) -> None:
+    made = client.capacity_claims.create("claim", resources=CLAIMED)
+    assert_type(made, types.CapacityClaim)
+    assert_type(client.capacity_claims.get("id"), types.CapacityClaim)
+    assert_type(client.capacity_claims.list(), Sequence[types.CapacityClaim])
+    assert_type(client.capacity_claims.update("id", resources=CLAIMED), types.CapacityClaim)
     assert_type(client.capacity_claims.modify("id", instance_count=3), types.CapacityClaim)
+    assert_type(client.capacity_claims.delete("id"), types.CapacityClaim | None)
     assert_type(client.capacity_claims.parameters(), types.GetCapacityClaimParametersResponse)
-    snapshot = types.SnapshotType.SNAPSHOT_TYPE_FULL
-    assert_type(client.hot_loads.create("id", identity="step-1", type=snapshot), types.HotLoad)
+    assert_type(client.capacity_claims.wait("id", after=made), types.CapacityClaim)
+
+
+def hot_loads(client: Client) -> None:
+    assert_type(client.hot_loads.create("id", identity="step-1", type=FULL), types.HotLoad)
+    assert_type(client.hot_loads.get("id"), types.HotLoad)
     assert_type(client.hot_loads.list("id"), Iterator[types.HotLoad])
+    assert_type(client.hot_loads.list(), Iterator[types.HotLoad])
     assert_type(client.hot_loads.replicas("id"), Iterator[types.HotLoadReplica])
+    assert_type(client.hot_loads.cancel("id"), types.HotLoad)
+    assert_type(client.hot_loads.wait("id", on_change=print), types.HotLoad)
+
+
+def of_the_client(client: Client, gateway: types.Gateway, hot_load: types.HotLoad) -> None:
     assert_type(client.with_options(timeout=None, retry=None), Client)
-    assert_type(State.of(made), State)
-    assert_type(HotLoadState.of(client.hot_loads.wait("id")), HotLoadState)
-    assert_type(describe(made), str)
+    assert_type(client.close(), None)
+    with client as opened:
+        assert_type(opened, Client)
+    assert_type(State.of(gateway), State)
+    assert_type(HotLoadState.of(hot_load), HotLoadState)
+    assert_type(describe(gateway), str)
 
 
 async def awaiting(client: AsyncClient) -> None:
+    later: Coroutine[Any, Any, types.Gateway] = client.gateways.get("id")
+    assert_type(await later, types.Gateway)
     made = await client.gateways.create("front", core_weave_auth=types.CoreWeaveAuth(), wait=True)
     assert_type(made, types.Gateway)
     assert_type(await client.gateways.list(), Sequence[types.Gateway])
+    assert_type(await client.gateways.modify("id", name="x"), types.Gateway)
     assert_type(await client.gateways.delete("id"), types.Gateway | None)
+    assert_type(await client.gateways.parameters(), types.GetGatewayParametersResponse)
     assert_type(await client.gateways.wait_deleted("id"), None)
     assert_type(await client.deployments.wait("id", timeout=None), types.Deployment)
-    resources = types.CapacityClaimResources()
-    assert_type(await client.capacity_claims.update("id", resources=resources), types.CapacityClaim)
+    assert_type(await client.deployments.list(), Sequence[types.Deployment])
+    assert_type(await client.capacity_claims.update("id", resources=CLAIMED), types.CapacityClaim)
     assert_type(client.hot_loads.list(), AsyncIterator[types.HotLoad])
+    assert_type([each async for each in client.hot_loads.replicas("id")], list[types.HotLoadReplica])
     assert_type(await client.hot_loads.cancel("id"), types.HotLoad)
     assert_type(client.with_options(timeout=1), AsyncClient)
+    assert_type(await client.close(), None)
+    async with client as opened:
+        assert_type(opened, AsyncClient)
 
 
 async def ask_vault() -> str:
     return "token"
 
 
-def tokens() -> None:
+def count(method: str, code: str, attempts: int, seconds: float) -> None: ...
+
+
+def settings() -> None:
     Client("token")
     Client(lambda: "token")
-    Client(auth.from_file("token"), timeout=None)
+    Client(auth.from_file("token"), timeout=None, retry=Retry(max_attempts=2), tls=TLS(ca=b"PEM"))
+    Client(transport="connect", codec="json", http_version=1, on_call=count)
     AsyncClient(auth.from_command(["vault", "token"]))
     AsyncClient(ask_vault)
 
@@ -61,11 +119,38 @@ def mistakes(client: Client) -> None:
     client.gateways.get()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.gateways.get("id", tiemout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.gateways.get(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.gateways.get("id", retry=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.gateways.create("x", ["zone"])  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
+    client.gateways.create("x", core_weave_auth=MODEL)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.gateways.list(updated_after="today")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.gateways.wait("id", after=MODEL)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.gateways.cancel("id")  # type: ignore[attr-defined]  # pyright: ignore
     client.deployments.create("name")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.deployments.list("id")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.hot_loads.create("id", identity="x", type="FULL")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.with_options(tiemout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Client("token", transport="soap")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Client("token", http_version=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Client(b"token")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Client("token", "https://api.example")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def mistakes_of_waiting(client: AsyncClient, blocking: Client) -> None:
+    print(client.gateways.get("id").spec)  # type: ignore[attr-defined]  # pyright: ignore
+    await client.gateways.get()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await client.gateways.get("id", tiemout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await client.deployments.create("name")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await client.hot_loads.list()  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    await blocking.gateways.get("id")  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    for _ in client.hot_loads.list():  # type: ignore[attr-defined]  # pyright: ignore
+        pass
+    with client:  # type: ignore[attr-defined]  # pyright: ignore
+        pass
 
 
 def failures(error: errors.ApiError) -> None:
     assert_type(error.code, str)
     assert_type(error.attempts, int)
     assert_type(error.http_status, int | None)
+    assert_type(error.retry_after, float | None)
+    print(error.cod)  # type: ignore[attr-defined]  # pyright: ignore

@@ -176,9 +176,7 @@ def replacement(request: M, spec: Message, changes: Mapping[str, Any], lost: lis
             "upgrade cwinference"
         )
     for field in request.DESCRIPTOR.fields:
-        oneof = field.containing_oneof
-        replaced = oneof is not None and any(changes.get(other.name) is not None for other in oneof.fields)
-        if field.name != "id" and not replaced and changes.get(field.name) is None:
+        if field.name != "id" and changes.get(field.name) is None:
             _copy(field.name, spec, request)
     replace_fields(request, changes)
     return request
