@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             _say(f"admin token: {emulator.token}")
         if options.viewer_token is None:
             _say(f"viewer token: {emulator.viewer_token}")
-        while not stop.wait(timeout=3600):
+        while not stop.wait(timeout=1):  # no longer, because on Windows a signal does not end it
             pass
     return 0
 
