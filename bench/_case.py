@@ -33,7 +33,7 @@ class Case:
     against: str = ""
     """What ours is compared with."""
     guarded: bool = False
-    """Whether `--guard` measures it too."""
+    """Whether `--guard` measures it too: ratios only, since times depend on the machine and on its load."""
 
     def met(self, value: float) -> bool:
         """Whether a value reaches the goal."""

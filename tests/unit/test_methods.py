@@ -156,11 +156,3 @@ def test_a_request_travels_as_json_when_it_holds_a_placeholder() -> None:
 
 def test_a_request_without_fields_of_a_json_only_method_travels_as_json() -> None:
     assert METHODS[types.ListHotLoadsRequest].travels_as_json(types.ListHotLoadsRequest())
-
-
-def test_types_names_every_message_and_enum_of_the_api_once() -> None:
-    files = {kind.DESCRIPTOR.file for kind in KINDS} | {types.Condition.DESCRIPTOR.file, types.Status.DESCRIPTOR.file}
-    expected = {name for file in files for name in (*file.message_types_by_name, *file.enum_types_by_name)}
-
-    assert set(types.__all__) == expected | {"Timestamp"}
-    assert list(types.__all__) == sorted(set(types.__all__))
