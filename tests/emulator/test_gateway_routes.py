@@ -167,6 +167,7 @@ async def test_a_deployment_that_is_not_ready_is_unavailable() -> None:
     answer = await post(completions(Echo(), None, [deployment("one", state=State.CREATING)]))
     assert (answer.status, answer.error["code"]) == (503, "not_ready")
     assert "one is CREATING" in answer.error["message"]
+    assert answer.headers["retry-after"] == "1"
 
 
 async def test_a_disabled_deployment_is_not_found() -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from cwinference.emulator._server import Server
 from cwinference.emulator.models._builtin import Builtin
 from cwinference.emulator.models._proxy import Proxy
 from cwinference.errors import ConfigurationError
+from tests.support import certificates
 from tests.support.asgi import Answer, ask
 from tests.support.peer import http
 from tests.support.sockets import Handler, SocketServer
@@ -49,10 +52,10 @@ class Told:
 
 
 @contextmanager
-def proxied(server: Any, path: str = "") -> Generator[Any]:
+def proxied(server: Any, path: str = "", key: str = "") -> Generator[Any]:
     """Completions whose model is on another server."""
     with SocketServer(server) as running:
-        engine = models.engine(running.endpoint + path)
+        engine = models.engine(running.endpoint.replace("//", f"//{key}") + path)
         engine.start()
         yield completions(engine)
         engine.close()
@@ -73,10 +76,35 @@ async def test_a_request_goes_on_as_it_came_but_for_the_callers_token(path: str)
     assert "authorization" not in headers
 
 
+async def test_the_key_in_its_url_goes_to_the_server_and_nowhere_else() -> None:
+    server = Told(http(200, b"{}", {"content-type": "application/json"}))
+    with proxied(server, key="a%2Fkey@") as app:
+        await post(app)
+    assert server.received[0][0]["authorization"] == "Bearer a/key"
+    with pytest.raises(ConfigurationError) as caught:
+        models.engine("http://a-key@127.0.0.1:1").start()
+    assert "key" not in str(caught.value) + repr(models.engine("http://a-key@127.0.0.1:1"))
+
+
 async def test_an_error_of_the_server_comes_back_as_it_is() -> None:
-    with proxied(Told(http(422, b"no such thing", {"content-type": "text/plain"}))) as app:
+    headers = {"content-type": "text/plain", "retry-after": "7", "server": "other"}
+    with proxied(Told(http(429, b"too much", headers))) as app:
         answer = await post(app)
-    assert (answer.status, answer.body, answer.headers["content-type"]) == (422, b"no such thing", "text/plain")
+    assert (answer.status, answer.body, answer.headers["content-type"]) == (429, b"too much", "text/plain")
+    assert answer.headers["retry-after"] == "7"
+    assert "server" not in answer.headers
+
+
+async def test_a_server_is_asked_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = certificates.make(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with SocketServer(Told(http(200, STREAM, EVENTS)), context) as running:
+        engine = models.engine(f"https://localhost:{running.port}")
+        engine.start()
+        answer = await post(completions(engine), stream=True)
+    assert (answer.status, answer.body) == (200, STREAM)
 
 
 async def test_a_model_that_the_server_knows_is_streamed_byte_for_byte() -> None:

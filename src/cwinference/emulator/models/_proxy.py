@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import nullcontext
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ...errors import ConfigurationError
 from .._openai import Problem, Request
@@ -14,17 +14,23 @@ from .._reply import Reply, encoded
 from ._upstream import Lost, Response, post
 
 _START_SECONDS = 10.0
+_PASSED_ON = ("retry-after", "retry-after-ms", "x-should-retry")
+"""Headers of the server's answers that matter to clients."""
 
 
 class Proxy:
-    """Any OpenAI-compatible server. A model that it does not know is asked for by the name of its first one."""
+    """Any OpenAI-compatible server; one that wants a key finds it in its URL, `http://<key>@<host>`.
+
+    A model that it does not know is asked for by the name of its first one.
+    """
 
     def __init__(self, url: str, *, key: str | None = None, at_once: int | None = None) -> None:
         parts = _checked(url)
-        self._url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}/v1"
+        user, _, host = parts.netloc.rpartition("@")
+        self._url = f"{parts.scheme}://{host}{parts.path.rstrip('/').removesuffix('/v1')}/v1"
         self._headers = {"content-type": "application/json"}
-        if key is not None:
-            self._headers["authorization"] = f"Bearer {key}"
+        if key or user:
+            self._headers["authorization"] = f"Bearer {key or unquote(user)}"
         self._room = nullcontext() if at_once is None else asyncio.Semaphore(at_once)
         """Keeps requests beyond what the server takes at once waiting here."""
         self._names: list[str] = []
@@ -70,8 +76,8 @@ def _checked(url: str) -> Any:
         _ = parts.port
     except ValueError:
         parts = urlsplit("")
-    if not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ConfigurationError("model: expected http://<host>:<port>, without user, query or fragment")
+    if not parts.hostname or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError("model: expected http://<host>:<port> or http://<key>@<host>:<port>, and no more")
     return parts
 
 
@@ -84,13 +90,15 @@ def _names(status: int, body: bytes) -> list[str]:
 
 async def _pass_on(response: Response, reply: Reply, name: str | None) -> None:
     """Send what comes; `name`, if given, replaces the name of the model in it."""
-    if response.content_type.startswith("text/event-stream"):
+    content_type = response.headers.get("content-type", "text/plain")
+    reply.headers.update({name: response.headers[name] for name in _PASSED_ON if name in response.headers})
+    if content_type.startswith("text/event-stream"):
         async for piece in response.body if name is None else _renamed_events(response.body, name):
             await reply.write(piece)
         await reply.end()
     else:
         body = b"".join([piece async for piece in response.body])
-        await reply.whole(response.status, _renamed(body, name), response.content_type or "text/plain")
+        await reply.whole(response.status, _renamed(body, name), content_type)
 
 
 async def _tell(problem: Problem, reply: Reply) -> None:

@@ -21,7 +21,8 @@ class Response:
     """An answer whose body is still on its way; reading it raises `Lost` when it breaks off."""
 
     status: int
-    content_type: str
+    headers: Mapping[str, str]
+    """By their names in lower case."""
     body: AsyncIterator[bytes]
 
 
@@ -68,7 +69,7 @@ class _Link:
         while isinstance(head, h11.InformationalResponse):
             head = await self._event()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
-        return Response(head.status_code, headers.get("content-type", ""), self._body())
+        return Response(head.status_code, headers, self._body())
 
     async def _body(self) -> AsyncIterator[bytes]:
         while isinstance(event := await self._event(), h11.Data):
