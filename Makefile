@@ -7,7 +7,7 @@ GENERATE = .venv-generate/bin
 GOOGLEAPIS = third_party/googleapis
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate rules soak fresh breaking bench guard conformance ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules soak fuzz fresh breaking bench guard conformance ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ breaking: $(GOOGLEAPIS)/ready ## fail when proto/ breaks what is on main
 soak: setup ## the fault tests at full length: a thousand places to cut a call, for each client
 	CWINFERENCE_CUTS=1000 $(DEV)/python -m pytest tests/faults --timeout 3600
 
+fuzz: .venv-fuzz/ready ## feed whatever reads a server's bytes, for FUZZ_SECONDS each (60)
+	@set -e; for target in http_error details details_of_json retry_after json_reply path events gzip; do \
+		mkdir -p build/fuzz/$$target; echo "$$target"; \
+		.venv-fuzz/bin/python -m tools.fuzz $$target $(or $(FUZZ_SECONDS),60) build/fuzz/$$target; \
+	done
+
 bench: setup ## what the facade costs beside the bare libraries, into bench/out/ (needs Go for the far end)
 	$(DEV)/python -m bench
 
@@ -90,6 +96,13 @@ clean: ## remove everything that git ignores
 	@$(PYTHON) -m venv --clear .venv-demo
 	@.venv-demo/bin/python $(PIP) --no-deps --require-hashes -r requirements/demo.txt
 	@.venv-demo/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-fuzz/ready: requirements/dev.txt
+	$(PYTHON) -m venv --clear .venv-fuzz
+	.venv-fuzz/bin/python $(PIP) --require-hashes -r requirements/dev.txt
+	.venv-fuzz/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	.venv-fuzz/bin/python $(PIP) atheris==3.0.0
 	@touch $@
 
 .venv-rules/ready:

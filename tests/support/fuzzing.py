@@ -1,0 +1,124 @@
+"""What may be fed any bytes: each target takes some and fails if anything but our own errors comes out, or too late.
+
+hypothesis tries them in `make test`, atheris for longer in `make fuzz`.
+"""
+
+import json
+import pickle
+import re
+import time
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from cwinference import _details, _json, errors, types
+from cwinference._methods import METHODS
+from cwinference.inference._sse import EventParser
+from cwinference.status import describe
+from cwinference.transports._answers import error_of, seconds_of
+from cwinference.transports._gzip import inflate
+from cwinference.transports._http_rule import target
+
+SLOW = 0.1
+"""Seconds that no input may take."""
+_LIMIT = 1_000_000
+_METHODS = list(METHODS.values())
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+Target = Callable[[bytes], None]
+
+
+def http_error(data: bytes) -> None:
+    """An answer that is no success: status, a few headers and a body."""
+    head, _, body = data.partition(b"\n")
+    fields = head.decode("latin-1").split("|")
+    names = ("content-type", "grpc-status", "grpc-message", "retry-after", "date")
+    headers: Any = dict(zip(names, fields, strict=False))
+    error = error_of(data[0] * 3 if data else 0, headers, body, "GetGateway")
+    assert error.retry_after is None or error.retry_after >= 0
+    _assert_presentable(error)
+
+
+def details(data: bytes) -> None:
+    """Error details as gRPC and Connect carry them."""
+    found = _details.from_status(data)
+    found += _details.from_json([{"type": "google.rpc.BadRequest", "value": b64encode(data).decode()}])
+    _details.retry_delay(found)
+    _details.tells_of_precondition(found)
+
+
+def details_of_json(data: bytes) -> None:
+    """Error details as REST carries them."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        value = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": data.decode("latin-1")}]
+    found = _details.from_json(value)
+    _details.retry_delay(found)
+    _details.tells_of_precondition(found)
+
+
+def retry_after(data: bytes) -> None:
+    """The header Retry-After, beside a Date."""
+    text, _, date = data.decode("latin-1").partition("|")
+    seconds = seconds_of(text, date)
+    assert seconds is None or seconds >= 0
+
+
+def json_reply(data: bytes) -> None:
+    """A JSON body, for a reply of any method."""
+    kind = _METHODS[data[0] % len(_METHODS)].reply if data else types.GetGatewayResponse
+    lost: list[str] = []
+    reply = _json.parse(data[1:], kind, lost)
+    assert kind.FromString(reply.SerializeToString()) == reply
+    if isinstance(reply, types.GetDeploymentResponse):
+        assert not _UNPRINTABLE.search(describe(reply.deployment))
+
+
+def path(data: bytes) -> None:
+    """An id in a REST path: it stays one segment, and arrives as it was."""
+    chosen = data.decode("utf-8", "replace")
+    built, _ = target(METHODS[types.GetGatewayRequest], types.GetGatewayRequest(id=chosen))
+    parts = urlsplit(built)
+    assert built.isascii()
+    assert not _UNPRINTABLE.search(built)
+    assert (parts.query, parts.fragment) == ("", "")
+    *fixed, last = parts.path.split("/")
+    assert fixed == ["", "v1alpha1", "inference", "gateways"]
+    assert unquote(last) == chosen
+
+
+def events(data: bytes) -> None:
+    """Server-sent events, in two pieces and in one."""
+    at = data[0] % len(data) if data else 0
+    whole, pieces = EventParser(_LIMIT), EventParser(_LIMIT)
+    assert whole.feed(data) == pieces.feed(data[:at]) + pieces.feed(data[at:])
+    assert whole.end() == pieces.end()
+
+
+def gzip(data: bytes) -> None:
+    """A compressed body."""
+    assert len(inflate(data, "gzip", 1000)) <= 1000
+
+
+TARGETS: Mapping[str, Target] = {
+    each.__name__: each for each in (http_error, details, details_of_json, retry_after, json_reply, path, events, gzip)
+}
+
+
+def feed(name: str, data: bytes) -> None:
+    """Try one input. Raises whatever should not have come out."""
+    began = time.thread_time()
+    try:
+        TARGETS[name](data)
+    except errors.InferenceError as error:
+        _assert_presentable(error)
+    assert time.thread_time() - began < SLOW, f"{name} took too long"
+
+
+def _assert_presentable(error: errors.InferenceError) -> None:
+    """No control character reaches whoever prints it, and it survives a pickle."""
+    for text in (str(error), repr(error)):
+        assert not _UNPRINTABLE.search(text), text
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301

@@ -1,0 +1,24 @@
+"""Fuzzing guided by coverage: `python -m tools.fuzz TARGET SECONDS [CORPUS]`, in an environment of its own.
+
+An input that breaks something is written to a file `crash-...`, and its target and bytes belong into
+`tests/faults/test_fuzz.py`.
+"""
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["cwinference"]):
+    from tests.support import fuzzing
+
+
+def main(name: str, seconds: str, *more: str) -> None:
+    atheris.Setup(
+        [sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-verbosity=0", *more],
+        lambda data: fuzzing.feed(name, data),
+    )
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
