@@ -245,7 +245,7 @@ def _pause(call: Call[Any], context: Context, progress: Progress, error: ApiErro
         pause = retry.backoff(progress.attempts, context.clock.random())
     if left is not None and pause >= left:
         return None
-    return pause if context.budget.take() else None
+    return pause if error.turned_away or context.budget.take() else None
 
 
 def _report(call: Call[Any], context: Context, code: str, progress: Progress) -> None:

@@ -87,6 +87,7 @@ class ApiError(InferenceError):
         unprocessed: bool = False,
         permanent: bool = False,
         invited: bool = False,
+        turned_away: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -107,6 +108,9 @@ class ApiError(InferenceError):
         """Whether a repeat is pointless although the code suggests one: an untrusted certificate, a server's veto."""
         self.invited = invited
         """Whether the server asked for a repeat although the code suggests none."""
+        self.turned_away = turned_away
+        """Whether a working server refused the stream unread, as when it closes a connection in good order: a repeat
+        adds nothing to its load."""
 
     def __str__(self) -> str:
         where = f"{self.method}: " if self.method else ""

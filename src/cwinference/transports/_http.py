@@ -247,7 +247,7 @@ def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> 
             return deadline_exceeded(timeout)
         kind = _CODES_OF_RESETS.get(error.code, errors.Internal)
         refused = error.code == pyqwest.StreamErrorCode.REFUSED_STREAM
-        return kind(f"the server reset the stream: {text}", unprocessed=refused)
+        return kind(f"the server reset the stream: {text}", unprocessed=refused, turned_away=refused)
     if isinstance(error, ConnectionError):
         tls = "certificate" in text.lower() or "tls" in text.lower()
         return errors.Unavailable(f"no connection: {text}", unprocessed=not tls, permanent=tls)

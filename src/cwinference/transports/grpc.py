@@ -34,7 +34,10 @@ _CONNECT_MILLISECONDS = 5_000
 """Limit of one attempt to connect, TLS included: that is what gRPC calls the least reconnect back-off."""
 
 _OWN_DEADLINE = re.compile(r"(Stream removed \()?Deadline Exceeded\)?")
-_NEVER_SENT = re.compile(r"failed to connect to all addresses|DNS resolution failed|error code 7\b", re.IGNORECASE)
+_NOT_CONNECTED = re.compile(r"failed to connect to all addresses|DNS resolution failed", re.IGNORECASE)
+_TURNED_AWAY = re.compile(r"(Stream removed \()?(GOAWAY received|.*RST_STREAM with error code 7\b)")
+"""A stream above the last one of a GOAWAY, or a refused one. One that was taken and lost tells of a socket first."""
+
 _TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"(^|CLIENT: )Received message larger than max")
 _STREAM_CANCELLED = re.compile(r"RST_STREAM with error code 8\b")
@@ -254,13 +257,16 @@ def _translate(error: Any, method: Method, timeout: float | None, seconds: float
     if timeout is not None and _OWN_DEADLINE.fullmatch(message):
         message = f"no answer within {timeout:.3g} s"
     unavailable = kind is errors.Unavailable
+    untold = unavailable and not _was_answered(error)
+    turned_away = untold and bool(_TURNED_AWAY.match(message))
     return kind(
         message,
         method=method.name,
         details=details,
         http_status=int(found.group(1)) if found else None,
         retry_after=pushback if pushback is not None else retry_delay(details),
-        unprocessed=unavailable and not _was_answered(error) and bool(_NEVER_SENT.search(message)),
+        unprocessed=turned_away or (untold and bool(_NOT_CONNECTED.search(message))),
+        turned_away=turned_away,
         permanent=(unavailable and bool(_TLS_FAILURE.search(message))) or (pushback is not None and pushback < 0),
     )
 
