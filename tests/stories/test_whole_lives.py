@@ -1,0 +1,153 @@
+"""What users do from beginning to end, against the emulator, over every transport and both clients."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from cwinference import AsyncClient, HotLoadState, State, describe, errors, types
+from cwinference.emulator import Emulator, Fate
+from tests.support.clients import open_client
+
+AUTH = types.CoreWeaveAuth()
+ROUTING = types.BodyBasedRouting(api_type=types.BodyBasedRouting.API_TYPE_OPENAI)
+SNAPSHOTS = types.DeploymentHotLoad(bucket="snapshots", transition_mode=types.TransitionMode.TRANSITION_MODE_ASYNC)
+SERVED: dict[str, Any] = {
+    "runtime": types.DeploymentRuntime(engine="dynamo-vllm", version="0.22.0"),
+    "resources": types.DeploymentResources(instance_type="gd-8xh100ib-i128", gpu_count=8),
+    "model": types.DeploymentModel(name="org/llama", bucket="models", path="llama"),
+    "autoscaling": types.DeploymentAutoscaling(min=2, max=2),
+}
+
+
+@pytest.fixture
+def emulator() -> Generator[Emulator]:
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture
+async def client(kind: str, emulator: Emulator) -> AsyncGenerator[AsyncClient]:
+    async with open_client(kind, emulator.endpoint, emulator.token) as opened:
+        yield opened
+
+
+async def gateway(client: AsyncClient, name: str = "front") -> types.Gateway:
+    zones = (await client.gateways.parameters()).zones
+    return await client.gateways.create(
+        name, zones=zones[:1], core_weave_auth=AUTH, body_based_routing=ROUTING, wait=True
+    )
+
+
+async def test_a_model_is_served_changed_and_taken_away(client: AsyncClient) -> None:
+    front = await gateway(client)
+    chat = await client.deployments.create("chat", gateway_ids=[front.spec.id], **SERVED)
+    assert State.of(chat) is State.CREATING
+    assert describe(await client.deployments.wait(chat.spec.id)).startswith("Deployment chat: READY")
+
+    changed = await client.deployments.modify(chat.spec.id, traffic=types.DeploymentTraffic(weight=7), wait=True)
+    assert (State.of(changed), changed.spec.traffic.weight) == (State.READY, 7)
+    assert changed.spec.model == chat.spec.model
+
+    asleep = await client.deployments.modify(chat.spec.id, disabled=True, wait=True)
+    assert asleep.spec.disabled
+    assert [each.spec.name for each in await client.deployments.list(parent_gateway_id=front.spec.id)] == ["chat"]
+
+    with pytest.raises(errors.FailedPrecondition):
+        await client.gateways.delete(front.spec.id)
+    await client.deployments.delete(chat.spec.id)
+    await client.deployments.wait_deleted(chat.spec.id)
+    await client.gateways.delete(front.spec.id)
+    await client.gateways.wait_deleted(front.spec.id)
+    with pytest.raises(errors.NotFound):
+        await client.gateways.get(front.spec.id)
+
+
+async def test_weights_are_loaded_into_running_replicas(client: AsyncClient) -> None:
+    front = await gateway(client)
+    chat = await client.deployments.create("chat", gateway_ids=[front.spec.id], hot_load=SNAPSHOTS, wait=True, **SERVED)
+    for step in ("step-1", "step-2"):
+        started = await client.hot_loads.create(chat.spec.id, identity=step, type=types.SnapshotType.SNAPSHOT_TYPE_FULL)
+        done = await client.hot_loads.wait(started.spec.id)
+        assert HotLoadState.of(done) is HotLoadState.COMPLETED
+    replicas = [each async for each in client.hot_loads.replicas(done.spec.id)]
+    assert [each.current_snapshot_identity for each in replicas] == ["step-2", "step-2"]
+    found = [each.spec.identity async for each in client.hot_loads.list(chat.spec.id)]
+    assert found == ["step-2", "step-1"]
+    renamed = await client.deployments.modify(chat.spec.id, disabled=True)
+    assert renamed.spec.hot_load == SNAPSHOTS
+
+
+async def test_capacity_is_claimed_and_given_back(client: AsyncClient) -> None:
+    ((zone, kinds), *_) = (await client.capacity_claims.parameters()).zone_instance_types.items()
+    wanted = types.CapacityClaimResources(
+        instance_id=kinds.instance_ids[0], instance_count=2, zones=[zone],
+        capacity_type=types.CapacityType.CAPACITY_TYPE_MANAGED,
+    )  # fmt: skip
+    claim = await client.capacity_claims.create("claim", resources=wanted, wait=True)
+    assert claim.status.allocated_instances == 2
+    grown = await client.capacity_claims.modify(claim.spec.id, instance_count=3, wait=True)
+    assert (grown.status.allocated_instances, list(grown.spec.resources.zones)) == (3, [zone])
+    assert await client.capacity_claims.delete(claim.spec.id)
+    await client.capacity_claims.wait_deleted(claim.spec.id)
+
+
+async def test_only_what_changed_is_listed(client: AsyncClient) -> None:
+    first, second = await gateway(client, "first"), await gateway(client, "second")
+    moments = sorted(each.status.updated_at.ToNanoseconds() for each in (first, second))
+    between = types.Timestamp()
+    between.FromNanoseconds(moments[0])
+    assert [each.spec.name for each in await client.gateways.list(updated_after=between)] == ["second"]
+    long_ago, later = (datetime.now(UTC) + timedelta(minutes=minutes) for minutes in (-5, 5))
+    assert len(await client.gateways.list(updated_after=long_ago)) == 2
+    assert len(await client.gateways.list(updated_after=later)) == 0
+
+
+async def test_a_viewer_reads_and_does_not_write(kind: str, emulator: Emulator) -> None:
+    async with open_client(kind, emulator.endpoint, emulator.viewer_token) as viewer:
+        assert list(await viewer.gateways.list()) == []
+        for write in (
+            viewer.gateways.create("front", core_weave_auth=AUTH, body_based_routing=ROUTING),
+            viewer.gateways.delete(str(uuid4())),
+            viewer.hot_loads.cancel(str(uuid4())),
+        ):
+            with pytest.raises(errors.PermissionDenied):
+                await write
+
+
+async def test_a_stranger_is_turned_away(kind: str, emulator: Emulator) -> None:
+    async with open_client(kind, emulator.endpoint, "CW-SECRET-of-a-stranger") as stranger:
+        for read in (stranger.gateways.list(), stranger.hot_loads.get(str(uuid4()))):
+            with pytest.raises(errors.Unauthenticated):
+                await read
+
+
+async def test_what_is_not_there_and_what_is_no_id(client: AsyncClient) -> None:
+    with pytest.raises(errors.NotFound):
+        await client.deployments.get(str(uuid4()))
+    with pytest.raises(errors.InvalidArgument) as caught:
+        await client.deployments.get("not a uuid")
+    detail: Any = caught.value.details[0]
+    assert [each.field for each in detail.field_violations] == ["id"]
+
+
+async def test_a_name_is_taken_once(client: AsyncClient) -> None:
+    await gateway(client)
+    with pytest.raises(errors.AlreadyExists) as caught:
+        await gateway(client)
+    assert caught.value.attempts == 1
+
+
+async def test_a_bad_end_is_told_with_its_reason(client: AsyncClient, emulator: Emulator) -> None:
+    emulator.fates["front"] = Fate("FAILED", reason="NoCapacity", message="the zone is full")
+    with pytest.raises(errors.ResourceFailed, match="FAILED .*NoCapacity.*the zone is full"):
+        await gateway(client)
+
+
+async def test_many_callers_at_once_see_the_same(client: AsyncClient) -> None:
+    front = await gateway(client)
+    found = await asyncio.gather(*(client.gateways.get(front.spec.id) for _ in range(100)))
+    assert all(each == front for each in found)
