@@ -122,6 +122,11 @@ async def test_a_text_goes_on_to_its_last_token_when_its_end_is_ignored() -> Non
     assert answer["choices"][0]["finish_reason"] == "length"
 
 
+async def test_an_answer_so_long_that_all_others_would_wait_for_it_is_refused() -> None:
+    refused = [await text(n=128, max_tokens=5000, ignore_eos=True), await text(prompt=["Hi"] * 50_000)]
+    assert [answer.error["param"] for answer in refused] == ["max_tokens", "max_tokens"]
+
+
 async def test_an_echo_comes_first() -> None:
     assert words(await text(echo=True, max_tokens=1)) == ["Who are you?This"]
 

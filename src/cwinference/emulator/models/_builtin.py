@@ -5,10 +5,14 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import chain, count, islice, product, zip_longest
 
-from .._openai import Options, Request
+from .._openai import Options, Request, invalid
 from .._reply import Reply, encoded
 from ._shapes import Chat, Choice, Shape, Text
 
+MOST_TOKENS_AT_ONCE = 2**19
+"""In one answer: while they are made, nobody else is served."""
+_OWN_LENGTH = 64
+"""About how many tokens it makes of its own accord."""
 _TOKEN = re.compile(r"\s*(?:\w{1,10}|[^\w\s])|\s+")
 _CLOSINGS = (
     "The same request always gets the same words.",
@@ -39,6 +43,7 @@ class Builtin:
     async def answer(self, request: Request, reply: Reply) -> None:
         """Make the choices of every prompt, in the order that OpenAI numbers them: a prompt's own side by side."""
         options = Options.of(request)
+        _check_size(options)
         pairs = enumerate(product(options.prompts, range(options.n)))
         choices = [_choice(index, prompt, variant, options) for index, (prompt, variant) in pairs]
         usage = _usage(options, choices)
@@ -65,6 +70,12 @@ class Builtin:
         if usage:
             await reply.event(shape.last(usage))
         await reply.done()
+
+
+def _check_size(options: Options) -> None:
+    each = options.max_tokens if options.ignore_end else min(options.max_tokens, _OWN_LENGTH)
+    if each * options.n * len(options.prompts) > MOST_TOKENS_AT_ONCE:
+        raise invalid("max_tokens", f"all choices together may have {MOST_TOKENS_AT_ONCE} tokens")
 
 
 def _choice(index: int, prompt: str | Sequence[int], variant: int, options: Options) -> Choice:

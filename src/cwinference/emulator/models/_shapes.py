@@ -5,6 +5,7 @@ import uuid
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from .._openai import Options, Request
@@ -85,7 +86,7 @@ class Text(Shape):
             "tokens": list(pieces),
             "token_logprobs": [_logprob(each) for each in pieces],
             "top_logprobs": [dict(_alternatives(each, wanted)) for each in pieces],
-            "text_offset": [len("".join(pieces[:position])) for position in range(len(pieces))],
+            "text_offset": list(accumulate(map(len, pieces[:-1]), initial=0)) if pieces else [],
         }
 
 
