@@ -59,7 +59,7 @@ class Retry:
                 raise ConfigurationError(f"{name}: expected seconds, 0 or more, got {getattr(self, name)}")
         if not self.multiplier >= 1:
             raise ConfigurationError(f"multiplier: expected at least 1, got {self.multiplier}")
-        check_timeout(self.attempt_timeout, "attempt_timeout")
+        object.__setattr__(self, "attempt_timeout", check_timeout(self.attempt_timeout, "attempt_timeout"))
 
     def backoff(self, attempt: int, chance: float) -> float:
         """Seconds to pause after the given attempt; `chance` is from 0 up to 1."""

@@ -19,6 +19,8 @@ DEFAULT_ENDPOINT = "https://api.coreweave.com"
 TOKEN_VARIABLES = ("COREWEAVE_API_TOKEN", "CW_API_TOKEN")
 ENDPOINT_VARIABLES = ("COREWEAVE_API_ENDPOINT", "CW_BASE_URL")
 WANDB_KEY_VARIABLES = ("WANDB_API_KEY",)
+_LONGEST_TIMEOUT = 1e9
+"""About 30 years. gRPC takes much more for the past, and pyqwest panics."""
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 
 TransportName: TypeAlias = Literal["grpc", "connect", "rest"]
@@ -228,12 +230,12 @@ def check_count(count: int, argument: str) -> int:
 
 
 def check_timeout(timeout: float | None, argument: str = "timeout") -> float | None:
-    """Seconds above 0, or None for no limit."""
+    """Seconds above 0, or None for no limit; centuries are none."""
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
         raise ConfigurationError(f"{argument}: expected seconds above 0, or None for no limit, got {timeout!r}")
-    return float(timeout) if timeout != float("inf") else None
+    return None if timeout > _LONGEST_TIMEOUT else float(timeout)
 
 
 def _pem(source: str | os.PathLike[str] | bytes | None, argument: str) -> bytes | None:

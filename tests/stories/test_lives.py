@@ -54,6 +54,12 @@ async def test_a_copys_timeout_is_used_and_a_calls_own_wins(kind: str) -> None:
                 await impatient.gateways.get("x", timeout=0.1)
 
 
+@pytest.mark.parametrize("timeout", [1e9, 1e300, None])
+async def test_a_timeout_may_be_as_long_as_one_likes(kind: str, timeout: float | None) -> None:
+    async with told(kind, echo, timeout=timeout) as (client, _):
+        assert (await client.gateways.get("x")).spec.name == "x"
+
+
 async def test_copies_share_the_connections(kind: str) -> None:
     async with told(kind, echo) as (client, peer):
         await client.gateways.get("x")

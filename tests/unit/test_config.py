@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cwinference import TLS, AsyncClient, Client, errors
+from cwinference import TLS, AsyncClient, Client, Retry, errors
 from cwinference.config import check_proxy, check_timeout, parse_endpoint, read_certificates, resolve, resolve_endpoint
 
 PEM = b"-----BEGIN CERTIFICATE-----\n"
@@ -135,9 +135,14 @@ def test_a_wrong_default_is_refused_by_name(kind: Any, setting: str, value: Any)
         kind("token").with_options(**{setting: value})
 
 
-def test_an_infinite_timeout_is_none() -> None:
-    assert check_timeout(float("inf")) is None
-    assert check_timeout(5) == 5.0
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12, 1e300, 10**400])
+def test_a_timeout_of_centuries_is_none(timeout: float) -> None:
+    assert check_timeout(timeout) is None
+    assert Retry(attempt_timeout=timeout).attempt_timeout is None
+
+
+def test_a_timeout_is_taken_as_it_is() -> None:
+    assert [check_timeout(seconds) for seconds in (5, 1e-9, 1e9)] == [5.0, 1e-9, 1e9]
 
 
 @pytest.mark.parametrize("proxy", ["http://proxy:3128", "https://user:pw@proxy", "http://[::1]:1"])
