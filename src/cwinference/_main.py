@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from .errors import ConfigurationError
 
-_COMMANDS = ("cwinference.emulator._command",)
+_COMMANDS = ("cwinference.emulator._command", "cwinference.inference._command")
 
 
 class _Parser(argparse.ArgumentParser):

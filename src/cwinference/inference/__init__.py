@@ -4,6 +4,7 @@ Start with `client.inference(gateway)`, or with `Inference` and `AsyncInference`
 """
 
 from ._answers import Answer, Chunk, Model, Usage
+from ._batch import BatchResult
 from ._client import AsyncInference, GatewayOptions, Inference
 from ._gate import Stats
 from ._stream import AsyncStream, Stream
@@ -12,6 +13,7 @@ __all__ = [
     "Answer",
     "AsyncInference",
     "AsyncStream",
+    "BatchResult",
     "Chunk",
     "GatewayOptions",
     "Inference",

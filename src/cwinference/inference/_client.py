@@ -1,5 +1,6 @@
 """`Inference` and `AsyncInference`: completions of a gateway, or of any server of the same kind."""
 
+import os
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast
@@ -23,6 +24,7 @@ from ..config import (
 )
 from ..errors import ConfigurationError
 from ..transports.completions import AwaitingCompletions, BlockingCompletions
+from ._batch import CONCURRENCY, Batch, BatchResult, Requests, run_on_loop, run_on_threads
 from ._front import Front
 from ._gate import Gate, Stats
 from ._gateway import GatewayFront
@@ -142,6 +144,34 @@ class Inference:
         """
         return cast("openai.OpenAI", openai_client(self._front, model, options, awaits=False))
 
+    def batch(
+        self,
+        requests: Requests,
+        *,
+        out: str | os.PathLike[str],
+        concurrency: int = CONCURRENCY,
+        ordered: bool = False,
+        progress: bool | None = None,
+    ) -> BatchResult:
+        """Ask for many completions and write each answer once into a JSONL file, going on where an earlier run stopped.
+
+        Args:
+            requests: a JSONL file, or an iterable: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`.
+                `custom_id`, otherwise the number of the line, is the key by which an answer is known.
+            out: the file of answers, which is appended to. Failures go to `OUT.errors.jsonl`; the next run tries them
+                again.
+            concurrency: how many requests are in flight.
+            ordered: write the answers of this run in the order of the requests.
+            progress: show a progress bar (needs the extra `batch`); None: on a terminal.
+
+        Raises:
+            ConfigurationError: a file cannot be used, or what every request would meet.
+            Unauthenticated, PermissionDenied: likewise; what was answered before is in the file.
+        """
+        limit = self._front.gate.limit
+        batch = Batch(requests, out, concurrency=concurrency, limit=limit, ordered=ordered, progress=progress)
+        return run_on_threads(batch, self._driver.bind(self._front.complete))
+
     def stats(self) -> Stats:
         """How many requests are in flight and queued, and what became of the others."""
         return self._front.stats()
@@ -224,6 +254,34 @@ class AsyncInference:
         `model` is needed where the path or a header names it. `options` go to `openai.AsyncOpenAI` and win over ours.
         """
         return cast("openai.AsyncOpenAI", openai_client(self._front, model, options, awaits=True))
+
+    async def batch(
+        self,
+        requests: Requests,
+        *,
+        out: str | os.PathLike[str],
+        concurrency: int = CONCURRENCY,
+        ordered: bool = False,
+        progress: bool | None = None,
+    ) -> BatchResult:
+        """Ask for many completions and write each answer once into a JSONL file, going on where an earlier run stopped.
+
+        Args:
+            requests: a JSONL file, or an iterable: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`.
+                `custom_id`, otherwise the number of the line, is the key by which an answer is known.
+            out: the file of answers, which is appended to. Failures go to `OUT.errors.jsonl`; the next run tries them
+                again.
+            concurrency: how many requests are in flight.
+            ordered: write the answers of this run in the order of the requests.
+            progress: show a progress bar (needs the extra `batch`); None: on a terminal.
+
+        Raises:
+            ConfigurationError: a file cannot be used, or what every request would meet.
+            Unauthenticated, PermissionDenied: likewise; what was answered before is in the file.
+        """
+        limit = self._front.gate.limit
+        batch = Batch(requests, out, concurrency=concurrency, limit=limit, ordered=ordered, progress=progress)
+        return await run_on_loop(batch, self._driver.bind(self._front.complete))
 
     def stats(self) -> Stats:
         """How many requests are in flight and queued, and what became of the others."""

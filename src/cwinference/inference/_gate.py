@@ -58,13 +58,13 @@ class Gate:
     """Lets a limited number in; `leave` has to follow each entry."""
 
     def __init__(self, limit: int) -> None:
-        self._free = self._limit = check_count(limit, "limit")
+        self.limit = self._free = check_count(limit, "limit")
         self._queue: deque[_Waiter] = deque()
         self._lock = threading.Lock()
 
     @property
     def in_flight(self) -> int:
-        return self._limit - self._free
+        return self.limit - self._free
 
     @property
     def queued(self) -> int:

@@ -1,0 +1,281 @@
+"""Many completions at once, from a file or an iterable into a file: what both kinds of `Inference` share of it."""
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias, cast
+
+from .._call import UNSET
+from ..config import check_count
+from ..errors import ConfigurationError, InferenceError, PermissionDenied, Unauthenticated
+from ._answers import Answer
+from ._gate import Gate
+from ._keys import KeySet
+from ._ledger import Ledger, answer_line, failure_line
+from ._progress import Progress
+from ._request import CHAT, TEXT, Prompt, check_model, checked
+
+Requests: TypeAlias = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
+"""A JSONL file's path, or requests: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`."""
+
+CONCURRENCY = 64
+"""How many requests are in flight, unless the caller says otherwise."""
+
+_URLS = {"/v1/chat/completions": CHAT, "/v1/completions": TEXT}
+_AHEAD = 1000
+"""How many answers are held back at most where the order is kept."""
+_SAME_FOR_ALL = (ConfigurationError, Unauthenticated, PermissionDenied)
+"""Errors that every other request would meet too."""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What a run of a batch did."""
+
+    answered: int
+    """Answers that this run wrote."""
+    failed: int
+    """Requests that failed; they are in the file of failures, and the next run tries them again."""
+    skipped: int
+    """Requests whose answers were there before."""
+
+
+class Item(NamedTuple):
+    """A request of a batch."""
+
+    key: str
+    line: int
+    prompt: Prompt
+    number: int
+    """Its place among those that this run asks."""
+
+
+class Batch:
+    """A run: hands out requests, takes what became of them. May be used by many threads."""
+
+    def __init__(
+        self,
+        requests: Requests,
+        out: str | os.PathLike[str],
+        *,
+        concurrency: int,
+        limit: int,
+        ordered: bool,
+        progress: bool | None,
+    ) -> None:
+        self.workers = min(check_count(concurrency, "concurrency"), limit)
+        source = _source(requests, Path(out))
+        self.ledger = Ledger(Path(out))
+        self.window = Gate(max(_AHEAD, 2 * self.workers)) if ordered else None
+        """Lets a request in only when not too many answers are held back."""
+        self._items = self._to_ask(source)
+        self._lock = threading.Lock()
+        self._held: dict[int, bytes | None] = {}
+        self._written = 0
+        self._skipped = self._answered = self._failed = 0
+        self._stopped = False
+        self._progress = Progress(progress)
+
+    def take(self) -> Item | None:
+        """The next request; None when there is none."""
+        with self._lock:
+            return None if self._stopped else next(self._items, None)
+
+    def answered(self, item: Item, answer: Answer) -> None:
+        """Write an answer."""
+        line = answer_line(item.key, answer.raw)
+        with self._lock:
+            self._answered += 1
+            self._write(item.number, line)
+
+    def failed(self, item: Item, error: Exception) -> None:
+        """Note a failure; raises it when every other request would fail in the same way."""
+        if not isinstance(error, InferenceError) or isinstance(error, _SAME_FOR_ALL):
+            self.stop()
+            raise error
+        with self._lock:
+            self._note_failure(item.key, item.line, error)
+            self._write(item.number, None)
+
+    def stop(self) -> None:
+        """Hand out no more requests, and keep nobody waiting."""
+        with self._lock:
+            self._stopped = True
+            for _ in range(self.workers if self.window is not None else 0):
+                self.leave()
+
+    def leave(self) -> None:
+        """Let the next one in where the order is kept."""
+        if self.window is not None:
+            self.window.leave()
+
+    def close(self) -> BatchResult:
+        """Close the files; gives what was done."""
+        self._progress.close()
+        self.ledger.close()
+        return BatchResult(self._answered, self._failed, self._skipped)
+
+    def _write(self, number: int, line: bytes | None) -> None:
+        self._progress.step(self._answered, self._failed, self._skipped)
+        if self.window is None:
+            if line is not None:
+                self.ledger.answer(line)
+            return
+        self._held[number] = line
+        while self._written in self._held:
+            held = self._held.pop(self._written)
+            if held is not None:
+                self.ledger.answer(held)
+            self._written += 1
+            self.leave()
+
+    def _note_failure(self, key: str, line: int, error: InferenceError) -> None:
+        self._failed += 1
+        self.ledger.failure(failure_line(key, line, error))
+
+    def _to_ask(self, source: Iterator[tuple[int, Any]]) -> Iterator[Item]:
+        """Those that were not answered before. What cannot be asked is a failure at once."""
+        seen, number = KeySet(), 0
+        for line, value in source:
+            key = str(line)
+            try:
+                key, prompt = _read(line, value)
+                if not seen.add(key):
+                    raise ConfigurationError(f"custom_id: {key!r} was there before; each may stand once")
+                if key in self.ledger.answered:
+                    self._skipped += 1
+                    continue
+            except ConfigurationError as error:
+                self._note_failure(key, line, error)
+                continue
+            yield Item(key, line, prompt, number)
+            number += 1
+
+
+def _work(batch: Batch, ask: Callable[[Prompt], Answer]) -> None:
+    while True:
+        if batch.window is not None:
+            batch.window.enter(None)
+        item = batch.take()
+        if item is None:
+            return batch.leave()
+        try:
+            answer = ask(item.prompt)
+        except Exception as error:
+            batch.failed(item, error)
+        else:
+            batch.answered(item, answer)
+        if batch.ledger.due:
+            batch.ledger.sync()
+
+
+async def _work_async(batch: Batch, ask: Callable[[Prompt], Awaitable[Answer]]) -> None:
+    while True:
+        if batch.window is not None:
+            await batch.window.enter_async(None)
+        item = batch.take()
+        if item is None:
+            return batch.leave()
+        try:
+            answer = await ask(item.prompt)
+        except Exception as error:
+            batch.failed(item, error)
+        else:
+            batch.answered(item, answer)
+        if batch.ledger.due:
+            await asyncio.to_thread(batch.ledger.sync)
+
+
+def run_on_threads(batch: Batch, ask: Callable[[Prompt], Answer]) -> BatchResult:
+    """Do all of a batch on threads of its own; raises the first error that ends it."""
+    found: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            _work(batch, ask)
+        except BaseException as error:
+            batch.stop()
+            found.append(error)
+
+    threads = [threading.Thread(target=run, name="cwinference batch", daemon=True) for _ in range(batch.workers)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        batch.stop()
+        result = batch.close()
+    if found:
+        raise found[0]
+    return result
+
+
+async def run_on_loop(batch: Batch, ask: Callable[[Prompt], Awaitable[Answer]]) -> BatchResult:
+    """Do all of a batch on the running loop; raises the first error that ends it."""
+    workers = [asyncio.ensure_future(_work_async(batch, ask)) for _ in range(batch.workers)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        batch.stop()
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        result = batch.close()
+    return result
+
+
+def _source(requests: Requests, out: Path) -> Iterator[tuple[int, Any]]:
+    """Requests by the number of their line, from 1."""
+    if not isinstance(requests, str | os.PathLike):
+        return enumerate(requests, 1)
+    path = Path(requests)
+    if path.resolve() == out.resolve():
+        raise ConfigurationError("out: it is the file of requests; use another one")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ConfigurationError(f"requests: {path}: {error.strerror}") from None
+    return _lines(path)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield number, line
+
+
+def _read(line: int, value: Any) -> tuple[str, Prompt]:
+    """The key and the prompt of a request. Raises ConfigurationError."""
+    if isinstance(value, bytes):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ConfigurationError(f"line {line}: it is not JSON") from None
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"line {line}: expected an object, got {type(value).__name__}")
+    fields = dict(cast(Mapping[str, Any], value))
+    key = fields.pop("custom_id", None)
+    if key is not None and not isinstance(key, str):
+        raise ConfigurationError(f"custom_id: expected a string, got {type(key).__name__}")
+    body, url = (fields["body"], fields.get("url")) if "body" in fields else (fields, None)
+    return str(line) if key is None else key, _prompt(body, url)
+
+
+def _prompt(body: Any, url: Any) -> Prompt:
+    if not isinstance(body, Mapping):
+        raise ConfigurationError(f"body: expected an object, got {type(body).__name__}")
+    fields = dict(cast(Mapping[str, Any], body))
+    method = _URLS.get(url) if url is not None else CHAT if "messages" in fields else TEXT
+    if method is None:
+        raise ConfigurationError(f"url: expected one of {', '.join(_URLS)}, got {url!r}")
+    needed = "messages" if method is CHAT else "prompt"
+    if needed not in fields:
+        raise ConfigurationError(f"{needed}: it is missing")
+    model = check_model(fields.get("model"))
+    return Prompt(method, checked(fields, streamed=False), model=model, timeout=UNSET, retry=UNSET, headers=None)
