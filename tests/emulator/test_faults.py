@@ -43,6 +43,13 @@ def server(_running: Faulty) -> Faulty:
     return _running
 
 
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Faults on purpose are no news for the emulator's log."""
+    yield
+    assert [each for each in caplog.records if each.name.startswith("cwinference.emulator")] == []
+
+
 @pytest.fixture
 async def client(kind: str, server: Faulty) -> AsyncIterator[AsyncClient]:
     """One that repeats nothing, so that the fault itself is seen."""
@@ -179,6 +186,16 @@ async def test_a_duplicate_is_processed_twice(client: AsyncClient, server: Fault
     server.faults.add("duplicate", method="GetGateway")
     await client.gateways.get(made.spec.id)
     assert server.recorded.count("GetGateway") == 2
+
+
+async def test_calls_that_a_fault_holds_up_do_not_hold_up_the_end(kind: str) -> None:
+    with faulty() as server:
+        server.faults.add("delay", seconds=60)
+        async with open_client(kind, server.endpoint, timeout=0.1) as client:
+            with pytest.raises(errors.DeadlineExceeded):
+                await client.gateways.list()
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < 5
 
 
 async def test_faults_that_meet_all_happen(client: AsyncClient, server: Faulty) -> None:

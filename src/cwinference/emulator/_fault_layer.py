@@ -166,13 +166,13 @@ async def _cut_answer(fault: Fault, app: App, scope: Scope, receive: Receive, se
     connection = scope["state"]["connection"]
 
     async def sending(event: Mapping[str, Any]) -> None:
-        if event["type"] != "http.response.body" or connection.closed:
+        if event["type"] == "http.response.start":
             await send(event)
-            return
-        body: bytes = event.get("body", b"")
-        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-        await connection.flush()
-        connection.abort()
+        elif not connection.closed:
+            body: bytes = event.get("body", b"")
+            await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+            await connection.flush()
+            connection.abort()
 
     await app(scope, receive, sending)
 

@@ -257,6 +257,6 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _log_unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Failed handshakes and lost connections are the client's affair."""
-    if not isinstance(context.get("exception"), ssl.SSLError | OSError):
+    """Failed handshakes and lost connections are the client's affair, and what is cut off at the end is meant to be."""
+    if not isinstance(context.get("exception"), ssl.SSLError | OSError | asyncio.CancelledError):
         logging.getLogger("cwinference.emulator.http").error(context["message"], exc_info=context.get("exception"))
