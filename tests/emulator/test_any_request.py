@@ -1,0 +1,89 @@
+"""Whatever is sent, the emulator answers once, in the form of some protocol, and never as if it had broken itself."""
+
+from typing import Any
+
+from google.protobuf.message import Message
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cwinference._methods import METHODS, Method
+from cwinference.emulator import _connect, _grpc
+from cwinference.emulator._app import Front
+from cwinference.emulator._auth import Tokens
+from cwinference.emulator._seam import Caller
+from cwinference.emulator._service import Service
+
+TOKEN = "CW-SECRET-of-an-admin"
+KINDS = ["", "text/html", "application/connect+proto", *_connect.CODECS, *_grpc.CODECS, *_grpc.WEB_CODECS]
+KNOWN = [method.path for method in METHODS.values()] + [
+    str(method.http.template).replace("{id}", "7") for method in METHODS.values() if method.http
+]
+VERBS = ["GET", "POST", "PATCH", "DELETE", "HEAD", "PUT", "OPTIONS", "BREW"]
+NAMES = [
+    b"accept-encoding", b"authorization", b"connect-protocol-version", b"connect-timeout-ms", b"content-encoding",
+    b"grpc-encoding", b"grpc-timeout",
+]  # fmt: skip
+VALUES = st.sampled_from([b"gzip", b"identity", b"1", b"0", b"1S", b"1", f"Bearer {TOKEN}".encode()]) | st.binary()
+QUERIES = [b"encoding=json&message=%7B%7D", b"encoding=proto&base64=1&message=", b"id=7", b"updatedAfter=7"]
+BODIES = st.binary() | st.sampled_from([b"{}", b"\0\0\0\0\0", b"AAAAAAA=", b'{"id": "7"}', b'{"updatedAfter": 7}'])
+
+
+class Empty:
+    """Answers everything with nothing."""
+
+    def call(self, method: Method, request: Message, caller: Caller) -> Message:
+        return method.reply()
+
+
+FRONT = Front(Service(Empty(), Tokens({TOKEN: Caller("cw1a2b")})), METHODS.values())
+
+
+async def ask(scope: dict[str, Any], pieces: list[bytes]) -> list[Any]:
+    """Everything that is sent back."""
+    events = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    incoming = iter([*events, {"type": "http.request", "body": b"", "more_body": False}])
+    outgoing = list[Any]()
+
+    async def receive() -> Any:
+        return next(incoming)
+
+    async def send(event: Any) -> None:
+        outgoing.append(event)
+
+    await FRONT(scope, receive, send)
+    return outgoing
+
+
+@settings(max_examples=400, derandomize=True, deadline=None)
+@given(
+    verb=st.sampled_from(VERBS),
+    path=st.sampled_from(KNOWN) | st.text(st.characters(max_codepoint=126, min_codepoint=33)).map("/{}".format),
+    query=st.binary() | st.sampled_from(QUERIES),
+    kind=st.sampled_from(KINDS),
+    headers=st.lists(st.tuples(st.sampled_from(NAMES), VALUES)),
+    pieces=st.lists(BODIES, max_size=3),
+    version=st.sampled_from(["1.1", "2"]),
+)
+async def test_it_is_answered_once_and_nothing_breaks(
+    verb: str,
+    path: str,
+    query: bytes,
+    kind: str,
+    headers: list[tuple[bytes, bytes]],
+    pieces: list[bytes],
+    version: str,
+) -> None:
+    scope = {
+        "type": "http",
+        "http_version": version,
+        "method": verb,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query,
+        "headers": [(b"authorization", f"Bearer {TOKEN}".encode()), (b"content-type", kind.encode()), *headers],
+    }
+    outgoing = await ask(scope, pieces)
+    assert [event["type"] for event in outgoing][:2] == ["http.response.start", "http.response.body"]
+    assert sum(event["type"] == "http.response.start" for event in outgoing) == 1
+    assert outgoing[0]["status"] != 500
+    assert "its log tells more" not in repr(outgoing)
