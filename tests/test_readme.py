@@ -38,7 +38,8 @@ def make_deployment(client: Client, gateway_id: str) -> types.Deployment:
 
 
 @pytest.mark.parametrize("place", BLOCKS)
-def test_a_block_of_the_readme_runs(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_of_the_readme_runs(place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
     with Emulator() as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
         monkeypatch.setenv("COREWEAVE_API_TOKEN", emulator.token)
         monkeypatch.setenv("COREWEAVE_API_ENDPOINT", emulator.endpoint)
