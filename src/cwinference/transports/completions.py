@@ -56,8 +56,11 @@ class BlockingCompletions(BlockingHttp):
         refuse_after_fork()
         lane = self._pool.take()
         try:
-            stream, sent = lane.connection.client.stream, pyqwest.Headers(headers)
-            response = _within(first, lambda: stream(verb, url, sent, content, timeout=timeout).__enter__())
+            stream = lane.connection.client.stream
+            # Made in the call: as a local of ours it would show the token in a traceback.
+            response = _within(
+                first, lambda: stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout).__enter__()
+            )
         except BaseException as error:
             self._pool.give(lane)
             raise _ours(error, timeout) from None
