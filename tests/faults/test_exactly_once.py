@@ -5,6 +5,7 @@
 
 import os
 import random
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from cwinference.emulator._seam import Caller
 from tests.support.clients import KINDS, open_client
 from tests.support.cutting import Cut, Cutter, Direction
 from tests.support.faulty import Faulty, faulty
+from tests.support.peer import Failure, Peer
 
 PLACES = int(os.environ.get("CWINFERENCE_CUTS", "16"))
 OURS = Caller("cw1a2b")
@@ -175,12 +177,36 @@ async def test_what_may_not_be_repeated_is_processed_at_most_once(kind: str, ben
     assert cuts >= PLACES // 2
 
 
+RELAYED = "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.0.1:443: Connection refused"
+"""What grpcio says of a request that it never sent, in the mouth of a server that called another one."""
+
+
 async def test_a_servers_words_do_not_pass_for_a_request_that_was_never_sent(kind: str) -> None:
     with faulty() as server:
         async with open_client(kind, server.endpoint, retry=PERSISTENT) as client:
             gateway = await client.gateways.create("front", **FRONT)
-            words = "failed to connect to all addresses; RST_STREAM with error code 7"
-            server.faults.add("error", method="UpdateGateway", message=words, after_work=True)
+            server.faults.add("error", method="UpdateGateway", message=RELAYED, after_work=True)
             with pytest.raises(errors.Unavailable):
                 await client.gateways.update(gateway.spec.id, name="front", **FRONT)
         assert server.recorded.count("UpdateGateway") == 1
+
+
+@pytest.mark.parametrize("kind", ["grpc-sync", "grpc-async"])
+async def test_nor_do_they_when_nothing_but_them_was_sent(kind: str) -> None:
+    with Peer("grpc", lambda _: Failure("unavailable", RELAYED)) as peer:
+        async with open_client(kind, peer.endpoint, retry=PERSISTENT) as client:
+            with pytest.raises(errors.Unavailable):
+                await client.gateways.update("x", name="front", **FRONT)
+    assert len(peer.received) == 1
+
+
+async def test_an_update_that_never_left_is_sent_again(kind: str) -> None:
+    down = socket.create_server(("127.0.0.1", 0))
+    port = down.getsockname()[1]
+    down.close()
+    async with open_client(
+        kind, f"http://127.0.0.1:{port}", retry=Retry(max_attempts=4, initial_backoff=0.01)
+    ) as client:
+        with pytest.raises(errors.Unavailable) as caught:
+            await client.gateways.update("x", name="front", **FRONT)
+    assert caught.value.attempts == 4

@@ -62,6 +62,11 @@ class _Connection:
             )
         return found
 
+    def is_ready(self) -> bool:
+        """Whether there is a connection right now, so that an error may be a server's word; True if gRPC won't tell."""
+        check = getattr(getattr(self.channel, "_channel", None), "check_connectivity_state", None)
+        return check is None or check(False) == grpc.ChannelConnectivity.READY.value[0]
+
 
 class BlockingTransport:
     """gRPC for threads."""
@@ -95,7 +100,7 @@ class BlockingTransport:
                 _tell(seen, outcome.initial_metadata(), outcome.trailing_metadata())
         except grpc.RpcError as error:
             _notice(error, pool, lane, seen)
-            raise _translate(error, method, timeout, time.monotonic() - began) from None
+            raise _translate(error, method, lane.connection, timeout, time.monotonic() - began) from None
         finally:
             spare = pool.give(lane)
             if spare is not None:
@@ -148,7 +153,7 @@ class AwaitingTransport:
                 _tell(seen, await call.initial_metadata(), await call.trailing_metadata())
         except grpc.aio.AioRpcError as error:
             _notice(error, pool, lane, seen)
-            raise _translate(error, method, timeout, time.monotonic() - began) from None
+            raise _translate(error, method, lane.connection, timeout, time.monotonic() - began) from None
         finally:
             spare = pool.give(lane)
             if spare is not None:
@@ -242,7 +247,9 @@ def _as_text(pair: tuple[str, str | bytes]) -> tuple[str, str]:
     return name, value if isinstance(value, str) else b64encode(value).decode("ascii").rstrip("=")
 
 
-def _translate(error: Any, method: Method, timeout: float | None, seconds: float) -> errors.InferenceError:
+def _translate(
+    error: Any, method: Method, connection: _Connection, timeout: float | None, seconds: float
+) -> errors.InferenceError:
     """gRPC's error as ours, `seconds` after the call began."""
     kind = errors.BY_NUMBER.get(error.code().value[0], errors.Unknown)
     message = error.details() or ""
@@ -259,13 +266,14 @@ def _translate(error: Any, method: Method, timeout: float | None, seconds: float
     unavailable = kind is errors.Unavailable
     untold = unavailable and not _was_answered(error)
     turned_away = untold and bool(_TURNED_AWAY.match(message))
+    unsent = untold and bool(_NOT_CONNECTED.search(message)) and not connection.is_ready()
     return kind(
         message,
         method=method.name,
         details=details,
         http_status=int(found.group(1)) if found else None,
         retry_after=pushback if pushback is not None else retry_delay(details),
-        unprocessed=turned_away or (untold and bool(_NOT_CONNECTED.search(message))),
+        unprocessed=turned_away or unsent,
         turned_away=turned_away,
         permanent=(unavailable and bool(_TLS_FAILURE.search(message))) or (pushback is not None and pushback < 0),
     )
