@@ -13,7 +13,7 @@ import h2.config
 import h2.connection
 import h2.events
 
-from .peer import _read
+from .peer import read_request
 from .sockets import SocketServer
 
 MODEL = "org/model"
@@ -138,7 +138,7 @@ class ModelServer:
     def _serve_1(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as stream:
             while True:
-                reply = self._take(*_read(stream))
+                reply = self._take(*read_request(stream))
                 try:
                     connection.sendall(_head(reply))
                     for each in reply.pieces:

@@ -185,7 +185,7 @@ class _HttpServer:
         with connection.makefile("rb") as stream:
             answer: bytes = b""
             while not isinstance(answer, Raw):
-                answer = self._respond(*_read(stream))
+                answer = self._respond(*read_request(stream))
                 connection.sendall(answer)
 
     def _respond(self, verb: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
@@ -203,7 +203,7 @@ class _HttpServer:
         return http(200, json.dumps(MessageToDict(answer)).encode(), {"content-type": "application/json"})
 
 
-def _read(stream: BinaryIO) -> tuple[str, str, dict[str, str], bytes]:
+def read_request(stream: BinaryIO) -> tuple[str, str, dict[str, str], bytes]:
     first = stream.readline().decode("latin-1").split(" ")
     if len(first) != 3:
         raise EOFError

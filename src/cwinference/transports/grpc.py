@@ -39,7 +39,7 @@ _TURNED_AWAY = re.compile(r"(Stream removed \()?(GOAWAY received|.*RST_STREAM wi
 """A stream above the last one of a GOAWAY, or a refused one. One that was taken and lost tells of a socket first."""
 
 _TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY", re.IGNORECASE)
-_TOO_LARGE = re.compile(r"(^|CLIENT: )Received message larger than max")
+_TOO_LARGE = re.compile(r"(^|CLIENT: )(Received|Decompressed) message larger than max")
 _STREAM_CANCELLED = re.compile(r"RST_STREAM with error code 8\b")
 _SPOILT = re.compile(r"parsing 'grpc-encoding' metadata")
 """After an answer with an unknown encoding, gRPC fails every later one on the same connection with this."""

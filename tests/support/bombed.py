@@ -1,0 +1,35 @@
+"""A program that calls twice and tells how each call ended, and by how many KiB its memory grew at most.
+
+`python -m tests.support.bombed KIND ENDPOINT LIMIT`, where LIMIT is of a reply, in bytes.
+"""
+
+import asyncio
+import resource
+import sys
+
+from cwinference import AsyncClient, errors
+
+from .clients import open_client
+
+
+async def main(kind: str, endpoint: str, limit: int) -> None:
+    version = {} if kind.startswith("grpc") else {"http_version": 1}
+    async with open_client(kind, endpoint, retry=None, max_reply_bytes=limit, **version) as client:
+        before = _peak()
+        ends = [await _end(client), await _end(client)]
+        print(*ends, _peak() - before)  # noqa: T201
+
+
+async def _end(client: AsyncClient) -> str:
+    try:
+        return "ok" if (await client.gateways.get("x", timeout=20)).spec.id else "empty"
+    except errors.InferenceError as error:
+        return type(error).__name__
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
