@@ -70,6 +70,15 @@ async def test_any_code_with_any_details(client: AsyncClient, server: Faulty) ->
     assert server.recorded.calls == []
 
 
+async def test_every_code_is_the_same_over_every_protocol(client: AsyncClient, server: Faulty) -> None:
+    for code, kind in errors.CODES.items():
+        server.faults.clear()
+        server.faults.add("error", code=code)
+        with pytest.raises(errors.ApiError) as caught:
+            await client.gateways.list()
+        assert type(caught.value) is kind
+
+
 async def test_an_error_after_the_work_leaves_the_work_done(client: AsyncClient, server: Faulty, kind: str) -> None:
     server.faults.add("error", method="CreateGateway", after_work=True)
     with pytest.raises(errors.Unavailable):

@@ -9,10 +9,12 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
-from cwinference import types
+from cwinference import errors, types
+from cwinference.emulator import Emulator
 from cwinference.emulator._rules import RuleSet, check
 from tests.emulator.rule_requests import CLAIM, DEPLOYMENT, GATEWAY, UUID, requests
 from tests.support import samples
+from tests.support.clients import KINDS, open_client
 
 GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("rules.golden.json").read_text("utf-8"))
 
@@ -46,6 +48,53 @@ def test_thousands_of_requests_break_the_rules_that_protovalidate_says_they_brea
     for kind, body in requests():
         expected = [table[index] for index in next(answers[kind])]
         assert in_maps_last(broken(message(kind, body))) == in_maps_last(expected), (kind, body)
+
+
+LONG = ("a" * 49 + ".") * 5
+EDGES: list[tuple[str, str, Any, str]] = [
+    ("GetGatewayRequest", "id", "00000000-0000-0000-0000-000000000000", ""),
+    ("GetGatewayRequest", "id", UUID.upper(), ""),
+    ("GetGatewayRequest", "id", UUID + "\n", "string.uuid"),
+    ("GetGatewayRequest", "id", "", "string.uuid_empty"),
+    ("EndpointConfiguration", "additionalDns", ["example.com."], ""),
+    ("EndpointConfiguration", "additionalDns", ["1.2.3.4"], "string.hostname"),
+    ("EndpointConfiguration", "additionalDns", ["a.1"], "string.hostname"),
+    ("EndpointConfiguration", "additionalDns", [LONG + "abc."], ""),
+    ("EndpointConfiguration", "additionalDns", [LONG + "abcd"], "string.hostname"),
+    ("DeploymentModel", "path", "a/..b/c", ""),
+    ("DeploymentModel", "path", "a/..\n", ""),
+    ("DeploymentModel", "path", "a/../c", "path.no_traversal"),
+    ("DeploymentModel", "bucket", "abc\n", "string.valid_host_label"),
+    ("DeploymentRuntime", "engineConfig", {f"key{n}": "" for n in range(300)}, ""),
+    ("DeploymentRuntime", "engineEnv", {f"KEY{n}": "" for n in range(101)}, "map.max_pairs"),
+    ("CapacityClaimResources", "instanceCount", 0, ""),
+]
+VALID = {
+    "DeploymentModel": DEPLOYMENT["model"],
+    "DeploymentRuntime": DEPLOYMENT["runtime"],
+    "CapacityClaimResources": CLAIM["resources"],
+}
+
+
+@pytest.mark.parametrize(("kind", "field", "value", "rule"), EDGES)
+def test_verdicts_at_the_edges(kind: str, field: str, value: Any, rule: str) -> None:
+    body = {**VALID.get(kind, {}), field: value}
+    assert [each.rule for each in check(message(kind, body))] == ([rule] if rule else [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_all_violations_come_in_one_answer_over_every_transport(kind: str) -> None:
+    with Emulator() as emulator:
+        async with open_client(kind, emulator.endpoint, emulator.token) as client:
+            with pytest.raises(errors.InvalidArgument) as caught:
+                await client.gateways.create("-", zones=["here"], core_weave_auth=types.CoreWeaveAuth())
+    detail: Any = caught.value.details[0]
+    found = [(each.field, each.reason) for each in detail.field_violations]
+    assert found == [
+        ("routing", "required"),
+        ("name", "string.valid_host_label"),
+        ("zones[0]", "string.valid_zone"),
+    ]
 
 
 @pytest.mark.parametrize("name", [name for name in samples.names("request") if "newer" not in name])
