@@ -235,6 +235,7 @@ def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, text: str, probl
         ({"model": "gpt-9"}, "model: expected"),
         ({"model": "/nowhere.gguf"}, r"model: .*/nowhere\.gguf|model: .*xllamacpp"),
         ({"model": "http://127.0.0.1:9"}, "model: no server answers"),
+        ({"host": "x" * 100}, "host: 'xxx"),
         ({"host": "192.0.2.1"}, "cannot listen on 192.0.2.1:0"),
         ({"port": 70_000}, "port: expected 0 to 65535"),
     ],

@@ -248,11 +248,14 @@ def _listen(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
+            listener.listen(_BACKLOG)
         except BaseException:
             listener.close()
             raise
     except OSError as error:
         raise ConfigurationError(f"host, port: cannot listen on {host}:{port}: {error.strerror}") from None
+    except UnicodeError:
+        raise ConfigurationError(f"host: {host!r} is not a name or an address") from None
     return listener
 
 
