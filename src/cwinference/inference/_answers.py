@@ -1,11 +1,12 @@
 """What a model answers: thin views on the JSON as it came, which stays whole in `raw`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from ..errors import ProtocolError
 
-Json = dict[str, Any]
+Json: TypeAlias = dict[str, Any]
+Values: TypeAlias = Sequence[Any]
 
 
 class Usage:
@@ -135,7 +136,7 @@ def first_choice(raw: Json) -> Json:
     """The first choice, or an empty object."""
     choices = raw.get("choices")
     if isinstance(choices, list) and choices:
-        choice: Any = cast(Sequence[Any], choices)[0]
+        choice: Any = cast(Values, choices)[0]
         if isinstance(choice, dict):
             return cast(Json, choice)
     return _NOTHING
@@ -147,10 +148,13 @@ def text_of(choice: Json, part: str) -> str:
     text: Any = cast(Json, inner).get("content") if isinstance(inner, dict) else choice.get("text")
     if isinstance(text, str):
         return text
-    if isinstance(text, list):
-        pieces = (cast(Json, each).get("text") for each in cast(Sequence[Any], text) if isinstance(each, dict))
-        return "".join(piece for piece in pieces if isinstance(piece, str))
-    return ""
+    return _joined(cast(Values, text)) if isinstance(text, list) else ""
+
+
+def _joined(parts: Values) -> str:
+    """The text of content that comes in parts."""
+    texts = (cast(Json, each).get("text") for each in parts if isinstance(each, dict))
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def reason_of(choice: Json) -> str | None:
@@ -186,4 +190,4 @@ def check_models(raw: object, method: str) -> list[Model]:
     data: Any = cast(Json, raw).get("data") if isinstance(raw, dict) else raw
     if not isinstance(data, list):
         raise ProtocolError("the answer is not a list of models", method=method, http_status=200)
-    return [Model(cast(Json, each)) for each in cast(Sequence[Any], data) if isinstance(each, dict)]
+    return [Model(cast(Json, each)) for each in cast(Values, data) if isinstance(each, dict)]

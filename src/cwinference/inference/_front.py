@@ -131,7 +131,7 @@ def _same(reply: Any) -> Any:
 def _value(body: bytes, method: str) -> Any:
     """The answer's JSON, if it is not an error after all. Raises ProtocolError or ApiError."""
     try:
-        value: Any = json.loads(body)
+        value: Any = json.loads(str(body, "utf-8"))
     except (ValueError, RecursionError):
         raise ProtocolError(f"the answer is not JSON ({len(body)} bytes)", method=method, http_status=200) from None
     if isinstance(value, dict) and "choices" not in value:

@@ -70,9 +70,17 @@ class Gate:
     def queued(self) -> int:
         return len(self._queue)
 
+    def enter_at_once(self) -> bool:
+        """Take a place that is free; False when there is none, or others wait."""
+        with self._lock:
+            if self._free == 0 or self._queue:
+                return False
+            self._free -= 1
+            return True
+
     def enter(self, timeout: float | None) -> float | None:
         """Wait on this thread for a place; gives what is left of `timeout` seconds. Raises DeadlineExceeded."""
-        if self._take():
+        if self.enter_at_once():
             return timeout
         started = time.monotonic()
         waiter = _Waiter()
@@ -83,7 +91,7 @@ class Gate:
 
     async def enter_async(self, timeout: float | None) -> float | None:
         """Wait on this loop for a place; gives what is left of `timeout` seconds. Raises DeadlineExceeded."""
-        if self._take():
+        if self.enter_at_once():
             return timeout
         started = time.monotonic()
         future = asyncio.get_running_loop().create_future()
@@ -109,13 +117,6 @@ class Gate:
                     self._queue.popleft().admit()
                     return
             self._free += 1
-
-    def _take(self) -> bool:
-        with self._lock:
-            if self._free == 0 or self._queue:
-                return False
-            self._free -= 1
-            return True
 
     def _line_up(self, waiter: _Waiter) -> bool:
         """Join the queue; False when a place became free meanwhile, which is then taken."""

@@ -1,7 +1,7 @@
 """A stream of a completion as it is read: bytes in, chunks out, and two clocks that run on content. It does no I/O."""
 
 import json
-from typing import Any, cast
+from typing import cast
 
 from .._flow import Clock
 from ..errors import ApiError, DeadlineExceeded, InferenceError, ProtocolError, StreamInterrupted, StreamStalled
@@ -9,6 +9,8 @@ from ..transports.completion_errors import error_in_answer
 from ._answers import Chunk, Json, Usage, usage_of
 from ._gate import Tally
 from ._sse import EventParser
+
+_decode = json.JSONDecoder().raw_decode
 
 _END_MARK = b"[DONE]"
 
@@ -66,10 +68,12 @@ class Reader:
         chunks: list[Chunk] = []
         try:
             for data in self._parser.feed(received) if received is not None else self._rest():
-                if data == _END_MARK or data.strip() == _END_MARK:
+                if data.startswith(b"{"):
+                    chunks.append(self._chunk(data))
+                elif data.strip() == _END_MARK:
                     self.done = True
                     break
-                if data:
+                elif data:
                     chunks.append(self._chunk(data))
         except InferenceError as error:
             self._failure = error
@@ -103,13 +107,9 @@ class Reader:
         )
 
     def _chunk(self, data: bytes) -> Chunk:
-        try:
-            raw: Any = json.loads(str(data, "utf-8", "replace"))
-        except (ValueError, RecursionError):
-            raw = None
-        if not isinstance(raw, dict):
+        value = _object(data)
+        if value is None:
             raise ProtocolError("the stream holds an event that is not a JSON object", method=self._method)
-        value = cast(Json, raw)
         if "error" in value or "choices" not in value:
             error = error_in_answer(value, self._method)
             if error is not None:
@@ -127,6 +127,16 @@ class Reader:
             self._patience = self._idle
         else:
             self._waited += self._monotonic() - self._since
+
+
+def _object(data: bytes) -> Json | None:
+    """The data as a JSON object; None when it is none."""
+    text = str(data, "utf-8", "replace").strip()
+    try:
+        value, end = _decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return cast(Json, value) if isinstance(value, dict) and end == len(text) else None
 
 
 def stalled(method: str, seconds: float | None, *, first: bool, text: str = "") -> StreamStalled:

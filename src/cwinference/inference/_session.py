@@ -139,7 +139,7 @@ class AwaitingSession(FrontSession[AwaitingCompletions]):
         engine = self.connections.to(asked.endpoint)
         self._count(asked)
         try:
-            left = await self.gate.enter_async(timeout)
+            left = timeout if self.gate.enter_at_once() else await self.gate.enter_async(timeout)
             if asked.streamed:
                 return await self._open(engine, method, asked, metadata, left)
             headers = (*metadata, *asked.headers)

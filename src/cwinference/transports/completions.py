@@ -47,7 +47,13 @@ class BlockingCompletions(BlockingHttp):
             raise _marked(error) from None
 
     def open(
-        self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None, first: float | None
+        self,
+        verb: str,
+        url: str,
+        headers: Metadata,
+        content: bytes | None,
+        timeout: float | None,
+        first: float | None,
     ) -> "BlockingBody":
         """Begin an exchange whose answer is read piece by piece.
 
@@ -145,6 +151,17 @@ class BlockingBody(_Body):
             self._response.close()
 
 
+class _Line:
+    """A connection of `AwaitingCompletions`: pyqwest's transport, and its client, which takes answers whole."""
+
+    __slots__ = ("aclose", "client", "execute")
+
+    def __init__(self, transport: pyqwest.HTTPTransport) -> None:
+        self.execute = transport.execute
+        self.aclose = transport.aclose
+        self.client = pyqwest.Client(transport)
+
+
 class AwaitingCompletions(AwaitingHttp):
     """Completions for event loops."""
 
@@ -161,15 +178,20 @@ class AwaitingCompletions(AwaitingHttp):
         While the server announces the sizes of its answers, they are taken whole, which halves the cost of a call: each
         further step to pyqwest's threads costs as much as all the rest.
         """
+        if not self._announces:
+            return await self._fetch_bounded(verb, url, headers, content, timeout)
+        refuse_after_fork()
+        lane = self._pool.take()
+        limit = asyncio.timeout(timeout)
         try:
-            if self._announces:
-                answer = await self._fetch_whole(verb, url, headers, content, timeout)
-            else:
-                answer = await super().fetch(verb, url, headers, content, timeout)
-        except errors.Unavailable as error:
-            raise _marked(error) from None
-        self._announces = "content-length" in answer.headers
-        return answer
+            async with limit:
+                line: Any = lane.connection
+                response = await line.client.execute(verb, url, headers, content)
+        except Exception as error:
+            raise deadline_exceeded(timeout) if limit.expired() else _marked(translate(error, timeout)) from None
+        finally:
+            self._pool.give(lane)
+        return self._whole(response)
 
     async def open(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
@@ -180,30 +202,31 @@ class AwaitingCompletions(AwaitingHttp):
         limit = asyncio.timeout(timeout)
         try:
             async with limit:
-                request = pyqwest.Request(verb, url, pyqwest.Headers(headers), content)
-                response = await lane.connection.execute(request)
+                response = await lane.connection.execute(pyqwest.Request(verb, url, pyqwest.Headers(headers), content))
         except BaseException as error:
             self._pool.give(lane)
             raise (deadline_exceeded(timeout) if limit.expired() else _ours(error, timeout)) from None
         return AwaitingBody(response, lambda: self._pool.give(lane))
 
-    async def _fetch_whole(
+    async def _fetch_bounded(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
     ) -> Answer:
-        refuse_after_fork()
-        lane = self._pool.take()
-        limit = asyncio.timeout(timeout)
         try:
-            async with limit:
-                response = await pyqwest.Client(lane.connection).execute(verb, url, headers, content)
-        except Exception as error:
-            raise (deadline_exceeded(timeout) if limit.expired() else translate(error, timeout)) from None
-        finally:
-            self._pool.give(lane)
-        body, encoding = response.content, response.headers.get("content-encoding", "")
-        self._announces = len(body) <= self._limit
+            answer = await super().fetch(verb, url, headers, content, timeout)
+        except errors.Unavailable as error:
+            raise _marked(error) from None
+        self._announces = "content-length" in answer.headers
+        return answer
+
+    def _whole(self, response: pyqwest.FullResponse) -> Answer:
+        body, headers = response.content, response.headers
+        self._announces = "content-length" in headers and len(body) <= self._limit
         check_size(len(body), self._limit)
-        return Answer(response.status, response.headers, inflate(body, encoding, self._limit) if encoding else body)
+        encoding = headers.get("content-encoding", "")
+        return Answer(response.status, headers, inflate(body, encoding, self._limit) if encoding else body)
+
+    def _connect(self) -> Any:
+        return _Line(super()._connect())
 
 
 class AwaitingBody(_Body):
@@ -255,7 +278,7 @@ class AwaitingBody(_Body):
         self._let_go()
 
 
-def _marked(error: errors.Unavailable) -> errors.Unavailable:
+def _marked(error: errors.ApiError) -> errors.ApiError:
     error.permanent = error.permanent or _IN_BODY in error.message
     return error
 
