@@ -47,8 +47,9 @@ fresh: $(GOOGLEAPIS)/ready ## fail when gen/ is not what proto/ compiles to
 breaking: $(GOOGLEAPIS)/ready ## fail when proto/ breaks what is on main
 	tools/check-breaking "$(CURDIR)/$(GENERATE)" "$(CURDIR)/$(GOOGLEAPIS)"
 
-soak: setup ## the fault tests at full length: a thousand places to cut a call, 20,000 reads over reloads
-	CWINFERENCE_CUTS=1000 CWINFERENCE_READS=20000 $(DEV)/python -m pytest tests/faults --timeout 3600
+soak: setup ## the fault tests at full length: cuts, reloads, outages, cancels, failures by the thousand
+	CWINFERENCE_CUTS=1000 CWINFERENCE_READS=20000 CWINFERENCE_OUTAGES=3,20,60 CWINFERENCE_CANCELS=10000 \
+		CWINFERENCE_FAILURES=10000 CWINFERENCE_CALLS=100 $(DEV)/python -m pytest tests/faults --timeout 3600
 
 fuzz: .venv-fuzz/ready ## feed whatever reads a server's bytes, for FUZZ_SECONDS each (60)
 	@set -e; for target in http_error details details_of_json retry_after json_reply path events gzip; do \

@@ -42,8 +42,9 @@ class Http2Server(SocketServer):
         headers: Callable[[int], Headers] = no_headers,
         streams: int = 100,
         late_end: float = 0.0,
+        port: int = 0,
     ) -> None:
-        super().__init__(self._talk)
+        super().__init__(self._talk, port=port)
         self.late_end = late_end
         self._goaway_after = goaway_after
         self._headers = headers

@@ -18,14 +18,15 @@ Handler = Callable[[socket.socket], object]
 class SocketServer:
     """Handles each connection on a thread of its own; runs while its `with` block does."""
 
-    def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self._handler = handler
+        self._wanted_port = port
         self._tls = tls
         self._threads: list[threading.Thread] = []
         self.connections: list[socket.socket] = []
 
     def __enter__(self) -> Self:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
+        self._listener = socket.create_server(("127.0.0.1", self._wanted_port), backlog=1000)
         self.port: int = self._listener.getsockname()[1]
         self._start(self._accept)
         return self

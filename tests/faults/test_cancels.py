@@ -1,0 +1,100 @@
+"""Cancelled calls behave as bare coroutines do, and leave no task, thread or descriptor behind.
+
+`make soak` says by `CWINFERENCE_CANCELS` how many; the figure is 10,000.
+"""
+
+import asyncio
+import os
+import random
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from cwinference import AsyncClient
+from tests.support.clients import open_client
+from tests.support.sockets import SocketServer, silence
+
+CANCELS = int(os.environ.get("CWINFERENCE_CANCELS", "300"))
+KINDS = ["grpc-async", "connect-async", "rest-async"]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@asynccontextmanager
+async def waiting(kind: str) -> AsyncGenerator[AsyncClient]:
+    """A client of a server that never answers."""
+    with SocketServer(silence) as server:
+        async with open_client(kind, server.endpoint) as client:
+            yield client
+
+
+async def test_a_cancelled_task_is_cancelled(kind: str) -> None:
+    async with waiting(kind) as client:
+        call = asyncio.create_task(client.gateways.get("x"))
+        await asyncio.sleep(0.05)
+        call.cancel("enough")
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert call.cancelled()
+
+
+async def test_a_timeout_around_a_call_is_a_timeout(kind: str) -> None:
+    async with waiting(kind) as client:
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(0.05):
+                await client.gateways.get("x")
+    assert type(caught.value) is TimeoutError
+
+
+async def test_a_group_that_fails_tells_of_its_own_error_only(kind: str) -> None:
+    async with waiting(kind) as client:
+        with pytest.raises(ExceptionGroup) as caught:
+            await fail_beside(client)
+    assert [str(each) for each in caught.value.exceptions] == ["mine"]
+
+
+async def test_many_cancels_leave_nothing_behind(kind: str) -> None:
+    chance = random.Random(11)  # noqa: S311
+    async with waiting(kind) as client:
+        await cancel_some(client, 20, chance)
+        before = await settled(1)
+        for _ in range(CANCELS // 20):
+            await cancel_some(client, 20, chance)
+        assert len(asyncio.all_tasks()) == 1
+        assert await settled(before) <= before
+
+
+async def fail_beside(client: AsyncClient) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(client.gateways.get("x"))
+        await asyncio.sleep(0.05)
+        raise ValueError("mine")
+
+
+async def cancel_some(client: AsyncClient, number: int, chance: random.Random) -> None:
+    """Begin so many calls and cancel each after a moment, some before anything was sent."""
+    calls = [asyncio.create_task(client.gateways.get("x")) for _ in range(number)]
+    for call in calls:
+        await asyncio.sleep(chance.choice((0, 0, 0.001)))
+        call.cancel()
+    assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*calls, return_exceptions=True))
+
+
+async def settled(wanted: int) -> int:
+    """Open descriptors and threads, once they are no more than wanted, or after a second."""
+    for _ in range(100):
+        if (found := _in_use()) <= wanted:
+            return found
+        await asyncio.sleep(0.01)
+    return _in_use()
+
+
+def _in_use() -> int:
+    client_threads = [each for each in threading.enumerate() if "_serve" not in each.name]
+    return len(list(Path("/proc/self/fd").iterdir())) + len(client_threads)
