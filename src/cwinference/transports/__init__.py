@@ -4,6 +4,7 @@ A transport sends one attempt of any unary method that is described to it and ra
 gRPC, Connect and REST are a module each, imported only when chosen.
 """
 
+import asyncio
 from collections.abc import Coroutine
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -13,6 +14,7 @@ from google.protobuf.message import Message
 from .._methods import Method
 from ..auth import Metadata
 from ..config import Settings
+from ..errors import ConfigurationError
 
 
 class Seen:
@@ -80,6 +82,16 @@ def open_async(settings: Settings) -> AsyncTransport:
 
 def _module(settings: Settings) -> Any:
     return import_module(f".{settings.transport}", __name__)
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The running event loop; a ConfigurationError where there is none, as under trio."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "AsyncClient needs a running asyncio event loop; elsewhere, as under trio, use Client on a thread"
+        ) from None
 
 
 _CLOCKS_APART = 0.05

@@ -16,7 +16,7 @@ import pyqwest
 from .. import errors
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
-from . import is_over
+from . import is_over, running_loop
 from ._endings import Endings
 from ._gzip import check_size, inflate
 from ._pool import Pool
@@ -116,6 +116,7 @@ class AwaitingHttp:
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
     ) -> Answer:
         """Do one exchange. `timeout` in seconds; None for no limit."""
+        running_loop()
         refuse_after_fork()
         lane, began = self._pool.take(), time.monotonic()
         limit = asyncio.timeout(timeout)

@@ -22,7 +22,7 @@ from .._details import from_status, retry_delay
 from .._methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
-from . import Seen, is_over
+from . import Seen, is_over, running_loop
 from ._forks import at_rest, at_work
 from ._pool import Lane, Pool
 
@@ -170,7 +170,7 @@ class AwaitingTransport:
         at_rest(self)
 
     def _pool_of_this_loop(self) -> Pool[_Connection]:
-        loop, process = asyncio.get_running_loop(), os.getpid()
+        loop, process = running_loop(), os.getpid()
         latest, pool = self._latest
         if latest is loop and self._process == process:
             return pool

@@ -1,0 +1,62 @@
+"""Threads, event loops and processes side by side, and none at all."""
+
+import asyncio
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from cwinference import AsyncClient, errors, types
+from tests.support.clients import open_client
+from tests.support.forking import call, new_client
+from tests.support.peer import Peer, Received
+from tests.support.sockets import SocketServer, silence
+from tests.support.told import told
+
+ASYNC = ["grpc-async", "connect-async", "rest-async"]
+THREADS = 8
+
+
+def echo(received: Received) -> types.GetGatewayResponse:
+    """A gateway named like its id."""
+    spec = types.GatewaySpec(id=received.request.id, name=received.request.id)
+    return types.GetGatewayResponse(gateway=types.Gateway(spec=spec))
+
+
+@pytest.mark.parametrize("kind", ASYNC)
+async def test_eight_threads_with_a_loop_and_a_client_each_all_work(kind: str) -> None:
+    async with told(kind, echo) as (_, peer):
+
+        async def several(name: str) -> set[str]:
+            async with open_client(kind, peer.endpoint, **peer.settings) as client:
+                return {
+                    each.spec.name for each in await asyncio.gather(*(client.gateways.get(name) for _ in range(20)))
+                }
+
+        names = [f"gateway-{number}" for number in range(THREADS)]
+        all_found = await asyncio.gather(*(asyncio.to_thread(asyncio.run, several(name)) for name in names))
+    assert all_found == [{name} for name in names]
+
+
+@pytest.mark.parametrize("kind", ASYNC)
+def test_without_an_asyncio_loop_it_says_what_to_use(kind: str) -> None:
+    with SocketServer(silence) as server:
+        client = new_client(kind, server.endpoint)
+        assert isinstance(client, AsyncClient)
+        pending = client.gateways.get("x")
+        with pytest.raises(errors.ConfigurationError, match="asyncio event loop; elsewhere, as under trio"):
+            pending.send(None)
+        assert server.connections == []
+
+
+@pytest.mark.parametrize("kind", ["grpc-sync", "connect-async", "rest-sync"])
+def test_a_spawned_process_works_after_its_parent_did(kind: str) -> None:
+    with Peer(kind.partition("-")[0], echo) as peer:
+        assert read(kind, peer.endpoint) == "x"
+        with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as workers:
+            assert list(workers.map(read, [kind] * 2, [peer.endpoint] * 2)) == ["x", "x"]
+        assert read(kind, peer.endpoint) == "x"
+
+
+def read(kind: str, endpoint: str) -> str:
+    return call(new_client(kind, endpoint), close=True)
