@@ -18,7 +18,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from google.protobuf.message import Message
 
@@ -221,13 +221,21 @@ def _check(fault: Fault) -> None:
             raise ConfigurationError(f"{name}: no option of {fault.kind!r}, which takes {known}")
     if fault.method is not None and fault.method not in _METHODS:
         raise ConfigurationError(f"method: there is no {fault.method!r}; give a name such as 'CreateGateway'")
+    for name in ("nth", "times", "seed"):
+        value: Any = getattr(fault, name)
+        if value is not None and not all(isinstance(each, int) for each in _several(value)):
+            raise ConfigurationError(f"{name}: {value!r} is not a whole number")
     if not 0 <= fault.probability <= 1:
         raise ConfigurationError(f"probability: {fault.probability} is not between 0 and 1")
     for name, value in fault.options.items():
-        _check_option(name, value, _OPTIONS[fault.kind][name])
+        _check_option(fault.kind, name, value)
 
 
-def _check_option(name: str, value: Any, default: Any) -> None:
+def _several(value: object) -> Collection[object]:
+    return cast(Collection[object], value) if isinstance(value, Collection) and not isinstance(value, str) else [value]
+
+
+def _check_option(kind: Kind, name: str, value: Any) -> None:
     match name:
         case "code" if value not in HTTP_STATUS:
             raise ConfigurationError(f"code: there is no {value!r}; give one of {', '.join(HTTP_STATUS)}")
@@ -237,5 +245,11 @@ def _check_option(name: str, value: Any, default: Any) -> None:
             raise ConfigurationError("details: give messages of google.rpc")
         case "seconds" | "size" | "status" if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigurationError(f"{name}: {value!r} is not a number")
+        case "size" if not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"size: {value} is not a whole number of bytes from 1")
+        case "status" if not 200 <= value <= 599:
+            raise ConfigurationError(f"status: {value} is no HTTP status from 200 to 599")
+        case "seconds" if value < 0 and kind != "skew":
+            raise ConfigurationError(f"seconds: {value} is negative")
         case _:
             return

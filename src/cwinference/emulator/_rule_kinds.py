@@ -117,13 +117,15 @@ def between(least: int, most: int) -> Rule:
     return Rule("uint32.gte_lte", text, lambda number: least <= number <= most)
 
 
-def defined(enum: EnumDescriptor, *, but: Sequence[int] = (0,)) -> tuple[Rule, Rule]:
-    """A value that the enum declares, none of `but` among them."""
+def defined(enum: EnumDescriptor) -> Rule:
+    """A value that the enum declares."""
     numbers = frozenset(enum.values_by_number)
-    return (
-        Rule("enum.defined_only", "value must be one of the defined enum values", numbers.__contains__),
-        Rule("enum.not_in", f"must not be in list {_listed(but)}", lambda number: number not in but),
-    )
+    return Rule("enum.defined_only", "value must be one of the defined enum values", numbers.__contains__)
+
+
+def not_in(*numbers: int) -> Rule:
+    """An enum's value other than these."""
+    return Rule("enum.not_in", f"must not be in list {_listed(numbers)}", lambda number: number not in numbers)
 
 
 UNIQUE = Rule(

@@ -29,6 +29,7 @@ from ._rule_kinds import (
     min_items,
     min_len,
     not_contains,
+    not_in,
     one_of,
     optional,
     pattern,
@@ -83,7 +84,7 @@ def _claim_resources(*zone_counts: Rule, refused_types: tuple[int, ...]) -> Rule
     return Rules(
         {
             "instance_id": required(),
-            "capacity_type": value(*defined(types.CapacityType.DESCRIPTOR, but=refused_types)),
+            "capacity_type": value(defined(types.CapacityType.DESCRIPTOR), not_in(*refused_types)),
             "zones": Field(zone_counts, each=[ZONE]),
         }
     )
@@ -110,7 +111,7 @@ GATEWAYS: Table = {
         ],
     ),
     types.EndpointConfiguration: Rules({"additional_dns": Field([UNIQUE], each=HOSTNAME)}),
-    types.BodyBasedRouting: Rules({"api_type": value(*defined(types.BodyBasedRouting.APIType.DESCRIPTOR))}),
+    types.BodyBasedRouting: Rules({"api_type": value(defined(types.BodyBasedRouting.APIType.DESCRIPTOR), not_in(0))}),
     types.HeaderBasedRouting: Rules({"header_name": value(min_len(1), max_len(100))}),
 }
 
@@ -137,7 +138,9 @@ DEPLOYMENTS: Table = {
             "min": value(at_least(1)),
             "max": value(at_least(1)),
             "priority": value(between(0, 1000)),
-            "capacity_classes": Field([UNIQUE], each=defined(types.DeploymentAutoscaling.CapacityClass.DESCRIPTOR)),
+            "capacity_classes": Field(
+                [UNIQUE], each=[defined(types.DeploymentAutoscaling.CapacityClass.DESCRIPTOR), not_in(0)]
+            ),
             "concurrency": optional(at_least(1)),
         },
         whole=[
@@ -182,8 +185,8 @@ HOT_LOADS: Table = {
             "deployment_id": ID,
             "hot_load_id": NEW_ID,
             "identity": value(*IDENTITY),
-            "type": value(*defined(types.SnapshotType.DESCRIPTOR)),
-            "prompt_cache_policy": value(*defined(types.PromptCachePolicy.DESCRIPTOR, but=())[:1]),
+            "type": value(defined(types.SnapshotType.DESCRIPTOR), not_in(0)),
+            "prompt_cache_policy": value(defined(types.PromptCachePolicy.DESCRIPTOR)),
         },
         whole=[
             Rule(
@@ -199,15 +202,15 @@ HOT_LOADS: Table = {
     types.IncrementalSnapshotMetadata: Rules(
         {
             "previous_snapshot_identity": value(min_len(1), max_len(128)),
-            "compression_format": value(*defined(types.CompressionFormat.DESCRIPTOR)),
-            "checksum_format": value(*defined(types.ChecksumFormat.DESCRIPTOR)),
+            "compression_format": value(defined(types.CompressionFormat.DESCRIPTOR), not_in(0)),
+            "checksum_format": value(defined(types.ChecksumFormat.DESCRIPTOR), not_in(0)),
         }
     ),
     types.DeploymentHotLoad: Rules(
         {
             "bucket": value(HOST_LABEL),
             "path_prefix": value(NO_TRAVERSAL),
-            "transition_mode": value(*defined(types.TransitionMode.DESCRIPTOR)),
+            "transition_mode": value(defined(types.TransitionMode.DESCRIPTOR), not_in(0)),
         }
     ),
 }
