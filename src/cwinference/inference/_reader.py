@@ -1,6 +1,7 @@
 """A stream of a completion as it is read: bytes in, chunks out, and two clocks that run on content. It does no I/O."""
 
 import json
+from collections.abc import Iterator
 from typing import cast
 
 from .._flow import Clock
@@ -33,7 +34,6 @@ class Reader:
         self._since = 0.0
         self._parser = EventParser()
         self._texts: list[str] = []
-        self._failure: InferenceError | None = None
 
     @property
     def text(self) -> str:
@@ -63,27 +63,22 @@ class Reader:
             raise self._late()
         return left
 
-    def receive(self, received: bytes | None) -> list[Chunk]:
-        """The chunks in what a read brought (None: the end). What is wrong is raised by `check`, after them."""
-        chunks: list[Chunk] = []
-        try:
-            for data in self._parser.feed(received) if received is not None else self._rest():
-                if data.startswith(b"{"):
-                    chunks.append(self._chunk(data))
-                elif data.strip() == _END_MARK:
+    def receive(self, received: bytes | None) -> Iterator[Chunk]:
+        """The chunks in what a read brought (None: the end), each made when it is asked for: kept ones would cost the
+        garbage collector more than they cost to make. Raises where something is wrong with the stream."""
+        self._waited += self._monotonic() - self._since
+        for data in self._parser.feed(received) if received is not None else self._rest():
+            if not data.startswith(b"{"):
+                if data.strip() == _END_MARK:
                     self.done = True
-                    break
-                elif data:
-                    chunks.append(self._chunk(data))
-        except InferenceError as error:
-            self._failure = error
-        self._note_progress(chunks)
-        return chunks
-
-    def check(self) -> None:
-        """Raise what was wrong with the last piece."""
-        if self._failure is not None:
-            raise self._failure
+                    return
+                if not data:
+                    continue
+            chunk = self._chunk(data)
+            if chunk.carries_content:
+                self._waited = 0.0
+                self._patience = self._idle
+            yield chunk
 
     def broken(self, error: ApiError) -> InferenceError:
         """What a failed read means for the stream."""
@@ -120,13 +115,6 @@ class Reader:
         if value.get("usage"):
             self.usage = usage_of(value)
         return chunk
-
-    def _note_progress(self, chunks: list[Chunk]) -> None:
-        if any(chunk.carries_content for chunk in chunks):
-            self._waited = 0.0
-            self._patience = self._idle
-        else:
-            self._waited += self._monotonic() - self._since
 
 
 def _object(data: bytes) -> Json | None:

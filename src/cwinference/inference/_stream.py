@@ -82,7 +82,6 @@ class Stream(_Stream):
                 except ApiError as error:
                     raise reader.broken(error) from None
                 yield from reader.receive(received)
-                reader.check()
             if self._body is not None:
                 self._body.finish()
         finally:
@@ -135,7 +134,6 @@ class AsyncStream(_Stream):
                     raise reader.broken(error) from None
                 for chunk in reader.receive(received):
                     yield chunk
-                reader.check()
             if self._body is not None:
                 await self._body.finish()
         finally:
