@@ -235,3 +235,18 @@ def test_a_token_inside_an_endpoint_or_a_proxy_is_not_shown(token: str) -> None:
         with pytest.raises(errors.ConfigurationError) as caught:
             Client("x", **each)
         assert_hidden(token, [str(caught.value), repr(caught.value)])
+
+
+@pytest.mark.parametrize("fault", ["page", "garbage", "cut", "delay", "error"])
+def test_no_batch_writes_the_token_down(emulator: Emulator, fault: Any, tmp_path: Path, log: Any, capfd: Any) -> None:
+    emulator.faults.clear()
+    emulator.faults.add(fault, **FAULTS[fault])
+    url = f"{emulator.endpoint}/gateway/{UNKNOWN}"
+    shown: list[str] = []
+    with Inference(url, token=emulator.token, timeout=0.2, retry=None) as front:
+        try:
+            shown.append(repr(front.batch([ASKED, ASKED], out=tmp_path / "out.jsonl")))
+        except errors.InferenceError as error:
+            shown += [*printed_of(error), *locals_of(error)]
+    shown += [each.read_text("utf-8") for each in tmp_path.iterdir()]
+    assert_hidden(emulator.token, [*shown, *logged(log), *capfd.readouterr()])

@@ -210,3 +210,13 @@ async def test_an_update_that_never_left_is_sent_again(kind: str) -> None:
         with pytest.raises(errors.Unavailable) as caught:
             await client.gateways.update("x", name="front", **FRONT)
     assert caught.value.attempts == 4
+
+
+@pytest.mark.parametrize("when", ["before", "during", "after", "answer"])
+async def test_a_hot_load_is_started_once(kind: str, when: str) -> None:
+    with faulty(hot_load_after=3600.0) as server:
+        async with open_client(kind, server.endpoint, retry=PERSISTENT) as client:
+            gateway = await client.gateways.create("front", zones=ZONES, **FRONT)
+            server.faults.add("cut", method="CreateHotLoad", when=when, nth=1)
+            started = await hot_load_on(client, gateway.spec.id, kind)
+            assert [each.spec async for each in client.hot_loads.list()] == [started.spec]
