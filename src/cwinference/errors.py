@@ -109,8 +109,8 @@ class ApiError(InferenceError):
         self.invited = invited
         """Whether the server asked for a repeat although the code suggests none."""
         self.turned_away = turned_away
-        """Whether a working server refused the stream unread, as when it closes a connection in good order: a repeat
-        adds nothing to its load."""
+        """Whether it reads as if a working server had refused the stream unread, closing a connection in good order: a
+        repeat then adds nothing to its load."""
 
     def __str__(self) -> str:
         where = f"{self.method}: " if self.method else ""

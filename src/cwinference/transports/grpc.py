@@ -35,8 +35,10 @@ _CONNECT_MILLISECONDS = 5_000
 
 _OWN_DEADLINE = re.compile(r"(Stream removed \()?Deadline Exceeded\)?")
 _NOT_CONNECTED = re.compile(r"failed to connect to all addresses|DNS resolution failed", re.IGNORECASE)
-_TURNED_AWAY = re.compile(r"(Stream removed \()?(GOAWAY received|.*RST_STREAM with error code 7\b)")
-"""A stream above the last one of a GOAWAY, or a refused one. One that was taken and lost tells of a socket first."""
+_REFUSED = re.compile(r"RST_STREAM with error code 7\b")
+_GOAWAY = re.compile(r"(Stream removed \()?GOAWAY received")
+"""A stream above the last one of a GOAWAY; one that was taken and lost tells of a socket first. Not trusted with an
+update: a server may relay these words about another call."""
 
 _TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"(^|CLIENT: )(Received|Decompressed) message larger than max")
@@ -265,7 +267,7 @@ def _translate(
         message = f"no answer within {timeout:.3g} s"
     unavailable = kind is errors.Unavailable
     untold = unavailable and not _was_answered(error)
-    turned_away = untold and bool(_TURNED_AWAY.match(message))
+    refused = untold and bool(_REFUSED.search(message))
     unsent = untold and bool(_NOT_CONNECTED.search(message)) and not connection.is_ready()
     return kind(
         message,
@@ -273,8 +275,8 @@ def _translate(
         details=details,
         http_status=int(found.group(1)) if found else None,
         retry_after=pushback if pushback is not None else retry_delay(details),
-        unprocessed=turned_away or unsent,
-        turned_away=turned_away,
+        unprocessed=refused or unsent,
+        turned_away=refused or (untold and bool(_GOAWAY.match(message))),
         permanent=(unavailable and bool(_TLS_FAILURE.search(message))) or (pushback is not None and pushback < 0),
     )
 
