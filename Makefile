@@ -7,7 +7,7 @@ GENERATE = .venv-generate/bin
 GOOGLEAPIS = third_party/googleapis
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate rules soak fuzz fresh breaking bench guard conformance ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules soak fuzz fresh breaking bench guard conformance peers ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,7 +66,10 @@ guard: setup ## a short form of it that fails when a figure is far off; passed o
 conformance: setup ## the Connect conformance suite against our transports (needs Go)
 	tools/conformance "$(CURDIR)/$(GENERATE)"
 
-ci-extra: setup breaking guard demo conformance ## what CI runs beside the tests: wheel matrix, speed guard, demo, conformance
+peers: setup .venv-peers/ready ## completions against model servers of others
+	$(DEV)/python -m pytest tests/peers
+
+ci-extra: setup breaking guard demo conformance peers ## what CI runs beside the tests: wheel matrix, speed guard, demo, conformance, peers
 	.venv-demo/bin/python tools/check_model.py
 	$(DEV)/python tools/check_wheel.py
 
@@ -77,6 +80,8 @@ lock: ## pin the newest allowed versions, with hashes, into requirements/ (needs
 		--group dev pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--group demo --extra emulator pyproject.toml -o requirements/demo.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--group peers -o requirements/peers.txt
 
 clean: ## remove everything that git ignores
 	git clean -fdX
@@ -97,6 +102,11 @@ clean: ## remove everything that git ignores
 	@$(PYTHON) -m venv --clear .venv-demo
 	@.venv-demo/bin/python $(PIP) --no-deps --require-hashes -r requirements/demo.txt
 	@.venv-demo/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-peers/ready: requirements/peers.txt
+	$(PYTHON) -m venv --clear .venv-peers
+	.venv-peers/bin/python $(PIP) --require-hashes -r requirements/peers.txt
 	@touch $@
 
 .venv-fuzz/ready: requirements/dev.txt
