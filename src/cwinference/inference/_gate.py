@@ -131,7 +131,8 @@ class Gate:
         """Leave the queue; or give the place on, when it came at the last moment."""
         with self._lock:
             if not waiter.admitted:
-                self._queue.remove(waiter)
+                with suppress(ValueError):  # passed over, because its loop was closed
+                    self._queue.remove(waiter)
                 return
         self.leave()
 
