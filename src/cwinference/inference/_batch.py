@@ -12,10 +12,9 @@ from typing import Any, NamedTuple, TypeAlias, cast
 from .._call import UNSET
 from ..config import check_count
 from ..errors import ConfigurationError, InferenceError, PermissionDenied, Unauthenticated
-from ._answers import Answer
 from ._gate import Gate
 from ._keys import KeySet
-from ._ledger import Ledger, answer_line, failure_line
+from ._ledger import WRITE_SECONDS, Ledger, answer_line, failure_line
 from ._progress import Progress
 from ._request import CHAT, TEXT, Prompt, check_model, checked
 
@@ -85,9 +84,9 @@ class Batch:
         with self._lock:
             return None if self._stopped else next(self._items, None)
 
-    def answered(self, item: Item, answer: Answer) -> None:
+    def answered(self, item: Item, answer: bytes) -> None:
         """Write an answer."""
-        line = answer_line(item.key, answer.raw)
+        line = answer_line(item.key, answer)
         with self._lock:
             self._answered += 1
             self._write(item.number, line)
@@ -139,14 +138,14 @@ class Batch:
 
     def _to_ask(self, source: Iterator[tuple[int, Any]]) -> Iterator[Item]:
         """Those that were not answered before. What cannot be asked is a failure at once."""
-        seen, number = KeySet(), 0
+        seen, before, number = KeySet(), self.ledger.answered, 0
         for line, value in source:
             key = str(line)
             try:
                 key, prompt = _read(line, value)
                 if not seen.add(key):
                     raise ConfigurationError(f"custom_id: {key!r} was there before; each may stand once")
-                if key in self.ledger.answered:
+                if before and key in before:
                     self._skipped += 1
                     continue
             except ConfigurationError as error:
@@ -156,7 +155,7 @@ class Batch:
             number += 1
 
 
-def _work(batch: Batch, ask: Callable[[Prompt], Answer]) -> None:
+def _work(batch: Batch, ask: Callable[[Prompt], bytes]) -> None:
     while True:
         if batch.window is not None:
             batch.window.enter(None)
@@ -169,11 +168,9 @@ def _work(batch: Batch, ask: Callable[[Prompt], Answer]) -> None:
             batch.failed(item, error)
         else:
             batch.answered(item, answer)
-        if batch.ledger.due:
-            batch.ledger.sync()
 
 
-async def _work_async(batch: Batch, ask: Callable[[Prompt], Awaitable[Answer]]) -> None:
+async def _work_async(batch: Batch, ask: Callable[[Prompt], Awaitable[bytes]]) -> None:
     while True:
         if batch.window is not None:
             await batch.window.enter_async(None)
@@ -186,11 +183,9 @@ async def _work_async(batch: Batch, ask: Callable[[Prompt], Awaitable[Answer]]) 
             batch.failed(item, error)
         else:
             batch.answered(item, answer)
-        if batch.ledger.due:
-            await asyncio.to_thread(batch.ledger.sync)
 
 
-def run_on_threads(batch: Batch, ask: Callable[[Prompt], Answer]) -> BatchResult:
+def run_on_threads(batch: Batch, ask: Callable[[Prompt], bytes]) -> BatchResult:
     """Do all of a batch on threads of its own; raises the first error that ends it."""
     found: list[BaseException] = []
 
@@ -206,7 +201,9 @@ def run_on_threads(batch: Batch, ask: Callable[[Prompt], Answer]) -> BatchResult
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(WRITE_SECONDS)
+                batch.ledger.write()
     finally:
         batch.stop()
         result = batch.close()
@@ -215,16 +212,26 @@ def run_on_threads(batch: Batch, ask: Callable[[Prompt], Answer]) -> BatchResult
     return result
 
 
-async def run_on_loop(batch: Batch, ask: Callable[[Prompt], Awaitable[Answer]]) -> BatchResult:
+async def _keep_writing(batch: Batch) -> None:
+    while True:
+        await asyncio.sleep(WRITE_SECONDS)
+        await asyncio.to_thread(batch.ledger.write)
+
+
+async def run_on_loop(batch: Batch, ask: Callable[[Prompt], Awaitable[bytes]]) -> BatchResult:
     """Do all of a batch on the running loop; raises the first error that ends it."""
-    workers = [asyncio.ensure_future(_work_async(batch, ask)) for _ in range(batch.workers)]
+    writer: asyncio.Future[Any] = asyncio.ensure_future(_keep_writing(batch))
+    work: asyncio.Future[Any] = asyncio.gather(*(_work_async(batch, ask) for _ in range(batch.workers)))
     try:
-        await asyncio.gather(*workers)
+        await asyncio.wait([writer, work], return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            writer.result()
+        await work
     finally:
         batch.stop()
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        for each in (writer, work):
+            each.cancel()
+        await asyncio.gather(writer, work, return_exceptions=True)
         result = batch.close()
     return result
 

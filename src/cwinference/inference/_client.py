@@ -170,7 +170,7 @@ class Inference:
         """
         limit = self._front.gate.limit
         batch = Batch(requests, out, concurrency=concurrency, limit=limit, ordered=ordered, progress=progress)
-        return run_on_threads(batch, self._driver.bind(self._front.complete))
+        return run_on_threads(batch, self._driver.bind(self._front.verbatim))
 
     def stats(self) -> Stats:
         """How many requests are in flight and queued, and what became of the others."""
@@ -281,7 +281,7 @@ class AsyncInference:
         """
         limit = self._front.gate.limit
         batch = Batch(requests, out, concurrency=concurrency, limit=limit, ordered=ordered, progress=progress)
-        return await run_on_loop(batch, self._driver.bind(self._front.complete))
+        return await run_on_loop(batch, self._driver.bind(self._front.verbatim))
 
     def stats(self) -> Stats:
         """How many requests are in flight and queued, and what became of the others."""

@@ -59,6 +59,10 @@ class Front:
         """Ask for a completion and take its whole answer."""
         return self._ask(prompt, partial(self._answer, prompt.method.name))
 
+    def verbatim(self, prompt: Prompt) -> Operation[bytes]:
+        """Ask for a completion and take its answer as it came, but checked."""
+        return self._ask(prompt, partial(self._checked, prompt.method.name))
+
     def models(self, prompt: Prompt) -> Operation[Sequence[Model]]:
         """Ask which models there are."""
         return self._ask(prompt, partial(self._models, prompt.method.name))
@@ -113,6 +117,10 @@ class Front:
             raise
         self.tally.succeed(total_tokens(answer.raw))
         return answer
+
+    def _checked(self, method: str, body: bytes) -> bytes:
+        self._answer(method, body)
+        return body
 
     def _models(self, method: str, body: bytes) -> Sequence[Model]:
         try:

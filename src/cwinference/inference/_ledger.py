@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +15,11 @@ from ._keys import KeySet
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 _BEGINNING = b'{"custom_id":'
+_BEFORE_BODY = b',"response":{"status_code":200,"body":'
+_AFTER_BODY = b'},"error":null}\n'
 
+WRITE_SECONDS = 0.05
+"""How often answers are written."""
 SYNC_SECONDS = 1.0
 """How often what was written is made to last."""
 
@@ -29,6 +34,8 @@ class Ledger:
         """Keys whose answers stand in OUT."""
         self._answers = _open(self.out)
         self._broken = False
+        self._lock = threading.Lock()
+        self._unwritten: list[bytes] = []
         try:
             self._recover()
             self._failures = self.errors.open("wb", buffering=0)
@@ -37,19 +44,24 @@ class Ledger:
             raise
         self._next_sync = time.monotonic() + SYNC_SECONDS
 
-    @property
-    def due(self) -> bool:
-        """Whether it is time for `sync`."""
-        return time.monotonic() >= self._next_sync
+    def answer(self, line: bytes) -> None:
+        """Add an answer, made by `answer_line`; `write` writes it."""
+        with self._lock:
+            self._unwritten.append(line)
 
-    def sync(self) -> None:
-        """Make what was written last through a crash of the machine."""
+    def write(self) -> None:
+        """Write what was added, to be called every `WRITE_SECONDS`: one write for many lines, each of which would cost
+        a thread its turn. Now and then, make it last through a crash of the machine."""
+        with self._lock:
+            lines, self._unwritten = self._unwritten, []
+        if lines:
+            self._append(self._answers, b"".join(lines))
+        if time.monotonic() >= self._next_sync:
+            self._sync()
+
+    def _sync(self) -> None:
         self._next_sync = time.monotonic() + SYNC_SECONDS
         os.fsync(self._answers.fileno())
-
-    def answer(self, line: bytes) -> None:
-        """Add an answer, made by `answer_line`."""
-        self._append(self._answers, line)
 
     def failure(self, line: bytes) -> None:
         """Add a failure, made by `failure_line`."""
@@ -57,7 +69,13 @@ class Ledger:
 
     def close(self) -> None:
         """Make all of it last, and let the files go; without failures, their file goes too."""
-        self.sync()
+        try:
+            self.write()
+            self._sync()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         self._answers.close()
         empty = self._failures.tell() == 0
         self._failures.close()
@@ -89,9 +107,11 @@ class Ledger:
         self._answers.truncate(good)
 
 
-def answer_line(key: str, body: Any) -> bytes:
-    """An answer in OpenAI's batch form."""
-    return _line({"custom_id": key, "response": {"status_code": 200, "body": body}, "error": None})
+def answer_line(key: str, body: bytes) -> bytes:
+    """An answer in OpenAI's batch form, its JSON as it came where that is one line whoever splits it."""
+    if not body.isascii() or b"\n" in body or b"\r" in body:
+        body = _encode(json.loads(body)).encode()
+    return b"".join([_BEGINNING, _encode(key).encode(), _BEFORE_BODY, body, _AFTER_BODY])
 
 
 def failure_line(key: str, line: int, error: InferenceError) -> bytes:
