@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, assert_type
 
 from cwinference import TLS, AsyncClient, Client, HotLoadState, Retry, State, auth, describe, errors, types
+from cwinference.inference import Answer, BatchResult, Chunk, Inference, Model
 
 RUNTIME = types.DeploymentRuntime(engine="vllm")
 MACHINES = types.DeploymentResources(instance_type="gd-8xh100ib-i128", gpu_count=8)
@@ -154,3 +155,29 @@ def failures(error: errors.ApiError) -> None:
     assert_type(error.http_status, int | None)
     assert_type(error.retry_after, float | None)
     print(error.cod)  # type: ignore[attr-defined]  # pyright: ignore
+
+
+def completions(client: Client, gateway: types.Gateway) -> None:
+    front = client.inference(gateway, timeout=5, limit=3)
+    assert_type(front, Inference)
+    assert_type(front.chat.completions.create(model="m", messages=[], temperature=0), Answer)
+    assert_type(front.completions.create(model="m", prompt="p", timeout=None).text, str)
+    assert_type(front.models.list(), Sequence[Model])
+    assert_type(front.batch("in.jsonl", out="out.jsonl"), BatchResult)
+    with front.chat.completions.stream(model="m", messages=[], idle_timeout=3) as stream:
+        for chunk in stream:
+            assert_type(chunk, Chunk)
+    front.chat.completions.create(messages=[])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    front.completions.stream(model="m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.inference(gateway, limits=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def completions_awaited(client: AsyncClient) -> None:
+    front = client.inference("id")
+    assert_type(await front.chat.completions.create(model="m", messages=[]), Answer)
+    assert_type(await front.batch([], out="out.jsonl"), BatchResult)
+    async with front.completions.stream(model="m", prompt=[1, 2]) as stream:
+        async for chunk in stream:
+            assert_type(chunk.text, str)
+    with front.completions.stream(model="m", prompt="p"):  # type: ignore[attr-defined]  # pyright: ignore
+        pass
