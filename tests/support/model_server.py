@@ -3,6 +3,7 @@
 import json
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -106,12 +107,12 @@ def comments() -> Iterator[bytes]:
 class ModelServer:
     """Runs while its `with` block does."""
 
-    def __init__(self, answer: Answer, version: int = 1) -> None:
+    def __init__(self, answer: Answer, version: int = 1, tls: ssl.SSLContext | None = None) -> None:
         self._answer = answer
         self.asked: list[Asked] = []
         self.hung_up = threading.Event()
         """Set when a client left before an answer had ended."""
-        self._server = SocketServer(self._serve_1 if version == 1 else self._serve_2)
+        self._server = SocketServer(self._serve_1 if version == 1 else self._serve_2, tls)
         self.settings: dict[str, Any] = {"http_version": version}
 
     @property
