@@ -195,8 +195,12 @@ async def test_a_model_that_nobody_serves_is_told_with_those_that_are(kind: str)
         there.deployments = types.ListDeploymentsResponse(
             items=[deployment("b/two"), deployment("a/one"), deployment("off", disabled=True)]
         )
-        with pytest.raises(errors.NotFound, match="serves 'nope'; it serves: a/one, b/two") as caught:
-            await there.front().chat(model="nope")
+        front = there.front()
+        with pytest.raises(errors.NotFound, match="serves 'nope'; it serves: a/one, b/two"):
+            await front.chat(model="nope")
+        with pytest.raises(errors.NotFound, match="it serves: a/one, b/two") as caught:
+            await front.chat(model="nope")
+        assert there.calls.count("ListDeployments") == 1
         assert caught.value.message.startswith("The model does not exist.")
         with pytest.raises(errors.NotFound) as caught:
             await there.front().chat(model="a/one")

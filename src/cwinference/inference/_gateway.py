@@ -1,5 +1,6 @@
 """A gateway of the management API as a server of completions: read at the first request, its own token, its models."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,8 @@ from ._front import Front
 from ._gate import Gate
 from ._request import Prompt
 from ._route import Route, route_of
+
+_ASK_AGAIN_SECONDS = 60.0
 
 
 class GatewayFront(Front):
@@ -37,6 +40,8 @@ class GatewayFront(Front):
         self._token = token
         self._endpoint = endpoint
         self._plaintext = plaintext
+        self._served: Sequence[str] | None = None
+        self._ask_again_at = -math.inf
         self._id = required("gateway", gateway.spec.id if isinstance(gateway, types.Gateway) else gateway)
         if isinstance(gateway, types.Gateway) and State.of(gateway) is State.READY:
             self._use(gateway)
@@ -54,19 +59,27 @@ class GatewayFront(Front):
         """Add to a 404 which models the gateway serves, where the management API tells them."""
         if not isinstance(error, NotFound) or prompt.model is None:
             return
-        request = types.ListDeploymentsRequest(parent_gateway_id=self._id)
-        try:
-            deployments: Sequence[types.Deployment] = yield from self._manage(
-                many(request, "items", types.Deployment, {"retry": None})
-            )
-        except InferenceError:
-            return
-        served = sorted({each.spec.model.name for each in deployments if not each.spec.disabled})
-        if prompt.model not in served:
+        served = yield from self._models_served()
+        if served is not None and prompt.model not in served:
             known = ", ".join(served) or "none"
             error.message = (
                 f"{error.message} (model: no deployment of this gateway serves {prompt.model!r}; it serves: {known})"
             )
+
+    def _models_served(self) -> Flow[Sequence[str] | None]:
+        """The models of the gateway's deployments, asked for once a minute at most; None when they are not told."""
+        now = self.context.clock.monotonic()
+        if now < self._ask_again_at:
+            return self._served
+        self._ask_again_at = now + _ASK_AGAIN_SECONDS
+        request = types.ListDeploymentsRequest(parent_gateway_id=self._id)
+        try:
+            found = yield from self._manage(many(request, "items", types.Deployment, {"retry": None}))
+        except InferenceError:
+            self._served = None
+        else:
+            self._served = sorted({each.spec.model.name for each in found if not each.spec.disabled})
+        return self._served
 
     def _manage(self, call: Call[Any]) -> Flow[Any]:
         """A call of the management API."""
