@@ -9,14 +9,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from .errors import ConfigurationError
 
 TokenSource: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
 """What `token=` takes: the token itself, or a callable that gives one (for `AsyncClient` it may be async)."""
+
+T = TypeVar("T")
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -28,6 +31,11 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "'***'"
+
+
+def hidden(token: T) -> T:
+    """The same, and if it is a string, one that does not show itself."""
+    return cast(T, Secret(token)) if isinstance(token, str) else token
 
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -55,19 +63,21 @@ def from_command(command: Sequence[str], *, timeout: float = 30.0) -> Callable[[
 
 class _File:
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._seen: tuple[int, int, int] | None = None
         self._next_check = 0.0
 
     def __repr__(self) -> str:
-        return f"from_file({str(self._path)!r})"
+        return f"from_file({str(self.path)!r})"
 
-    def __call__(self) -> str:
+    def __call__(self) -> Secret:
         try:
             self._seen = self._signature()
-            return self._path.read_text("utf-8").strip()
+            return Secret(self.path.read_text("utf-8").strip())
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"token file {self._path}: {_reason(error)}") from None
+            reason = _reason(error)
+        # Raised out here, because Python's error holds what was read, and would hang on ours.
+        raise ConfigurationError(f"token file {self.path}: {reason}")
 
     def changed(self) -> bool:
         """Whether the file was replaced since it was read; looks at most once a second."""
@@ -87,7 +97,7 @@ class _File:
             return False
 
     def _signature(self) -> tuple[int, int, int]:
-        status = self._path.stat()
+        status = self.path.stat()
         return status.st_mtime_ns, status.st_size, status.st_ino
 
 
@@ -99,22 +109,29 @@ class _Command:
     def __repr__(self) -> str:
         return f"from_command([{self._command[0]!r}, ...])"
 
-    def __call__(self) -> str:
+    def __call__(self) -> Secret:
+        return _printed_token(self._run())
+
+    def _run(self) -> Secret:
+        limit = self._timeout
         try:
-            done = subprocess.run(self._command, capture_output=True, timeout=self._timeout, check=True, text=True)
+            return Secret(
+                subprocess.run(self._command, capture_output=True, timeout=limit, check=True, text=True).stdout.strip()
+            )
         except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"token command {self._command[0]!r}: {_reason(error)}") from None
-        return _printed_token(done.stdout)
+            reason = _reason(error)
+        raise ConfigurationError(f"token command {self._command[0]!r}: {reason}")
 
 
-def _printed_token(output: str) -> str:
-    text = output.strip()
-    if not text.startswith("{"):
-        return text
-    try:
-        return str(json.loads(text)["status"]["token"])
-    except (ValueError, KeyError, TypeError):
-        raise ConfigurationError("token command: printed JSON without status.token") from None
+def _printed_token(output: Secret) -> Secret:
+    if not output.startswith("{"):
+        return output
+    token: object = None
+    with suppress(ValueError, KeyError, TypeError):
+        token = hidden(json.loads(output)["status"]["token"])
+    if not isinstance(token, Secret):
+        raise ConfigurationError("token command: printed JSON without status.token")
+    return token
 
 
 def _reason(error: Exception) -> str:
@@ -130,12 +147,13 @@ class Credentials:
     """The token of one client, checked, cached, and asked for again when the server refuses it."""
 
     def __init__(self, source: TokenSource) -> None:
-        self._source = source
+        self._source = source if not isinstance(source, _File) else _File(source.path)
+        """A file is watched for each client by itself: what one has read is not yet known to the next."""
         self._token: Secret | None = None
         self._metadata: Metadata | None = None
         self._lock = threading.Lock()
         self._loop_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
-        self._changed: Callable[[], bool] | None = source.changed if isinstance(source, _File) else None
+        self._changed = self._source.changed if isinstance(self._source, _File) else None
         if isinstance(source, str):
             self._keep(source)
         elif not callable(source):
@@ -180,13 +198,13 @@ class Credentials:
             if isinstance(self._source, _Command):
                 return self._keep(await asyncio.to_thread(self._source))
             token = self._ask()
-            return self._keep(await token if inspect.isawaitable(token) else token)
+            return self._keep(hidden(await token) if inspect.isawaitable(token) else token)
 
     def _file_changed(self) -> bool:
         return isinstance(self._source, _File) and self._source.differs()
 
     def _ask(self) -> Any:
-        return cast(Callable[[], Any], self._source)()
+        return hidden(cast(Callable[[], Any], self._source)())
 
     def _keep(self, token: object) -> Metadata:
         checked = check_token(token)

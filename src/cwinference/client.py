@@ -10,7 +10,7 @@ from ._drivers import Awaiting, Blocking
 from ._flow import Clock
 from ._retry import Budget, Context, OnCall, Retry, check_retry
 from ._session import Session
-from .auth import Credentials, TokenSource
+from .auth import Credentials, TokenSource, hidden
 from .config import (
     MAX_REPLY_BYTES,
     TLS,
@@ -111,6 +111,7 @@ class Client:
         on_call: OnCall | None = None,
         clock: Clock | None = None,
     ) -> None:
+        token = hidden(token)  # a traceback that shows locals shows this one
         settings, context = _prepare(
             token,
             endpoint=endpoint,
@@ -196,6 +197,7 @@ class AsyncClient:
         on_call: OnCall | None = None,
         clock: Clock | None = None,
     ) -> None:
+        token = hidden(token)  # a traceback that shows locals shows this one
         settings, context = _prepare(
             token,
             endpoint=endpoint,

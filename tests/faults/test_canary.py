@@ -63,8 +63,16 @@ def locals_of(error: BaseException) -> Iterator[str]:
         yield repr(vars(seen))
         for frame, _ in traceback.walk_tb(seen.__traceback__):
             if frame.f_code.co_filename.startswith(OURS):
-                yield from map(repr, frame.f_locals.values())
+                yield from map(saferepr, frame.f_locals.values())
         seen = seen.__cause__ or seen.__context__
+
+
+def saferepr(value: object) -> str:
+    """As debuggers do it: what is only half made may have no repr yet."""
+    try:
+        return repr(value)
+    except AttributeError:
+        return repr(vars(value))
 
 
 def logged(log: pytest.LogCaptureFixture) -> Iterator[str]:
@@ -170,6 +178,8 @@ def test_a_token_that_is_refused_is_not_shown(token: str, bad: str, tmp_path: Pa
         auth.from_file(file),
         auth.from_command(["printf", "%s", token + bad.replace("\0", "\n") + "x"]),
         auth.from_command(["sh", "-c", f"echo {token}; echo {token} >&2; exit 3"]),
+        auth.from_command(["echo", '{"token": "' + token + '"}']),
+        auth.from_command(["echo", "{" + token]),
     ]
     for source in sources:
         with (
@@ -178,7 +188,17 @@ def test_a_token_that_is_refused_is_not_shown(token: str, bad: str, tmp_path: Pa
         ):
             client.gateways.list()
         assert_hidden(token, [repr(caught.value), str(caught.value), *traceback.format_exception(caught.value)[-1:]])
+        assert_hidden(token, locals_of(caught.value))
     assert_hidden(token, logged(log))
+
+
+@pytest.mark.parametrize("token", TOKENS)
+@pytest.mark.parametrize("setting", [{"endpoint": "ftp://host"}, {"timeout": 0}, {"retry": 3}, {"codec": "xml"}])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_client_that_is_refused_does_not_show_its_token(kind: Any, setting: dict[str, Any], token: str) -> None:
+    with pytest.raises(errors.ConfigurationError) as caught:
+        kind(token, **setting)
+    assert_hidden(token, [*printed_of(caught.value), *locals_of(caught.value)])
 
 
 @pytest.mark.parametrize("token", TOKENS)

@@ -161,6 +161,19 @@ def test_a_rotated_file_is_picked_up(tmp_path: Path) -> None:
     assert credentials.fetch(None) == bearer("two")
 
 
+def test_a_rotated_file_is_picked_up_by_every_client_that_shares_the_source(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("one")
+    source = auth.from_file(file)
+    several = [Credentials(source), Credentials(source)]
+    for each in several:
+        assert each.fetch(None) == bearer("one")
+    replace(file, "two")
+    for each in several:
+        assert each.metadata() is None
+        assert each.fetch(None) == bearer("two")
+
+
 def test_a_file_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("one")
@@ -215,6 +228,7 @@ def test_a_command_may_print_an_exec_credential() -> None:
         ([sys.executable, "-S", "-c", "import time; time.sleep(60)"], "gave nothing within 0.05 s"),
         (["no-such-program"], "No such file"),
         (printing('{"status": {}}'), "without status.token"),
+        (printing('{"status": {"token": null}}'), "without status.token"),
         (printing("two words"), "a space"),
         (printing(""), "it is empty"),
     ],
