@@ -1,7 +1,9 @@
 """Threads, event loops and processes side by side, and none at all."""
 
 import asyncio
+import gc
 import multiprocessing
+import weakref
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
@@ -36,6 +38,22 @@ async def test_eight_threads_with_a_loop_and_a_client_each_all_work(kind: str) -
         names = [f"gateway-{number}" for number in range(THREADS)]
         all_found = await asyncio.gather(*(asyncio.to_thread(asyncio.run, several(name)) for name in names))
     assert all_found == [{name} for name in names]
+
+
+@pytest.mark.parametrize("kind", ASYNC)
+def test_a_client_lets_go_of_loops_that_have_ended(kind: str) -> None:
+    with Peer(kind.partition("-")[0], echo) as peer:
+        client = new_client(kind, peer.endpoint)
+        assert isinstance(client, AsyncClient)
+        loops = [asyncio.run(_loop_after_a_call(client)) for _ in range(4)]
+        gc.collect()
+        assert [loop() for loop in loops[:-1]] == [None] * 3
+        asyncio.run(client.close())
+
+
+async def _loop_after_a_call(client: AsyncClient) -> weakref.ref[asyncio.AbstractEventLoop]:
+    await client.gateways.get("x")
+    return weakref.ref(asyncio.get_running_loop())
 
 
 @pytest.mark.parametrize("kind", ASYNC)

@@ -34,7 +34,8 @@ _CONNECT_MILLISECONDS = 5_000
 """Limit of one attempt to connect, TLS included: that is what gRPC calls the least reconnect back-off."""
 
 _OWN_DEADLINE = re.compile(r"(Stream removed \()?Deadline Exceeded\)?")
-_NOT_CONNECTED = re.compile(r"failed to connect to all addresses|DNS resolution failed", re.IGNORECASE)
+_UNRESOLVED = re.compile(r"errors resolving |DNS resolution failed", re.IGNORECASE)
+_NOT_CONNECTED = re.compile(rf"failed to connect to all addresses|{_UNRESOLVED.pattern}", re.IGNORECASE)
 _REFUSED = re.compile(r"RST_STREAM with error code 7\b")
 _GOAWAY = re.compile(r"(Stream removed \()?GOAWAY received")
 """A stream above the last one of a GOAWAY; one that was taken and lost tells of a socket first. Not trusted with an
@@ -180,9 +181,17 @@ class AwaitingTransport:
         if self._process != process:
             self._process = process
             self._pools = WeakKeyDictionary()
+        self._drop_closed_loops()
         pool = self._pools.setdefault(loop, Pool(self._connect))
         self._latest = (loop, pool)
         return pool
+
+    def _drop_closed_loops(self) -> None:
+        """Let go of the channels of loops that have ended, which hold their loops, so that no weak key would."""
+        for reference in self._pools.keyrefs():
+            loop = reference()
+            if loop is not None and loop.is_closed():
+                self._pools.pop(loop, None)
 
     def _connect(self) -> _Connection:
         settings = self._settings
@@ -266,6 +275,7 @@ def _translate(
     if timeout is not None and _OWN_DEADLINE.fullmatch(message):
         message = f"no answer within {timeout:.3g} s"
     unavailable = kind is errors.Unavailable
+    untrusted = unavailable and bool(_TLS_FAILURE.search(message)) and not _UNRESOLVED.search(message)
     untold = unavailable and not _was_answered(error)
     refused = untold and bool(_REFUSED.search(message))
     unsent = untold and bool(_NOT_CONNECTED.search(message)) and not connection.is_ready()
@@ -277,7 +287,7 @@ def _translate(
         retry_after=pushback if pushback is not None else retry_delay(details),
         unprocessed=refused or unsent,
         turned_away=refused or (untold and bool(_GOAWAY.match(message))),
-        permanent=(unavailable and bool(_TLS_FAILURE.search(message))) or (pushback is not None and pushback < 0),
+        permanent=untrusted or (pushback is not None and pushback < 0),
     )
 
 
