@@ -60,10 +60,12 @@ async def test_a_refused_connection_is_unavailable_and_surely_unprocessed(kind: 
     assert error.unprocessed
 
 
-async def test_an_unknown_host_is_unavailable(kind: str) -> None:
-    async with open_client(kind, "https://no-such-host.invalid", **ONCE) as client:
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "tls-certificate-handshake.invalid"])
+async def test_an_unknown_host_is_unavailable_and_may_be_tried_again_whatever_its_name(kind: str, host: str) -> None:
+    async with open_client(kind, f"https://{host}", **ONCE) as client:
         error = await failure(client, timeout=20)
     assert type(error) is errors.Unavailable
+    assert (error.unprocessed, error.permanent) == (True, False)
 
 
 async def test_a_connection_lost_before_an_answer_is_unavailable(kind: str) -> None:

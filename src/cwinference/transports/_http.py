@@ -7,6 +7,7 @@ would hang for ever, so a forked child is refused at once.
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -25,6 +26,9 @@ Headers = Mapping[str, str]
 
 _ENGINE_PROCESS: list[int] = []
 """The process in which pyqwest was first put to work; it cannot be used in a forked child of that one."""
+
+_OF_URL = re.compile(r" for url \(\S*\)")
+"""Where pyqwest's text names the URL, whose words say nothing of the cause."""
 
 _CODES_OF_RESETS: Mapping[int, type[errors.ApiError]] = {
     pyqwest.StreamErrorCode.REFUSED_STREAM: errors.Unavailable,
@@ -250,7 +254,8 @@ def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> 
         refused = error.code == pyqwest.StreamErrorCode.REFUSED_STREAM
         return kind(f"the server reset the stream: {text}", unprocessed=refused, turned_away=refused)
     if isinstance(error, ConnectionError):
-        tls = "certificate" in text.lower() or "tls" in text.lower()
+        cause = _OF_URL.sub("", text).lower()
+        tls = "certificate" in cause or "tls" in cause
         return errors.Unavailable(f"no connection: {text}", unprocessed=not tls, permanent=tls)
     if isinstance(error, TimeoutError):
         return deadline_exceeded(timeout)
