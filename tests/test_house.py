@@ -24,6 +24,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 OWNERS = {
     "grpc": ("transports",),
     "pyqwest": ("transports",),
+    "connectrpc": (),
     "coreweave": ("types",),
     "hypercorn": ("emulator",),
     "h2": ("emulator",),
@@ -95,6 +96,13 @@ HEAVY = {
 
 def test_an_import_loads_no_transport_no_emulator_and_no_completions() -> None:
     assert loaded_by("import cwinference") & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", ["Inference", "AsyncInference"])
+def test_completions_are_loaded_when_they_are_asked_for(name: str) -> None:
+    assert "cwinference.inference" in loaded_by(f"from cwinference import {name}")
+    with pytest.raises(AttributeError, match="no attribute 'Inferences'"):
+        importlib.import_module("cwinference").__getattr__("Inferences")
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,15 @@ def test_a_client_that_is_refused_does_not_show_its_token(kind: Any, setting: di
 
 
 @pytest.mark.parametrize("token", TOKENS)
+@pytest.mark.parametrize("setting", [{"base_url": "ftp://host"}, {"timeout": 0}, {"limit": 0}])
+@pytest.mark.parametrize("kind", [Inference, AsyncInference])
+def test_completions_that_are_refused_do_not_show_their_token(kind: Any, setting: dict[str, Any], token: str) -> None:
+    with pytest.raises(errors.ConfigurationError) as caught:
+        kind(token=token, **{"base_url": "https://host", **setting})
+    assert_hidden(token, [*printed_of(caught.value), *locals_of(caught.value)])
+
+
+@pytest.mark.parametrize("token", TOKENS)
 async def test_no_object_shows_the_token(token: str) -> None:
     endpoint, proxy = "http://127.0.0.1:9", f"http://user:{token}@127.0.0.1:9"
     tls = TLS(ca=b"-----BEGIN CERTIFICATE-----", cert=b"-----BEGIN", key=f"-----BEGIN {token}".encode())

@@ -11,7 +11,7 @@ from .._drivers import Awaiting, Blocking
 from .._flow import Clock
 from .._retry import Budget, Context, OnCall, Retry, check_retry
 from .._session import Session
-from ..auth import Anonymous, Credentials, TokenSource
+from ..auth import Anonymous, Credentials, TokenSource, hidden
 from ..config import (
     MAX_REPLY_BYTES,
     TLS,
@@ -98,6 +98,7 @@ class Inference:
         on_call: OnCall | None = None,
         clock: Clock | None = None,
     ) -> None:
+        token = hidden(token)
         route = route_to(base_url, routing, plaintext=allow_plaintext)
         settings = _settings(route, tls, proxy, http_version, max_reply_bytes)
         context = _context(token, timeout, retry, on_call, clock)
@@ -211,6 +212,7 @@ class AsyncInference:
         on_call: OnCall | None = None,
         clock: Clock | None = None,
     ) -> None:
+        token = hidden(token)
         route = route_to(base_url, routing, plaintext=allow_plaintext)
         settings = _settings(route, tls, proxy, http_version, max_reply_bytes)
         context = _context(token, timeout, retry, on_call, clock)
