@@ -124,8 +124,6 @@ def resolve(
         raise ConfigurationError(f"http_version: expected None, 1 or 2, got {http_version!r}")
     if transport == "grpc" and http_version == 1:
         raise ConfigurationError("http_version: gRPC needs HTTP/2")
-    if isinstance(max_reply_bytes, bool) or not isinstance(max_reply_bytes, int) or max_reply_bytes <= 0:
-        raise ConfigurationError(f"max_reply_bytes: expected a number of bytes above 0, got {max_reply_bytes!r}")
     _warn_of_tracing()
     return Settings(
         endpoint=resolve_endpoint(endpoint, allow_plaintext=allow_plaintext),
@@ -134,7 +132,7 @@ def resolve(
         http_version=http_version,  # type: ignore[arg-type]
         certificates=read_certificates(tls),
         proxy=check_proxy(proxy),
-        max_reply_bytes=max_reply_bytes,
+        max_reply_bytes=check_count(max_reply_bytes, "max_reply_bytes"),
     )
 
 

@@ -35,6 +35,9 @@ def redacted(text: str) -> str:
 class InferenceError(Exception):
     """The root of all errors of this library."""
 
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
@@ -246,9 +249,6 @@ class ResourceFailed(InferenceError):
         self.resource = resource
         """The resource as it was last seen."""
 
-    def __str__(self) -> str:
-        return printable(str(self.args[0]))
-
 
 class WaitTimeout(InferenceError, TimeoutError):
     """A wait ended before the resource reached the state; the text shows how it stood."""
@@ -258,18 +258,12 @@ class WaitTimeout(InferenceError, TimeoutError):
         self.resource = resource
         """The resource as it was last seen, or None when it never was."""
 
-    def __str__(self) -> str:
-        return printable(str(self.args[0]))
-
 
 class _StreamError(InferenceError):
     def __init__(self, message: str, partial_text: str = "") -> None:
         super().__init__(message)
         self.partial_text = partial_text
         """The text received before the stream ended."""
-
-    def __str__(self) -> str:
-        return printable(str(self.args[0]))
 
 
 class StreamStalled(_StreamError, TimeoutError):

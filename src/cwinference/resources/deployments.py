@@ -91,14 +91,14 @@ class Deployments(Resource[Mode]):
     def list(
         self,
         *,
-        parent_gateway_id: str = "",
+        parent_gateway_id: str | None = None,
         updated_after: datetime | Timestamp | None = None,
         **options: Unpack[CallOptions],
     ) -> Call[Sequence[types.Deployment]]:
         """List the organization's deployments, all in one answer.
 
         Args:
-            parent_gateway_id: only those of this gateway; empty means all.
+            parent_gateway_id: only those of this gateway; None means all of the organization.
             updated_after: only those changed later than this: a timezone-aware `datetime`, or a `Timestamp` for
                 nanoseconds. Deleted ones never show.
 
@@ -106,7 +106,9 @@ class Deployments(Resource[Mode]):
             ConfigurationError: `updated_after` has no time zone (it is a `ValueError` too).
         """
         request = build(
-            types.ListDeploymentsRequest, parent_gateway_id=parent_gateway_id, updated_after=later_than(updated_after)
+            types.ListDeploymentsRequest,
+            parent_gateway_id=parent_gateway_id or "",
+            updated_after=later_than(updated_after),
         )
         return many(request, "items", types.Deployment, options)
 

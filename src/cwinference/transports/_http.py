@@ -1,8 +1,8 @@
-"""One HTTP exchange over pyqwest, bounded in size and time, with our errors. The only module that imports pyqwest.
+"""One HTTP exchange over pyqwest, bounded in size and time, with our errors.
 
-Connect and REST are built on it. Redirects are never followed: a token must not travel to another host. pyqwest
-inflates without a bound, so what comes compressed is inflated here. Its threads do not survive a fork, where a call
-would hang for ever, so a forked child is refused at once.
+Connect, REST and completions are built on it; only it and `completions.py` import pyqwest. Redirects are never
+followed: a token must not travel to another host. pyqwest inflates without a bound, so what comes compressed is
+inflated here. Its threads do not survive a fork, where a call would hang for ever, so a forked child is refused.
 """
 
 import asyncio
