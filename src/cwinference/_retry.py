@@ -200,9 +200,10 @@ def _repeats(
                 raise error
             yield Sleep(pause)
             metadata = context.credentials.metadata() or (yield from _ask_token(call, context, progress, None))
-        progress.attempts += 1
         try:
-            reply: Message = yield Send(call, metadata, progress.for_attempt())
+            limit = progress.for_attempt()
+            progress.attempts += 1
+            reply: Message = yield Send(call, metadata, limit)
         except ApiError as latest:
             error = latest
         except ProtocolError as latest:

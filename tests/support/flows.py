@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Performance:
     """What a flow did, and what it was answered."""
 
-    def __init__(self, answers: Iterable[Message | Exception | float], tokens: Iterable[Metadata] = ()) -> None:
+    def __init__(self, answers: Iterable[Message | Exception | float], tokens: Iterable[Metadata | float] = ()) -> None:
         self._answers = iter(answers)
         self._tokens = iter(tokens)
         self.clock = FakeClock()
@@ -48,7 +48,7 @@ class Performance:
             self.clock.sleep(step.seconds)
             return None
         if isinstance(step, AskToken):
-            return next(self._tokens)
+            return _after_delays(self._tokens, self.clock)
         assert isinstance(step, Send)
         self.sent.append(step)
         return _raised(_after_delays(self._answers, self.clock))
@@ -67,7 +67,7 @@ def context(performance: Performance, **changed: Any) -> Context:
     return Context(**{**defaults, **changed})
 
 
-def _after_delays(answers: Iterator[Message | Exception | float], clock: FakeClock) -> Message | Exception:
+def _after_delays(answers: Iterator[Any], clock: FakeClock) -> Any:
     while isinstance(answer := next(answers), int | float):
         clock.now += answer
     return answer

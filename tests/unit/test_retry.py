@@ -158,6 +158,13 @@ def test_a_fresh_token_is_asked_for_once() -> None:
     assert (error.message, error.attempts) == ("still", 2)
 
 
+def test_an_attempt_for_which_no_time_is_left_is_not_counted() -> None:
+    performance = Performance([errors.Unauthenticated("expired")], [OLD, 11.0, NEW])
+    error = failure_of(performance, read(timeout=10), credentials=Credentials(lambda: "asked by hand"))
+    assert type(error) is errors.DeadlineExceeded
+    assert (error.attempts, error.method, len(performance.sent)) == (1, "GetGateway", 1)
+
+
 def test_the_same_token_again_is_not_tried_again() -> None:
     performance = Performance([errors.Unauthenticated("expired"), DONE], [OLD, OLD])
     assert failure_of(performance, read(), credentials=Credentials(lambda: "asked by hand")).attempts == 1
