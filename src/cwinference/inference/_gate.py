@@ -84,9 +84,14 @@ class Gate:
             return timeout
         started = time.monotonic()
         waiter = _Waiter()
-        if self._line_up(waiter) and not waiter.lock.acquire(timeout=-1 if timeout is None else timeout):
+        if not self._line_up(waiter):
+            return timeout
+        try:
+            if not waiter.lock.acquire(timeout=-1 if timeout is None else timeout):
+                raise _late(timeout)
+        except BaseException:  # Ctrl-C among them
             self._withdraw(waiter)
-            raise _late(timeout)
+            raise
         return _left(timeout, started)
 
     async def enter_async(self, timeout: float | None) -> float | None:

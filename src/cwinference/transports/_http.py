@@ -18,6 +18,7 @@ from .. import errors
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
 from . import is_over, running_loop
+from ._aside import Opening, aside
 from ._endings import Endings
 from ._gzip import check_size, inflate
 from ._pool import Pool
@@ -74,10 +75,10 @@ class BlockingHttp:
         refuse_after_fork()
         lane, began = self._pool.take(), time.monotonic()
         try:
-            with lane.connection.client.stream(
-                verb, url, pyqwest.Headers(headers), content, timeout=timeout
-            ) as response:
-                return _answer(response.status, response.headers, self._read(response), self._limit)
+            stream = lane.connection.client.stream
+            # The headers are made in the call: as a local of ours they would show the token in a traceback.
+            opening = Opening(lambda: stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout).__enter__())
+            return aside(lambda: self._whole(opening), opening.give_up)
         except errors.InferenceError:
             raise
         except Exception as error:
@@ -91,6 +92,10 @@ class BlockingHttp:
         if [os.getpid()] == _ENGINE_PROCESS:
             for line in self._pool.take_all():
                 line.transport.close()
+
+    def _whole(self, opening: Opening[pyqwest.SyncResponse]) -> Answer:
+        with opening.enter() as response:
+            return _answer(response.status, response.headers, self._read(response), self._limit)
 
     def _read(self, response: pyqwest.SyncResponse) -> bytes:
         announced_size(response.headers, self._limit)

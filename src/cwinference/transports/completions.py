@@ -6,7 +6,6 @@ server: a reset stream over HTTP/2, a closed connection over HTTP/1.1.
 
 import asyncio
 import math
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
@@ -16,6 +15,8 @@ import pyqwest
 from .. import errors
 from ..auth import Metadata
 from ..config import Settings
+from . import running_loop
+from ._aside import Opening, aside
 from ._gzip import check_size, inflate
 from ._http import Answer, AwaitingHttp, BlockingHttp, deadline_exceeded, refuse_after_fork, translate
 from ._watchdog import Watchdog
@@ -63,10 +64,9 @@ class BlockingCompletions(BlockingHttp):
         lane = self._pool.take()
         try:
             stream = lane.connection.client.stream
-            # Made in the call: as a local of ours it would show the token in a traceback.
-            response = _within(
-                first, lambda: stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout).__enter__()
-            )
+            # The headers are made in the call: as a local of ours they would show the token in a traceback.
+            opening = Opening(lambda: stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout).__enter__())
+            response = aside(opening.enter, opening.give_up, first)
         except BaseException as error:
             self._pool.give(lane)
             raise _ours(error, timeout) from None
@@ -118,13 +118,15 @@ class BlockingBody(_Body):
         if limit is not None:
             self._watchdog.start(self, limit)
         try:
-            return bytes(next(self._pieces))
-        except StopIteration:
-            return None
+            return aside(self._next, self._response.close)
         except Exception as error:
             raise deadline_exceeded(limit) if self._expired else translate(error, limit) from None
         finally:
             self.due = math.inf
+
+    def _next(self) -> bytes | None:
+        piece = next(self._pieces, None)
+        return None if piece is None else bytes(piece)
 
     def expire(self) -> None:
         self._expired = True
@@ -180,6 +182,7 @@ class AwaitingCompletions(AwaitingHttp):
         """
         if not self._announces:
             return await self._fetch_bounded(verb, url, headers, content, timeout)
+        running_loop()
         refuse_after_fork()
         lane = self._pool.take()
         limit = asyncio.timeout(timeout)
@@ -197,6 +200,7 @@ class AwaitingCompletions(AwaitingHttp):
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
     ) -> "AwaitingBody":
         """Begin an exchange whose answer is read piece by piece. `timeout` limits the time until it begins."""
+        running_loop()
         refuse_after_fork()
         lane = self._pool.take()
         limit = asyncio.timeout(timeout)
@@ -287,44 +291,3 @@ def _ours(error: BaseException, timeout: float | None) -> BaseException:
     if isinstance(error, errors.InferenceError) or not isinstance(error, Exception):
         return error
     return translate(error, timeout)
-
-
-class _Entry:
-    """The entering of an exchange on a thread of its own, because pyqwest cannot limit it apart from the rest."""
-
-    def __init__(self, enter: Callable[[], pyqwest.SyncResponse]) -> None:
-        self._enter = enter
-        self._ended = threading.Event()
-        self._lock = threading.Lock()
-        self._given_up = False
-        self._response: pyqwest.SyncResponse | None = None
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self._response = self._enter()
-        except BaseException as error:
-            self._error = error
-        with self._lock:
-            if self._given_up and self._response is not None:
-                self._response.close()
-            self._ended.set()
-
-    def wait(self, seconds: float) -> pyqwest.SyncResponse:
-        if not self._ended.wait(seconds):
-            with self._lock:
-                self._given_up = not self._ended.is_set()
-            if self._given_up:
-                raise deadline_exceeded(seconds)
-        if self._response is None:
-            raise self._error or errors.Internal("no response")
-        return self._response
-
-
-def _within(seconds: float | None, enter: Callable[[], pyqwest.SyncResponse]) -> pyqwest.SyncResponse:
-    """Enter an exchange; DeadlineExceeded when it takes longer. It is then closed as soon as it can be."""
-    if seconds is None:
-        return enter()
-    entry = _Entry(enter)
-    threading.Thread(target=entry.run, name="cwinference first token", daemon=True).start()
-    return entry.wait(seconds)
