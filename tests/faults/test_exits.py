@@ -1,0 +1,42 @@
+"""A process that leaves an answer unread ends as if nothing had happened."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+from itertools import repeat
+
+import pytest
+
+from cwinference import AsyncClient, errors
+from tests.support.peer import read_request
+from tests.support.sockets import SocketServer
+
+MIB = 1024 * 1024
+
+
+def leave_unread(endpoint: str) -> None:
+    """Refuse an answer that is too large, then fall off the end of the program."""
+
+    async def call() -> None:
+        async with AsyncClient("t", endpoint=endpoint, transport="rest", retry=None, max_reply_bytes=MIB) as client:
+            with pytest.raises(errors.ProtocolError):
+                await client.gateways.get("x")
+
+    asyncio.run(call())
+
+
+def flood(connection: socket.socket) -> None:
+    with connection.makefile("rb") as stream:
+        read_request(stream)
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 4294967296\r\n\r\n")
+    for piece in repeat(bytes(MIB), 64):
+        connection.sendall(piece)
+
+
+def test_an_exit_after_an_answer_that_was_left_is_a_clean_one() -> None:
+    program = "import sys; from tests.faults.test_exits import leave_unread; leave_unread(sys.argv[1])"
+    with SocketServer(flood) as server:
+        command = [sys.executable, "-c", program, server.endpoint]
+        codes = [subprocess.run(command, capture_output=True, timeout=60).returncode for _ in range(4)]
+    assert codes == [0] * 4
