@@ -33,8 +33,8 @@ _OF_URL = re.compile(r" for url \(\S*\)")
 """Where pyqwest's text names the URL, whose words say nothing of the cause."""
 
 _EXIT_SECONDS = 0.01
-"""How long the exit of the process waits for pyqwest's threads. One that still lets go of an answer that was not read to
-its end would abort the process: a quarter of such exits did."""
+"""How long the exit of a process waits for pyqwest's threads: one that still lets go of an answer which was not read to
+its end would abort the process. A quarter of such exits did."""
 
 _CODES_OF_RESETS: Mapping[int, type[errors.ApiError]] = {
     pyqwest.StreamErrorCode.REFUSED_STREAM: errors.Unavailable,
@@ -158,15 +158,17 @@ class AwaitingHttp:
     async def _read(self, response: pyqwest.Response) -> bytes:
         try:
             announced = announced_size(response.headers, self._limit)
-            chunks, size, skip = list[Any](), 0, self._endings.may_skip()
+            chunks, size, streams = list[Any](), 0, response.http_version != pyqwest.HTTPVersion.HTTP1
+            skip = not streams or self._endings.may_skip()
             began = complete = time.monotonic()
             async for chunk in response.content:
                 size += len(chunk)
                 check_size(size, self._limit)
                 chunks.append(chunk)
                 if size == announced and chunk:
-                    if skip:
+                    if skip and streams:
                         self._endings.keep(response)
+                    if skip:
                         break
                     complete = time.monotonic()
             if size == announced and not skip:
