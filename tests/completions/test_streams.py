@@ -36,7 +36,7 @@ async def test_a_stream_that_brings_nothing_more_stalls_whatever_keeps_it_alive(
     assert type(error) is errors.StreamStalled
     assert isinstance(error, TimeoutError)
     assert error.partial_text == "Par"
-    assert 0.25 < seconds < 0.9
+    assert 0.25 < seconds < 5
     assert "idle_timeout" in str(error)
 
 
@@ -47,7 +47,7 @@ async def test_a_first_token_that_does_not_come_stalls(kind: str, after: Any, be
         error, seconds = await failure(front, first_token_timeout=0.3, idle_timeout=30)
         assert server.hung_up.wait(5)
     assert type(error) is errors.StreamStalled
-    assert 0.25 < seconds < 0.9
+    assert 0.25 < seconds < 5
     assert "first_token_timeout" in str(error)
 
 
@@ -63,7 +63,7 @@ async def test_an_answer_that_does_not_begin_stalls_and_is_not_asked_for_again(k
         left.set()
         assert len(server.asked) == 1
     assert type(error) is errors.StreamStalled
-    assert seconds < 0.9
+    assert seconds < 5
 
 
 async def test_the_whole_calls_limit_ends_a_stream_that_goes_on(kind: str) -> None:
