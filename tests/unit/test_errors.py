@@ -1,6 +1,7 @@
 """Errors: one class per code, texts for people, attributes for programs; all of them pickle and copy."""
 
 import copy
+import json
 import pickle
 from typing import Any
 
@@ -9,6 +10,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2
 
 from cwinference import errors, types
+from cwinference.transports._answers import error_of
 
 CODES = {
     "canceled": (1, errors.Cancelled),
@@ -145,3 +147,29 @@ def test_printable_text_stays_as_it_is() -> None:
 def test_a_token_that_a_server_echoes_is_not_shown(text: str, shown: str) -> None:
     assert errors.printable(text) == shown
     assert "CW-SECRET-a" not in repr(errors.Unauthenticated(text)) + str(errors.Unauthenticated(text))
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (400, "invalid_argument"),
+        (401, "unauthenticated"),
+        (403, "permission_denied"),
+        (404, "not_found"),
+        (409, "already_exists"),
+        (412, "failed_precondition"),
+        (416, "out_of_range"),
+        (429, "resource_exhausted"),
+        (499, "canceled"),
+        (500, "internal"),
+        (501, "unimplemented"),
+        (502, "unavailable"),
+        (503, "unavailable"),
+        (504, "deadline_exceeded"),
+        (418, "unknown"),
+    ],
+)
+def test_an_http_number_in_an_error_body_of_the_api_has_its_code(number: int, code: str) -> None:
+    body = json.dumps({"code": number, "message": "no"}).encode()
+    headers: Any = {}
+    assert error_of(418, headers, body, "GetGateway").code == code
