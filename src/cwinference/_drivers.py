@@ -18,7 +18,7 @@ from ._retry import Context, Progress, attempts, recover
 from ._session import Session
 from .auth import Metadata
 from .errors import ApiError, DeadlineExceeded
-from .transports import AsyncTransport, Transport
+from .transports import AsyncTransport, Transport, running_loop
 
 log = logging.getLogger("cwinference")
 
@@ -209,6 +209,7 @@ class Awaiting:
         return await self._ask_token(step)
 
     async def _ask_token(self, step: AskToken) -> Any:
+        running_loop()
         limit = asyncio.timeout(step.timeout)
         try:
             async with limit:

@@ -4,13 +4,17 @@ import asyncio
 import gc
 import multiprocessing
 import weakref
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from cwinference import AsyncClient, errors, types
+from cwinference.inference import AsyncInference, Inference
 from tests.support.clients import open_client
 from tests.support.forking import call, new_client
+from tests.support.inferences import MESSAGES, open_front
+from tests.support.model_server import MODEL, ModelServer, completion, plain
 from tests.support.peer import Peer, Received
 from tests.support.sockets import SocketServer, silence
 from tests.support.told import told
@@ -78,3 +82,38 @@ def test_a_spawned_process_works_after_its_parent_did(kind: str) -> None:
 
 def read(kind: str, endpoint: str) -> str:
     return call(new_client(kind, endpoint), close=True)
+
+
+async def test_completions_of_eight_threads_with_a_loop_and_a_client_each_all_work() -> None:
+    with ModelServer(lambda asked: plain(completion(asked.body["user"]))) as server:
+
+        async def several(name: str) -> set[str]:
+            async with open_front("async-1", server.url) as front:
+                return {each.text for each in await asyncio.gather(*(front.chat(user=name) for _ in range(10)))}
+
+        names = [f"user-{number}" for number in range(THREADS)]
+        found = await asyncio.gather(*(asyncio.to_thread(asyncio.run, several(name)) for name in names))
+    assert found == [{name} for name in names]
+
+
+async def test_completions_of_sixty_four_threads_share_a_client() -> None:
+    with ModelServer(lambda asked: plain(completion(asked.body["user"]))) as server:
+        names = [f"user-{number}" for number in range(64)]
+        with Inference(server.url, token=None) as front, ThreadPoolExecutor(64) as threads:
+            ask = partial(front.chat.completions.create, model=MODEL, messages=MESSAGES)
+            found = await asyncio.to_thread(list, threads.map(lambda name: ask(user=name).text, names))
+    assert found == names
+
+
+async def test_without_an_asyncio_loop_completions_say_what_to_use() -> None:
+    with SocketServer(silence) as server:
+
+        def start() -> None:
+            front = AsyncInference(server.endpoint, token=None)
+            stream = front.chat.completions.stream(model=MODEL, messages=MESSAGES)
+            for pending in (front.chat.completions.create(model=MODEL, messages=MESSAGES), stream.__aenter__()):
+                with pytest.raises(errors.ConfigurationError, match="asyncio event loop; elsewhere, as under trio"):
+                    pending.send(None)
+
+        await asyncio.to_thread(start)
+        assert server.connections == []

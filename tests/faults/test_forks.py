@@ -1,0 +1,59 @@
+"""Prefork servers, multiprocessing and completions after a fork: the parent goes on, no child hangs."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cwinference import types
+from tests.support.model_server import ModelServer, completion, plain
+from tests.support.peer import Peer, Received
+from tests.support.prefork import WORKERS
+
+ROOT = Path(__file__).parents[2]
+REFUSED = "ConfigurationError: this process was forked "
+
+
+def echo(received: Received) -> types.GetGatewayResponse:
+    """A gateway named like its id."""
+    spec = types.GatewaySpec(id=received.request.id, name=received.request.id)
+    return types.GetGatewayResponse(gateway=types.Gateway(spec=spec))
+
+
+def prefork(kind: str, endpoint: str, how: str) -> tuple[str, list[str], str]:
+    """What the parent got before, the workers, and the parent after; within 10 s."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.support.prefork", kind, endpoint, how]
+    started = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    assert time.monotonic() - started < 10
+    lines = [line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line]
+    found = {who: [what for name, what in lines if name == who] for who in ("before", "worker", "after")}
+    return found["before"][0], found["worker"], found["after"][0]
+
+
+@pytest.mark.parametrize("how", ["fork", "multiprocessing"])
+def test_workers_with_the_blocking_client_of_grpc_work(how: str) -> None:
+    with Peer("grpc", echo) as peer:
+        assert prefork("grpc-sync", peer.endpoint, how) == ("x", ["x"] * WORKERS, "x")
+
+
+@pytest.mark.parametrize(("kind", "how"), [
+    ("grpc-async", "fork"), ("connect-sync", "fork"), ("rest-async", "multiprocessing")
+])  # fmt: skip
+def test_workers_with_any_other_are_told_at_once(kind: str, how: str) -> None:
+    with Peer(kind.partition("-")[0], echo) as peer:
+        before, workers, after = prefork(kind, peer.endpoint, how)
+    assert (before, after) == ("x", "x")
+    assert len(workers) == WORKERS
+    assert all(each.startswith(REFUSED) for each in workers)
+
+
+@pytest.mark.parametrize(("kind", "how"), [("completions-sync", "fork"), ("completions-async", "multiprocessing")])
+def test_completions_in_workers_are_told_at_once(kind: str, how: str) -> None:
+    with ModelServer(lambda _: plain(completion())) as server:
+        before, workers, after = prefork(kind, server.url, how)
+    assert (before, after) == ("Paris", "Paris")
+    assert len(workers) == WORKERS
+    assert all(each.startswith(REFUSED) for each in workers)
