@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import tempfile
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -13,7 +15,7 @@ import pyqwest
 from cwinference.inference import AsyncInference
 
 from ._case import Case, Effort
-from ._measure import AsyncCall, cpu, ratio_async
+from ._measure import AsyncCall, cpu, in_flight, ratio_async
 from ._peer import TOKEN, Peer
 
 _MODEL = "acme/model"
@@ -157,6 +159,28 @@ async def _wall(call: AsyncCall) -> float:
     return time.perf_counter() - before
 
 
+def _batch(peer: Peer, effort: Effort) -> float:
+    """Requests a second of a batch, by those of plain calls with as many in flight, both in CPU time."""
+    count, at_once = 50 * effort.calls, 64
+
+    async def measure(folder: Path) -> float:
+        async with _ours(peer) as client:
+
+            async def ours() -> object:
+                return (await client.chat.completions.create(model=_MODEL, messages=_MESSAGES)).text
+
+            await in_flight(ours, at_once, count // 20)
+            before = cpu()
+            await in_flight(ours, at_once, count)
+            between = cpu()
+            requests = ({"model": _MODEL, "messages": _MESSAGES} for _ in range(count))
+            await client.batch(requests, out=folder / "answers.jsonl", concurrency=at_once, progress=False)
+            return (between - before) / (cpu() - between)
+
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(measure(Path(folder)))
+
+
 _BARE = "pyqwest and json"
 CASES = [
     Case("completion_32", "ratio", 1.15, _plain(32), against=_BARE, guarded=True),
@@ -164,5 +188,6 @@ CASES = [
     Case("completion_500_vs_openai", "ratio", 0.1, _against_openai, against="openai.AsyncOpenAI"),
     Case("sse_burst", "us CPU an event", 5, _burst),
     Case("sse_single", "ratio", 1.2, _single, against="pyqwest, a splitter and json"),
+    Case("batch_100000", "of the plain rate", 0.9, _batch, at_least=True, against="as many plain calls in flight"),
     Case("first_token", "ms more", 0.3, _first_token, against="pyqwest, a splitter and json"),
 ]
