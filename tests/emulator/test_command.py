@@ -14,6 +14,7 @@ import pytest
 
 from cwinference import Client, State, errors, types
 from cwinference._main import main
+from tests.support import certificates
 
 ROUTED: dict[str, Any] = {
     "core_weave_auth": types.CoreWeaveAuth(),
@@ -128,6 +129,14 @@ def test_broken_toml_is_said_in_one_line(capsys: pytest.CaptureFixture[str], tmp
     config = tmp_path / "emulator.toml"
     config.write_text("a = [")
     assert "not TOML" in refusal(capsys, ["--config", str(config)])
+
+
+def test_a_key_behind_a_passphrase_is_said_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    cert, key = certificates.make(tmp_path)
+    locked = tmp_path / "locked.pem"
+    command = ["openssl", "ec", "-in", str(key), "-aes128", "-passout", "pass:secret", "-out", str(locked)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert "tls_cert, tls_key" in refusal(capsys, ["--port", "0", "--tls-cert", str(cert), "--tls-key", str(locked)])
 
 
 def test_no_command_at_all_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -230,6 +230,7 @@ def _ssl_context(config: Config, tls: Certificate | None) -> ssl.SSLContext | No
             Path(path).read_bytes()
         except OSError as error:
             raise ConfigurationError(f"{argument}: {os.fspath(path)}: {error.strerror}") from None
+    config.keyfile_password = ""  # else OpenSSL asks the terminal for it
     try:
         return config.create_ssl_context()
     except (ssl.SSLError, ValueError) as error:
