@@ -202,10 +202,16 @@ def _replaced(app: App, body_of: Callable[[Scope], Iterable[bytes]], size_of: Ca
     """The application with another body in its answer."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        promised = False
+
         async def sending(event: Mapping[str, Any]) -> None:
+            nonlocal promised
             if event["type"] == "http.response.start":
-                await send({**event, "headers": _of_length(event["headers"], size_of(scope))})
-            elif event.get("body"):
+                headers = _of_length(event["headers"], size_of(scope))
+                promised = headers != event["headers"]
+                await send({**event, "headers": headers})
+            elif event.get("body") or promised:  # an empty message has no bytes over Connect
+                promised = False
                 for piece in body_of(scope):
                     if scope["state"]["connection"].closed:
                         return
