@@ -169,6 +169,15 @@ async def test_garbage_is_no_answer(client: AsyncClient, server: Faulty, kind: s
         await client.gateways.get(made.spec.id)
 
 
+async def test_garbage_takes_the_place_of_an_empty_answer_too(kind: str) -> None:
+    """Which is no byte at all over Connect."""
+    with faulty() as fresh:
+        fresh.faults.add("garbage")
+        async with open_client(kind, fresh.endpoint, retry=None) as client:
+            with pytest.raises(errors.ProtocolError):
+                await client.gateways.list()
+
+
 async def test_an_oversized_answer_is_refused(client: AsyncClient, server: Faulty, kind: str) -> None:
     made = await create(client, f"big-{kind}")
     server.faults.add("oversized", size=1_000_001)
@@ -319,6 +328,13 @@ def test_toml_and_the_command_line_say_the_same() -> None:
         ("cut when=never", "when: there is no 'never'"),
         ("error method=Explode", "method: there is no 'Explode'"),
         ("error probability=7", "probability: 7 is not between 0 and 1"),
+        ("error probability=often", "probability: 'often' is not between 0 and 1"),
+        ("error message=5", "message: 5 is no text"),
+        ("error headers=slow", "headers: give names and values"),
+        ("error after_work=yes", "after_work: 'yes' is neither true nor false"),
+        ("error path=1", "path: 1 is no text"),
+        ("error nth=true", "nth: True is not a whole number"),
+        ("delay seconds=NaN", "seconds: nan is not a number"),
         ("error 'code=unavailable", "--fault"),
     ],
 )

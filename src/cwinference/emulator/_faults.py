@@ -18,6 +18,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from math import isfinite
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 from google.protobuf.message import Message
@@ -221,14 +222,31 @@ def _check(fault: Fault) -> None:
             raise ConfigurationError(f"{name}: no option of {fault.kind!r}, which takes {known}")
     if fault.method is not None and fault.method not in _METHODS:
         raise ConfigurationError(f"method: there is no {fault.method!r}; give a name such as 'CreateGateway'")
+    if fault.path is not None and not isinstance(cast(object, fault.path), str):
+        raise ConfigurationError(f"path: {fault.path!r} is no text")
     for name in ("nth", "times", "seed"):
         value: Any = getattr(fault, name)
-        if value is not None and not all(isinstance(each, int) for each in _several(value)):
+        if value is not None and not all(map(_is_whole, _several(value))):
             raise ConfigurationError(f"{name}: {value!r} is not a whole number")
-    if not 0 <= fault.probability <= 1:
-        raise ConfigurationError(f"probability: {fault.probability} is not between 0 and 1")
+    if not _is_number(fault.probability) or not 0 <= fault.probability <= 1:
+        raise ConfigurationError(f"probability: {fault.probability!r} is not between 0 and 1")
     for name, value in fault.options.items():
         _check_option(fault.kind, name, value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or (isinstance(value, float) and isfinite(value))
+
+
+def _are_headers(value: object) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    texts = [str(each) for pair in cast(Mapping[object, object], value).items() for each in pair]
+    return all(each.isascii() and each.isprintable() for each in texts)
 
 
 def _several(value: object) -> Collection[object]:
@@ -243,7 +261,7 @@ def _check_option(kind: Kind, name: str, value: Any) -> None:
             raise ConfigurationError(f"when: there is no {value!r}; give one of {', '.join(get_args(When))}")
         case "details" if not all(isinstance(each, Message) for each in value):
             raise ConfigurationError("details: give messages of google.rpc")
-        case "seconds" | "size" | "status" if isinstance(value, bool) or not isinstance(value, int | float):
+        case "seconds" | "size" | "status" if not _is_number(value):
             raise ConfigurationError(f"{name}: {value!r} is not a number")
         case "size" if not isinstance(value, int) or value < 1:
             raise ConfigurationError(f"size: {value} is not a whole number of bytes from 1")
@@ -251,5 +269,11 @@ def _check_option(kind: Kind, name: str, value: Any) -> None:
             raise ConfigurationError(f"status: {value} is no HTTP status from 200 to 599")
         case "seconds" if value < 0 and kind != "skew":
             raise ConfigurationError(f"seconds: {value} is negative")
+        case "message" | "content_type" if not isinstance(value, str):
+            raise ConfigurationError(f"{name}: {value!r} is no text")
+        case "after_work" if not isinstance(value, bool):
+            raise ConfigurationError(f"after_work: {value!r} is neither true nor false")
+        case "headers" if not _are_headers(value):
+            raise ConfigurationError("headers: give names and values, all of them printable ASCII")
         case _:
             return
