@@ -19,6 +19,7 @@ from cwinference.emulator._faults import Fault, Faults
 from cwinference.errors import ConfigurationError
 from tests.support.clients import KINDS, open_client
 from tests.support.faulty import Faulty, faulty
+from tests.support.fronts import MODEL, front
 
 KINDS_HERE = [kind for kind in KINDS if kind.endswith("async")]
 FIELDS: dict[str, Any] = {"core_weave_auth": types.CoreWeaveAuth(), "path_based_routing": types.PathBasedRouting()}
@@ -204,6 +205,20 @@ async def test_a_duplicate_is_processed_twice(client: AsyncClient, server: Fault
     server.faults.add("duplicate", method="GetGateway")
     await client.gateways.get(made.spec.id)
     assert server.recorded.count("GetGateway") == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_completion_that_is_delivered_twice_is_answered(stream: bool) -> None:
+    with front() as there, there.client.inference(there.gateway, timeout=10) as inference:
+        twice = there.emulator.faults.add("duplicate", path="/gateway/*")
+        asked: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
+        if stream:
+            with inference.chat.completions.stream(**asked) as chunks:
+                text = "".join(each.text for each in chunks)
+        else:
+            text = inference.chat.completions.create(**asked).text
+        assert 'that end in "Hi"' in text
+        assert twice.happened == 1
 
 
 async def test_calls_that_a_fault_holds_up_do_not_hold_up_the_end(kind: str) -> None:

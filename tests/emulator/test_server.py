@@ -9,7 +9,7 @@ import h2.connection
 import h2.events
 
 from cwinference import types
-from tests.support.emulated import ADMIN, Served
+from tests.support.emulated import ADMIN, Served, served
 
 PATH = "/coreweave.inference.v1alpha1.GatewayService/GetGateway"
 
@@ -55,6 +55,17 @@ class Http2:
                 elif isinstance(event, h2.events.StreamEnded):
                     return headers, body
             self.flush()
+
+    def rest(self) -> list[h2.events.Event]:
+        """Read until the server closes the connection."""
+        events = list[h2.events.Event]()
+        while received := self._socket.recv(65536):
+            events += self.http2.receive_data(received)
+        return events
+
+    def leave(self) -> None:
+        """Say that nothing more will come."""
+        self._socket.shutdown(socket.SHUT_WR)
 
     def close(self, *, reset: bool = False) -> None:
         if reset:
@@ -110,3 +121,26 @@ def test_an_answer_to_a_client_that_has_gone_is_nobodys_error(server: Served) ->
         gone.data(gone.request(), bytes(5), end=True)
         gone.close(reset=True)
     assert server.http("POST", PATH, b"{}", content_type="application/json").status == 200
+
+
+def test_a_connection_that_its_client_has_left_is_closed_at_once(server: Served) -> None:
+    server.api.answers["GetGateway"] = types.GetGatewayResponse()
+    connection = Http2(server.port)
+    asked = connection.request()
+    connection.data(asked, bytes(5), end=True)
+    connection.answer(asked)
+    connection.leave()
+    connection.rest()
+    connection.close()
+
+
+def test_a_server_that_stops_says_so_before_it_closes_its_connections() -> None:
+    with served() as server:
+        server.api.answers["GetGateway"] = types.GetGatewayResponse()
+        connection = Http2(server.port)
+        asked = connection.request()
+        connection.data(asked, bytes(5), end=True)
+        connection.answer(asked)
+    said = [each for each in connection.rest() if isinstance(each, h2.events.ConnectionTerminated)]
+    assert [(each.error_code, each.last_stream_id) for each in said[:1]] == [(0, asked)]
+    connection.close()

@@ -154,7 +154,7 @@ async def _cut_during(fault: Fault, app: App, scope: Scope, receive: Receive, se
     body = await _read(receive)
     scope["state"]["connection"].abort()
     await asyncio.sleep(fault.options["seconds"])
-    await app(scope, _told(body), _nowhere)
+    await app(scope, _told(body, _nothing), _nowhere)
 
 
 async def _cut_after(fault: Fault, app: App, scope: Scope, receive: Receive, send: Send) -> None:
@@ -300,8 +300,8 @@ def _duplicate(fault: Fault, app: App) -> App:
 def _duplicate_request(fault: Fault, app: App) -> App:
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read(receive)
-        await app(scope, _told(body), _nowhere)
-        await app(scope, _told(body), send)
+        await app(scope, _told(body, receive), _nowhere)
+        await app(scope, _told(body, receive), send)
 
     return call
 
@@ -339,11 +339,20 @@ async def _read(receive: Receive) -> bytes:
     return body
 
 
-def _told(body: bytes) -> Receive:
-    async def receive() -> Mapping[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+def _told(body: bytes, receive: Receive) -> Receive:
+    """A body that was read, once, and then what `receive` gives."""
+    events = iter([{"type": "http.request", "body": body, "more_body": False}])
 
-    return receive
+    async def receiving() -> Mapping[str, Any]:
+        return next(events, None) or await receive()
+
+    return receiving
+
+
+async def _nothing() -> Mapping[str, Any]:
+    """What comes from a client that is never heard of again."""
+    while True:
+        await asyncio.Event().wait()
 
 
 async def _nowhere(event: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +18,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
-from hypercorn.events import RawData
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.typing import LifespanState
 from hyperframe.frame import GoAwayFrame
@@ -51,6 +53,8 @@ class Connection:
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
         self.server: TCPServer | None = None
+        self.asked = False
+        """Whether a request has come."""
         self._last: int | None = None
 
     def abort(self) -> None:
@@ -84,6 +88,17 @@ class Connection:
             self._last = protocol.connection.highest_inbound_stream_id
             await self._send(GoAwayFrame(last_stream_id=self._last).serialize())
 
+    async def leave(self) -> None:
+        """The same, before the server stops: until it does, hypercorn resets streams as if nothing was the matter."""
+        protocol = self._http2()
+        if not self.asked:
+            self.writer.close()
+        elif protocol is not None:
+            http2 = protocol.connection
+            vars(http2)["reset_stream"] = partial(_if_open, http2.reset_stream, error_code=ErrorCodes.REFUSED_STREAM)
+            vars(http2)["update_settings"] = partial(_if_open, http2.update_settings)
+            await self.go_away()
+
     def turns_away(self, scope: Scope) -> bool:
         """Whether a request came after the last that `go_away` promised to answer."""
         return self._last is not None and self._number(scope) > self._last
@@ -94,7 +109,7 @@ class Connection:
         if protocol is None:
             self.writer.close()
         else:
-            protocol.connection.reset_stream(self._number(scope), ErrorCodes.REFUSED_STREAM)
+            _if_open(protocol.connection.reset_stream, self._number(scope), error_code=ErrorCodes.REFUSED_STREAM)
             await self._send(protocol.connection.data_to_send())
 
     @property
@@ -122,6 +137,12 @@ class Connection:
             await self.server.protocol_send(RawData(data))
 
 
+def _if_open(say: Callable[..., object], *args: object, **options: object) -> None:
+    """Say something about a stream, unless it or its connection has ended meanwhile."""
+    with suppress(ProtocolError):
+        say(*args, **options)
+
+
 class _Streams(dict[int, Any]):
     """The open streams of an HTTP/2 connection; what comes for others is taken by nobody."""
 
@@ -132,6 +153,26 @@ class _Streams(dict[int, Any]):
 class _Nobody:
     async def handle(self, event: object) -> None:
         """It is too late for this."""
+
+
+class _TCPServer(TCPServer):
+    """hypercorn's, but a closed connection ends then, not with the keep-alive timeout, and is not written to."""
+
+    _ended = False
+
+    async def protocol_send(self, event: Event) -> None:
+        late = self.writer.is_closing() or (self._ended and isinstance(event, Updated))
+        if isinstance(event, Closed) or not late:
+            await super().protocol_send(event)
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        self._ended = True
+        await self.idle_task.stop()
+
+    async def _initiate_server_close(self) -> None:
+        self.writer.close()  # at first, lest a call that comes just now be answered with 500
+        await self.protocol.handle(Closed())
 
 
 class Server:
@@ -175,6 +216,9 @@ class Server:
         self._started.set()
         await self._stopping.wait()
         self._accept_no_more()
+        if self._connections:
+            leaving = [asyncio.create_task(each.leave()) for each in self._connections.values()]
+            await asyncio.wait(leaving, timeout=_GRACE)
         await self._context.terminated.set()
         await self._others_end()
         for connection in self._connections.values():
@@ -183,18 +227,22 @@ class Server:
         listener.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._stopping.is_set():
+            writer.close()
+            return
         connection = Connection(writer)
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._connections[task] = connection
         state = cast(LifespanState, {"connection": connection})
         app = ASGIWrapper(cast(Any, partial(self._answer, connection)))
-        connection.server = TCPServer(app, self._loop, self._config, self._context, state, reader, writer)
+        connection.server = _TCPServer(app, self._loop, self._config, self._context, state, reader, writer)
         try:
             await connection.server
         finally:
             del self._connections[task]
 
     async def _answer(self, connection: Connection, scope: Scope, receive: Receive, send: Send) -> None:
+        connection.asked = True
         connection.survive_late_data()
         await self._app(scope, receive, send)
 
