@@ -47,9 +47,10 @@ fresh: $(GOOGLEAPIS)/ready ## fail when gen/ is not what proto/ compiles to
 breaking: $(GOOGLEAPIS)/ready ## fail when proto/ breaks what is on main
 	tools/check-breaking "$(CURDIR)/$(GENERATE)" "$(CURDIR)/$(GOOGLEAPIS)"
 
-soak: setup ## the fault tests at full length: cuts, reloads, outages, cancels, failures by the thousand
+soak: setup ## the fault tests at full length, then a mixed load with faults for SOAK_SECONDS (600) in which nothing may grow
 	CWINFERENCE_CUTS=1000 CWINFERENCE_READS=20000 CWINFERENCE_OUTAGES=3,20,60 CWINFERENCE_CANCELS=10000 \
 		CWINFERENCE_FAILURES=10000 CWINFERENCE_CALLS=100 $(DEV)/python -m pytest tests/faults --timeout 3600
+	GRPC_VERBOSITY=error $(DEV)/python -m tests.soak --seconds $(or $(SOAK_SECONDS),600) --calls $(or $(SOAK_CALLS),200000)
 
 fuzz: .venv-fuzz/ready ## feed whatever reads a server's bytes, for FUZZ_SECONDS each (60)
 	@set -e; for target in http_error details details_of_json retry_after json_reply path events gzip; do \

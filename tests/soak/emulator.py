@@ -1,0 +1,140 @@
+"""The emulator in a process of its own, which goes wrong on purpose and reloads when it is told to."""
+
+import json
+import logging
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from cwinference.emulator import Emulator
+
+TOKEN = "CW-SECRET-of-the-soak"
+PATIENCE = 60
+"""Seconds in which the emulator has to obey."""
+
+FAULTS: Sequence[Mapping[str, Any]] = (
+    {"kind": "error", "code": "unavailable", "probability": 0.004},
+    {"kind": "error", "code": "resource_exhausted", "probability": 0.001},
+    {"kind": "error", "after_work": True, "method": "CreateGateway", "probability": 0.03},
+    {"kind": "error", "after_work": True, "method": "DeleteGateway", "probability": 0.03},
+    {"kind": "page", "probability": 0.001},
+    {"kind": "delay", "seconds": 0.05, "probability": 0.01},
+    {"kind": "drip", "size": 40, "seconds": 0.005, "probability": 0.002},
+    {"kind": "cut", "when": "before", "probability": 0.0005},
+    {"kind": "cut", "when": "after", "probability": 0.0005},
+    {"kind": "cut", "when": "answer", "probability": 0.0005},
+    {"kind": "cut", "when": "answer", "path": "/gateway/*", "probability": 0.01},
+    {"kind": "refuse", "probability": 0.001},
+    {"kind": "goaway", "probability": 0.001},
+    {"kind": "garbage", "probability": 0.001},
+    {"kind": "content_type", "probability": 0.0005},
+    {"kind": "oversized", "size": 2_000_000, "method": "GetGateway", "probability": 0.0002},
+    {"kind": "half_open", "path": "/gateway/*", "probability": 0.0005},
+    {"kind": "skew", "method": "GetGateway", "probability": 0.01},
+    {"kind": "duplicate", "method": "UpdateGateway", "probability": 0.05},
+    {"kind": "duplicate", "path": "/gateway/*", "probability": 0.01},
+)
+"""What goes wrong, and how likely for each call."""
+
+
+class Reloading:
+    """What the load knows of that process."""
+
+    def __init__(self, process: subprocess.Popen[str], complaints: Path) -> None:
+        self._process = process
+        self._complaints = complaints
+        self.pid = process.pid
+        self.endpoint: str = self._read()["endpoint"]
+
+    def begin(self, seed: int) -> None:
+        """Let things go wrong from now on."""
+        self._tell({"begin": seed})
+
+    def reload(self) -> None:
+        """Close all connections after a moment and serve again, on the same port, with the same state."""
+        self._tell({"reload": True})
+
+    def calls(self) -> int:
+        """How many it was asked since `begin`."""
+        return int(self._tell({})["calls"])
+
+    def end(self) -> tuple[int, Mapping[str, int]]:
+        """Let nothing go wrong any more; gives the number of calls, and how often each kind of fault happened."""
+        reply = self._tell({"end": True})
+        return int(reply["calls"]), cast("Mapping[str, int]", reply["faults"])
+
+    def complaints(self) -> str:
+        """What it wrote to standard error: nothing, when all is well."""
+        return self._complaints.read_text("utf-8")
+
+    def _tell(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> Mapping[str, Any]:
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE)
+        line = self._process.stdout.readline() if ready else ""
+        if not line:
+            raise RuntimeError(f"the emulator {'has ended' if ready else 'hangs'}: {self.complaints()}")
+        return cast("Mapping[str, Any]", json.loads(line))
+
+
+@contextmanager
+def reloading() -> Generator[Reloading]:
+    """Such a process, for as long as the block runs."""
+    pipe = subprocess.PIPE
+    with tempfile.TemporaryDirectory() as folder:
+        complaints = Path(folder) / "complaints.txt"
+        command = [sys.executable, "-m", __name__, str(Path(folder) / "state.sqlite")]
+        with (
+            complaints.open("w") as errors,
+            subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True) as process,
+        ):
+            try:
+                yield Reloading(process, complaints)
+            finally:
+                process.kill()
+
+
+def serve(state: str) -> None:
+    """Serve, and obey the commands on standard input until it ends."""
+    logging.basicConfig()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with Emulator(port=port, ready_after=0.02, token=TOKEN, state=state) as emulator:
+        faults = emulator.faults
+        every = faults.add("delay", seconds=0, times=0)
+        kinds = list[Any]()
+        _say({"endpoint": emulator.endpoint})
+        for line in sys.stdin:
+            command = json.loads(line)
+            if "begin" in command:
+                every = faults.add("delay", seconds=0)
+                kinds = [faults.add(**each, seed=command["begin"] * 100 + place) for place, each in enumerate(FAULTS)]
+            if "reload" in command:
+                emulator.close()
+                emulator.start()
+            if "end" in command:
+                faults.clear()
+            happened = dict.fromkeys((each.kind for each in kinds), 0)
+            for each in kinds:
+                happened[each.kind] += each.happened
+            _say({"calls": every.happened, "faults": happened})
+
+
+def _say(reply: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(reply) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
