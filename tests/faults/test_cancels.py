@@ -6,6 +6,7 @@
 import asyncio
 import os
 import random
+import socket
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -28,8 +29,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @asynccontextmanager
 async def waiting(kind: str) -> AsyncGenerator[AsyncClient]:
-    """A client of a server that never answers."""
-    with SocketServer(silence) as server:
+    """A client of a server that never answers a call."""
+    with SocketServer(silence if kind.startswith("rest") else greet) as server:
         async with open_client(kind, server.endpoint) as client:
             yield client
 
@@ -68,6 +69,12 @@ async def test_many_cancels_leave_nothing_behind(kind: str) -> None:
             await cancel_some(client, 20, chance)
         assert len(asyncio.all_tasks()) == 1
         assert await settled(before) <= before
+
+
+def greet(connection: socket.socket) -> None:
+    """Begin HTTP/2, without which gRPC gives a peer up after 5 s, and say no more."""
+    connection.sendall(bytes.fromhex("000000040000000000"))
+    silence(connection)
 
 
 async def fail_beside(client: AsyncClient) -> None:

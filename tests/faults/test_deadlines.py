@@ -109,14 +109,15 @@ async def hesitant(kind: str) -> AsyncGenerator[AsyncClient]:
 
 
 async def overrun(client: AsyncClient) -> float:
-    """Seconds between a call's deadline and its end."""
+    """Seconds between a call's deadline and its end; gRPC gives a peer up after 5 s, and then says so before it."""
     started = time.monotonic()
-    with pytest.raises(errors.DeadlineExceeded):
+    with pytest.raises((errors.DeadlineExceeded, errors.Unavailable)):
         await client.gateways.get("some-id", timeout=LIMIT)
     return time.monotonic() - started - LIMIT
 
 
 def check(overruns: list[float]) -> None:
+    assert overruns[0] > -ALLOWED
     overruns.sort()
     assert overruns[len(overruns) // 2] < ALLOWED
     assert overruns[-1] < SLOWEST
