@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ FAILURES = (
     errors.StreamInterrupted,
     errors.StreamStalled,
 )
-"""What the faults may lead to, once the client's repeats are used up. Anything else is a problem."""
+"""What the faults may lead to, once the client's repeats are used up."""
 
 SETTINGS: dict[str, Any] = {"timeout": 5.0, "max_reply_bytes": 1_000_000}
 FIELDS: dict[str, Any] = {"core_weave_auth": types.CoreWeaveAuth(), "path_based_routing": types.PathBasedRouting()}
@@ -58,9 +59,10 @@ class Tally:
             self.problems.append(text)
 
 
-def is_spoilt(error: Exception) -> bool:
-    """Whether it is a NOT_FOUND or ALREADY_EXISTS in which a fault left no word of the API's: a status code alone."""
-    return isinstance(error, errors.Unknown | errors.Unimplemented) and error.http_status in (404, 409)
+def is_explained(error: Exception) -> bool:
+    """Whether the faults explain it. Of NOT_FOUND and ALREADY_EXISTS, when spoilt, only the number is left."""
+    spoilt = isinstance(error, errors.Unknown | errors.Unimplemented) and error.http_status in (404, 409)
+    return spoilt or isinstance(error, FAILURES)
 
 
 class Worker:
@@ -105,13 +107,12 @@ class Worker:
             self._number += 1
             try:
                 await work()
-            except FAILURES as error:
-                self._tally.fail(name, error)
             except Exception as error:
-                if is_spoilt(error):
+                if is_explained(error):
                     self._tally.fail(name, error)
-                    continue
-                self._tally.problem(f"{self._name}: {name}: {error!r}")
+                else:
+                    line = traceback.extract_tb(error.__traceback__)[-1]
+                    self._tally.problem(f"{self._name}: {name}: {error!r} at {line.filename}:{line.lineno}")
             else:
                 self._tally.done[name] += 1
 
