@@ -8,6 +8,7 @@ import pytest
 
 from cwinference import Client, types
 from cwinference.emulator import Emulator
+from tests.support import certificates
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text("utf-8")
@@ -40,6 +41,7 @@ def make_deployment(client: Client, gateway_id: str) -> types.Deployment:
 @pytest.mark.parametrize("place", BLOCKS)
 def test_a_block_of_the_readme_runs(place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    certificates.make(tmp_path)[0].rename("ca.pem")
     with Emulator() as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
         monkeypatch.setenv("COREWEAVE_API_TOKEN", emulator.token)
         monkeypatch.setenv("COREWEAVE_API_ENDPOINT", emulator.endpoint)
