@@ -41,7 +41,7 @@ BELOW = {
 """What a part may import of the library."""
 
 FACADE = ("auth", "client", "config", "errors", "resources", "status", "types")
-NOT_FIELDS = {"wait", "options", "max_page_size", "page_token"}
+NOT_FIELDS = {"wait", "timeout", "retry", "max_page_size", "page_token"}
 
 
 def part(path: Path) -> str:

@@ -44,6 +44,14 @@ class CallOptions(TypedDict, total=False):
     """What is repeated; None repeats nothing."""
 
 
+class UnknownOption(TypeError):
+    """A keyword that no method has; the method that was called says it better (see `_signatures`)."""
+
+    def __init__(self, method: str, name: str) -> None:
+        super().__init__(f"{method}: unexpected keyword argument {name!r}")
+        self.name = name
+
+
 class Call(Generic[T]):
     """One RPC to be made: the request, what of the reply is wanted, and how it may be sent."""
 
@@ -76,7 +84,7 @@ class Call(Generic[T]):
 
     def _set(self, timeout: float | None = UNSET, retry: "Retry | None" = UNSET, **unknown: object) -> None:
         if unknown:
-            raise TypeError(f"{self.method.name}: unexpected keyword argument {next(iter(unknown))!r}")
+            raise UnknownOption(self.method.name, next(iter(unknown)))
         self.limit = timeout if timeout is UNSET else check_timeout(timeout)
         self.retry = retry
 

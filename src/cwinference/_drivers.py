@@ -12,10 +12,11 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
-from ._call import Call
+from ._call import Call, UnknownOption
 from ._flow import AskToken, Flow, Pages, Send, Sleep, Step
 from ._retry import Context, Progress, attempts, recover
 from ._session import Session
+from ._signatures import async_iterator_of, coroutine_of, iterator_of, result_of, show, unexpected
 from .auth import Metadata
 from .errors import ApiError, DeadlineExceeded
 from .transports import AsyncTransport, Transport, running_loop
@@ -51,10 +52,15 @@ class Blocking:
 
         @functools.wraps(build)
         def method(*args: P.args, **kwargs: P.kwargs) -> T:
-            operation = build(*args, **kwargs)
-            return operation.result(self._call(operation)) if isinstance(operation, Call) else self._drive(operation)
+            try:
+                operation = build(*args, **kwargs)
+                return (
+                    operation.result(self._call(operation)) if isinstance(operation, Call) else self._drive(operation)
+                )
+            except UnknownOption as error:
+                raise unexpected(build, error) from None
 
-        return method
+        return show(method, build, result_of)  # type: ignore[no-any-return]
 
     def bind_pages(self, build: Callable[P, Pages[T]]) -> Callable[P, Iterator[T]]:
         """A method that iterates over what `build` emits."""
@@ -63,7 +69,7 @@ class Blocking:
         def method(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
             return self._iterate(build(*args, **kwargs))
 
-        return method
+        return show(method, build, iterator_of)  # type: ignore[no-any-return]
 
     def _call(self, call: Call[Any]) -> Message:
         context = self.context
@@ -136,12 +142,15 @@ class Awaiting:
 
         @functools.wraps(build)
         async def method(*args: P.args, **kwargs: P.kwargs) -> T:
-            operation = build(*args, **kwargs)
-            if isinstance(operation, Call):
-                return operation.result(await self._call(operation))
-            return await self._drive(operation)
+            try:
+                operation = build(*args, **kwargs)
+                if isinstance(operation, Call):
+                    return operation.result(await self._call(operation))
+                return await self._drive(operation)
+            except UnknownOption as error:
+                raise unexpected(build, error) from None
 
-        return method
+        return show(method, build, coroutine_of)  # type: ignore[no-any-return]
 
     def bind_pages(self, build: Callable[P, Pages[T]]) -> Callable[P, AsyncIterator[T]]:
         """A method that iterates over what `build` emits."""
@@ -150,7 +159,7 @@ class Awaiting:
         def method(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
             return self._iterate(build(*args, **kwargs))
 
-        return method
+        return show(method, build, async_iterator_of)  # type: ignore[no-any-return]
 
     async def _call(self, call: Call[Any]) -> Message:
         context = self.context

@@ -12,6 +12,7 @@ from ._call import Call
 from ._drivers import Awaiting, Blocking, Operation
 from ._flow import Flow, Pages
 from ._retry import attempts
+from ._signatures import iterator_of, result_of, show
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +40,11 @@ class operation(Generic[P, T]):  # noqa: N801 - read as a decorator
     def __init__(self, build: Callable[Concatenate[Any, P], Operation[T]]) -> None:
         self._build = build
         functools.update_wrapper(cast(Any, self), build)
+        show(self, build, result_of)
+
+    def __call__(self, resource: Resource[Any], *args: P.args, **kwargs: P.kwargs) -> Any:
+        """`Gateways.get(client.gateways, id)` is `client.gateways.get(id)`."""
+        return cast(Any, self).__get__(resource, type(resource))(*args, **kwargs)
 
     @overload
     def __get__(self, resource: None, owner: Any) -> Self: ...
@@ -60,6 +66,11 @@ class paged(Generic[P, T]):  # noqa: N801 - read as a decorator
     def __init__(self, build: Callable[Concatenate[Any, P], Pages[T]]) -> None:
         self._build = build
         functools.update_wrapper(cast(Any, self), build)
+        show(self, build, iterator_of)
+
+    def __call__(self, resource: Resource[Any], *args: P.args, **kwargs: P.kwargs) -> Any:
+        """`Gateways.get(client.gateways, id)` is `client.gateways.get(id)`."""
+        return cast(Any, self).__get__(resource, type(resource))(*args, **kwargs)
 
     @overload
     def __get__(self, resource: None, owner: Any) -> Self: ...

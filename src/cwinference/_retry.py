@@ -25,6 +25,8 @@ from .errors import (
 
 log = logging.getLogger("cwinference")
 
+_TIMER_SLACK = 0.001
+
 OnCall = Callable[[str, str, int, float], object]
 
 
@@ -135,6 +137,13 @@ class Progress:
         cap = self.retry.attempt_timeout if self.retry is not None else None
         return left if cap is None else cap if left is None else min(cap, left)
 
+    def tell_why(self, latest: ApiError, before: ApiError) -> None:
+        """Where the whole call's time ran out in a repeat: say so, and what went wrong before."""
+        left = self.remaining()
+        if isinstance(latest, DeadlineExceeded) and left is not None and left < _TIMER_SLACK:
+            over = f"the whole call's limit of {self.limit:g} s was over"
+            latest.message = f"{over}; before that: {before.message} [{before.code}]"
+
     def seconds(self) -> float:
         """Seconds since the call began."""
         return self._monotonic() - self.started
@@ -205,6 +214,7 @@ def _repeats(
             progress.attempts += 1
             reply: Message = yield Send(call, metadata, limit)
         except ApiError as latest:
+            progress.tell_why(latest, error)
             error = latest
         except ProtocolError as latest:
             latest.attempts = progress.attempts

@@ -138,6 +138,8 @@ def resolve(
 
 def resolve_token(token: TokenSource | None) -> TokenSource:
     """The argument, then the environment; a ConfigurationError when there is none."""
+    if isinstance(token, str) and token.startswith(("http://", "https://")):
+        raise ConfigurationError("token: it looks like a URL; pass the API's URL as endpoint=...")
     if token is not None:
         return token
     found = _first_set(TOKEN_VARIABLES)
@@ -157,7 +159,10 @@ def resolve_wandb_key(token: TokenSource | None) -> TokenSource:
 def resolve_endpoint(endpoint: str | None, *, allow_plaintext: bool = False) -> Endpoint:
     """The argument, then the environment, then the public one."""
     text = endpoint if endpoint is not None else _first_set(ENDPOINT_VARIABLES) or DEFAULT_ENDPOINT
-    return parse_endpoint(text, argument="endpoint", allow_plaintext=allow_plaintext)
+    found = parse_endpoint(text, argument="endpoint", allow_plaintext=allow_plaintext)
+    if found.path.endswith("/v1alpha1"):
+        raise ConfigurationError("endpoint: give it without /v1alpha1, which the client adds itself")
+    return found
 
 
 def parse_endpoint(text: str, *, argument: str, allow_plaintext: bool = False) -> Endpoint:

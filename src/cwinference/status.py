@@ -27,6 +27,8 @@ class State(Enum):
     @classmethod
     def of(cls, resource: Resource) -> "State":
         """The state of a resource as the message tells it."""
+        if not isinstance(resource, Resource):
+            raise TypeError(f"State.of: {_expected(resource)}")
         return cast(State, cls._value2member_map_.get(resource.status.status, cls.UNKNOWN))
 
     @property
@@ -49,6 +51,8 @@ class HotLoadState(Enum):
     @classmethod
     def of(cls, hot_load: types.HotLoad) -> "HotLoadState":
         """The state of a hot-load as the message tells it."""
+        if not isinstance(hot_load, types.HotLoad):
+            raise TypeError(f"HotLoadState.of: expected a HotLoad, got {type(hot_load).__name__}; others have State")
         return cast(HotLoadState, cls._value2member_map_.get(hot_load.status.state, cls.UNKNOWN))
 
     @property
@@ -64,6 +68,8 @@ def state_of(resource: Any) -> State | HotLoadState:
 
 def describe(resource: Resource | types.HotLoad) -> str:
     """The state and the conditions as readable lines, one per condition, without control characters."""
+    if not isinstance(resource, Resource | types.HotLoad):
+        raise TypeError(f"describe: {_expected(resource)}")
     return "\n".join(_lines(resource))
 
 
@@ -72,6 +78,11 @@ def unmet(resource: Resource | types.HotLoad) -> str:
     conditions = list(resource.status.conditions)
     failing = [each for each in conditions if each.status != types.Condition.STATUS_TRUE] or conditions
     return "; ".join(map(_condition, failing)) or "no conditions were given"
+
+
+def _expected(found: object) -> str:
+    hint = "; a hot-load has HotLoadState" if isinstance(found, types.HotLoad) else ""
+    return f"expected a Gateway, Deployment or CapacityClaim, got {type(found).__name__}{hint}"
 
 
 def _lines(resource: Resource | types.HotLoad) -> Iterator[str]:

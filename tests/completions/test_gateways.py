@@ -263,3 +263,11 @@ async def test_many_first_requests_at_once_work(kind: str) -> None:
         front = there.front()
         answers = await asyncio.gather(*(front.chat() for _ in range(20)))
     assert len(answers) == len(there.server.asked) == 20
+
+
+def test_a_message_of_a_gateway_that_is_not_ready_shows_its_state() -> None:
+    gateway = types.Gateway(
+        spec=types.GatewaySpec(id="x"), status=types.GatewayStatus(status=types.Status.STATUS_CREATING)
+    )
+    with Client("token", endpoint="http://127.0.0.1:9") as client:
+        assert "a gateway that was CREATING" in repr(client.inference(gateway))

@@ -25,6 +25,15 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "empty id in a wait": (lambda client: client.capacity_claims.wait(""), "id: it is empty"),
     "empty id in a wait for the end": (lambda client: client.deployments.wait_deleted(""), "id: it is empty"),
     "empty id in modify": (lambda client: client.deployments.modify(""), "id: it is empty"),
+    "no change": (
+        lambda client: client.deployments.modify("x"),
+        "modify: nothing to change; give at least one",
+    ),
+    "no change of a claim": (lambda client: client.capacity_claims.modify("x"), "modify: nothing to change"),
+    "no change of a gateway": (lambda client: client.gateways.modify("x", wait=True), "modify: nothing to change"),
+    "seconds to wait": (lambda client: client.gateways.create("x", wait=0.5), "wait: expected True or False, got 0.5"),
+    "seconds to wait in modify": (lambda client: client.gateways.modify("x", name="y", wait=1), "wait: expected True"),
+    "seconds to wait in update": (lambda client: client.gateways.update("x", name="y", wait=1), "wait: expected True"),
     "two kinds of auth": (
         lambda client: client.gateways.create("x", core_weave_auth=CORE_WEAVE, weights_and_biases_auth=WANDB),
         "auth: core_weave_auth and weights_and_biases_auth exclude each other",

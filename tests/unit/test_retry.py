@@ -231,3 +231,10 @@ def test_a_call_that_was_given_up_is_reported_as_canceled() -> None:
 def test_a_hook_that_fails_does_not_fail_the_call(caplog: pytest.LogCaptureFixture) -> None:
     assert perform(Performance([DONE]), read(), on_call=lambda *_: 1 / 0) == DONE
     assert "on_call failed" in caplog.text
+
+
+def test_an_attempt_cut_short_by_the_whole_calls_limit_tells_that_limit_and_the_failure_before_it() -> None:
+    late = errors.DeadlineExceeded("no answer within 0.000246 s")
+    performance = Performance([errors.Unavailable("502"), 10.0, late])
+    error = failure_of(performance, read(timeout=2))
+    assert error.message == "the whole call's limit of 2 s was over; before that: 502 [unavailable]"

@@ -1,6 +1,6 @@
 """States and their texts, unknown numbers included."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -101,3 +101,17 @@ def test_all_conditions_are_told_when_every_one_holds() -> None:
 
 def test_no_conditions_are_told_as_such() -> None:
     assert unmet(gateway(types.Status.STATUS_FAILED)) == "no conditions were given"
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: cast(Any, State).of(types.HotLoad()), "^State.of: .*got HotLoad; a hot-load has HotLoadState"),
+        (lambda: cast(Any, State).of(None), "^State.of: expected a Gateway, .*got NoneType"),
+        (lambda: cast(Any, HotLoadState).of(types.Gateway()), "^HotLoadState.of: expected a HotLoad, got Gateway"),
+        (lambda: cast(Any, describe)("x"), "^describe: expected a Gateway, .*got str"),
+    ],
+)
+def test_what_has_no_state_is_refused(call: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        call()

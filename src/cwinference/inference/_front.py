@@ -36,9 +36,10 @@ class Front:
         self.driver: Any = None
         """Who drives it; its context has to be this one's."""
         self._route: Route | None = route
+        self._unread = "a gateway that was not read yet"
 
     def __str__(self) -> str:
-        return self._route.url if self._route is not None else "a gateway that was not read yet"
+        return self._route.url if self._route is not None else self._unread
 
     @property
     def route(self) -> Route:

@@ -45,6 +45,8 @@ class GatewayFront(Front):
         self._id = required("gateway", gateway.spec.id if isinstance(gateway, types.Gateway) else gateway)
         if isinstance(gateway, types.Gateway) and State.of(gateway) is State.READY:
             self._use(gateway)
+        elif isinstance(gateway, types.Gateway):
+            self._unread = f"a gateway that was {State.of(gateway).name}"
 
     def resolve(self, prompt: Prompt) -> Flow[Route]:
         """The way to it: the gateway is read until it was once READY."""

@@ -8,6 +8,7 @@ from .._call import UNSET
 from .._drivers import Awaiting, Blocking, Operation
 from .._operation import Mode, Resource, operation
 from .._retry import Retry
+from .._signatures import show
 from ..config import check_timeout
 from ._answers import Answer, Model
 from ._front import Front
@@ -65,6 +66,10 @@ class streaming(Generic[P]):  # noqa: N801 - read as a decorator
     def __init__(self, build: Callable[Concatenate[Any, P], Asked]) -> None:
         self._build = build
         functools.update_wrapper(cast(Any, self), build)
+        show(self, build, lambda _: Stream)
+
+    def __call__(self, part: Part[Any], *args: P.args, **kwargs: P.kwargs) -> Any:
+        return cast(Any, self).__get__(part, type(part))(*args, **kwargs)
 
     @overload
     def __get__(self, part: None, owner: Any) -> Self: ...
@@ -83,7 +88,7 @@ class streaming(Generic[P]):  # noqa: N801 - read as a decorator
         def method(*args: Any, **kwargs: Any) -> Any:
             return kind(front, driver, *build(*args, **kwargs))
 
-        return method
+        return show(method, build, lambda _: kind)
 
 
 class Completions(Part[Mode]):

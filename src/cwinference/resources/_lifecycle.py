@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
-from .._call import CallOptions, build
+from .._call import CallOptions, UnknownOption, build, required
 from .._flow import Clock, Flow, Sleep
 from .._retry import Context
 from ..config import check_timeout
@@ -165,6 +165,23 @@ def delete(send: Flow[R]) -> Flow[R | None]:
         if error.attempts == 1:
             raise
         return None
+
+
+def check_wait(wait: bool) -> None:
+    """Refuse what is not a bool: a number of seconds would be taken for True."""
+    if not isinstance(wait, bool):
+        raise errors.ConfigurationError(
+            f"wait: expected True or False, got {wait!r}; for a limit use wait(id, timeout=...)"
+        )
+
+
+def check_changes(id: str, changes: Mapping[str, Any], options: CallOptions) -> None:
+    """Refuse a modification that names no field: it would write all the same."""
+    required("id", id)
+    for name in options.keys() - CallOptions.__annotations__.keys():
+        raise UnknownOption("modify", name)
+    if all(value is None for value in changes.values()):
+        raise errors.ConfigurationError(f"modify: nothing to change; give at least one of {', '.join(changes)}")
 
 
 def replacement(request: M, spec: Message, changes: Mapping[str, Any], lost: list[str]) -> M:

@@ -46,6 +46,7 @@ class CapacityClaims(Resource[Mode]):
             name=required("name", name),
             resources=resources,
         )
+        _lifecycle.check_wait(wait)
         rest = _lifecycle.rest_of(options, self._driver.context)
         made = yield from _lifecycle.create(
             self._do(one(request, "capacity_claim", types.CapacityClaim, options)),
@@ -119,20 +120,22 @@ class CapacityClaims(Resource[Mode]):
         somebody else's between the read and the write is overwritten: the API has no version to check.
 
         Raises:
-            ConfigurationError: the claim holds a field that this release would lose.
+            ConfigurationError: the claim holds a field that this release would lose; or no change is given.
             NotFound: there is no such claim.
         """
-        rest = _lifecycle.rest_of(options, self._driver.context)
-        lost: list[str] = []
-        current = yield from self._do(_get(id, options, as_json=True, lost=lost))
-        request = types.UpdateCapacityClaimRequest(id=id)
-        _lifecycle.replacement(request, current.spec, {"resources": resources}, lost)
         parts = {
             "instance_id": instance_id,
             "instance_count": instance_count,
             "capacity_type": capacity_type,
             "zones": zones,
         }
+        _lifecycle.check_wait(wait)
+        _lifecycle.check_changes(id, {"resources": resources, **parts}, options)
+        rest = _lifecycle.rest_of(options, self._driver.context)
+        lost: list[str] = []
+        current = yield from self._do(_get(id, options, as_json=True, lost=lost))
+        request = types.UpdateCapacityClaimRequest(id=id)
+        _lifecycle.replacement(request, current.spec, {"resources": resources}, lost)
         _lifecycle.replace_fields(request.resources, parts)
         call = one(request, "capacity_claim", types.CapacityClaim, rest(), repeatable=False, as_json=True)
         return (yield from self._write(call, wait))
@@ -194,6 +197,7 @@ class CapacityClaims(Resource[Mode]):
         return _lifecycle.until_ready(self._reader(id), self._driver.context.clock, timeout=timeout, **how)
 
     def _write(self, call: Call[types.CapacityClaim], wait: bool) -> Flow[types.CapacityClaim]:
+        _lifecycle.check_wait(wait)
         reply = yield from self._do(call)
         return (yield from self._until_ready(reply.spec.id, after=reply)) if wait else reply
 

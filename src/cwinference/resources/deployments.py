@@ -70,6 +70,7 @@ class Deployments(Resource[Mode]):
             disabled=disabled,
             hot_load=hot_load,
         )
+        _lifecycle.check_wait(wait)
         rest = _lifecycle.rest_of(options, self._driver.context)
         made = yield from _lifecycle.create(
             self._do(one(request, "deployment", types.Deployment, options)),
@@ -178,7 +179,7 @@ class Deployments(Resource[Mode]):
         somebody else's between the read and the write is overwritten: the API has no version to check.
 
         Raises:
-            ConfigurationError: the deployment holds a field that this release would lose.
+            ConfigurationError: the deployment holds a field that this release would lose; or no change is given.
             NotFound: there is no such deployment.
         """
         changes = {
@@ -192,6 +193,8 @@ class Deployments(Resource[Mode]):
             "disabled": disabled,
             "hot_load": hot_load,
         }
+        _lifecycle.check_wait(wait)
+        _lifecycle.check_changes(id, changes, options)
         rest = _lifecycle.rest_of(options, self._driver.context)
         lost: list[str] = []
         current = yield from self._do(_get(id, options, as_json=True, lost=lost))
@@ -265,6 +268,7 @@ class Deployments(Resource[Mode]):
         return _lifecycle.until_ready(self._reader(id), self._driver.context.clock, timeout=timeout, **how)
 
     def _write(self, call: Call[types.Deployment], wait: bool) -> Flow[types.Deployment]:
+        _lifecycle.check_wait(wait)
         reply = yield from self._do(call)
         return (yield from self._until_ready(reply.spec.id, after=reply)) if wait else reply
 

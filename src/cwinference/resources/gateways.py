@@ -65,6 +65,7 @@ class Gateways(Resource[Mode]):
             **auth,
             **routing,
         )
+        _lifecycle.check_wait(wait)
         rest = _lifecycle.rest_of(options, self._driver.context)
         made = yield from _lifecycle.create(
             self._do(one(request, "gateway", types.Gateway, options)),
@@ -158,8 +159,8 @@ class Gateways(Resource[Mode]):
         somebody else's between the read and the write is overwritten: the API has no version to check.
 
         Raises:
-            ConfigurationError: the gateway holds a field that this release would lose; or it has Weights & Biases auth,
-                whose key a read never returns, and no auth is given.
+            ConfigurationError: no change is given; or the gateway holds a field that this release would lose; or it
+                has Weights & Biases auth, whose key a read never returns, and no auth is given.
             NotFound: there is no such gateway.
         """
         changes = {
@@ -169,6 +170,8 @@ class Gateways(Resource[Mode]):
             **_auth(core_weave_auth, weights_and_biases_auth),
             **_routing(body_based_routing, header_based_routing, path_based_routing),
         }
+        _lifecycle.check_wait(wait)
+        _lifecycle.check_changes(id, changes, options)
         rest = _lifecycle.rest_of(options, self._driver.context)
         lost: list[str] = []
         current = yield from self._do(_get(id, options, as_json=True, lost=lost))
@@ -239,6 +242,7 @@ class Gateways(Resource[Mode]):
         return _lifecycle.until_ready(self._reader(id), self._driver.context.clock, timeout=timeout, **how)
 
     def _write(self, call: Call[types.Gateway], wait: bool) -> Flow[types.Gateway]:
+        _lifecycle.check_wait(wait)
         reply = yield from self._do(call)
         return (yield from self._until_ready(reply.spec.id, after=reply)) if wait else reply
 

@@ -1,0 +1,57 @@
+"""What `help()` and `inspect.signature` show: what callers give and get, not how it is done."""
+
+import inspect
+import pydoc
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from typing import Any, cast
+
+import pytest
+
+from cwinference import AsyncClient, Client, types
+from cwinference.inference import Answer, AsyncInference, AsyncStream, Inference, Stream
+
+URL = "http://127.0.0.1:9"
+CLIENT, ASYNC = Client("token", endpoint=URL), AsyncClient("token", endpoint=URL)
+FRONT, ASYNC_FRONT = Inference(URL, token="token"), AsyncInference(URL, token="token")
+
+
+@pytest.mark.parametrize(
+    ("method", "returns"),
+    [
+        (CLIENT.gateways.get, types.Gateway),
+        (CLIENT.gateways.create, types.Gateway),
+        (CLIENT.gateways.list, Sequence[types.Gateway]),
+        (CLIENT.hot_loads.list, Iterator[types.HotLoad]),
+        (ASYNC.gateways.get, Coroutine[Any, Any, types.Gateway]),
+        (ASYNC.gateways.create, Coroutine[Any, Any, types.Gateway]),
+        (ASYNC.hot_loads.list, AsyncIterator[types.HotLoad]),
+        (type(CLIENT.gateways).create, types.Gateway),
+        (FRONT.chat.completions.create, Answer),
+        (FRONT.chat.completions.stream, Stream),
+        (ASYNC_FRONT.chat.completions.stream, AsyncStream),
+    ],
+)
+def test_a_signature_shows_what_callers_get_and_the_options_they_have(method: Any, returns: Any) -> None:
+    signature = inspect.signature(method)
+    assert signature.return_annotation == returns
+    assert {"timeout", "retry"} <= set(signature.parameters)
+    assert "options" not in signature.parameters
+
+
+@pytest.mark.parametrize("thing", [CLIENT.gateways, CLIENT.gateways.create, type(CLIENT.gateways).create])
+def test_help_shows_the_arguments(thing: Any) -> None:
+    text = pydoc.render_doc(thing, renderer=cast(Any, pydoc).plaintext)
+    assert "zones" in text
+    assert "timeout: float | None = the client's default" in text
+    assert "Generator" not in text
+
+
+async def test_a_misspelt_keyword_names_the_method_and_the_nearest_keyword() -> None:
+    def called(client: Any) -> Any:
+        return client.deployments.modify("some-id", trafic=1)
+
+    told = "^deployments.modify: unexpected keyword argument 'trafic'; did you mean 'traffic'\\?$"
+    with pytest.raises(TypeError, match=told):
+        await called(ASYNC)
+    with pytest.raises(TypeError, match="^capacity_claims.list: .*; did you mean 'updated_after'"):
+        CLIENT.capacity_claims.list(updated_afer=None)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
