@@ -1,6 +1,5 @@
 """What `help()` and `inspect.signature` show of a method: what its callers give and get. Made when it is asked for."""
 
-import difflib
 import inspect
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -65,7 +64,9 @@ def unexpected(build: Callable[..., Any], error: UnknownOption) -> TypeError:
     resource, _, name = build.__qualname__.rpartition(".")
     group = "".join(f"_{each.lower()}" if each.isupper() else each for each in resource).lstrip("_")
     known = inspect.signature(Shown(build, result_of)).parameters
-    near = difflib.get_close_matches(error.name, known, 1)
+    from difflib import get_close_matches  # only mistakes need it
+
+    near = get_close_matches(error.name, known, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return TypeError(f"{group}.{name}: unexpected keyword argument {error.name!r}{hint}")
 

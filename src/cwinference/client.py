@@ -269,5 +269,5 @@ def _with(context: Context, timeout: Any, retry: Any) -> Context:
     )
 
 
-for _kind in (Client, AsyncClient):
-    _kind.__doc__ = f"{_kind.__doc__}\n{_SETTINGS}"
+Client.__doc__ = f"{Client.__doc__}\n{_SETTINGS}"
+AsyncClient.__doc__ = f"{AsyncClient.__doc__}\n{_SETTINGS.replace('a `with` block', 'an `async with` block')}"
