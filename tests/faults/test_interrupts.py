@@ -26,6 +26,14 @@ SOON = 1.0
 STREAM: dict[str, Any] = {"model": MODEL, "messages": MESSAGES}
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts() -> Generator[None]:
+    """As in a terminal; a process that was started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextmanager
 def interrupted(wait: threading.Event) -> Generator[None]:
     """A KeyboardInterrupt comes out of the block, soon after the event."""
