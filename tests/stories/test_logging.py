@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from functools import partial
 from typing import Any
 
 import pytest
@@ -72,7 +73,8 @@ async def test_no_token_shows_anywhere(kind: str, caplog: pytest.LogCaptureFixtu
     echo = Failure("unauthenticated", f"who is {CANARY}?")
     async with told(kind, lambda _: echo, token=CANARY) as (client, _):
         texts += [repr(client), repr(client.gateways), repr(client.hot_loads), repr(client.with_options(timeout=1))]
-        for do in (client.gateways.get, client.hot_loads.get, client.gateways.modify, client.gateways.wait):
+        modify = partial(client.gateways.modify, zones=["A"])
+        for do in (client.gateways.get, client.hot_loads.get, modify, client.gateways.wait):
             with pytest.raises(errors.Unauthenticated) as caught:
                 await do("x")
             texts += traceback.format_exception(caught.value)
