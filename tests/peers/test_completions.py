@@ -111,7 +111,7 @@ async def test_the_mocks_broken_streams_end_in_time(
 ) -> None:
     async with mock(kind, free_port, "--stream-fault", f"{fault}=1") as front:
         with pytest.raises(kind_of_error) as caught:
-            await front.read(front.stream(model="gpt-4o", idle_timeout=1))
+            await front.read(front.stream(model="gpt-4o", first_token_timeout=1, idle_timeout=1))
     assert type(caught.value) is kind_of_error
 
 
