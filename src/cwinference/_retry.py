@@ -160,6 +160,10 @@ class Context:
     clock: Clock
     on_call: OnCall | None
 
+    def __post_init__(self) -> None:
+        if self.on_call is not None and not callable(self.on_call):
+            raise ConfigurationError(f"on_call: expected a callable or None, got {type(self.on_call).__name__}")
+
 
 def attempts(call: Call[Any], context: Context) -> Flow[Message]:
     """Send a call until it works or no repeat may follow, and report how it went."""

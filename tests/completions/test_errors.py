@@ -239,6 +239,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"headers": {"Authorization": "x"}}, "headers"),
     ({"headers": {"x-a": "1\r\nx-b: 2"}}, "headers"),
     ({"headers": {"x-a": 1}}, "headers"),
+    ({"headers": {"x a": "1"}}, "headers: 'x a' is no name"),
+    ({"headers": {"": "1"}}, "headers: '' is no name"),
+    ({"headers": [("x-a", "1")]}, "headers: expected a dict"),
 ]
 
 

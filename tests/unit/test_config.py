@@ -1,11 +1,12 @@
 """Settings: the argument, then the environment, then the default; what would harm is refused by name."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cwinference import TLS, AsyncClient, Client, Retry, errors
+from cwinference import TLS, AsyncClient, AsyncInference, Client, Inference, Retry, errors
 from cwinference.config import check_proxy, check_timeout, parse_endpoint, read_certificates, resolve, resolve_endpoint
 
 PEM = b"-----BEGIN CERTIFICATE-----\n"
@@ -133,6 +134,15 @@ def test_a_wrong_default_is_refused_by_name(kind: Any, setting: str, value: Any)
         kind("token", **{setting: value})
     with pytest.raises(errors.ConfigurationError, match=f"^{setting}:"):
         kind("token").with_options(**{setting: value})
+
+
+ON_ITS_OWN = [partial(Inference, "https://host"), partial(AsyncInference, "https://host")]
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient, *ON_ITS_OWN])
+def test_a_hook_that_cannot_be_called_is_refused_by_name(make: Any) -> None:
+    with pytest.raises(errors.ConfigurationError, match="^on_call: expected a callable or None, got int$"):
+        make(token="token", on_call=3)
 
 
 @pytest.mark.parametrize("timeout", [float("inf"), 1e12, 1e300, 10**400])

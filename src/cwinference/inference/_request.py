@@ -10,6 +10,7 @@ from .._retry import Retry, check_retry
 from ..auth import Metadata
 from ..config import Endpoint, check_timeout
 from ..errors import ApiError, ConfigurationError, DeadlineExceeded, Unavailable
+from ._route import is_header_name
 
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ class Prompt:
         self.path = _PATHS[method]
         self.model = model
         self.content = None if body is None else _encoded(body)
-        self.headers = tuple(_header(name, value) for name, value in headers.items()) if headers else ()
+        self.headers = _checked_headers(headers) if headers else ()
         self.limit = timeout if timeout is UNSET else check_timeout(timeout)
         self.retry = retry if retry is UNSET else check_retry(retry)
 
@@ -159,11 +160,19 @@ def _check_filled(argument: str, value: Any, *, text: bool) -> None:
         raise ConfigurationError(f"{argument}: it is empty")
 
 
+def _checked_headers(headers: object) -> Metadata:
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError(f"headers: expected a dict of names and values, got {type(headers).__name__}")
+    return tuple(_header(name, value) for name, value in cast(Mapping[object, object], headers).items())
+
+
 def _header(name: object, value: object) -> tuple[str, str]:
     if not isinstance(name, str) or not isinstance(value, str):
         raise ConfigurationError("headers: expected names and values as strings")
     if name.lower() in _OURS:
         raise ConfigurationError(f"headers: {name} is set by the library (a token goes into token=...)")
-    if not (name + value).isascii() or not (name + value).isprintable() or not name:
-        raise ConfigurationError(f"headers: {name!r} or its value holds what no header may hold")
+    if not is_header_name(name):
+        raise ConfigurationError(f"headers: {name!r} is no name of a header")
+    if not value.isascii() or not value.isprintable():
+        raise ConfigurationError(f"headers: the value of {name} holds what no header may hold")
     return name, value

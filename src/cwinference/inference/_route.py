@@ -50,7 +50,7 @@ def route_to(base_url: str, routing: Routing | None, *, argument: str = "base_ur
     endpoint = parse_endpoint(base_url, argument=argument, allow_plaintext=plaintext)
     url = base_url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
     if isinstance(routing, types.HeaderBasedRouting):
-        if not routing.header_name or not set(routing.header_name) <= _HEADER_NAME:
+        if not is_header_name(routing.header_name):
             raise ConfigurationError(f"routing: {routing.header_name!r} is no name of a header")
         return Route(endpoint, url, header=routing.header_name)
     if routing is not None and not isinstance(routing, types.BodyBasedRouting | types.PathBasedRouting):
@@ -74,6 +74,11 @@ def route_of(gateway: types.Gateway, endpoint: str | None, *, plaintext: bool = 
     if route.endpoint.host not in hosts:
         raise ConfigurationError(f"endpoint: {route.endpoint.host} is not of this gateway; it has {', '.join(hosts)}")
     return route
+
+
+def is_header_name(text: str) -> bool:
+    """Whether HTTP allows it as the name of a header."""
+    return bool(text) and set(text) <= _HEADER_NAME
 
 
 def _host(url: str) -> str:
