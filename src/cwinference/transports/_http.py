@@ -5,7 +5,6 @@ followed: a token must not travel to another host. pyqwest inflates without a bo
 inflated here. Its threads do not survive a fork, where a call would hang for ever, so a forked child is refused.
 """
 
-import asyncio
 import atexit
 import os
 import re
@@ -18,8 +17,9 @@ import pyqwest
 from .. import errors
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
-from . import is_over, running_loop
+from . import is_over
 from ._aside import Opening, aside
+from ._deadline import Deadline
 from ._endings import Endings
 from ._gzip import check_size, inflate
 from ._pool import Pool
@@ -130,16 +130,15 @@ class AwaitingHttp:
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
     ) -> Answer:
         """Do one exchange. `timeout` in seconds; None for no limit."""
-        running_loop()
+        limit = Deadline(timeout)
         refuse_after_fork()
         lane, began = self._pool.take(), time.monotonic()
-        limit = asyncio.timeout(timeout)
         try:
-            async with limit:
+            with limit:
                 response = await lane.connection.execute(pyqwest.Request(verb, url, pyqwest.Headers(headers), content))
                 return _answer(response.status, response.headers, await self._read(response), self._limit)
         except TimeoutError as error:
-            raise deadline_exceeded(timeout) if limit.expired() else translate(error, timeout) from None
+            raise deadline_exceeded(timeout) if limit.expired else translate(error, timeout) from None
         except errors.InferenceError:
             raise
         except Exception as error:

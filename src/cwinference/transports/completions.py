@@ -4,7 +4,6 @@ A stream is limited per read, because its clocks run on content, not on bytes. C
 server: a reset stream over HTTP/2, a closed connection over HTTP/1.1.
 """
 
-import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -15,8 +14,8 @@ import pyqwest
 from .. import errors
 from ..auth import Metadata
 from ..config import Settings
-from . import running_loop
 from ._aside import Opening, aside
+from ._deadline import Deadline
 from ._gzip import check_size, inflate
 from ._http import Answer, AwaitingHttp, BlockingHttp, deadline_exceeded, refuse_after_fork, translate
 from ._watchdog import Watchdog
@@ -182,16 +181,15 @@ class AwaitingCompletions(AwaitingHttp):
         """
         if not self._announces:
             return await self._fetch_bounded(verb, url, headers, content, timeout)
-        running_loop()
+        limit = Deadline(timeout)
         refuse_after_fork()
         lane = self._pool.take()
-        limit = asyncio.timeout(timeout)
         try:
-            async with limit:
+            with limit:
                 line: Any = lane.connection
                 response = await line.client.execute(verb, url, headers, content)
         except Exception as error:
-            raise deadline_exceeded(timeout) if limit.expired() else _marked(translate(error, timeout)) from None
+            raise deadline_exceeded(timeout) if limit.expired else _marked(translate(error, timeout)) from None
         finally:
             self._pool.give(lane)
         return self._whole(response)
@@ -200,16 +198,15 @@ class AwaitingCompletions(AwaitingHttp):
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
     ) -> "AwaitingBody":
         """Begin an exchange whose answer is read piece by piece. `timeout` limits the time until it begins."""
-        running_loop()
+        limit = Deadline(timeout)
         refuse_after_fork()
         lane = self._pool.take()
-        limit = asyncio.timeout(timeout)
         try:
-            async with limit:
+            with limit:
                 response = await lane.connection.execute(pyqwest.Request(verb, url, pyqwest.Headers(headers), content))
         except BaseException as error:
             self._pool.give(lane)
-            raise (deadline_exceeded(timeout) if limit.expired() else _ours(error, timeout)) from None
+            raise (deadline_exceeded(timeout) if limit.expired else _ours(error, timeout)) from None
         return AwaitingBody(response, lambda: self._pool.give(lane))
 
     async def _fetch_bounded(
@@ -245,19 +242,19 @@ class AwaitingBody(_Body):
         """The next bytes; None at the end. Raises ApiError: DeadlineExceeded after `limit` seconds."""
         if self._pieces is None:
             return None
-        timeout = asyncio.timeout(limit)
+        timeout = Deadline(limit)
         try:
-            async with timeout:
+            with timeout:
                 return bytes(await anext(self._pieces))
         except StopAsyncIteration:
             return None
         except Exception as error:
-            raise deadline_exceeded(limit) if timeout.expired() else translate(error, limit) from None
+            raise deadline_exceeded(limit) if timeout.expired else translate(error, limit) from None
 
     async def rest(self, timeout: float | None) -> bytes:
         """All of it, in memory: the body of a failed answer. `timeout` in seconds."""
         body = bytearray()
-        async with asyncio.timeout(timeout):
+        with Deadline(timeout):
             while (piece := await self.read(None)) is not None:
                 body += piece
                 check_size(len(body), _ERROR_BYTES)
