@@ -110,8 +110,8 @@ def refusal(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str
         (["--model", "http://127.0.0.1:9"], "model: no server answers at http://127.0.0.1:9"),
         (["--public-url", "example.com"], "public_url: expected"),
         (["--token", ""], "token: expected"),
-        (["--fault", "explode"], "--fault 'explode': kind: there is no 'explode'"),
-        (["--fault", "error code=teapot"], "code: there is no 'teapot'"),
+        (["--fault", "explode"], "--fault 'explode': kind: expected one of error"),
+        (["--fault", "error code=teapot"], "code: expected one of canceled"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(

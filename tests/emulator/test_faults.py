@@ -15,7 +15,6 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from cwinference import AsyncClient, Client, errors, types
 from cwinference._flow import Clock
 from cwinference.emulator import Emulator
-from cwinference.emulator._faults import Fault, Faults
 from cwinference.errors import ConfigurationError
 from tests.support.clients import KINDS, open_client
 from tests.support.faulty import Faulty, faulty
@@ -145,6 +144,16 @@ async def test_a_cut_connection_and_what_was_done(
     with pytest.raises(errors.Unavailable):
         await create(client, f"cut-{when}-{kind}")
     await eventually(lambda: server.recorded.count("CreateGateway") == done)
+
+
+async def test_an_answer_without_bytes_is_cut_too(kind: str) -> None:
+    """As a list of nothing is over Connect."""
+    with faulty() as fresh:
+        fresh.faults.add("cut", method="ListGateways", when="answer")
+        for version in [1, 2] if kind.startswith("connect") else [None]:
+            async with open_client(kind, fresh.endpoint, retry=None, http_version=version) as client:
+                with pytest.raises(errors.Unavailable):
+                    await client.gateways.list()
 
 
 async def test_a_refused_stream_was_not_processed(kind: str, server: Faulty) -> None:
@@ -286,77 +295,6 @@ def test_a_file_with_a_broken_fault_is_refused_by_its_place(tmp_path: Path) -> N
     file.write_text('[[faults]]\nkind = "delay"\n[[faults]]\nkind = "delay"\nnever = 1\n')
     with pytest.raises(ConfigurationError, match=r"config: faults\[2\]: never: no option of 'delay'"):
         Emulator(config=file)
-
-
-def draws(fault: Fault, calls: int) -> list[int]:
-    return [call for call in range(1, calls + 1) if fault.meets("GetGateway", "/x")]
-
-
-def test_the_nth_call() -> None:
-    assert draws(Faults().add("error", nth=3), 10) == [3]
-    assert draws(Faults().add("error", nth=[2, 5]), 10) == [2, 5]
-    assert draws(Faults().add("error", times=2), 10) == [1, 2]
-
-
-def test_a_probability_is_drawn_from_its_seed() -> None:
-    first, again, other = (draws(Faults().add("error", probability=0.3, seed=seed), 1000) for seed in (1, 1, 2))
-    assert first == again != other
-    assert 250 < len(first) < 350
-
-
-def test_only_calls_of_the_method_or_path_count() -> None:
-    fault = Faults().add("error", method="GetGateway", path="/v1alpha1/*", nth=2)
-    met = [fault.meets(*call) for call in [("GetGateway", "/v1alpha1/a"), ("GetGateway", "/b"), (None, "/v1alpha1/c")]]
-    assert [*met, fault.meets("GetGateway", "/v1alpha1/d")] == [False, False, False, True]
-
-
-def test_toml_and_the_command_line_say_the_same() -> None:
-    table = {
-        "kind": "error",
-        "method": "CreateGateway",
-        "nth": 1,
-        "code": "aborted",
-        "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "TRIED"}],
-    }
-    told = Faults().add_table(table, "config")
-    typed = Faults().add_text(
-        "error method=CreateGateway nth=1 code=aborted "
-        """'details=[{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "TRIED"}]'"""
-    )
-    for fault in (told, typed):
-        assert (fault.kind, fault.method, fault.nth, fault.options["code"]) == ("error", "CreateGateway", 1, "aborted")
-        assert list(fault.options["details"]) == [ErrorInfo(reason="TRIED")]
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("explode", "kind: there is no 'explode'"),
-        ("error code=teapot", "code: there is no 'teapot'"),
-        ("delay size=3", "size: no option of 'delay'"),
-        ("delay seconds=soon", "seconds: 'soon' is not a number"),
-        ("drip size=0", "size: 0 is not a whole number of bytes from 1"),
-        ("delay seconds=-1", "seconds: -1 is negative"),
-        ("page status=42", "status: 42 is no HTTP status"),
-        ("error nth=soon", "nth: 'soon' is not a whole number"),
-        ("error times=1.5", "times: 1.5 is not a whole number"),
-        ("cut when=never", "when: there is no 'never'"),
-        ("error method=Explode", "method: there is no 'Explode'"),
-        ("error probability=7", "probability: 7 is not between 0 and 1"),
-        ("error probability=often", "probability: 'often' is not between 0 and 1"),
-        ("error message=5", "message: 5 is no text"),
-        ("error headers=slow", "headers: give names and values"),
-        ("error after_work=yes", "after_work: 'yes' is neither true nor false"),
-        ("error path=1", "path: 1 is no text"),
-        ("error nth=true", "nth: True is not a whole number"),
-        ("delay seconds=NaN", "seconds: nan is not a number"),
-        ("error 'code=unavailable", "--fault"),
-    ],
-)
-def test_what_cannot_be_is_refused_by_name(text: str, problem: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        Faults().add_text(text)
-    assert problem in str(caught.value)
 
 
 async def eventually(holds: Any) -> None:

@@ -18,52 +18,16 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from math import isfinite
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, TypeGuard, cast
 
-from google.protobuf.message import Message
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.json_format import ParseDict, ParseError
 
 from .. import _details
-from .._methods import METHODS
-from ..errors import ConfigurationError
-from ._wire import HTTP_STATUS
-
-Kind: TypeAlias = Literal[
-    "error",
-    "page",
-    "delay",
-    "drip",
-    "cut",
-    "refuse",
-    "goaway",
-    "garbage",
-    "oversized",
-    "content_type",
-    "half_open",
-    "skew",
-    "duplicate",
-]
-When: TypeAlias = Literal["before", "during", "after", "answer"]
-
-_OPTIONS: Mapping[Kind, Mapping[str, Any]] = {
-    "error": {"code": "unavailable", "message": "injected fault", "details": (), "headers": {}, "after_work": False},
-    "page": {"status": 502},
-    "delay": {"seconds": 1.0},
-    "drip": {"size": 1, "seconds": 0.1},
-    "cut": {"when": "answer", "seconds": 0.05},
-    "refuse": {},
-    "goaway": {},
-    "garbage": {"size": 64},
-    "oversized": {"size": 64 * 1024 * 1024 + 1},
-    "content_type": {"content_type": "text/html"},
-    "half_open": {},
-    "skew": {"seconds": 300.0},
-    "duplicate": {},
-}
-"""What each kind may be told, with its default."""
+from ..errors import ConfigurationError, one_line
+from ._fault_options import OPTIONS, Kind, check
 
 _SELECTION = ("method", "path", "nth", "probability", "seed", "times")
-_METHODS = {method.name for method in METHODS.values()}
 
 
 @dataclass(eq=False)
@@ -82,8 +46,8 @@ class Fault:
     """Calls that met it."""
 
     def __post_init__(self) -> None:
-        _check(self)
-        self.options = {**_OPTIONS[self.kind], **self.options}
+        check(self.kind, {name: getattr(self, name) for name in _SELECTION}, self.options)
+        self.options = {**OPTIONS[self.kind], **self.options}
         self._seen = 0
         self._random = random.Random(self.seed)  # noqa: S311
 
@@ -191,19 +155,32 @@ class Faults:
         try:
             given = dict(table)
             if "details" in given:
-                given["details"] = _details.from_json(given["details"])
+                given["details"] = _messages(given["details"])
             return self.add(given.pop("kind", ""), **given)
         except (ConfigurationError, TypeError) as error:
             raise ConfigurationError(f"{where}: {error}") from None
 
     def add_text(self, text: str) -> Fault:
         """Add a fault from `--fault "KIND NAME=VALUE ..."`; values are JSON where they can be, otherwise text."""
+        where = f"--fault {text!r}"
         try:
-            kind, *pairs = shlex.split(text)
-            table = {name: _value(value) for name, _, value in (pair.partition("=") for pair in pairs)}
+            table = _table(shlex.split(text))
         except ValueError as error:
-            raise ConfigurationError(f"--fault {text!r}: {error}") from None
-        return self.add_table({"kind": kind, **table}, f"--fault {text!r}")
+            raise ConfigurationError(f"{where}: {error}") from None
+        return self.add_table(table, where)
+
+
+def _table(words: Sequence[str]) -> Mapping[str, Any]:
+    kind, *pairs = words or [""]
+    table: dict[str, Any] = {"kind": kind}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"{name}: expected NAME=VALUE")
+        if name in table:
+            raise ValueError(f"{name}: is given twice")
+        table[name] = _value(value)
+    return table
 
 
 def _value(text: str) -> Any:
@@ -213,67 +190,15 @@ def _value(text: str) -> Any:
         return text
 
 
-def _check(fault: Fault) -> None:
-    if fault.kind not in get_args(Kind):
-        raise ConfigurationError(f"kind: there is no {fault.kind!r}; give one of {', '.join(get_args(Kind))}")
-    for name in fault.options:
-        if name not in _OPTIONS[fault.kind]:
-            known = ", ".join((*_OPTIONS[fault.kind], *_SELECTION))
-            raise ConfigurationError(f"{name}: no option of {fault.kind!r}, which takes {known}")
-    if fault.method is not None and fault.method not in _METHODS:
-        raise ConfigurationError(f"method: there is no {fault.method!r}; give a name such as 'CreateGateway'")
-    if fault.path is not None and not isinstance(cast(object, fault.path), str):
-        raise ConfigurationError(f"path: {fault.path!r} is no text")
-    for name in ("nth", "times", "seed"):
-        value: Any = getattr(fault, name)
-        if value is not None and not all(map(_is_whole, _several(value))):
-            raise ConfigurationError(f"{name}: {value!r} is not a whole number")
-    if not _is_number(fault.probability) or not 0 <= fault.probability <= 1:
-        raise ConfigurationError(f"probability: {fault.probability!r} is not between 0 and 1")
-    for name, value in fault.options.items():
-        _check_option(fault.kind, name, value)
+def _messages(value: object) -> object:
+    """Messages out of protobuf's JSON form, with `@type`; what has another form stays as it is, to be refused."""
+    if not _are_tables(value):
+        return value
+    try:
+        return _details.from_any(ParseDict(each, AnyMessage()) for each in value)
+    except ParseError as error:
+        raise ConfigurationError(f"details: {one_line(str(error))}") from None
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return _is_whole(value) or (isinstance(value, float) and isfinite(value))
-
-
-def _are_headers(value: object) -> bool:
-    if not isinstance(value, Mapping):
-        return False
-    texts = [str(each) for pair in cast(Mapping[object, object], value).items() for each in pair]
-    return all(each.isascii() and each.isprintable() for each in texts)
-
-
-def _several(value: object) -> Collection[object]:
-    return cast(Collection[object], value) if isinstance(value, Collection) and not isinstance(value, str) else [value]
-
-
-def _check_option(kind: Kind, name: str, value: Any) -> None:
-    match name:
-        case "code" if value not in HTTP_STATUS:
-            raise ConfigurationError(f"code: there is no {value!r}; give one of {', '.join(HTTP_STATUS)}")
-        case "when" if value not in get_args(When):
-            raise ConfigurationError(f"when: there is no {value!r}; give one of {', '.join(get_args(When))}")
-        case "details" if not all(isinstance(each, Message) for each in value):
-            raise ConfigurationError("details: give messages of google.rpc")
-        case "seconds" | "size" | "status" if not _is_number(value):
-            raise ConfigurationError(f"{name}: {value!r} is not a number")
-        case "size" if not isinstance(value, int) or value < 1:
-            raise ConfigurationError(f"size: {value} is not a whole number of bytes from 1")
-        case "status" if not 200 <= value <= 599:
-            raise ConfigurationError(f"status: {value} is no HTTP status from 200 to 599")
-        case "seconds" if value < 0 and kind != "skew":
-            raise ConfigurationError(f"seconds: {value} is negative")
-        case "message" | "content_type" if not isinstance(value, str):
-            raise ConfigurationError(f"{name}: {value!r} is no text")
-        case "after_work" if not isinstance(value, bool):
-            raise ConfigurationError(f"after_work: {value!r} is neither true nor false")
-        case "headers" if not _are_headers(value):
-            raise ConfigurationError("headers: give names and values, all of them printable ASCII")
-        case _:
-            return
+def _are_tables(value: object) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(value, list) and all(each and isinstance(each, dict) for each in cast(list[object], value))

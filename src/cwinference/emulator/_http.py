@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 from ._seam import Refusal
@@ -14,6 +15,8 @@ Send: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
+SKEW: ContextVar[float] = ContextVar("SKEW", default=0.0)
+"""Seconds by which the Date of the current answer is off: a fault on purpose."""
 MAX_DISCARDED_BYTES = 512 * 1024 * 1024
 """How much of a body that is too large is read away, so that its sender sees the answer."""
 _WORTH_COMPRESSING = 1024

@@ -10,12 +10,14 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from wsgiref.handlers import format_date_time
 
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
@@ -29,7 +31,7 @@ from hypercorn.typing import LifespanState
 from hyperframe.frame import GoAwayFrame
 
 from ..errors import ConfigurationError
-from ._http import App, Receive, Scope, Send
+from ._http import SKEW, App, Receive, Scope, Send
 
 _GRACE = 0.2
 """Seconds that calls in flight may take when the server stops."""
@@ -258,12 +260,18 @@ class Server:
             await asyncio.wait(others, timeout=left)
 
 
+class _Config(Config):
+    """hypercorn's, with a Date that may be off."""
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        return [(b"date", format_date_time(time.time() + SKEW.get()).encode("ascii"))]
+
+
 def _config(tls: Certificate | None) -> Config:
-    config = Config()
+    config = _Config()
     config.keep_alive_max_requests = 2**31  # beyond it a connection is closed with its calls in flight
     config.keep_alive_timeout = 300  # longer than clients keep an idle connection
     config.h2_max_concurrent_streams = 900  # its tree of priorities holds 1,000, those that just ended among them
-    config.include_server_header = False
     config.errorlog = logging.getLogger("cwinference.emulator.http")
     if tls is not None:
         config.certfile, config.keyfile = os.fspath(tls.cert), os.fspath(tls.key)

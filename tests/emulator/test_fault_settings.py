@@ -1,0 +1,222 @@
+"""Which calls a fault meets, and the words for it: the same in Python, in a file and on the command line."""
+
+import http.client
+import json
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+from google.rpc.error_details_pb2 import ErrorInfo
+
+from cwinference.emulator import Emulator
+from cwinference.emulator._fault_options import OPTIONS
+from cwinference.emulator._faults import Fault, Faults
+from cwinference.errors import ConfigurationError
+
+GATEWAYS = "/v1alpha1/inference/gateways"
+GATEWAY = {"id": "00000000-0000-0000-0000-000000000001", "name": "front", "coreWeaveAuth": {}, "pathBasedRouting": {}}
+
+
+@dataclass
+class Met:
+    """What came of a call, and after how many seconds."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    body: bytes = b""
+    problem: Exception | None = None
+    seconds: float = 0.0
+
+
+def create(emulator: Emulator, timeout: float) -> Met:
+    """Ask for a gateway over REST."""
+    connection = http.client.HTTPConnection(str(urlsplit(emulator.endpoint).netloc), timeout=timeout)
+    began = time.perf_counter()
+    try:
+        connection.request("POST", GATEWAYS, json.dumps(GATEWAY), {"authorization": f"Bearer {emulator.token}"})
+        answer = connection.getresponse()
+        met = Met(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+    except (OSError, http.client.HTTPException) as error:
+        met = Met(problem=error)
+    finally:
+        connection.close()
+    met.seconds = time.perf_counter() - began
+    return met
+
+
+def hours_off(date: str) -> int:
+    return round((parsedate_to_datetime(date).timestamp() - time.time()) / 3600)
+
+
+DETAIL = ErrorInfo(reason="TRIED", domain="tests")
+CASES: list[tuple[str, dict[str, Any], Callable[[Met], bool]]] = [
+    ("error", {"code": "aborted", "message": "not now"}, lambda met: met.status == 409 and b"not now" in met.body),
+    ("error", {"details": [DETAIL]}, lambda met: json.loads(met.body)["details"][0]["reason"] == "TRIED"),
+    ("error", {"headers": {"retry-after": "7"}}, lambda met: met.headers["retry-after"] == "7"),
+    ("page", {"status": 504}, lambda met: met.status == 504 and met.headers["content-type"] == "text/html"),
+    ("delay", {"seconds": 0.05}, lambda met: met.status == 200 and met.seconds >= 0.05),
+    ("drip", {"size": 200, "seconds": 0.01}, lambda met: met.status == 200 and met.seconds >= 0.01),
+    ("cut", {"when": "before"}, lambda met: isinstance(met.problem, ConnectionResetError)),
+    ("cut", {"when": "answer"}, lambda met: isinstance(met.problem, http.client.IncompleteRead | ConnectionResetError)),
+    ("refuse", {}, lambda met: isinstance(met.problem, http.client.RemoteDisconnected)),
+    ("goaway", {}, lambda met: met.status == 200 and met.headers["connection"] == "close"),
+    ("garbage", {"size": 20}, lambda met: len(met.body) == 20 and met.body.startswith(b"\xff" * 16)),
+    ("oversized", {"size": 1000}, lambda met: met.body == b" " * 1000),
+    ("content_type", {"content_type": "text/csv"}, lambda met: met.headers["content-type"] == "text/csv"),
+    ("half_open", {}, lambda met: isinstance(met.problem, TimeoutError)),
+    ("skew", {"seconds": -7200}, lambda met: hours_off(met.headers["date"]) == -2),
+    ("duplicate", {}, lambda met: met.status == 409),
+]
+"""Each kind, with what its caller meets."""
+
+
+def by_argument(kind: Any, options: Mapping[str, Any], _: Path) -> Emulator:
+    emulator = Emulator()
+    emulator.faults.add(kind, method="CreateGateway", nth=1, **options)
+    return emulator
+
+
+def by_command(kind: str, options: Mapping[str, Any], _: Path) -> Emulator:
+    emulator = Emulator()
+    pairs = [f"{name}={json.dumps(plain(value))}" for name, value in options.items()]
+    emulator.faults.add_text(shlex.join([kind, "method=CreateGateway", "nth=1", *pairs]))
+    return emulator
+
+
+def by_file(kind: str, options: Mapping[str, Any], directory: Path) -> Emulator:
+    table = {"kind": kind, "method": "CreateGateway", "nth": 1, **options}
+    file = directory / "emulator.toml"
+    file.write_text("[[faults]]\n" + "".join(f"{name} = {toml(plain(value))}\n" for name, value in table.items()))
+    return Emulator(config=file)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if not isinstance(value, list):
+        return value
+    return [{"@type": f"type.googleapis.com/{each.DESCRIPTOR.full_name}", **MessageToDict(each)} for each in value]
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)} = {toml(each)}" for name, each in value.items()) + "}"
+    return f"[{', '.join(map(toml, value))}]" if isinstance(value, list) else json.dumps(value)
+
+
+@pytest.mark.parametrize("told", [by_argument, by_command, by_file])
+@pytest.mark.parametrize(("kind", "options", "holds"), CASES, ids=[f"{kind}-{'-'.join(o)}" for kind, o, _ in CASES])
+def test_every_kind_happens_however_it_is_told(
+    tmp_path: Path, told: Any, kind: str, options: dict[str, Any], holds: Callable[[Met], bool]
+) -> None:
+    with told(kind, options, tmp_path) as emulator:
+        met = create(emulator, 0.2 if kind == "half_open" else 10)
+        assert holds(met), met
+
+
+def test_every_kind_is_among_them() -> None:
+    assert {kind for kind, _, _ in CASES} == set(OPTIONS)
+
+
+def draws(fault: Fault, calls: int) -> list[int]:
+    return [call for call in range(1, calls + 1) if fault.meets("GetGateway", "/x")]
+
+
+def test_the_nth_call() -> None:
+    assert draws(Faults().add("error", nth=3), 10) == [3]
+    assert draws(Faults().add("error", nth=[2, 5]), 10) == [2, 5]
+    assert draws(Faults().add("error", times=2), 10) == [1, 2]
+
+
+def test_a_probability_is_drawn_from_its_seed() -> None:
+    first, again, other = (draws(Faults().add("error", probability=0.3, seed=seed), 1000) for seed in (1, 1, 2))
+    assert first == again != other
+    assert 250 < len(first) < 350
+
+
+def test_only_calls_of_the_method_or_path_count() -> None:
+    fault = Faults().add("error", method="GetGateway", path="/v1alpha1/*", nth=2)
+    met = [fault.meets(*call) for call in [("GetGateway", "/v1alpha1/a"), ("GetGateway", "/b"), (None, "/v1alpha1/c")]]
+    assert [*met, fault.meets("GetGateway", "/v1alpha1/d")] == [False, False, False, True]
+
+
+def test_toml_and_the_command_line_say_the_same() -> None:
+    table = {
+        "kind": "error",
+        "method": "CreateGateway",
+        "nth": 1,
+        "code": "aborted",
+        "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "TRIED"}],
+    }
+    told = Faults().add_table(table, "config")
+    typed = Faults().add_text(
+        "error method=CreateGateway nth=1 code=aborted "
+        """'details=[{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "TRIED"}]'"""
+    )
+    for fault in (told, typed):
+        assert (fault.kind, fault.method, fault.nth, fault.options["code"]) == ("error", "CreateGateway", 1, "aborted")
+        assert list(fault.options["details"]) == [ErrorInfo(reason="TRIED")]
+
+
+REFUSED = [
+    ("", "kind: expected one of error, page, delay"),
+    ("explode", "kind: expected one of error, page, delay"),
+    ("error method", "method: expected NAME=VALUE"),
+    ("error kind=page", "kind: is given twice"),
+    ("error nth=1 nth=2", "nth: is given twice"),
+    ("error code=teapot", "code: expected one of canceled, unknown"),
+    ("error code=[1]", "code: expected one of canceled, unknown"),
+    ("delay size=3", "size: no option of 'delay', which takes seconds, method, path, nth"),
+    ("delay seconds=soon", "seconds: expected a number from 0, got 'soon'"),
+    ("delay seconds=-1", "seconds: expected a number from 0, got -1"),
+    ("delay seconds=NaN", "seconds: expected a number from 0, got nan"),
+    ("skew seconds=1e12", "seconds: expected a number from -1000000000 to 1000000000"),
+    ("drip size=0", "size: expected a whole number of bytes from 1, got 0"),
+    ("page status=42", "status: expected an HTTP status from 200 to 599, got 42"),
+    ("page status=500.5", "status: expected an HTTP status from 200 to 599, got 500.5"),
+    ("error nth=soon", "nth: expected a whole number from 1, or several, got 'soon'"),
+    ("error nth=0", "nth: expected a whole number from 1, or several, got 0"),
+    ("error nth=[]", "nth: expected a whole number from 1, or several, got []"),
+    ("error nth=[1,0]", "nth: expected a whole number from 1, or several, got [1, 0]"),
+    ("error nth=true", "nth: expected a whole number from 1, or several, got True"),
+    ("error times=1.5", "times: expected a whole number from 1, got 1.5"),
+    ("error times=-1", "times: expected a whole number from 1, got -1"),
+    ("error seed=[1,2]", "seed: expected a whole number, got [1, 2]"),
+    ("error method=Explode", "method: expected the name of a method, such as 'CreateGateway', got 'Explode'"),
+    ("error method=[]", "method: expected the name of a method, such as 'CreateGateway', got []"),
+    ("error path=1", "path: expected a text, got 1"),
+    ("error probability=7", "probability: expected a number from 0 to 1, got 7"),
+    ("error probability=often", "probability: expected a number from 0 to 1, got 'often'"),
+    ("error message=5", "message: expected a text, got 5"),
+    ("error headers=slow", "headers: expected names and values, all of them printable ASCII, got 'slow'"),
+    ("""error 'headers={"a b": "c"}'""", "headers: expected names and values, all of them printable ASCII"),
+    ("error after_work=yes", "after_work: expected true or false, got 'yes'"),
+    ("error details=3", "details: expected a list of messages of google.rpc, got 3"),
+    ("error details=[3]", "details: expected a list of messages of google.rpc, got [3]"),
+    ("""error 'details=[{"reason": "R"}]'""", "details: @type is missing"),
+    ("""error 'details=[{"@type": "x/google.rpc.ErrorInfo", "reson": "R"}]'""", 'no field named "reson"'),
+    ("cut when=never", "when: expected one of before, during, after, answer, got 'never'"),
+    ("content_type content_type=1", "content_type: expected printable ASCII, got 1"),
+    ("error 'code=unavailable", "No closing quotation"),
+]
+
+
+@pytest.mark.parametrize(("text", "problem"), REFUSED)
+def test_what_cannot_be_is_refused_by_name(text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Faults().add_text(text)
+    assert str(caught.value).startswith(f"--fault {text!r}: ")
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [{"nth": 0}, {"times": 0}, {"probability": None}, {"details": 3}, {"details": [3]}])
+def test_what_cannot_be_is_refused_from_python_too(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=f"{next(iter(given))}: expected"):
+        Faults().add("error", **given)
