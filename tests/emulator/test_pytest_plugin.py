@@ -6,6 +6,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cwinference import AsyncClient, Client, types
 from cwinference.emulator import Emulator
 
@@ -37,8 +39,9 @@ def test_the_plugin_is_registered_and_imports_nothing_until_a_fixture_is_used() 
     assert found.stdout == "set()\n"
 
 
-def test_without_hypercorn_the_fixture_names_the_extra(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text("import sys; sys.modules['hypercorn'] = None")
+@pytest.mark.parametrize("missing", [["hypercorn"], ["h11", "h2", "hypercorn"]])
+def test_without_hypercorn_the_fixture_names_the_extra(tmp_path: Path, missing: list[str]) -> None:
+    (tmp_path / "conftest.py").write_text(f"import sys; sys.modules.update(dict.fromkeys({missing}))")
     (tmp_path / "test_it.py").write_text("def test_it(inference_emulator): pass")
     command = [sys.executable, "-m", "pytest", "-q", str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -175,7 +175,7 @@ def _server_module() -> Any:
     try:
         from . import _server
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "hypercorn":
+        if (error.name or "").partition(".")[0] not in ("h11", "h2", "hypercorn"):
             raise
         raise errors.ConfigurationError("the emulator needs hypercorn: pip install 'cwinference[emulator]'") from None
     return _server
