@@ -16,9 +16,11 @@ from cwinference import AsyncClient, Client, errors, types
 from cwinference._flow import Clock
 from cwinference.emulator import Emulator
 from cwinference.errors import ConfigurationError
+from cwinference.transports import _pool
 from tests.support.clients import KINDS, open_client
 from tests.support.faulty import Faulty, faulty
 from tests.support.fronts import MODEL, front
+from tests.support.inferences import open_front
 
 KINDS_HERE = [kind for kind in KINDS if kind.endswith("async")]
 FIELDS: dict[str, Any] = {"core_weave_auth": types.CoreWeaveAuth(), "path_based_routing": types.PathBasedRouting()}
@@ -112,12 +114,62 @@ async def test_silence_ends_at_the_deadline(client: AsyncClient, server: Faulty,
         await client.gateways.list(timeout=0.2)
 
 
-async def test_a_half_open_connection_is_left_behind(client: AsyncClient, server: Faulty, kind: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_half_open_connection_is_left_behind(
+    kind: str, server: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pool, "SILENT_SECONDS", 0.5)
     server.faults.add("half_open", nth=1)
-    with pytest.raises(errors.DeadlineExceeded):
-        await client.gateways.list(timeout=0.2)
-    if kind == "rest-async":  # HTTP/1.1: the next call has a connection of its own
+    version = {"http_version": 2} if kind.startswith("rest") else {}
+    async with open_client(kind, server.endpoint, retry=None, **version) as client:
+        for _ in range(3):
+            with pytest.raises(errors.DeadlineExceeded):
+                await client.gateways.list(timeout=0.2)
         await client.gateways.list(timeout=5)
+
+
+async def test_over_http1_a_half_open_connection_is_left_at_once(server: Faulty) -> None:
+    server.faults.add("half_open", nth=1)
+    async with open_client("rest-async", server.endpoint, retry=None) as client:
+        with pytest.raises(errors.DeadlineExceeded):
+            await client.gateways.list(timeout=0.2)
+        await client.gateways.list(timeout=5)
+
+
+@pytest.mark.parametrize("kind", ["grpc-async", "connect-async"])
+async def test_a_half_open_connection_is_left_behind_by_those_who_cancel(
+    kind: str, server: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pool, "SILENT_SECONDS", 0.2)
+    server.faults.add("half_open", nth=1)
+    async with open_client(kind, server.endpoint) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await client.gateways.list()
+        await client.gateways.list(timeout=5)
+
+
+@pytest.mark.parametrize("kind", ["sync-2", "async-2"])
+@pytest.mark.parametrize("way", ["whole", "streamed"])
+async def test_completions_leave_a_half_open_connection_behind(
+    kind: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pool, "SILENT_SECONDS", 0.5)
+
+    async def ask(seconds: float) -> None:
+        if way == "whole":
+            await inference.chat(timeout=seconds)
+        else:
+            await inference.read(inference.stream(first_token_timeout=seconds))
+
+    with front() as there:
+        async with open_front(kind, there.endpoint, there.emulator.token, retry=None) as inference:
+            await ask(5)
+            there.emulator.faults.add("half_open", nth=1)
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    await ask(0.2)
+            await ask(5)
 
 
 async def test_a_dripping_answer_arrives_whole(client: AsyncClient, server: Faulty, kind: str) -> None:

@@ -22,7 +22,7 @@ from ._aside import Opening, aside
 from ._deadline import Deadline
 from ._endings import Endings
 from ._gzip import check_size, inflate
-from ._pool import Pool
+from ._pool import Lane, Pool
 
 Headers = Mapping[str, str]
 
@@ -83,23 +83,27 @@ class BlockingHttp:
             stream = lane.connection.client.stream
             # The headers are made in the call: as a local of ours they would show the token in a traceback.
             opening = Opening(lambda: stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout).__enter__())
-            return aside(lambda: self._whole(opening), opening.give_up)
+            return aside(lambda: self._whole(opening, lane, began), opening.give_up)
         except errors.InferenceError:
             raise
         except Exception as error:
             raise translate(error, timeout, time.monotonic() - began) from None
         finally:
-            spare = self._pool.give(lane)
-            if spare is not None:
-                spare.transport.close()
+            self._give(lane, began)
 
     def close(self) -> None:
         if [os.getpid()] == _ENGINE_PROCESS:
             for line in self._pool.take_all():
                 line.transport.close()
 
-    def _whole(self, opening: Opening[pyqwest.SyncResponse]) -> Answer:
+    def _give(self, lane: Lane[_Line], began: float) -> None:
+        spare = self._pool.give(lane, began)
+        if spare is not None:
+            spare.transport.close()
+
+    def _whole(self, opening: Opening[pyqwest.SyncResponse], lane: Lane[_Line], began: float) -> Answer:
         with opening.enter() as response:
+            lane.answered = began
             return _answer(response.status, response.headers, self._read(response), self._limit)
 
     def _read(self, response: pyqwest.SyncResponse) -> bytes:
@@ -136,6 +140,7 @@ class AwaitingHttp:
         try:
             with limit:
                 response = await lane.connection.execute(pyqwest.Request(verb, url, pyqwest.Headers(headers), content))
+                lane.answered = began
                 return _answer(response.status, response.headers, await self._read(response), self._limit)
         except TimeoutError as error:
             raise deadline_exceeded(timeout) if limit.expired else translate(error, timeout) from None
@@ -144,8 +149,7 @@ class AwaitingHttp:
         except Exception as error:
             raise translate(error, timeout, time.monotonic() - began) from None
         finally:
-            spare = self._pool.give(lane)
-            if spare is not None:
+            if (spare := self._pool.give(lane, began)) is not None:
                 await spare.aclose()
 
     async def close(self) -> None:

@@ -5,6 +5,7 @@ server: a reset stream over HTTP/2, a closed connection over HTTP/1.1.
 """
 
 import math
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
@@ -60,16 +61,17 @@ class BlockingCompletions(BlockingHttp):
         `timeout` limits all of it, `first` the time until the answer begins, both in seconds.
         """
         refuse_after_fork()
-        lane = self._pool.take()
+        lane, began = self._pool.take(), time.monotonic()
         try:
             stream = lane.connection.client.stream
             # The headers are made in the call: as a local of ours they would show the token in a traceback.
             opening = Opening(lambda: stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout).__enter__())
             response = aside(opening.enter, opening.give_up, first)
+            lane.answered = began
         except BaseException as error:
-            self._pool.give(lane)
+            self._give(lane, began)
             raise _ours(error, timeout) from None
-        return BlockingBody(response, self._watchdog, lambda: self._pool.give(lane))
+        return BlockingBody(response, self._watchdog, lambda: self._give(lane, began))
 
 
 class _Body:
@@ -183,15 +185,17 @@ class AwaitingCompletions(AwaitingHttp):
             return await self._fetch_bounded(verb, url, headers, content, timeout)
         limit = Deadline(timeout)
         refuse_after_fork()
-        lane = self._pool.take()
+        lane, began = self._pool.take(), time.monotonic()
         try:
             with limit:
                 line: Any = lane.connection
                 response = await line.client.execute(verb, url, headers, content)
+                lane.answered = began
         except Exception as error:
             raise deadline_exceeded(timeout) if limit.expired else _marked(translate(error, timeout)) from None
         finally:
-            self._pool.give(lane)
+            if (spare := self._pool.give(lane, began)) is not None:
+                await spare.aclose()
         return self._whole(response)
 
     async def open(
@@ -200,14 +204,16 @@ class AwaitingCompletions(AwaitingHttp):
         """Begin an exchange whose answer is read piece by piece. `timeout` limits the time until it begins."""
         limit = Deadline(timeout)
         refuse_after_fork()
-        lane = self._pool.take()
+        lane, began = self._pool.take(), time.monotonic()
         try:
             with limit:
                 response = await lane.connection.execute(pyqwest.Request(verb, url, pyqwest.Headers(headers), content))
+                lane.answered = began
         except BaseException as error:
-            self._pool.give(lane)
+            if (spare := self._pool.give(lane, began)) is not None:
+                await spare.aclose()
             raise (deadline_exceeded(timeout) if limit.expired else _ours(error, timeout)) from None
-        return AwaitingBody(response, lambda: self._pool.give(lane))
+        return AwaitingBody(response, lambda: self._pool.give(lane, began))
 
     async def _fetch_bounded(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None

@@ -101,11 +101,12 @@ class BlockingTransport:
             else:
                 raw, outcome = call.with_call(request, timeout=timeout, metadata=metadata)
                 _tell(seen, outcome.initial_metadata(), outcome.trailing_metadata())
+            lane.answered = began
         except grpc.RpcError as error:
-            _notice(error, pool, lane, seen)
+            _notice(error, pool, lane, began, seen)
             raise _translate(error, method, lane.connection, timeout, time.monotonic() - began) from None
         finally:
-            spare = pool.give(lane)
+            spare = pool.give(lane, began)
             if spare is not None:
                 spare.channel.close()
         return _decode(method, raw)
@@ -152,13 +153,14 @@ class AwaitingTransport:
         try:
             call = lane.connection.callable(method, self._prefix)(request, timeout=timeout, metadata=metadata)
             raw = await call
+            lane.answered = began
             if seen is not None:
                 _tell(seen, await call.initial_metadata(), await call.trailing_metadata())
         except grpc.aio.AioRpcError as error:
-            _notice(error, pool, lane, seen)
+            _notice(error, pool, lane, began, seen)
             raise _translate(error, method, lane.connection, timeout, time.monotonic() - began) from None
         finally:
-            spare = pool.give(lane)
+            spare = pool.give(lane, began)
             if spare is not None:
                 await spare.channel.close()
         return _decode(method, raw)
@@ -240,11 +242,14 @@ def _decode(method: Method, raw: Any) -> Message:
         ) from None
 
 
-def _notice(error: Any, pool: Pool[_Connection], lane: Lane[_Connection], seen: Seen | None) -> None:
+def _notice(error: Any, pool: Pool[_Connection], lane: Lane[_Connection], began: float, seen: Seen | None) -> None:
     """Keep what a failed call tells beside its code; a connection that cannot be used any more is left."""
     if seen is not None:
         _tell(seen, error.initial_metadata(), error.trailing_metadata())
-    if _SPOILT.search(error.details() or ""):
+    message = error.details() or ""
+    if error.initial_metadata() or not _OWN_DEADLINE.fullmatch(message):
+        lane.answered = began
+    if _SPOILT.search(message):
         pool.leave(lane)
 
 
