@@ -110,6 +110,11 @@ def one(request: Message, field: str, kind: type[M], options: CallOptions, **how
     return Call(request, _held_in(field), options, **how)
 
 
+def one_or_none(request: Message, field: str, kind: type[M], options: CallOptions, **how: Any) -> Call[M | None]:
+    """A call whose reply may wrap one resource in the given field."""
+    return Call(request, lambda reply: getattr(reply, field) if reply.HasField(field) else None, options, **how)
+
+
 def many(request: Message, field: str, kind: type[M], options: CallOptions, **how: Any) -> Call[Sequence[M]]:
     """A call whose reply holds a list in the given field."""
     return Call(request, attrgetter(field), options, **how)

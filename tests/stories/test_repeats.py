@@ -110,6 +110,15 @@ async def test_a_repeated_delete_that_finds_nothing_left_is_a_success(kind: str)
         assert await delete(client) is None
 
 
+async def test_a_delete_that_tells_no_last_state_is_a_success(kind: str) -> None:
+    empty: list[Message] = [
+        types.DeleteGatewayResponse(), types.DeleteDeploymentResponse(), types.DeleteCapacityClaimResponse()
+    ]  # fmt: skip
+    async with told(kind, lambda _: empty.pop(0)) as (client, _):
+        for resources in (client.gateways, client.deployments, client.capacity_claims):
+            assert await resources.delete("x") is None
+
+
 async def test_a_delete_of_what_never_was_is_not_found(kind: str) -> None:
     async with told(kind, lambda _: Failure("not_found", "no such gateway"), retry=AT_ONCE) as (client, _):
         with pytest.raises(errors.NotFound):

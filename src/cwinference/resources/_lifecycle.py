@@ -157,7 +157,7 @@ def rest_of(options: CallOptions, context: Context) -> Callable[[], CallOptions]
     return rest
 
 
-def delete(send: Flow[R]) -> Flow[R | None]:
+def delete(send: Flow[R | None]) -> Flow[R | None]:
     """Delete once: NOT_FOUND that answers a repeat means that an earlier attempt had succeeded."""
     try:
         return (yield from send)

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import types
-from .._call import Call, CallOptions, build, given_or_new, many, one, required, whole
+from .._call import Call, CallOptions, build, given_or_new, many, one, one_or_none, required, whole
 from .._flow import Flow
 from .._operation import Mode, Resource, operation
 from . import _lifecycle
@@ -142,14 +142,14 @@ class CapacityClaims(Resource[Mode]):
 
     @operation
     def delete(self, id: str, **options: Unpack[CallOptions]) -> Flow[types.CapacityClaim | None]:
-        """Start to give the instances back; see `wait_deleted`. Gives the claim's last state, or None when a repeated
-        request finds nothing left.
+        """Start to give the instances back; see `wait_deleted`. Gives the claim's last state, or None when the answer
+        tells none, or a repeated request finds nothing left.
 
         Raises:
             NotFound: there is no such claim.
         """
         request = types.DeleteCapacityClaimRequest(id=required("id", id))
-        return _lifecycle.delete(self._do(one(request, "capacity_claim", types.CapacityClaim, options)))
+        return _lifecycle.delete(self._do(one_or_none(request, "capacity_claim", types.CapacityClaim, options)))
 
     @operation
     def parameters(self, **options: Unpack[CallOptions]) -> Call[types.GetCapacityClaimParametersResponse]:

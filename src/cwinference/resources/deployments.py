@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import types
-from .._call import Call, CallOptions, build, given_or_new, many, one, required, whole
+from .._call import Call, CallOptions, build, given_or_new, many, one, one_or_none, required, whole
 from .._flow import Flow
 from .._operation import Mode, Resource, operation
 from . import _lifecycle
@@ -205,13 +205,13 @@ class Deployments(Resource[Mode]):
     @operation
     def delete(self, id: str, **options: Unpack[CallOptions]) -> Flow[types.Deployment | None]:
         """Start to remove a deployment, in whatever state it is; see `wait_deleted`. Gives its last state, or None when
-        a repeated request finds nothing left.
+        the answer tells none, or a repeated request finds nothing left.
 
         Raises:
             NotFound: there is no such deployment.
         """
         request = types.DeleteDeploymentRequest(id=required("id", id))
-        return _lifecycle.delete(self._do(one(request, "deployment", types.Deployment, options)))
+        return _lifecycle.delete(self._do(one_or_none(request, "deployment", types.Deployment, options)))
 
     @operation
     def parameters(

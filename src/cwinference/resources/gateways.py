@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, Unpack
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
-from .._call import Call, CallOptions, at_most_one, build, given_or_new, many, one, required, whole
+from .._call import Call, CallOptions, at_most_one, build, given_or_new, many, one, one_or_none, required, whole
 from .._flow import Flow
 from .._operation import Mode, Resource, operation
 from . import _lifecycle
@@ -186,15 +186,15 @@ class Gateways(Resource[Mode]):
 
     @operation
     def delete(self, id: str, **options: Unpack[CallOptions]) -> Flow[types.Gateway | None]:
-        """Start to remove a gateway; see `wait_deleted`. Gives its last state, or None when a repeated request finds
-        nothing left.
+        """Start to remove a gateway; see `wait_deleted`. Gives its last state, or None when the answer tells none, or a
+        repeated request finds nothing left.
 
         Raises:
             NotFound: there is no such gateway.
             FailedPrecondition: a deployment still refers to it, be it one that is itself being deleted.
         """
         request = types.DeleteGatewayRequest(id=required("id", id))
-        return _lifecycle.delete(self._do(one(request, "gateway", types.Gateway, options)))
+        return _lifecycle.delete(self._do(one_or_none(request, "gateway", types.Gateway, options)))
 
     @operation
     def parameters(self, **options: Unpack[CallOptions]) -> Call[types.GetGatewayParametersResponse]:
