@@ -5,6 +5,7 @@ import sys
 
 from . import completions, emulator, footprint, lists, pool, unary
 from ._case import FULL, SHORT, Case
+from ._cores import settle
 from ._peer import NAME, OUT, Peer, running
 from ._report import Row, write
 
@@ -17,6 +18,7 @@ def main() -> int:
     parser.add_argument("--guard", action="store_true", help="a few figures, briefly; fails when one is far off")
     options = parser.parse_args()
     chosen = [case for case in CASES if case.name in options.names or not options.names]
+    settle()
     with running() as peer:
         if options.guard:
             return _guard(peer, [case for case in chosen if case.guarded])

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import resource
-import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
@@ -87,10 +86,3 @@ async def seconds_async(call: AsyncCall, at_once: int, calls: int, turns: int) -
         await in_flight(call, at_once, calls)
         found.append((cpu() - before) / calls)
     return median(found)
-
-
-def wall(call: Call) -> float:
-    """Seconds on the clock that a call takes."""
-    before = time.perf_counter()
-    call()
-    return time.perf_counter() - before

@@ -15,6 +15,8 @@ from google.protobuf.message import Message
 
 from cwinference import types
 
+from ._cores import elsewhere
+
 HERE = Path(__file__).parent
 OUT = HERE / "out"
 TOKEN = "CW-SECRET-of-the-benchmarks"  # noqa: S105 - it opens nothing
@@ -70,7 +72,9 @@ class _Builder:
     @contextmanager
     def start(self: Self, *options: str) -> Iterator[Peer]:
         command = [str(self._program), "-bodies", str(self._folder), *options]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "GOMAXPROCS": "2"}) as process:
+        with elsewhere():
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "GOMAXPROCS": "2"})
+        with process:
             assert process.stdout is not None
             try:
                 yield Peer(int(process.stdout.readline()), self.start)

@@ -19,6 +19,7 @@ from cwinference._methods import METHODS
 from cwinference.emulator import Emulator
 
 from ._case import Case, Effort
+from ._cores import elsewhere
 from ._measure import in_flight
 from ._peer import Peer
 
@@ -52,7 +53,9 @@ asyncio.run(serve(app, config))
 @contextmanager
 def _serving(*command: str) -> Iterator[tuple[int, int]]:
     """A server in a process of its own: its port and process id."""
-    with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True) as process:
+    with elsewhere():
+        process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)
+    with process:
         assert process.stdout is not None
         try:
             lines = iter(process.stdout.readline, "")
