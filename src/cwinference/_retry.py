@@ -254,7 +254,7 @@ def _pause(call: Call[Any], context: Context, progress: Progress, error: ApiErro
         return None
     if error.retry_after is not None:
         pause = error.retry_after
-        if pause > retry.max_server_delay:
+        if not 0 <= pause <= retry.max_server_delay:
             return None
     else:
         pause = retry.backoff(progress.attempts, context.clock.random())

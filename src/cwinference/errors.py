@@ -104,11 +104,11 @@ class ApiError(InferenceError):
         self.method = method
         """Name of the method, for example `GetGateway`."""
         self.retry_after = retry_after
-        """Seconds that the server asked to wait before a repeat; None when it did not say."""
+        """Seconds that the server asked to wait before a repeat; negative: it wants none. None when it did not say."""
         self.unprocessed = unprocessed
         """Whether the server surely did not process the request: it was refused unread, or never left this machine."""
         self.permanent = permanent
-        """Whether a repeat is pointless although the code suggests one: an untrusted certificate, a server's veto."""
+        """Whether it will not pass although the code suggests so: an untrusted certificate, a model that has run."""
         self.invited = invited
         """Whether the server asked for a repeat although the code suggests none."""
         self.turned_away = turned_away

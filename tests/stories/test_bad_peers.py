@@ -11,6 +11,7 @@ import pytest
 
 from cwinference import TLS, AsyncClient, Retry, errors, types
 from tests.support.clients import open_client
+from tests.support.clock import FakeClock
 from tests.support.peer import Answer, Raw, http
 from tests.support.sockets import SocketServer, hang_up, http2_answer, silence
 from tests.support.told import told
@@ -103,6 +104,16 @@ async def test_an_untrusted_certificate_is_unavailable_and_not_tried_again(
             error = await failure(client, timeout=20)
     assert type(error) is errors.Unavailable
     assert (error.attempts, error.permanent) == (1, True)
+
+
+@pytest.mark.parametrize("wait", ["wait", "wait_deleted"])
+async def test_a_wait_ends_at_once_at_an_untrusted_certificate(kind: str, untrusted: dict[str, Any], wait: str) -> None:
+    with SocketServer(silence, tls=untrusted["context"]) as server:
+        endpoint = server.endpoint.replace("http://127.0.0.1", "https://localhost")
+        async with open_client(kind, endpoint, clock=FakeClock().clock) as client:
+            with pytest.raises(errors.Unavailable) as caught:
+                await getattr(client.gateways, wait)("some-id", timeout=600)
+    assert caught.value.permanent
 
 
 async def test_a_trusted_certificate_is_accepted(kind: str, untrusted: dict[str, Any]) -> None:

@@ -125,10 +125,15 @@ async def test_a_delete_of_what_never_was_is_not_found(kind: str) -> None:
             await delete(client)
 
 
-@pytest.mark.parametrize("hint", ["details", "header"])
+PUSHBACK = {"grpc-retry-pushback-ms": "3000"}
+AFTER = {"retry-after": "3"}
+AT = {"retry-after": "Wed, 21 Oct 2026 07:28:03 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}
+
+
+@pytest.mark.parametrize("hint", ["details", "header", "date"])
 async def test_a_servers_delay_is_obeyed(kind: str, hint: str) -> None:
     delay = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=3))
-    header = {"grpc-retry-pushback-ms": "3000"} if kind.startswith("grpc") else {"retry-after": "3"}
+    header = PUSHBACK if kind.startswith("grpc") else AT if hint == "date" else AFTER
     hinted: dict[str, Any] = {"details": [delay]} if hint == "details" else {"headers": header}
     failure = Failure("resource_exhausted", "slow down", **hinted)
     slept: list[float] = []
@@ -144,6 +149,16 @@ async def test_a_delay_beyond_the_ceiling_ends_the_call(kind: str) -> None:
         with pytest.raises(errors.Unavailable):
             await get(client)
     assert len(peer.received) == 1
+
+
+@pytest.mark.parametrize("veto", ["-1", "-9999", "never"])
+async def test_a_server_of_grpc_may_forbid_repeats(veto: str) -> None:
+    for kind in ("grpc-sync", "grpc-async"):
+        failure = Failure("unavailable", "enough", headers={"grpc-retry-pushback-ms": veto})
+        async with told(kind, failing_first(1, failure), retry=AT_ONCE) as (client, peer):
+            with pytest.raises(errors.Unavailable):
+                await get(client)
+        assert len(peer.received) == 1
 
 
 async def test_a_quota_without_a_delay_is_not_asked_again(kind: str) -> None:

@@ -107,6 +107,18 @@ def test_other_failures_end_the_wait(trouble: errors.InferenceError) -> None:
     assert failure(gateway("CREATING"), trouble) is trouble
 
 
+UNTRUSTED = errors.Unavailable("certificate", permanent=True)
+
+
+def test_an_error_that_will_not_pass_ends_the_wait() -> None:
+    assert failure(gateway("CREATING"), UNTRUSTED) is UNTRUSTED
+
+
+def test_a_server_that_wants_no_repeat_of_a_look_does_not_end_the_wait() -> None:
+    found, _ = waited(errors.Unavailable("enough", retry_after=-1), gateway("READY"))
+    assert found == gateway("READY")
+
+
 def test_a_servers_delay_makes_the_pause_longer() -> None:
     _, performance = waited(errors.ResourceExhausted("slow", retry_after=7), gateway("READY"))
     assert performance.slept == [7]
@@ -230,6 +242,13 @@ def test_a_wait_for_the_end_goes_on_until_not_found() -> None:
     performance = Performance([gateway("READY"), gateway("DELETING"), DOWN, gateway("FAILED"), GONE])
     performance.of(until_gone(look, performance.clock.clock, timeout=600))
     assert len(performance.sent) == 5
+
+
+def test_a_wait_for_the_end_ends_with_an_error_that_will_not_pass() -> None:
+    performance = Performance([gateway("DELETING"), UNTRUSTED])
+    with pytest.raises(errors.Unavailable) as caught:
+        performance.of(until_gone(look, performance.clock.clock, timeout=600))
+    assert caught.value is UNTRUSTED
 
 
 def test_a_wait_for_the_end_has_an_end() -> None:

@@ -113,6 +113,11 @@ def test_a_servers_delay_above_the_ceiling_ends_the_call() -> None:
     assert failure_of(performance, read(), timeout=None).attempts == 1
 
 
+def test_a_server_that_wants_no_repeat_gets_none() -> None:
+    performance = Performance([errors.Unavailable("enough", retry_after=-0.001), DONE])
+    assert failure_of(performance, read()).attempts == 1
+
+
 def test_garbage_is_never_asked_for_again() -> None:
     performance = Performance([DOWN, errors.ProtocolError("garbage"), DONE])
     with pytest.raises(errors.ProtocolError) as caught:

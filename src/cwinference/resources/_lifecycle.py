@@ -93,8 +93,7 @@ def until_ready(
         try:
             resource = yield from read(watch.poll_timeout())
         except TRANSIENT as error:
-            trouble = error
-            log.info("wait: %s", errors.one_line(str(error)))
+            trouble = _passing(error)
         else:
             trouble = None
             if seen is None or resource != seen:
@@ -118,8 +117,7 @@ def until_gone(read: Callable[[float], Flow[R]], clock: Clock, *, timeout: float
         except errors.NotFound:
             return
         except TRANSIENT as error:
-            trouble = error
-            log.info("wait: %s", errors.one_line(str(error)))
+            trouble = _passing(error)
         if not (yield from watch.pause(_server_delay(trouble))):
             raise _timed_out("gone", seen, watch) from trouble
 
@@ -253,6 +251,14 @@ def _changed_since(reply: Any, resource: Any) -> bool:
 
 def _nanoseconds(time: Timestamp) -> int:
     return time.seconds * 1_000_000_000 + time.nanos
+
+
+def _passing(error: errors.ApiError) -> errors.ApiError:
+    """What a wait goes on through; an error that will not pass, such as an untrusted certificate, is raised."""
+    if error.permanent:
+        raise error
+    log.info("wait: %s", errors.one_line(str(error)))
+    return error
 
 
 def _server_delay(error: errors.ApiError | None) -> float:

@@ -292,7 +292,7 @@ def _translate(
         retry_after=pushback if pushback is not None else retry_delay(details),
         unprocessed=refused or unsent,
         turned_away=refused or (untold and bool(_GOAWAY.match(message))),
-        permanent=untrusted or (pushback is not None and pushback < 0),
+        permanent=untrusted,
     )
 
 
