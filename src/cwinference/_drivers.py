@@ -67,7 +67,10 @@ class Blocking:
 
         @functools.wraps(build)
         def method(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-            return self._iterate(build(*args, **kwargs))
+            try:
+                return self._iterate(build(*args, **kwargs))
+            except UnknownOption as error:
+                raise unexpected(build, error) from None
 
         return show(method, build, iterator_of)  # type: ignore[no-any-return]
 
@@ -157,7 +160,10 @@ class Awaiting:
 
         @functools.wraps(build)
         def method(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-            return self._iterate(build(*args, **kwargs))
+            try:
+                return self._iterate(build(*args, **kwargs))
+            except UnknownOption as error:
+                raise unexpected(build, error) from None
 
         return show(method, build, async_iterator_of)  # type: ignore[no-any-return]
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from cwinference import AsyncClient, Client, types
+from cwinference import AsyncClient, Client, errors, types
 from cwinference.inference import Answer, AsyncInference, AsyncStream, Inference, Stream
 
 URL = "http://127.0.0.1:9"
@@ -55,3 +55,14 @@ async def test_a_misspelt_keyword_names_the_method_and_the_nearest_keyword() -> 
         await called(ASYNC)
     with pytest.raises(TypeError, match="^capacity_claims.list: .*; did you mean 'updated_after'"):
         CLIENT.capacity_claims.list(updated_afer=None)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.parametrize("client", [CLIENT, ASYNC])
+def test_methods_that_give_pages_refuse_wrong_arguments_where_they_are_called(client: Any) -> None:
+    told = "^hot_loads.list: unexpected keyword argument 'timout'; did you mean 'timeout'\\?$"
+    with pytest.raises(TypeError, match=told):
+        client.hot_loads.list(timout=1)
+    with pytest.raises(TypeError, match="^hot_loads.replicas: unexpected keyword argument 'retries'"):
+        client.hot_loads.replicas("some-id", retries=None)
+    with pytest.raises(errors.ConfigurationError, match="^timeout: "):
+        client.hot_loads.list(timeout=0)

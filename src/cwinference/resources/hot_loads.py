@@ -151,10 +151,14 @@ class HotLoads(Resource[Mode]):
         )
 
     def _pages(self, page: Callable[[str], Call[Any]], field: str) -> Pages[Any]:
-        """All pages; a token that comes a second time would go on for ever and is an error."""
-        token, seen = "", {""}
+        """All pages. The first call is made here, so that a wrong argument is told where it is given."""
+        return self._pages_from(page(""), page, field)
+
+    def _pages_from(self, call: Call[Any], page: Callable[[str], Call[Any]], field: str) -> Pages[Any]:
+        """A page token that comes a second time would go on for ever and is an error."""
+        seen = {""}
         while True:
-            reply: Any = yield from self._do(page(token))
+            reply: Any = yield from self._do(call)
             yield Emit(getattr(reply, field))
             token = reply.next_page_token
             if not token:
@@ -162,6 +166,7 @@ class HotLoads(Resource[Mode]):
             if token in seen:
                 raise ProtocolError("the server gave the same page token twice", method=_method_of(reply))
             seen.add(token)
+            call = page(token)
 
 
 def _get(id: str, options: CallOptions) -> Call[types.HotLoad]:
