@@ -1,4 +1,4 @@
-"""The command line, `cwinference <command>`: commands register themselves, wrong settings end with code 2."""
+"""The command line, `cwinference <command>`: commands register themselves; what is wrong is one line and code 2."""
 
 import argparse
 import importlib
@@ -6,26 +6,30 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from .errors import ConfigurationError
+from ._version import __version__
+from .errors import ConfigurationError, one_line
 
 _COMMANDS = ("cwinference.emulator._command", "cwinference.inference._command")
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {one_line(message)} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     parser = _Parser(prog="cwinference", description="Tools for the CoreWeave Inference API.")
-    commands = parser.add_subparsers(title="commands", dest="command", required=True)
+    parser.add_argument("--version", action="version", version=f"cwinference {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="command", required=True)
     for name in _COMMANDS:
         importlib.import_module(name).register(commands)
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        commands.choices[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         code: int = options.run(options)
-    except ConfigurationError as error:
-        sys.stderr.write(f"cwinference {options.command}: {error}\n")
+    except (ConfigurationError, OSError) as error:
+        sys.stderr.write(f"cwinference {options.command}: {one_line(str(error))}\n")
         return 2
     return code

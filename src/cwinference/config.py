@@ -136,15 +136,15 @@ def resolve(
     )
 
 
-def resolve_token(token: TokenSource | None) -> TokenSource:
-    """The argument, then the environment; a ConfigurationError when there is none."""
+def resolve_token(token: TokenSource | None, *, otherwise: str = "pass token=...") -> TokenSource:
+    """The argument, then the environment; a ConfigurationError, which says what to do, when there is none."""
     if isinstance(token, str) and token.startswith(("http://", "https://")):
         raise ConfigurationError("token: it looks like a URL; pass the API's URL as endpoint=...")
     if token is not None:
         return token
     found = _first_set(TOKEN_VARIABLES)
     if found is None:
-        raise ConfigurationError(f"token: none given; pass token=... or set {' or '.join(TOKEN_VARIABLES)}")
+        raise ConfigurationError(f"token: none given; {otherwise} or set {' or '.join(TOKEN_VARIABLES)}")
     return found
 
 

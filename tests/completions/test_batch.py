@@ -13,14 +13,19 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from cwinference import errors
+from cwinference.emulator import Emulator
 from cwinference.inference import AsyncInference, BatchResult, Inference
 from cwinference.inference._keys import KeySet
 from tests.support.inferences import MESSAGES
 from tests.support.model_server import MODEL, Asked, ModelServer, Reply, completion, plain
+
+NOBODY = "http://127.0.0.1:9"
+"""Where nobody listens."""
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -192,6 +197,41 @@ async def test_what_every_request_would_meet_ends_the_batch(kind: str, tmp_path:
         assert len(there.asked) < 300
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_batch_ends_when_nothing_but_failures_comes(kind: str, tmp_path: Path, ordered: bool) -> None:
+    out, down = tmp_path / "out.jsonl", [True]
+
+    def answer(got: Asked) -> Reply:
+        return plain({"error": {"message": "no room"}}, 500) if down else echo(got)
+
+    async with server(answer) as there:
+        result = await run(kind, there.url, map(request, range(1000)), out, concurrency=8, ordered=ordered)
+        assert result.gave_up
+        assert 100 <= result.failed < 120
+        assert result.failures == tmp_path / "out.errors.jsonl"
+        assert len(lines(tmp_path / "out.errors.jsonl")) == len(there.asked) == result.failed
+        assert (result.first_failure or "").startswith("line ")
+        assert "no room" in (result.first_failure or "")
+        down.clear()
+        assert await run(kind, there.url, map(request, range(1000)), out) == BatchResult(1000, 0, 0)
+    assert answers(out) == expected(*range(1000))
+
+
+async def test_a_batch_goes_on_while_one_answer_comes_among_many_failures(kind: str, tmp_path: Path) -> None:
+    def answer(got: Asked) -> Reply:
+        return echo(got) if len(there.asked) % 50 == 0 else plain({}, 500)
+
+    async with server(answer) as there:
+        result = await run(kind, there.url, map(request, range(500)), tmp_path / "out.jsonl", concurrency=8)
+    assert (result.gave_up, result.answered + result.failed) == (False, 500)
+
+
+async def test_a_batch_that_shall_keep_going_asks_for_all(kind: str, tmp_path: Path) -> None:
+    async with server(lambda _: plain({}, 500)) as there:
+        result = await run(kind, there.url, map(request, range(300)), tmp_path / "out.jsonl", keep_going=True)
+    assert (result.gave_up, result.failed) == (False, 300)
+
+
 @pytest.mark.parametrize("failing", [False, True])
 async def test_the_order_is_kept_on_request(kind: str, tmp_path: Path, failing: bool) -> None:
     def answer(got: Asked) -> Reply:
@@ -243,7 +283,7 @@ async def test_a_file_that_is_no_file_of_answers_is_left_alone(kind: str, tmp_pa
     out = tmp_path / "out.jsonl"
     out.write_text(content)
     with pytest.raises(errors.ConfigurationError, match="line 1"):
-        await run(kind, "http://127.0.0.1:9", map(request, range(4)), out)
+        await run(kind, NOBODY, map(request, range(4)), out)
     assert out.read_text() == content
 
 
@@ -254,12 +294,13 @@ async def test_files_that_cannot_be_used_are_refused(kind: str, tmp_path: Path) 
         (tmp_path / "missing.jsonl", tmp_path / "out.jsonl", "requests"),
         (source, source, "out"),
         (source, tmp_path, "out"),
+        (source, Path(os.devnull), "plain file"),
         (source, tmp_path / "no" / "out.jsonl", "out"),
     ]:
         with pytest.raises(errors.ConfigurationError, match=told):
-            await run(kind, "http://127.0.0.1:9", requests, out)
+            await run(kind, NOBODY, requests, out)
     with pytest.raises(errors.ConfigurationError, match="concurrency"):
-        await run(kind, "http://127.0.0.1:9", source, tmp_path / "out.jsonl", concurrency=0)
+        await run(kind, NOBODY, source, tmp_path / "out.jsonl", concurrency=0)
 
 
 async def test_two_batches_do_not_write_into_one_file(kind: str, tmp_path: Path) -> None:
@@ -333,15 +374,62 @@ def _command(*arguments: str) -> "subprocess.Popen[str]":
     ("arguments", "code", "told"),
     [
         (["in", "out"], 2, "--gateway"),
-        (["missing.jsonl", "out.jsonl", "--base-url", "http://127.0.0.1:9"], 2, "requests: missing.jsonl"),
+        (["missing.jsonl", "out.jsonl", "--base-url", NOBODY], 2, "requests: missing.jsonl"),
         (["in", "out", "--gateway", "g"], 2, "COREWEAVE_API_TOKEN"),
-        (["in", "out", "--base-url", "http://127.0.0.1:9", "--concurrency", "0"], 2, "concurrency"),
+        (["in", "out", "--base-url", NOBODY, "--concurrency", "0"], 2, "concurrency"),
     ],
 )
 def test_wrong_arguments_of_the_command_are_told(arguments: list[str], code: int, told: str) -> None:
     command = _command(*arguments)
     _, error = command.communicate(timeout=60)
     assert (command.returncode, told in error) == (code, True)
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    path = tmp_path / "in.jsonl"
+    path.write_text("\n".join(json.dumps(request(number)) for number in range(400)))
+    return path
+
+
+def test_a_closed_port_ends_the_command_early_and_it_says_why(questions: Path, tmp_path: Path) -> None:
+    command = _command(str(questions), str(tmp_path / "out.jsonl"), "--base-url", NOBODY)
+    output, error = command.communicate(timeout=60)
+    summary, told = output.splitlines(), error.splitlines()
+    assert command.returncode == 1
+    assert len(lines(tmp_path / "out.errors.jsonl")) < 300
+    assert summary == [f"answered 0, failed {len(lines(tmp_path / 'out.errors.jsonl'))}, answered before 0"]
+    assert told[0].startswith("cwinference batch: ended early")
+    assert told[1].startswith("cwinference batch: the first failure: line ")
+    assert "refused" in told[1]
+    assert told[2] == f"cwinference batch: all failures: {tmp_path / 'out.errors.jsonl'}"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [("gateway", "GetGateway: gateway not found"), ("token", "unauthenticated"), ("endpoint", "unavailable")],
+)
+def test_a_gateway_that_cannot_be_read_ends_the_command_at_once(
+    inference_emulator: Emulator, questions: Path, tmp_path: Path, wrong: str, told: str
+) -> None:
+    (tmp_path / "token").write_text("CW-SECRET-wrong" if wrong == "token" else inference_emulator.token)
+    endpoint = NOBODY if wrong == "endpoint" else inference_emulator.endpoint
+    which = ["--gateway", str(uuid4()), "--endpoint", endpoint, "--token-file", str(tmp_path / "token")]
+    command = _command(str(questions), str(tmp_path / "out.jsonl"), *which)
+    output, error = command.communicate(timeout=60)
+    assert (command.returncode, output) == (1, "")
+    assert error.startswith("cwinference batch: GetGateway")
+    assert told in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out.errors.jsonl").exists()
+
+
+def test_a_server_that_wants_a_token_is_told_from_one_that_refuses_it(questions: Path, tmp_path: Path) -> None:
+    with ModelServer(lambda _: plain({"error": {"message": "no"}}, 401)) as there:
+        command = _command(str(questions), str(tmp_path / "out.jsonl"), "--base-url", there.url)
+        _, error = command.communicate(timeout=60)
+    assert command.returncode == 1
+    assert error.endswith("no token was sent: give --token-file\n")
 
 
 def test_keys_take_little_memory() -> None:

@@ -139,8 +139,8 @@ def test_a_key_behind_a_passphrase_is_said_in_one_line(capsys: pytest.CaptureFix
     assert "tls_cert, tls_key" in refusal(capsys, ["--port", "0", "--tls-cert", str(cert), "--tls-key", str(locked)])
 
 
-def test_no_command_at_all_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main([])
-    assert end.value.code == 2
-    assert capsys.readouterr().err.count("\n") == 1
+def test_a_host_that_others_can_reach_is_warned_of() -> None:
+    with running("--host", "0.0.0.0") as (it, _):  # noqa: S104 - for a moment
+        it.terminate()
+        _, complaint = it.communicate(timeout=10)
+    assert "warning: --host 0.0.0.0 lets anyone who can reach this machine use the emulator" in complaint

@@ -8,11 +8,13 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
+from ..config import is_loopback
 from . import Behaviour, Emulator
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")
 _READY_AFTER = 2.0
 """Long enough to see it happen."""
+_EXPOSED = "warning: --host {} lets anyone who can reach this machine use the emulator; it is for development\n"
 
 
 def register(commands: Any) -> None:
@@ -62,6 +64,8 @@ def run(options: argparse.Namespace) -> int:
             _say(f"admin token: {emulator.token}")
         if options.viewer_token is None:
             _say(f"viewer token: {emulator.viewer_token}")
+        if not is_loopback(options.host):
+            sys.stderr.write(_EXPOSED.format(options.host))
         while not stop.wait(timeout=1):  # no longer, because on Windows a signal does not end it
             pass
     return 0

@@ -5,13 +5,14 @@ import json
 import os
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from .._call import UNSET
 from ..config import check_count
-from ..errors import ConfigurationError, InferenceError, PermissionDenied, Unauthenticated
+from ..errors import ApiError, ConfigurationError, InferenceError, PermissionDenied, Unauthenticated, one_line
 from ._gate import Gate
 from ._keys import KeySet
 from ._ledger import WRITE_SECONDS, Ledger, answer_line, failure_line
@@ -29,6 +30,8 @@ _AHEAD = 1000
 """How many answers are held back at most where the order is kept."""
 _SAME_FOR_ALL = (ConfigurationError, Unauthenticated, PermissionDenied)
 """Errors that every other request would meet too."""
+_IN_A_ROW = 100
+"""After how many failures without an answer between them a batch ends, if not more are in flight."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,12 @@ class BatchResult:
     """Requests that failed; they are in the file of failures, and the next run tries them again."""
     skipped: int
     """Requests whose answers were there before."""
+    first_failure: str | None = field(default=None, compare=False)
+    """The request that failed first, by its line, and why; None when none failed."""
+    failures: Path | None = field(default=None, compare=False)
+    """The file that holds them all; None when none failed."""
+    gave_up: bool = field(default=False, compare=False)
+    """Whether so many failed in a row that the others were not asked; the next run asks them."""
 
 
 class Item(NamedTuple):
@@ -65,6 +74,7 @@ class Batch:
         limit: int,
         ordered: bool,
         progress: bool | None,
+        keep_going: bool,
     ) -> None:
         self.workers = min(check_count(concurrency, "concurrency"), limit)
         source = _source(requests, Path(out))
@@ -76,7 +86,10 @@ class Batch:
         self._held: dict[int, bytes | None] = {}
         self._written = 0
         self._skipped = self._answered = self._failed = 0
-        self._stopped = False
+        self._in_a_row = 0
+        self._most_in_a_row = inf if keep_going else max(_IN_A_ROW, 2 * self.workers)
+        self._first_failure: str | None = None
+        self._stopped = self._gave_up = False
         self._progress = Progress(progress)
 
     def take(self) -> Item | None:
@@ -89,16 +102,22 @@ class Batch:
         line = answer_line(item.key, answer)
         with self._lock:
             self._answered += 1
+            self._in_a_row = 0
             self._write(item.number, line)
 
     def failed(self, item: Item, error: Exception) -> None:
-        """Note a failure; raises it when every other request would fail in the same way."""
-        if not isinstance(error, InferenceError) or isinstance(error, _SAME_FOR_ALL):
+        """Note a failure; raises it when every other request would meet it, and stops when it looks like that."""
+        if not isinstance(error, InferenceError) or _same_for_all(error):
             self.stop()
             raise error
         with self._lock:
             self._note_failure(item.key, item.line, error)
             self._write(item.number, None)
+            self._in_a_row += 1
+            give_up = self._in_a_row >= self._most_in_a_row and not self._gave_up
+            self._gave_up |= give_up
+        if give_up:
+            self.stop()
 
     def stop(self) -> None:
         """Hand out no more requests, and keep nobody waiting."""
@@ -116,7 +135,8 @@ class Batch:
         """Close the files; gives what was done."""
         self._progress.close()
         self.ledger.close()
-        return BatchResult(self._answered, self._failed, self._skipped)
+        failures = self.ledger.errors if self._failed else None
+        return BatchResult(self._answered, self._failed, self._skipped, self._first_failure, failures, self._gave_up)
 
     def _write(self, number: int, line: bytes | None) -> None:
         self._progress.step(self._answered, self._failed, self._skipped)
@@ -134,6 +154,8 @@ class Batch:
 
     def _note_failure(self, key: str, line: int, error: InferenceError) -> None:
         self._failed += 1
+        if self._first_failure is None:
+            self._first_failure = f"line {line}: {one_line(str(error))}"
         self.ledger.failure(failure_line(key, line, error))
 
     def _to_ask(self, source: Iterator[tuple[int, Any]]) -> Iterator[Item]:
@@ -153,6 +175,12 @@ class Batch:
                 continue
             yield Item(key, line, prompt, number)
             number += 1
+
+
+def _same_for_all(error: InferenceError) -> bool:
+    """Whether every other request would meet it too: among others, when the gateway cannot be read."""
+    asked = not isinstance(error, ApiError) or error.method in (CHAT.name, TEXT.name)
+    return isinstance(error, _SAME_FOR_ALL) or not asked
 
 
 def _work(batch: Batch, ask: Callable[[Prompt], bytes]) -> None:
@@ -263,9 +291,9 @@ def _read(line: int, value: Any) -> tuple[str, Prompt]:
         try:
             value = json.loads(value)
         except ValueError:
-            raise ConfigurationError(f"line {line}: it is not JSON") from None
+            raise ConfigurationError("it is not JSON") from None
     if not isinstance(value, Mapping):
-        raise ConfigurationError(f"line {line}: expected an object, got {type(value).__name__}")
+        raise ConfigurationError(f"expected an object, got {type(value).__name__}")
     fields = dict(cast(Mapping[str, Any], value))
     key = fields.pop("custom_id", None)
     if key is not None and not isinstance(key, str):

@@ -153,6 +153,7 @@ class Inference:
         concurrency: int = CONCURRENCY,
         ordered: bool = False,
         progress: bool | None = None,
+        keep_going: bool = False,
     ) -> BatchResult:
         """Ask for many completions and write each answer once into a JSONL file, going on where an earlier run stopped.
 
@@ -164,13 +165,27 @@ class Inference:
             concurrency: how many requests are in flight.
             ordered: write the answers of this run in the order of the requests.
             progress: show a progress bar (needs the extra `batch`); None: on a terminal.
+            keep_going: go on however many requests fail. Otherwise the run ends, and its result says `gave_up`, when
+                100 of them, or twice `concurrency` if that is more, have failed with no answer in between.
+
+        Returns:
+            The counts of this run. `failed` is 0 when everything is answered.
 
         Raises:
-            ConfigurationError: a file cannot be used, or what every request would meet.
-            Unauthenticated, PermissionDenied: likewise; what was answered before is in the file.
+            ConfigurationError: a file cannot be used, or the gateway's answer rules every request out.
+            Unauthenticated, PermissionDenied: every request would meet it; what was answered before is in the file.
+            ApiError: the gateway could not be read.
         """
         limit = self._front.gate.limit
-        batch = Batch(requests, out, concurrency=concurrency, limit=limit, ordered=ordered, progress=progress)
+        batch = Batch(
+            requests,
+            out,
+            concurrency=concurrency,
+            limit=limit,
+            ordered=ordered,
+            progress=progress,
+            keep_going=keep_going,
+        )
         return run_on_threads(batch, self._driver.bind(self._front.verbatim))
 
     def stats(self) -> Stats:
@@ -265,6 +280,7 @@ class AsyncInference:
         concurrency: int = CONCURRENCY,
         ordered: bool = False,
         progress: bool | None = None,
+        keep_going: bool = False,
     ) -> BatchResult:
         """Ask for many completions and write each answer once into a JSONL file, going on where an earlier run stopped.
 
@@ -276,13 +292,27 @@ class AsyncInference:
             concurrency: how many requests are in flight.
             ordered: write the answers of this run in the order of the requests.
             progress: show a progress bar (needs the extra `batch`); None: on a terminal.
+            keep_going: go on however many requests fail. Otherwise the run ends, and its result says `gave_up`, when
+                100 of them, or twice `concurrency` if that is more, have failed with no answer in between.
+
+        Returns:
+            The counts of this run. `failed` is 0 when everything is answered.
 
         Raises:
-            ConfigurationError: a file cannot be used, or what every request would meet.
-            Unauthenticated, PermissionDenied: likewise; what was answered before is in the file.
+            ConfigurationError: a file cannot be used, or the gateway's answer rules every request out.
+            Unauthenticated, PermissionDenied: every request would meet it; what was answered before is in the file.
+            ApiError: the gateway could not be read.
         """
         limit = self._front.gate.limit
-        batch = Batch(requests, out, concurrency=concurrency, limit=limit, ordered=ordered, progress=progress)
+        batch = Batch(
+            requests,
+            out,
+            concurrency=concurrency,
+            limit=limit,
+            ordered=ordered,
+            progress=progress,
+            keep_going=keep_going,
+        )
         return await run_on_loop(batch, self._driver.bind(self._front.verbatim))
 
     def stats(self) -> Stats:

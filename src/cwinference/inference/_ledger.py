@@ -140,6 +140,9 @@ def _open(path: Path) -> BinaryIO:
         file = path.open("ab", buffering=0)
     except OSError as error:
         raise ConfigurationError(f"out: {path}: {error.strerror}") from None
+    if not path.is_file():  # a device or a pipe
+        file.close()
+        raise ConfigurationError(f"out: {path} is no plain file, from which a later run could tell what is answered")
     with suppress(ImportError):  # not on Windows
         import fcntl
 
