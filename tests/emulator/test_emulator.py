@@ -196,19 +196,24 @@ def test_arguments_win_over_the_file_and_the_file_over_behaviour(tmp_path: Path)
         ("colour = 1", "unknown name 'colour'"),
         ("behaviour = 1", "behaviour: expected a table"),
         ("[behaviour]\ncolour = 1", "behaviour: unknown name 'colour'"),
-        ("[behaviour]\nready_after = 'soon'", "ready_after: 'soon' is not a value"),
-        ("[behaviour]\nready_after = -1", "ready_after: -1"),
-        ("[behaviour]\nrules = 'none'", "rules: 'none' is not a value"),
-        ("[behaviour]\ncancel_hot_loads = 1", "cancel_hot_loads: 1 is not a value"),
+        ("[behaviour]\nready_after = 'soon'", "ready_after: expected a number of seconds from 0, got 'soon'"),
+        ("[behaviour]\nready_after = -1", "ready_after: expected a number of seconds from 0, got -1"),
+        ("[behaviour]\nquota = 1.5", "quota: expected a whole number from 0, got 1.5"),
+        ("[behaviour]\nhot_load_organizations = [1]", "hot_load_organizations: expected a list of organizations"),
+        ("[behaviour]\nhot_load_organizations = 'cw1a2b'", "hot_load_organizations: expected a list of organizations"),
+        ("[behaviour]\nrules = 'none'", "rules: expected one of published, current, got 'none'"),
+        ("[behaviour]\ncancel_hot_loads = 1", "cancel_hot_loads: expected true or false, got 1"),
         ("[tokens]", "expected a list of tables"),
         ("[[tokens]]\ntoken = 'x'", r"tokens\[1\]: needs a token and an organization"),
         ("[[tokens]]\ntoken = 'x'\norganization = 'y'\nrole = 'king'", "role: expected 'admin' or 'viewer'"),
+        ("[[tokens]]\ntoken = 'a b'\norganization = 'y'\nrole = 'admin'", r"tokens\[1\]: token: expected printable"),
+        ("[[tokens]]\ntoken = 1\norganization = 'y'\nrole = 'admin'", r"tokens\[1\]: token: expected printable"),
         ("[parameters]\nzones = 1", "zones: is not a table"),
         ("[fates]\nfront = 1", r"fates\.front: expected a table"),
         ("[fates.front]\ncolour = 1", r"fates\.front: unknown name 'colour'"),
-        ("[fates.front]\nmessage = 1", r"fates\.front: message: 1 is not a value"),
-        ("[fates.front]\nstatus = 'READY'", r"fates\.front: status: 'READY' is no bad end"),
-        ("[fates.front]\nrecovers_after = -1", r"fates\.front: recovers_after: -1 does not do"),
+        ("[fates.front]\nmessage = 1", r"fates\.front: message: expected a text, got 1"),
+        ("[fates.front]\nstatus = 'READY'", r"fates\.front: status: expected FAILED or ERROR, got 'READY'"),
+        ("[fates.front]\nrecovers_after = -1", r"fates\.front: recovers_after: expected a number of seconds"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, text: str, problem: str) -> None:
@@ -225,8 +230,16 @@ def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, text: str, probl
         ({"token": ""}, "token: expected"),
         ({"token": "a b"}, "token: expected"),
         ({"token": "same", "viewer_token": "same"}, "viewer_token: is the same"),
-        ({"ready_after": -1}, "ready_after: -1"),
+        ({"ready_after": -1}, "ready_after: expected a number of seconds from 0, got -1"),
+        ({"ready_after": "soon"}, "ready_after: expected a number of seconds from 0, got 'soon'"),
+        ({"rules": "mine"}, "rules: expected one of published, current, got 'mine'"),
         ({"public_url": "example.com"}, "public_url: expected http"),
+        ({"public_url": "http://h:port"}, "public_url: expected http"),
+        ({"public_url": "http://[::1"}, "public_url: expected http"),
+        ({"public_url": "http://h:70000"}, "public_url: expected http"),
+        ({"public_url": "http://h h"}, "public_url: expected http"),
+        ({"public_url": "http://h?"}, "public_url: expected http"),
+        ({"state": ""}, "state: expected the path of a file"),
         ({"config": "/nowhere/at/all"}, "config: /nowhere/at/all: No such file"),
         ({"state": "/nowhere/at/all"}, "state file /nowhere/at/all"),
         ({"tls_cert": "/nowhere"}, "they go together"),
@@ -250,6 +263,17 @@ def test_a_taken_port_is_refused() -> None:
         port = int(emulator.endpoint.rpartition(":")[2])
         with pytest.raises(errors.ConfigurationError, match="in use"):
             Emulator(port=port).start()
+
+
+def test_a_token_of_the_file_is_not_taken_from_its_organization(tmp_path: Path) -> None:
+    config = tmp_path / "emulator.toml"
+    config.write_text('[[tokens]]\ntoken = "CW-SECRET-x"\norganization = "cw2b3c"\nrole = "admin"\n')
+    for argument in ("token", "viewer_token"):
+        settings: Any = {argument: "CW-SECRET-x"}
+        with pytest.raises(errors.ConfigurationError, match=f"^{argument}: config gives this token to somebody else"):
+            Emulator(config=config, **settings)
+    config.write_text('[[tokens]]\ntoken = "CW-SECRET-x"\norganization = "cw1a2b"\nrole = "admin"\n')
+    assert Emulator(config=config, token="CW-SECRET-x").token == "CW-SECRET-x"
 
 
 def test_it_starts_and_stops_in_no_time_and_leaves_nothing_behind() -> None:

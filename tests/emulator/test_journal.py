@@ -213,6 +213,14 @@ def test_a_file_in_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> N
         Journal(tmp_path / "none" / "state.db")
 
 
+def test_a_file_may_have_any_name_but_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Journal(":memory:").close()
+    assert (tmp_path / ":memory:").exists()
+    with pytest.raises(errors.ConfigurationError, match="state: expected the path of a file"):
+        Journal("")
+
+
 @pytest.mark.parametrize("change", ["set plan = 'x'", "set body = x'ff'", "set kind = 'other'"])
 def test_a_damaged_file_is_refused(change: str, path: Path) -> None:
     emulated = Emulated(journal=Journal(path))

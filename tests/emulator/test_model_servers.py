@@ -133,11 +133,14 @@ async def test_a_stream_is_renamed_wherever_its_bytes_are_cut() -> None:
     assert answer.events == [{"model": MODEL, "choices": []}, "[DONE]"]
 
 
-async def test_a_server_without_a_list_of_models_is_asked_by_the_deployments_name() -> None:
+async def test_a_server_without_a_list_of_models_is_asked_by_the_deployments_name(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     server = Told(http(200, b"{}", {"content-type": "application/json"}), None)
     with proxied(server) as app:
         await post(app)
     assert server.received[0][1]["model"] == MODEL
+    assert "/v1/models lists no models (HTTP 200)" in caplog.text
 
 
 async def test_a_server_that_went_down_is_a_bad_gateway() -> None:

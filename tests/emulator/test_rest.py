@@ -56,6 +56,9 @@ def test_an_id_in_the_path_is_decoded_and_wins_over_the_body(server: Served) -> 
     assert server.request == types.UpdateGatewayRequest(id="a/b c", name="x")
 
 
+TIME = "updated_after: expected a time with its offset, such as 2026-01-31T12:00:00Z, got '{}'"
+
+
 def test_a_query_is_read_by_either_name_and_may_repeat_lists(server: Served) -> None:
     server.http("GET", f"{ROOT}/deployments?parentGatewayId=7&updated_after=2026-09-01T00:00:00.5%2B02:00&colour=red")
     assert server.request.parent_gateway_id == "7"
@@ -65,17 +68,18 @@ def test_a_query_is_read_by_either_name_and_may_repeat_lists(server: Served) -> 
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("query", "problem"),
     [
-        "updatedAfter=yesterday",
-        "updatedAfter=2026-09-01T00:00:00",
-        "updatedAfter=",
-        "parentGatewayId=1&parentGatewayId=2",
+        ("updatedAfter=yesterday", TIME.format("yesterday")),
+        ("updatedAfter=2026-09-01T00:00:00", TIME.format("2026-09-01T00:00:00")),
+        ("updated_after=2026-09-01", TIME.format("2026-09-01")),
+        ("updatedAfter=", TIME.format("")),
+        ("parentGatewayId=1&parentGatewayId=2", "parent_gateway_id: given more than once"),
     ],
 )
-def test_a_query_that_cannot_be_read_is_refused(server: Served, query: str) -> None:
+def test_a_query_that_cannot_be_read_is_refused(server: Served, query: str, problem: str) -> None:
     answer = server.http("GET", f"{ROOT}/deployments?{query}")
-    assert (answer.status, answer.json["code"]) == (400, 400)
+    assert (answer.status, answer.json["code"], answer.json["message"]) == (400, 400, problem)
     assert not server.api.calls
 
 

@@ -9,9 +9,10 @@ from uuid import uuid4
 import pytest
 
 from cwinference import State, types
+from cwinference.emulator import Fate
 from cwinference.emulator._clock import SECOND, Clock
 from cwinference.emulator._seam import Refusal
-from tests.support.emulated_api import START, Emulated, request
+from tests.support.emulated_api import DEPLOYMENT_ID, START, Emulated, request
 
 
 def gateway(name: str) -> types.CreateGatewayRequest:
@@ -44,14 +45,18 @@ def test_whoever_looks_while_another_is_at_work_waits() -> None:
     lookers: list[Thread] = []
     kept_waiting: list[bool] = []
 
-    def ready(deployment: types.Deployment) -> bool:
-        lookers.append(Thread(target=emulated.gateway))
-        lookers[0].start()
-        lookers[0].join(0.05)
-        kept_waiting.append(lookers[0].is_alive())
-        return True
+    class Fates(dict[str, Fate]):
+        """Looked into while a deployment comes to its end."""
 
-    emulated = Emulated(ready_after=0, readiness=ready)
+        def __contains__(self, name: object) -> bool:
+            if not lookers and name == DEPLOYMENT_ID:
+                lookers.append(Thread(target=emulated.gateway))
+                lookers[0].start()
+                lookers[0].join(0.05)
+                kept_waiting.append(lookers[0].is_alive())
+            return super().__contains__(name)
+
+    emulated = Emulated(ready_after=0, fates=Fates(nobody=Fate()))
     emulated.sample("CreateGateway")
     emulated.sample("CreateDeployment")
     assert State.of(emulated.deployment()) is State.READY

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from .. import types
 from .._methods import Method
 from . import _refusals
-from ._behaviour import Behaviour, Fate, Readiness
+from ._behaviour import Behaviour, Fate
 from ._capacity_claims import CapacityClaims
 from ._clock import Clock
 from ._deployments import Deployments
@@ -45,7 +45,6 @@ class EmulatedApi:
         behaviour: Behaviour | None = None,
         clock: Clock | None = None,
         check: Check | None = None,
-        readiness: Readiness | None = None,
         public_url: str = "http://127.0.0.1:0",
         parameters: Parameters | None = None,
         fates: dict[str, Fate] | None = None,
@@ -58,7 +57,6 @@ class EmulatedApi:
             behaviour: delays, previews and the like.
             clock: what time it is; None: a clock of its own, running.
             check: the rules that requests have to obey; None: none.
-            readiness: asked whether what stands behind a deployment is up, before that becomes READY.
             public_url: scheme, host and port of the gateways' endpoints.
             parameters: what resources may be made of; None: what suits the rules.
             fates: bad ends in store, by id or name of a resource, or by identity of a hot-load. They count from the
@@ -76,7 +74,6 @@ class EmulatedApi:
             store=self._store,
             behaviour=behaviour,
             parameters=parameters or Parameters.default(behaviour.rules),
-            readiness=readiness,
             public_url=public_url.rstrip("/"),
             fates=self.fates,
         )

@@ -9,6 +9,12 @@ ADMIN_TOKEN = "CW-SECRET-emulator-admin"  # noqa: S105 - printed when the emulat
 VIEWER_TOKEN = "CW-SECRET-emulator-viewer"  # noqa: S105
 ORGANIZATION = "cw1a2b"
 """The organization of the two default tokens."""
+TOKEN_FORM = "expected printable ASCII without spaces"  # noqa: S105
+
+
+def is_token(text: object) -> bool:
+    """Whether it can stand in an `Authorization` header."""
+    return isinstance(text, str) and text != "" and text.isascii() and text.isprintable() and " " not in text
 
 
 class Tokens:
@@ -36,4 +42,4 @@ class Tokens:
 def check_role(caller: Caller, method: Method) -> None:
     """Raises `Refusal` (permission_denied) when a viewer wants to write."""
     if not caller.admin and not method.read_only:
-        raise Refusal("permission_denied", f"{method.name} needs the role Inference Admin")
+        raise Refusal("permission_denied", "this token lacks the role Inference Admin")

@@ -1,11 +1,10 @@
 """What may be set about how resources live: delays, previews that are on or off, and bad ends."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import inf
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast, get_args
 
-from .. import types
 from ..errors import ConfigurationError
 from ._rules import RuleSet
 
@@ -39,10 +38,7 @@ class Behaviour:
     """`"current"`: with what is known to have changed since the published rules."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, (int, float)) and not 0 <= value < inf:
-                raise ConfigurationError(f"{field.name}: {value} does not do; give a number from 0 upwards")
+        _check(self, _OF_BEHAVIOUR)
 
     def after(self, seconds: float | None) -> float:
         """A delay, by default that of a create."""
@@ -63,13 +59,54 @@ class Fate:
     """Seconds from ERROR to READY; None: never by itself."""
 
     def __post_init__(self) -> None:
-        if self.recovers_after is not None and not 0 <= self.recovers_after < inf:
-            raise ConfigurationError(f"recovers_after: {self.recovers_after} does not do; give a number from 0 upwards")
-        if self.status not in ("FAILED", "ERROR"):
-            raise ConfigurationError(f"status: {self.status!r} is no bad end; give FAILED or ERROR")
+        _check(self, _OF_FATES)
 
 
-Readiness: TypeAlias = Callable[[types.Deployment], "bool | Fate"]
-"""Whether what stands behind a deployment is up: True, False (not yet; asked again soon) or how it ends instead.
+def _check(settings: Any, expectations: "Mapping[str, _Expectation]") -> None:
+    for field in fields(settings):
+        value: object = getattr(settings, field.name)
+        holds, expected = expectations.get(field.name, _SECONDS)
+        if not holds(value) and (value is not None or field.default is not None):
+            raise ConfigurationError(f"{field.name}: expected {expected}, got {value!r}")
 
-It is asked while the state is held: it must be quick, and must not call the API."""
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _are_names(value: object) -> bool:
+    if not isinstance(value, Container) or isinstance(value, str):
+        return False
+    return not isinstance(value, Iterable) or all(map(_is_text, cast(Iterable[object], value)))
+
+
+_Expectation: TypeAlias = tuple[Callable[[object], bool], str]
+_SECONDS: _Expectation = (_is_seconds, "a number of seconds from 0")
+_FLAG: _Expectation = (_is_flag, "true or false")
+_TEXT: _Expectation = (_is_text, "a text")
+_OF_BEHAVIOUR: Mapping[str, _Expectation] = {
+    "disabled_becomes_ready": _FLAG,
+    "hot_load_organizations": (_are_names, "a list of organizations"),
+    "cancel_hot_loads": _FLAG,
+    "enforce_parameters": _FLAG,
+    "quota": (_is_count, "a whole number from 0"),
+    "rules": (lambda value: value in get_args(RuleSet), "one of " + ", ".join(get_args(RuleSet))),
+}
+"""What settings may be that are no seconds."""
+_OF_FATES: Mapping[str, _Expectation] = {
+    "status": (lambda value: value in ("FAILED", "ERROR"), "FAILED or ERROR"),
+    "reason": _TEXT,
+    "message": _TEXT,
+}

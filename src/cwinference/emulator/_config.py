@@ -27,34 +27,19 @@ nth = 1
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, TypeVar, cast
 
 from ..errors import ConfigurationError
+from ._auth import TOKEN_FORM, is_token
 from ._behaviour import Behaviour, Fate
 from ._parameters import Parameters
-from ._rules import RuleSet
 from ._seam import Caller
 
+T = TypeVar("T")
 
-def _is_seconds(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_bool(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-_EXPECTED: Mapping[str, Callable[[object], bool]] = {
-    "rules": lambda value: value in get_args(RuleSet),
-    "hot_load_organizations": lambda value: isinstance(value, list),
-    "disabled_becomes_ready": _is_bool,
-    "cancel_hot_loads": _is_bool,
-    "enforce_parameters": _is_bool,
-}
-"""What a setting of `Behaviour` may be; all others are seconds."""
 _ROLES = {"admin": True, "viewer": False}
 _TABLES = ("behaviour", "tokens", "parameters", "fates", "faults")
 
@@ -92,29 +77,20 @@ def load(path: str | os.PathLike[str]) -> Config:
 
 def _behaviour(value: object, where: str) -> Mapping[str, Any]:
     settings = _table(value, where)
-    _only(settings, [each.name for each in fields(Behaviour)], where)
-    for name, value in settings.items():
-        if not _EXPECTED.get(name, _is_seconds)(value):
-            raise ConfigurationError(f"{where}: {name}: {value!r} is not a value for it")
-    try:
-        Behaviour(**settings)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{where}: {error}") from None
+    _made(Behaviour, settings, where)
     return settings
 
 
 def _fates(value: object, where: str) -> Mapping[str, Fate]:
-    return {name: _fate(table, f"{where}.{name}") for name, table in _table(value, where).items()}
+    fates = _table(value, where)
+    return {name: _made(Fate, _table(each, f"{where}.{name}"), f"{where}.{name}") for name, each in fates.items()}
 
 
-def _fate(value: object, where: str) -> Fate:
-    settings = _table(value, where)
-    _only(settings, [each.name for each in fields(Fate)], where)
-    for name, setting in settings.items():
-        if not (_is_seconds(setting) if name == "recovers_after" else isinstance(setting, str)):
-            raise ConfigurationError(f"{where}: {name}: {setting!r} is not a value for it")
+def _made(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
+    """What the settings of one table describe."""
+    _only(settings, [each.name for each in fields(cast(Any, kind))], where)
     try:
-        return Fate(**settings)
+        return kind(**settings)
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from None
 
@@ -125,8 +101,10 @@ def _tokens(value: object, where: str) -> Mapping[str, Caller]:
         here = f"{where}[{number}]"
         _only(entry, ("token", "organization", "role"), here)
         token, organization, role = (entry.get(name) for name in ("token", "organization", "role"))
-        if not (isinstance(token, str) and token) or not (isinstance(organization, str) and organization):
+        if token is None or not (isinstance(organization, str) and organization):
             raise ConfigurationError(f"{here}: needs a token and an organization")
+        if not isinstance(token, str) or not is_token(token):
+            raise ConfigurationError(f"{here}: token: {TOKEN_FORM}")
         if role not in _ROLES:
             raise ConfigurationError(f"{here}: role: expected 'admin' or 'viewer', got {role!r}")
         if token in callers:

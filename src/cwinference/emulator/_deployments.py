@@ -5,16 +5,13 @@ from typing import Any, ClassVar
 
 from .. import types
 from . import _refusals
-from ._behaviour import Fate
-from ._clock import SECOND
 from ._conditions import Observed
-from ._lifecycle import SETTLED, Lifecycle
+from ._lifecycle import Lifecycle
 from ._seam import Caller, Violation
 from ._tables import Record, in_order
 from ._world import Fields, Handlers, find
 
 _HOT_LOAD_ENGINE = "dynamo-vllm"
-_ASK_AGAIN = SECOND // 20
 _APPLIED = Observed("ResourcesApplied", True, "Applied", "Resources were applied.")
 
 
@@ -92,18 +89,11 @@ class Deployments(Lifecycle):
         self.observe(record, self.store.touch(record, due), _APPLIED, waiting)
 
     def settled(self, record: Record, due: int) -> None:
-        spec = record.message.spec
-        if spec.disabled and not self.world.behaviour.disabled_becomes_ready:
+        if record.message.spec.disabled and not self.world.behaviour.disabled_becomes_ready:
             off = Observed("Ready", False, "Disabled", "The deployment is disabled.")
             self.observe(record, self.store.touch(record, due), _APPLIED, off)
-            return
-        state = self.world.readiness(record.message) if self.world.readiness and not spec.disabled else True
-        if isinstance(state, Fate):
-            self.fail(record, due, state)
-        elif state:
-            super().settled(record, due)
         else:
-            self.store.plan(record, [(self.store.clock.now() + _ASK_AGAIN, SETTLED)])
+            super().settled(record, due)
 
     def ready(self, record: Record, stamp: int) -> None:
         self.observe(record, stamp, _APPLIED, Observed("Ready", True, "AsExpected", "All replicas are ready."))

@@ -1,6 +1,7 @@
 """`Emulator`: settings in, a running server out. Here the parts meet: state, rules, tokens, protocols, server."""
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ from .. import errors
 from .._methods import METHODS
 from ._api import EmulatedApi
 from ._app import Front
-from ._auth import ADMIN_TOKEN, ORGANIZATION, VIEWER_TOKEN, Tokens
+from ._auth import ADMIN_TOKEN, ORGANIZATION, TOKEN_FORM, VIEWER_TOKEN, Tokens, is_token
 from ._behaviour import Behaviour, Fate
 from ._clock import Clock
 from ._completions import Completions
@@ -90,6 +91,7 @@ class Emulator:
         self._engine = engine(model)
         self._state = state
         self._config = Config() if config is None else load(config)
+        self._callers = {**self._config.tokens, **self._own_callers()}
         for number, table in enumerate(self._config.faults, 1):
             self.faults.add_table(table, f"config: faults[{number}]")
         self.fates: dict[str, Fate] = dict(self._config.fates)
@@ -128,6 +130,15 @@ class Emulator:
         """Stop serving, as leaving the block does. A second time it does nothing."""
         self._parts.close()
 
+    def _own_callers(self) -> Mapping[str, Caller]:
+        """Of the two tokens that every emulator has. Raises ConfigurationError when the file gives one to others."""
+        admin, viewer = Caller(ORGANIZATION), Caller(ORGANIZATION, admin=False)
+        own = {"token": (self.token, admin), "viewer_token": (self.viewer_token, viewer)}
+        for argument, (token, caller) in own.items():
+            if self._config.tokens.get(token, caller) != caller:
+                raise errors.ConfigurationError(f"{argument}: config gives this token to somebody else; give another")
+        return dict(own.values())
+
     def _forget(self) -> None:
         self._server = self._api = None
 
@@ -144,8 +155,7 @@ class Emulator:
         return api
 
     def _open_server(self, parts: ExitStack, api: EmulatedApi) -> "Server":
-        callers = {self.token: Caller(ORGANIZATION), self.viewer_token: Caller(ORGANIZATION, admin=False)}
-        tokens = Tokens({**self._config.tokens, **callers})
+        tokens = Tokens(self._callers)
         completions = Completions(api, lambda deployment: self._engine, tokens.caller)
         front = Front(Service(api, tokens), METHODS.values(), completions)
         app = FaultLayer(front, self.faults, front.method_of)
@@ -183,26 +193,31 @@ def _server_module() -> Any:
 
 def _behaviour(given: Behaviour | None, config: Config, **arguments: Any) -> Behaviour:
     settings = {name: value for name, value in arguments.items() if value is not None}
-    try:
-        return replace(given or Behaviour(), **{**config.behaviour, **settings})
-    except (TypeError, ValueError) as error:
-        raise errors.ConfigurationError(str(error)) from None
+    return replace(given or Behaviour(), **{**config.behaviour, **settings})
 
 
 def _check_token(token: str | None, argument: str, default: str) -> str:
     if token is None:
         return default
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise errors.ConfigurationError(f"{argument}: expected printable ASCII without spaces")
+    if not is_token(token):
+        raise errors.ConfigurationError(f"{argument}: {TOKEN_FORM}")
     return token
 
 
 def _check_url(url: str | None) -> str | None:
-    if url is not None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise errors.ConfigurationError(f"public_url: expected http://<host> or https://<host>, got {url!r}")
+    if url is not None and not _is_base(url):
+        raise errors.ConfigurationError(f"public_url: expected http://<host>[:<port>] or https://..., got {url!r}")
     return url
+
+
+def _is_base(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    is_plain = url.isascii() and url.isprintable() and not {" ", "?", "#", "@"} & {*url}
+    return is_plain and parts.scheme in ("http", "https") and parts.hostname is not None
 
 
 def _reachable(host: str) -> str:

@@ -93,7 +93,7 @@ class HotLoads:
     def cancel(self, request: types.CancelHotLoadRequest, caller: Caller) -> Fields:
         """Stop one where it stands; nothing is rolled back."""
         if not self.world.behaviour.cancel_hot_loads:
-            raise Refusal("unimplemented", "CancelHotLoad is not implemented")
+            raise Refusal("unimplemented", "cancelling is not implemented")
         record = self._find(request.id, caller)
         status = record.message.status
         if status.HasField("finished_at"):

@@ -1,10 +1,11 @@
 """The emulator's memory on disk: one SQLite file that survives a restart and a kill."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -42,13 +43,15 @@ class Row:
 class Journal:
     """An open state file; one emulator at a time may hold it."""
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open or make the file.
 
         Raises:
             ConfigurationError: it cannot be opened or written, is not a state file, is in use by another emulator, or
                 was written by a newer release.
         """
+        if not os.fspath(path):
+            raise ConfigurationError("state: expected the path of a file, got ''")
         self._path = path
         try:
             self._database = _connect(path)
@@ -113,9 +116,10 @@ class Journal:
         database.execute("pragma synchronous = normal")
 
 
-def _connect(path: str | PathLike[str]) -> sqlite3.Connection:
+def _connect(path: str | os.PathLike[str]) -> sqlite3.Connection:
     """A connection that any thread may use (the store lets in one at a time)."""
-    return sqlite3.connect(path, timeout=0.2, isolation_level="IMMEDIATE", check_same_thread=False)
+    absolute = Path(path).absolute()  # for `:memory:` is none to SQLite
+    return sqlite3.connect(absolute, timeout=0.2, isolation_level="IMMEDIATE", check_same_thread=False)
 
 
 def _columns(row: Row) -> tuple[object, ...]:

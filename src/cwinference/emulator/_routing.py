@@ -63,7 +63,7 @@ def choose(name: str, deployments: Sequence[types.Deployment], random: Callable[
     sharing = [each for each in deployments if each.spec.model.name == name]
     candidates = serving(sharing)
     if not candidates:
-        raise _nobody(name, sharing, deployments)
+        raise _nobody(name, sharing)
     weights = [each.spec.traffic.weight for each in candidates]
     if not any(weights):
         weights = [1] * len(candidates)
@@ -78,21 +78,21 @@ def choose(name: str, deployments: Sequence[types.Deployment], random: Callable[
 def check_name(named: str | None, deployment: types.Deployment) -> None:
     """An engine refuses a body that names another model than the one it runs."""
     if named is not None and named != deployment.spec.model.name:
-        raise _unknown(named, [deployment])
+        served = deployment.spec.model.name
+        raise _unknown(f"The model {named!r} does not exist here: this request was routed to {served!r}")
 
 
-def _nobody(name: str, sharing: Sequence[types.Deployment], all_of_them: Sequence[types.Deployment]) -> Problem:
+def _nobody(name: str, sharing: Sequence[types.Deployment]) -> Problem:
     if not sharing:
-        return _unknown(name, serving(all_of_them))
+        return _unknown(f"The model {name!r} does not exist")
     if all(each.spec.disabled for each in sharing):
-        return Problem(404, f"The deployment of model {name!r} is disabled", code="model_not_found", param="model")
+        return _unknown(f"The deployment of model {name!r} is disabled")
     states = ", ".join(f"{each.spec.name} is {State.of(each).name}" for each in sharing if not each.spec.disabled)
     return Problem(503, f"No deployment of model {name!r} is ready: {states}", code="not_ready", headers=_TRY_AGAIN)
 
 
-def _unknown(name: str, known: Sequence[types.Deployment]) -> Problem:
-    names = ", ".join(sorted({each.spec.model.name for each in known})) or "no model yet"
-    return Problem(404, f"The model {name!r} does not exist; there is {names}", code="model_not_found", param="model")
+def _unknown(message: str) -> Problem:
+    return Problem(404, message, code="model_not_found", param="model")
 
 
 def check_ready(gateway: types.Gateway) -> None:

@@ -16,6 +16,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.json_format import MessageToJson, ParseDict, ParseError
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors
 from .._methods import FIRST_PLACEHOLDER, Method
@@ -119,7 +120,25 @@ def from_fields(fields: dict[str, Any], kind: type[Message]) -> Message:
     try:
         return ParseDict(fields, kind(), ignore_unknown_fields=True)
     except (ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise Refusal("invalid_argument", f"unmarshal message: {str(error)[:500]}") from None
+        problem = _wrong_time(fields, kind) or f"unmarshal message: {str(error)[:500]}"
+        raise Refusal("invalid_argument", problem) from None
+
+
+def _wrong_time(fields: Mapping[str, Any], kind: type[Message]) -> str | None:
+    """What is the matter when it is a time: the parser's own words are about its own ways to read one."""
+    for field in kind.DESCRIPTOR.fields:
+        value = fields.get(field.json_name, fields.get(field.name))
+        if value is not None and field.message_type is Timestamp.DESCRIPTOR and not _is_time(value):
+            return f"{field.name}: expected a time with its offset, such as 2026-01-31T12:00:00Z, got {value!r}"
+    return None
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        Timestamp().FromJsonString(value)
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return True
 
 
 def _from_proto(body: bytes, kind: type[Message]) -> Message:

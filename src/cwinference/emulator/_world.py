@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from google.protobuf.message import Message
 
 from . import _refusals
-from ._behaviour import Behaviour, Fate, Readiness
+from ._behaviour import Behaviour, Fate
 from ._parameters import Parameters
 from ._seam import Caller
 from ._store import Store
@@ -26,7 +26,6 @@ class World:
     store: Store
     behaviour: Behaviour
     parameters: Parameters
-    readiness: Readiness | None
     public_url: str
     fates: Mapping[str, Fate]
     """Bad ends, by id or by name (a hot-load's: by identity)."""

@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import nullcontext
 from typing import Any, cast
@@ -16,6 +17,9 @@ from ._upstream import Lost, Response, post
 _START_SECONDS = 10.0
 _PASSED_ON = ("retry-after", "retry-after-ms", "x-should-retry")
 """Headers of the server's answers that matter to clients."""
+
+
+_log = logging.getLogger("cwinference.emulator")
 
 
 class Proxy:
@@ -48,6 +52,9 @@ class Proxy:
             connection.request("GET", f"{parts.path}/models", headers=self._headers)
             response = connection.getresponse()
             self._names = _names(response.status, response.read())
+            if not self._names:
+                text = "model: %s/models lists no models (HTTP %d): the server is asked for each deployment's own"
+                _log.warning(text, self._url, response.status)
         except (OSError, http.client.HTTPException) as error:
             raise ConfigurationError(
                 f"model: no server answers at {self._url}: {error or type(error).__name__}"
