@@ -9,10 +9,9 @@ import json
 import math
 import re
 from base64 import urlsafe_b64decode
-from calendar import timegm
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import cache, lru_cache, partial
-from time import strptime
 from typing import Any, TypeGuard, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -24,8 +23,7 @@ from .errors import ProtocolError
 
 M = TypeVar("M", bound=Message)
 Convert = Callable[[Any], Any]
-_Field = tuple[str, Convert | None]
-_Read = Callable[[Descriptor, Any], dict[str, Any]]
+_Reader = Callable[[Descriptor], Convert]
 
 _UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
 
@@ -40,45 +38,49 @@ def parse(body: bytes, kind: type[M], lost: list[str] | None = None) -> M:
         value = json.loads(body)
     except (ValueError, RecursionError):
         raise ProtocolError(f"the answer ({len(body)} bytes) is not JSON") from None
-    return from_json(value, kind, lost)
-
-
-def from_json(value: object, kind: type[M], lost: list[str] | None = None) -> M:
-    """Turn parsed JSON into a message."""
     descriptor: Any = kind.DESCRIPTOR
     try:
         if not _tabular(descriptor):
-            return ParseDict(cast(Any, value), kind(), ignore_unknown_fields=True)
-        message = _build(kind, descriptor, value)
+            return ParseDict(value, kind(), ignore_unknown_fields=True)
+        message = _of_usual_json(kind, descriptor, value)
+        if message is None:
+            message = kind(**_exact(descriptor)(json.loads(body)))
         if lost is not None:
-            lost += _unknown(descriptor, cast(Any, value), "")
+            lost += _unknown(descriptor, json.loads(body), "")
     except (*_UNREADABLE, ArithmeticError, RecursionError) as error:
         raise ProtocolError(f"the answer is not a {descriptor.name}: {str(error)[:200]}") from None
     return message
 
 
-def _build(kind: type[M], descriptor: Descriptor, value: Any) -> M:
-    """Most JSON needs little more than other names; what the constructor refuses is read again field by field."""
+def _of_usual_json(kind: type[M], descriptor: Descriptor, value: Any) -> M | None:
+    """Most JSON needs little more than other names. What it takes apart is of no use when the constructor refuses."""
     try:
-        return kind(**_quick(descriptor, value))
+        return kind(**_quick(descriptor)(value))
     except _UNREADABLE:
-        return kind(**_exact(descriptor, value))
+        return None
 
 
-def _quick(descriptor: Descriptor, value: Any) -> dict[str, Any]:
-    """An object's JSON as arguments of its message's constructor, with all that the constructor can judge by itself."""
+@cache
+def _quick(descriptor: Descriptor) -> Convert:
+    """Turns an object's JSON, in place, into arguments of its message's constructor, which judges the rest itself."""
     table = _differing(descriptor)
-    result = value.copy()
-    for key in value.keys() & table.keys():
-        item = result.pop(key)
-        if item is not None:
-            name, convert = table[key]
-            result[name] = item if convert is None else convert(item)
-    return cast(dict[str, Any], result)
+
+    def read(value: dict[str, Any]) -> dict[str, Any]:
+        for key, name, convert in table:
+            item = value.pop(key, None)
+            if item is not None:
+                value[name] = item if convert is None else convert(item)
+        return value
+
+    return read
 
 
-def _exact(descriptor: Descriptor, value: Any) -> dict[str, Any]:
+def _exact(descriptor: Descriptor) -> Convert:
     """The same field by field: unknown ones are dropped, and every form that JSON allows is read."""
+    return partial(_read_fields, descriptor)
+
+
+def _read_fields(descriptor: Descriptor, value: Any) -> dict[str, Any]:
     table, result, name = _every(descriptor), dict[str, Any](), "an object"
     try:
         for key, item in value.items():
@@ -110,22 +112,23 @@ def _unknown(descriptor: Descriptor, value: Mapping[str, Any], path: str) -> Ite
 
 
 @cache
-def _every(descriptor: Descriptor) -> Mapping[str, _Field]:
+def _every(descriptor: Descriptor) -> Mapping[str, tuple[str, Convert | None]]:
     """All fields by the names they may have in JSON."""
     fields = [(field, _converter(field, _exact)) for field in descriptor.fields]
     return {key: (field.name, convert) for field, convert in fields for key in (field.name, field.json_name)}
 
 
 @cache
-def _differing(descriptor: Descriptor) -> Mapping[str, _Field]:
-    """The fields whose JSON the constructor would not take as it is, or not under that name."""
-    table: dict[str, _Field] = {}
+def _differing(descriptor: Descriptor) -> tuple[tuple[str, str, Convert | None], ...]:
+    """The fields whose JSON the constructor would not take as it is, or not by the name that JSON has for them."""
+    table = list[tuple[str, str, Convert | None]]()
     for field in descriptor.fields:
         convert = None if _taken_as_it_is(field) else _converter(field, _quick)
-        for key in (field.name, field.json_name):
-            if convert is not None or key != field.name:
-                table[key] = (field.name, convert)
-    return table
+        if convert is not None:
+            table.append((field.name, field.name, convert))
+        if field.json_name != field.name:
+            table.append((field.json_name, field.name, convert))
+    return tuple(table)
 
 
 def _taken_as_it_is(field: FieldDescriptor) -> bool:
@@ -150,19 +153,19 @@ def _tabular(descriptor: Descriptor, above: tuple[str, ...] = ()) -> bool:
     return all(_tabular(each.message_type, (*above, name)) for each in descriptor.fields if each.message_type)
 
 
-def _converter(field: FieldDescriptor, read: _Read) -> Convert | None:
+def _converter(field: FieldDescriptor, reader: _Reader) -> Convert | None:
     kind = field.message_type
     if kind is not None and kind.GetOptions().map_entry:
         key, value = kind.fields_by_name["key"], kind.fields_by_name["value"]
-        return partial(_map, _KEYS.get(key.cpp_type), _single(value, read))
-    single = _single(field, read)
+        return partial(_map, _KEYS.get(key.cpp_type), _single(value, reader))
+    single = _single(field, reader)
     return partial(_list, single) if field.is_repeated else single
 
 
-def _single(field: FieldDescriptor, read: _Read) -> Convert | None:
+def _single(field: FieldDescriptor, reader: _Reader) -> Convert | None:
     if field.message_type is not None:
         timestamp = field.message_type.full_name == Timestamp.DESCRIPTOR.full_name
-        return _timestamp if timestamp else partial(read, field.message_type)
+        return _timestamp if timestamp else reader(field.message_type)
     if field.enum_type is not None:
         return _numbers(field.enum_type).__getitem__
     return _SCALARS.get(field.cpp_type) if field.type != FieldDescriptor.TYPE_BYTES else _bytes
@@ -196,6 +199,7 @@ def _numbers(descriptor: EnumDescriptor) -> _Numbers:
     return _Numbers({value.name: value.number for value in descriptor.values} | aliases)
 
 
+@lru_cache(4096)
 def _timestamp(value: Any) -> Any:
     plain = _PLAIN_TIME.fullmatch(value)
     if plain is None:
@@ -203,12 +207,8 @@ def _timestamp(value: Any) -> Any:
         time.FromJsonString(value)
         return time
     second, fraction = plain.groups()
-    return {"seconds": _seconds(second), "nanos": int(fraction.ljust(9, "0")) if fraction else 0}
-
-
-@lru_cache(4096)
-def _seconds(second: str) -> int:
-    return timegm(strptime(second, "%Y-%m-%dT%H:%M:%S"))
+    seconds = int(datetime.fromisoformat(second).replace(tzinfo=UTC).timestamp())
+    return {"seconds": seconds, "nanos": int(fraction.ljust(9, "0"))} if fraction else {"seconds": seconds}
 
 
 def _integer(value: Any) -> int:
