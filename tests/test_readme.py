@@ -1,21 +1,35 @@
-"""Every Python block of the README runs, each on its own against an emulator, with what the text says it may use."""
+"""What the README shows is true: its Python runs, each block on its own against an emulator with what the text says it
+may use; its tests pass, its commands and settings exist, its links lead somewhere.
+"""
 
+import logging
 import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from cwinference import Client, types
+from cwinference._main import parsed
 from cwinference.emulator import Emulator
 from tests.support import certificates
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text("utf-8")
-BLOCKS = {
-    f"line {TEXT.count(chr(10), 0, found.start()) + 1}": found[1]
-    for found in re.finditer(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-}
+
+
+def blocks(language: str) -> dict[str, str]:
+    """Blocks of a language by their places."""
+    fenced = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return {f"line {TEXT.count(chr(10), 0, found.start()) + 1}": found[1] for found in fenced.finditer(TEXT)}
+
+
+PYTHON = blocks("python")
+COMMANDS = re.findall(r"^\$ (.*?)(?: +#.*)?$", "\n".join(blocks("console").values()), re.MULTILINE)
 
 
 def make_gateway(client: Client) -> types.Gateway:
@@ -38,24 +52,68 @@ def make_deployment(client: Client, gateway_id: str) -> types.Deployment:
     )
 
 
-@pytest.mark.parametrize("place", BLOCKS)
+@pytest.mark.parametrize("place", PYTHON)
 def test_a_block_of_the_readme_runs(place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     certificates.make(tmp_path)[0].rename("ca.pem")
     with Emulator() as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
         monkeypatch.setenv("COREWEAVE_API_TOKEN", emulator.token)
         monkeypatch.setenv("COREWEAVE_API_ENDPOINT", emulator.endpoint)
-        gateway_id = make_gateway(client).spec.id
+        gateway = make_gateway(client)
         given = {
             "client": client,
             "types": types,
-            "gateway_id": gateway_id,
-            "deployment_id": make_deployment(client, gateway_id).spec.id,
+            "url": gateway.status.endpoints[0],
+            "gateway_id": gateway.spec.id,
+            "deployment_id": make_deployment(client, gateway.spec.id).spec.id,
             "my_store": SimpleNamespace(read=lambda name: emulator.token),
         }
-        exec(compile(BLOCKS[place], f"{README.name}, {place}", "exec"), given)  # noqa: S102 - our own README
+        exec(compile(PYTHON[place], f"{README.name}, {place}", "exec"), given)  # noqa: S102 - our own README
+
+
+@pytest.fixture(autouse=True)
+def the_same_logging() -> Iterator[None]:
+    """As it was before a block that sets it."""
+    logger = logging.getLogger("cwinference")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
+@pytest.mark.parametrize("place", [place for place, text in PYTHON.items() if "def test_" in text])
+def test_the_tests_in_the_readme_pass(place: str, tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(PYTHON[place])
+    command = [sys.executable, "-m", "pytest", "-q", "-o", "asyncio_mode=auto", "-c", "pytest.ini", "test_it.py"]
+    (tmp_path / "pytest.ini").touch()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, f"{PYTHON[place].count('def test_')} passed" in done.stdout) == (0, True), done.stdout
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("cwinference ")])
+def test_a_command_of_the_readme_is_one(command: str) -> None:
+    options = parsed(shlex.split(command)[1:])
+    assert callable(options.run)
+
+
+@pytest.mark.parametrize("target", sorted({each for each in COMMANDS if each.startswith("make ")}))
+def test_a_target_of_make_exists(target: str) -> None:
+    makefile = (README.parent / "Makefile").read_text("utf-8")
+    assert f"\n{target.removeprefix('make ')}: " in makefile
+
+
+def test_settings_of_the_emulator_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "emulator.toml").write_text("\n".join(blocks("toml").values()))
+    with Emulator(config=tmp_path / "emulator.toml"):
+        pass
+
+
+def test_links_lead_somewhere() -> None:
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    anchors = {f"#{re.sub(r'[^a-z0-9 -]', '', title.lower()).replace(' ', '-')}" for title in titles}
+    for link in re.findall(r"\]\(([^)]+)\)", TEXT):
+        assert link in anchors if link.startswith("#") else (README.parent / link).is_file(), link
 
 
 def test_the_first_block_stands_on_the_first_screen() -> None:
     screen = "\n".join(TEXT.splitlines()[:24])
-    assert next(iter(BLOCKS.values())) in screen
+    assert next(iter(PYTHON.values())) in screen

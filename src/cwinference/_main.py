@@ -17,8 +17,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {one_line(message)} (see {self.prog} --help)\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What a command line says; `run` is what does it. Prints one line and exits with 2 when it is wrong."""
     parser = _Parser(prog="cwinference", description="Tools for the CoreWeave Inference API.")
     parser.add_argument("--version", action="version", version=f"cwinference {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="command", required=True)
@@ -27,6 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         commands.choices[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = parsed(arguments)
     try:
         code: int = options.run(options)
     except (ConfigurationError, OSError) as error:
