@@ -124,6 +124,8 @@ def resolve(
         raise ConfigurationError(f"http_version: expected None, 1 or 2, got {http_version!r}")
     if transport == "grpc" and http_version == 1:
         raise ConfigurationError("http_version: gRPC needs HTTP/2")
+    if transport == "grpc" and isinstance(proxy, str) and proxy.lower().startswith("https:"):
+        raise ConfigurationError("proxy: gRPC goes only through one with http://, and would pass by this one")
     _warn_of_tracing()
     return Settings(
         endpoint=resolve_endpoint(endpoint, allow_plaintext=allow_plaintext),
@@ -223,6 +225,20 @@ def check_proxy(proxy: str | None) -> str | None:
     if not usable:
         raise ConfigurationError("proxy: expected http://<host>:<port>")
     return proxy
+
+
+def proxy_for_grpc(settings: Settings) -> str | None:
+    """The proxy that gRPC has to be told of. Of the environment's variables it reads those in small letters by itself,
+    those in capitals, which HTTP heeds too, not at all."""
+    endpoint = settings.endpoint
+    if endpoint.loopback or settings.proxy is not None:
+        return None if endpoint.loopback else settings.proxy
+    if not endpoint.secure or _first_set(("grpc_proxy", "https_proxy", "http_proxy")):
+        return None
+    spared = {name.strip().lstrip(".") for name in (_first_set(("no_proxy", "NO_PROXY")) or "").split(",")} - {""}
+    if "*" in spared or any(f".{endpoint.host}".endswith(f".{name}") for name in spared):
+        return None
+    return _first_set(("HTTPS_PROXY",))
 
 
 def check_count(count: int, argument: str) -> int:

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from cwinference import TLS, AsyncClient, AsyncInference, Client, Inference, Retry, errors
-from cwinference.config import check_proxy, check_timeout, parse_endpoint, read_certificates, resolve, resolve_endpoint
+from cwinference.config import (
+    check_proxy,
+    check_timeout,
+    parse_endpoint,
+    proxy_for_grpc,
+    read_certificates,
+    resolve,
+    resolve_endpoint,
+)
 
 PEM = b"-----BEGIN CERTIFICATE-----\n"
 
@@ -153,6 +161,35 @@ def test_a_timeout_of_centuries_is_none(timeout: float) -> None:
 
 def test_a_timeout_is_taken_as_it_is() -> None:
     assert [check_timeout(seconds) for seconds in (5, 1e-9, 1e9)] == [5.0, 1e-9, 1e9]
+
+
+def test_grpc_refuses_a_proxy_that_it_would_pass_by() -> None:
+    with pytest.raises(errors.ConfigurationError, match="^proxy: gRPC goes only through one with http://"):
+        settings(proxy="https://proxy:3128")
+    assert settings(proxy="https://proxy:3128", transport="rest").proxy == "https://proxy:3128"
+
+
+@pytest.mark.parametrize(
+    ("environment", "endpoint", "found"),
+    [
+        ({"HTTPS_PROXY": "http://p"}, "https://api.example", "http://p"),
+        ({"HTTPS_PROXY": "http://p"}, "https://localhost", None),
+        ({"HTTPS_PROXY": "http://p", "https_proxy": "http://q"}, "https://api.example", None),
+        ({"HTTPS_PROXY": "http://p", "NO_PROXY": "other, .example"}, "https://api.example", None),
+        ({"HTTPS_PROXY": "http://p", "NO_PROXY": "api.example"}, "https://api.example", None),
+        ({"HTTPS_PROXY": "http://p", "NO_PROXY": "*"}, "https://api.example", None),
+        ({"HTTPS_PROXY": "http://p", "NO_PROXY": "pi.example, "}, "https://api.example", "http://p"),
+        ({}, "https://api.example", None),
+    ],
+)
+def test_grpc_is_told_of_the_proxy_that_it_does_not_see_itself(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], endpoint: str, found: str | None
+) -> None:
+    for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert proxy_for_grpc(settings(endpoint=endpoint)) == found
 
 
 @pytest.mark.parametrize("proxy", ["http://proxy:3128", "https://user:pw@proxy", "http://[::1]:1"])

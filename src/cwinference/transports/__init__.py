@@ -16,6 +16,9 @@ from ..auth import Metadata
 from ..config import Settings
 from ..errors import ConfigurationError
 
+UNUSABLE_TLS = "tls: the certificates or the key cannot be used"
+"""What is said of PEM blocks that no connection can be made with."""
+
 
 class Seen:
     """What came with an answer beside its message, for a caller who asks: names in lower case, in the order sent."""

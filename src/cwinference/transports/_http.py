@@ -9,15 +9,15 @@ import atexit
 import os
 import re
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import pyqwest
 
 from .. import errors
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
-from . import is_over
+from . import UNUSABLE_TLS, is_over
 from ._aside import Opening, aside
 from ._deadline import Deadline
 from ._endings import Endings
@@ -25,6 +25,7 @@ from ._gzip import check_size, inflate
 from ._pool import Lane, Pool
 
 Headers = Mapping[str, str]
+T = TypeVar("T")
 
 _ENGINE_PROCESS: list[int] = []
 """The process in which pyqwest was first put to work; it cannot be used in a forked child of that one."""
@@ -116,8 +117,7 @@ class BlockingHttp:
         return b"".join(chunks)
 
     def _connect(self) -> _Line:
-        engage()
-        transport = pyqwest.SyncHTTPTransport(**self._options)
+        transport = _made(lambda: pyqwest.SyncHTTPTransport(**self._options))
         return _Line(transport, pyqwest.SyncClient(transport))
 
 
@@ -182,8 +182,16 @@ class AwaitingHttp:
             raise
 
     def _connect(self) -> pyqwest.HTTPTransport:
-        engage()
-        return pyqwest.HTTPTransport(**self._options)
+        return _made(lambda: pyqwest.HTTPTransport(**self._options))
+
+
+def _made(make: Callable[[], T]) -> T:
+    """A transport of pyqwest's, which reads certificates and key only now. The key is no local of ours."""
+    engage()
+    try:
+        return make()
+    except RuntimeError as error:
+        raise errors.ConfigurationError(f"{UNUSABLE_TLS}: {error}") from None
 
 
 def _answer(status: int, headers: pyqwest.Headers, body: bytes, limit: int) -> Answer:

@@ -21,8 +21,8 @@ from .. import errors
 from .._details import from_status, retry_delay
 from .._methods import Method
 from ..auth import Metadata
-from ..config import USER_AGENT, Settings
-from . import Seen, is_over, running_loop
+from ..config import USER_AGENT, Settings, proxy_for_grpc
+from . import UNUSABLE_TLS, Seen, is_over, running_loop
 from ._forks import at_rest, at_work
 from ._pool import Lane, Pool
 
@@ -41,6 +41,7 @@ _GOAWAY = re.compile(r"(Stream removed \()?GOAWAY received")
 """A stream above the last one of a GOAWAY; one that was taken and lost tells of a socket first. Not trusted with an
 update: a server may relay these words about another call."""
 
+_NO_HANDSHAKER = re.compile(r"Failed to create security handshaker")
 _TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"(^|CLIENT: )(Received|Decompressed) message larger than max")
 _STREAM_CANCELLED = re.compile(r"RST_STREAM with error code 8\b")
@@ -204,7 +205,7 @@ class AwaitingTransport:
 
 
 def _channel_options(settings: Settings) -> Sequence[tuple[str, Any]]:
-    proxied = settings.proxy is not None and not settings.endpoint.loopback
+    proxy = proxy_for_grpc(settings)
     options: list[tuple[str, Any]] = [
         ("grpc.primary_user_agent", USER_AGENT),
         ("grpc.enable_retries", 0),
@@ -219,8 +220,8 @@ def _channel_options(settings: Settings) -> Sequence[tuple[str, Any]]:
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MILLISECONDS),
         ("grpc.keepalive_permit_without_calls", 0),
     ]
-    if proxied:
-        options.append(("grpc.http_proxy", settings.proxy))
+    if proxy is not None:
+        options.append(("grpc.http_proxy", proxy))
     if settings.endpoint.loopback:
         options.append(("grpc.enable_http_proxy", 0))
     return options
@@ -282,6 +283,8 @@ def _translate(
     unavailable = kind is errors.Unavailable
     untrusted = unavailable and bool(_TLS_FAILURE.search(message)) and not _UNRESOLVED.search(message)
     untold = unavailable and not _was_answered(error)
+    if untold and _NO_HANDSHAKER.search(message):
+        return errors.ConfigurationError(f"{UNUSABLE_TLS}: gRPC's own log says why")
     refused = untold and bool(_REFUSED.search(message))
     unsent = untold and bool(_NOT_CONNECTED.search(message)) and not connection.is_ready()
     return kind(
