@@ -34,7 +34,7 @@ OWNERS = {
 
 BELOW = {
     "types": {"types"},
-    "transports": {"transports", "types", "errors", "config", "auth", "_details", "_json", "_methods"},
+    "transports": {"transports", "types", "errors", "config", "auth"} | {"_details", "_json", "_locks", "_methods"},
     "resources": {"resources", "types", "errors", "status", "config"}
     | {"_call", "_flow", "_json", "_methods", "_operation", "_retry"},
 }

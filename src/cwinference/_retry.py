@@ -4,7 +4,6 @@ The table of what is repeated is in the documentation of `Retry`. No transport r
 """
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from google.protobuf.message import Message
 
 from ._call import UNSET, Call
 from ._flow import AskToken, Clock, Flow, Send, Sleep
+from ._locks import lock_of
 from .auth import Credentials, Metadata
 from .config import check_timeout
 from .errors import (
@@ -85,7 +85,7 @@ class Budget:
         self._capacity = capacity
         self._refund = refund
         self._left = capacity
-        self._lock = threading.Lock()
+        self._lock = lock_of(self)
         self.touched = False
         """Whether something was taken and not yet given back; lets a success skip the lock."""
 

@@ -1,10 +1,10 @@
 """The connections of a client, shared by all its copies: opened at the first call, closed once."""
 
-import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
 from ._call import Call
+from ._locks import lock_of
 from .config import Settings
 from .errors import ConfigurationError
 
@@ -24,7 +24,7 @@ class Session(Generic[TransportT]):
         self._json: TransportT | None = None
         self._beside: Any = None
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock = lock_of(self)
 
     def __str__(self) -> str:
         state = ", closed" if self._closed else ""

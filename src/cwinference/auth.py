@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+from ._locks import lock_of
 from .errors import ConfigurationError
 
 TokenSource: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -151,7 +151,7 @@ class Credentials:
         """A file is watched for each client by itself: what one has read is not yet known to the next."""
         self._token: Secret | None = None
         self._metadata: Metadata | None = None
-        self._lock = threading.Lock()
+        self._lock = lock_of(self)
         self._loop_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self._changed = self._source.changed if isinstance(self._source, _File) else None
         if isinstance(source, str):

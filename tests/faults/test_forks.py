@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cwinference import types
-from tests.support.model_server import ModelServer, completion, plain
+from tests.support.forking import forked
+from tests.support.model_server import ModelServer, completion, piece, plain, silence, streamed
 from tests.support.peer import Peer, Received
 from tests.support.prefork import WORKERS
 
@@ -57,3 +58,37 @@ def test_completions_in_workers_are_told_at_once(kind: str, how: str) -> None:
     assert (before, after) == ("Paris", "Paris")
     assert len(workers) == WORKERS
     assert all(each.startswith(REFUSED) for each in workers)
+
+
+@pytest.mark.parametrize("kind", ["grpc-sync", "grpc-async", "connect-sync", "rest-async"])
+def test_locks_that_a_thread_of_the_parent_holds_do_not_bind_the_child(kind: str) -> None:
+    with Peer(kind.partition("-")[0], echo) as peer:
+        assert forked(kind, peer.endpoint, "unused", "locked") == {"same": "x", "new": "x", "after": "x"}
+
+
+def test_nor_after_use_where_the_child_works_on() -> None:
+    with Peer("grpc", echo) as peer:
+        ends = forked("grpc-sync", peer.endpoint, "used", "locked")
+    assert ends == dict.fromkeys(("before", "same", "new", "after"), "x")
+
+
+@pytest.mark.parametrize("kind", ["grpc-async", "connect-async", "rest-sync"])
+def test_nor_where_the_child_is_told_that_it_cannot(kind: str) -> None:
+    with Peer(kind.partition("-")[0], echo) as peer:
+        ends = forked(kind, peer.endpoint, "used", "locked")
+    assert (ends["before"], ends["after"]) == ("x", "x")
+    assert ends["same"].startswith(REFUSED)
+    assert ends["new"].startswith(REFUSED)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_stream_that_was_begun_before_is_told_at_once_too(version: int) -> None:
+    with ModelServer(lambda _: streamed(piece("a"), piece("b"), after=silence()), version) as server:
+        assert split_stream(server.url, version) == {"child": "ConfigurationError, closed", "parent": "b"}
+
+
+def split_stream(url: str, version: int) -> dict[str, str]:
+    """How a stream goes on in a forked child, and in its parent."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.support.split_stream", url, str(version)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    return dict(line.split(": ", 1) for line in done.stdout.splitlines())

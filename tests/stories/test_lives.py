@@ -1,22 +1,19 @@
 """Lives of a client: copies, threads, event loops, forks, and its end."""
 
 import asyncio
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cwinference import Client, Retry, errors, types
 from tests.support.clients import KINDS, open_client
+from tests.support.forking import forked
 from tests.support.peer import Failure, Peer, Received
 from tests.support.sockets import SocketServer, silence
 from tests.support.told import told
 
 ASYNC = [kind for kind in KINDS if kind.endswith("async")]
 SYNC = [kind for kind in KINDS if kind.endswith("sync") and kind not in ASYNC]
-ROOT = Path(__file__).parents[2]
 
 
 def echo(received: Received) -> types.GetGatewayResponse:
@@ -114,14 +111,6 @@ async def test_event_loops_share_a_client(kind: str) -> None:
         beside = [asyncio.to_thread(in_a_loop_of_its_own, name) for name in ("a", "b")]
         assert await asyncio.gather(several("here"), *beside) == [["here"] * 8, ["a"] * 8, ["b"] * 8]
         assert await asyncio.to_thread(in_a_loop_of_its_own, "later") == ["later"] * 8
-
-
-def forked(kind: str, endpoint: str, moment: str) -> dict[str, str]:
-    """What a parent got before and after a fork, and its child with the same client and with a new one."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.support.forking", kind, endpoint, moment]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-    lines = (line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
-    return {who: what for who, what in lines if who in ("before", "same", "new", "after")}
 
 
 @pytest.mark.parametrize("kind", ["grpc-sync", "grpc-async", "connect-sync", "rest-async"])

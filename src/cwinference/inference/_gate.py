@@ -7,6 +7,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
+from .._locks import lock_of
 from ..config import check_count
 from ..errors import DeadlineExceeded
 
@@ -60,7 +61,7 @@ class Gate:
     def __init__(self, limit: int) -> None:
         self.limit = self._free = check_count(limit, "limit")
         self._queue: deque[_Waiter] = deque()
-        self._lock = threading.Lock()
+        self._lock = lock_of(self)
 
     @property
     def in_flight(self) -> int:
@@ -146,7 +147,7 @@ class Tally:
     """Counts what became of the calls."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = lock_of(self)
         self.done = self.failed = self.retried = self.tokens = 0
 
     def succeed(self, tokens: int) -> None:

@@ -1,17 +1,18 @@
 """The connections of completions, and how one request is sent over them: through the gate, then by HTTP."""
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from .._call import Call
+from .._locks import lock_of
 from .._methods import Method
 from .._session import Session
 from ..auth import Metadata
 from ..config import Endpoint, Settings
 from ..errors import ConfigurationError, DeadlineExceeded, ProtocolError
+from ..transports._http import refuse_after_fork
 from ..transports.completion_errors import failed_completion
 from ..transports.completions import AwaitingBody, AwaitingCompletions, BlockingBody, BlockingCompletions
 from ._gate import Gate, Tally
@@ -34,7 +35,7 @@ class Connections(Generic[EngineT]):
         self._engines: dict[str, EngineT] = {}
         self._last: tuple[Endpoint, EngineT] | None = None
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock = lock_of(self)
 
     def to(self, endpoint: Endpoint) -> EngineT:
         """The engine for a server."""
@@ -90,6 +91,7 @@ class BlockingSession(FrontSession[BlockingCompletions]):
         self, method: Method, request: Any, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
     ) -> bytes | BlockingBody:
         """Send one attempt; the whole body, or for a stream an open one. Raises ApiError or ProtocolError."""
+        refuse_after_fork()
         asked: HttpRequest = request
         engine = self.connections.to(asked.endpoint)
         self._count(asked)
@@ -135,6 +137,7 @@ class AwaitingSession(FrontSession[AwaitingCompletions]):
         self, method: Method, request: Any, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
     ) -> bytes | AwaitingBody:
         """Send one attempt; as `BlockingSession.send`."""
+        refuse_after_fork()
         asked: HttpRequest = request
         engine = self.connections.to(asked.endpoint)
         self._count(asked)

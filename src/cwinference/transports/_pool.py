@@ -8,10 +8,11 @@ number: a thousand deadlines of 1 ms tell as little as one of a second.
 """
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from .._locks import lock_of
 
 ConnectionT = TypeVar("ConnectionT")
 
@@ -50,7 +51,7 @@ class Pool(Generic[ConnectionT]):
         self._limit = limit
         self._monotonic = monotonic
         self._lanes: list[Lane[ConnectionT]] = []
-        self._lock = threading.Lock()
+        self._lock = lock_of(self)
 
     def __len__(self) -> int:
         return len(self._lanes)

@@ -60,7 +60,6 @@ class BlockingCompletions(BlockingHttp):
 
         `timeout` limits all of it, `first` the time until the answer begins, both in seconds.
         """
-        refuse_after_fork()
         lane, began = self._pool.take(), time.monotonic()
         try:
             stream = lane.connection.client.stream
@@ -116,6 +115,7 @@ class BlockingBody(_Body):
 
     def read(self, limit: float | None) -> bytes | None:
         """The next bytes; None at the end. Raises ApiError: DeadlineExceeded after `limit` seconds."""
+        refuse_after_fork()
         if limit is not None:
             self._watchdog.start(self, limit)
         try:
@@ -184,7 +184,6 @@ class AwaitingCompletions(AwaitingHttp):
         if not self._announces:
             return await self._fetch_bounded(verb, url, headers, content, timeout)
         limit = Deadline(timeout)
-        refuse_after_fork()
         lane, began = self._pool.take(), time.monotonic()
         try:
             with limit:
@@ -203,7 +202,6 @@ class AwaitingCompletions(AwaitingHttp):
     ) -> "AwaitingBody":
         """Begin an exchange whose answer is read piece by piece. `timeout` limits the time until it begins."""
         limit = Deadline(timeout)
-        refuse_after_fork()
         lane, began = self._pool.take(), time.monotonic()
         try:
             with limit:
@@ -246,6 +244,7 @@ class AwaitingBody(_Body):
 
     async def read(self, limit: float | None) -> bytes | None:
         """The next bytes; None at the end. Raises ApiError: DeadlineExceeded after `limit` seconds."""
+        refuse_after_fork()
         if self._pieces is None:
             return None
         timeout = Deadline(limit)

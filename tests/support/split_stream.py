@@ -1,0 +1,46 @@
+"""A program that forks in the middle of a stream of completions, and tells how it goes on in both processes.
+
+`python -m tests.support.split_stream URL HTTP_VERSION`
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+from cwinference.inference import Chunk, Inference
+
+from .forking import tell
+from .inferences import MESSAGES
+from .model_server import MODEL
+
+
+def following(chunks: Iterator[Chunk]) -> str:
+    """The text of the next chunk, or the name of the error."""
+    try:
+        return next(chunks).text
+    except Exception as error:
+        return type(error).__name__
+
+
+def main(url: str, version: str) -> None:
+    with (
+        Inference(url, token="token", http_version=1 if version == "1" else 2) as inference,
+        inference.chat.completions.stream(model=MODEL, messages=MESSAGES, idle_timeout=5) as stream,
+    ):
+        chunks = iter(stream)
+        next(chunks)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            end = following(chunks)
+            stream.close()
+            tell("child", f"{end}, closed")
+            os._exit(0)
+        os.waitpid(child, 0)
+        tell("parent", following(chunks))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
