@@ -183,7 +183,8 @@ async def test_a_request_that_cannot_be_asked_is_a_failure_and_the_others_are_no
         result = await run(kind, there.url, source, out)
     assert result == BatchResult(answered=2, failed=1, skipped=0)
     (failure,) = lines(tmp_path / "out.errors.jsonl")
-    assert failure["line"] == 2
+    named = bad.get("custom_id") if isinstance(bad, dict) else None
+    assert (failure["line"], failure["custom_id"]) == (2, named if isinstance(named, str) else "2")
     assert told in failure["error"]["message"]
     assert answers(out) == expected(1, 2)
 

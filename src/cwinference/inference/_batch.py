@@ -164,12 +164,14 @@ class Batch:
         for line, value in source:
             key = str(line)
             try:
-                key, prompt = _read(line, value)
+                fields = _fields(value)
+                key = _key(fields, key)
                 if not seen.add(key):
                     raise ConfigurationError(f"custom_id: {key!r} was there before; each may stand once")
                 if before and key in before:
                     self._skipped += 1
                     continue
+                prompt = _prompt(fields)
             except ConfigurationError as error:
                 self._note_failure(key, line, error)
                 continue
@@ -285,8 +287,8 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
                 yield number, line
 
 
-def _read(line: int, value: Any) -> tuple[str, Prompt]:
-    """The key and the prompt of a request. Raises ConfigurationError."""
+def _fields(value: Any) -> dict[str, Any]:
+    """A request as an object of its own."""
     if isinstance(value, bytes):
         try:
             value = json.loads(value)
@@ -294,15 +296,19 @@ def _read(line: int, value: Any) -> tuple[str, Prompt]:
             raise ConfigurationError("it is not JSON") from None
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"expected an object, got {type(value).__name__}")
-    fields = dict(cast(Mapping[str, Any], value))
+    return dict(cast(Mapping[str, Any], value))
+
+
+def _key(fields: dict[str, Any], otherwise: str) -> str:
+    """The `custom_id`, which is taken out of the request."""
     key = fields.pop("custom_id", None)
     if key is not None and not isinstance(key, str):
         raise ConfigurationError(f"custom_id: expected a string, got {type(key).__name__}")
-    body, url = (fields["body"], fields.get("url")) if "body" in fields else (fields, None)
-    return str(line) if key is None else key, _prompt(body, url)
+    return otherwise if key is None else key
 
 
-def _prompt(body: Any, url: Any) -> Prompt:
+def _prompt(request: dict[str, Any]) -> Prompt:
+    body, url = (request["body"], request.get("url")) if "body" in request else (request, None)
     if not isinstance(body, Mapping):
         raise ConfigurationError(f"body: expected an object, got {type(body).__name__}")
     fields = dict(cast(Mapping[str, Any], body))
