@@ -112,6 +112,7 @@ def test_a_get_by_hand_is_answered(server: Served, way: str) -> None:
         ("encoding=json", 400),
         ("encoding=json&message={", 400),
         ("encoding=proto&base64=1&message=a", 400),
+        ("encoding=proto&base64=1&message=!!!!", 400),
         ("encoding=json&message={}&connect=v2", 400),
         ("encoding=json&message={}&compression=br", 501),
     ],
@@ -128,7 +129,15 @@ def test_a_method_with_side_effects_does_not_answer_get(server: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["", "text/plain", "application/connect+proto", "application/xml", "application/x-www-form-urlencoded"]
+    "kind",
+    [
+        "",
+        "text/plain",
+        "application/connect+proto",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=utf-16",
+    ],
 )
 def test_an_unknown_content_type_is_told_what_is_accepted(server: Served, kind: str) -> None:
     answer = call(server, b"{}", content_type=kind)
@@ -138,7 +147,8 @@ def test_an_unknown_content_type_is_told_what_is_accepted(server: Served, kind: 
 
 def test_parameters_of_the_content_type_change_nothing(server: Served) -> None:
     server.api.answers["GetGateway"] = types.GetGatewayResponse()
-    assert call(server, b"{}", content_type="Application/JSON; charset=utf-8").status == 200
+    for parameters in ("charset=utf-8", 'charset="UTF-8"', "q=1"):
+        assert call(server, b"{}", content_type=f"Application/JSON; {parameters}").status == 200
 
 
 def test_an_unknown_method_is_not_found_at_all(server: Served) -> None:
@@ -214,6 +224,7 @@ def test_100_megabytes_are_refused(server: Served) -> None:
         ({"connect_timeout_ms": "soon"}, "invalid_argument"),
         ({"connect_timeout_ms": "-5"}, "invalid_argument"),
         ({"connect_timeout_ms": "12345678901"}, "invalid_argument"),
+        ({"connect_timeout_ms": "0"}, "deadline_exceeded"),
     ],
 )
 def test_headers_of_the_protocol_are_checked(server: Served, headers: dict[str, str], code: str) -> None:

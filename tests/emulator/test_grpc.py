@@ -223,8 +223,17 @@ class TestWeb:
             (b"\0\xff\xff\xff\xff", 8),
             (b"\0\0\0\0\0" * 2, 12),
             (b"\1\0\0\0\0", 13),
+            (b"\2\0\0\0\0", 13),
         ],
-        ids=["nothing", "half a prefix", "half a message", "4 GB announced", "two messages", "flag without encoding"],
+        ids=[
+            "nothing",
+            "half a prefix",
+            "half a message",
+            "4 GB",
+            "two messages",
+            "flag without encoding",
+            "flag of none",
+        ],
     )
     def test_a_body_that_is_not_one_message_is_refused(self, server: Served, body: bytes, status: int) -> None:
         answer = server.http("POST", self.PATH, body, content_type="application/grpc-web")
@@ -237,6 +246,12 @@ class TestWeb:
             "POST", self.PATH, self.framed(b""), content_type="application/grpc-web", grpc_timeout=limit
         )
         assert b"grpc-status: 3\r\n" in answer.body
+
+    def test_no_time_at_all_is_over(self, server: Served) -> None:
+        headers = {"content_type": "application/grpc-web", "grpc_timeout": "0n"}
+        answer = server.http("POST", self.PATH, self.framed(b""), **headers)
+        assert b"grpc-status: 4\r\n" in answer.body
+        assert not server.api.calls
 
     def test_bad_base64_is_refused(self, server: Served) -> None:
         answer = server.http("POST", self.PATH, b"!!!!", content_type="application/grpc-web-text")

@@ -129,6 +129,8 @@ def test_only_json_is_a_body(server: Served) -> None:
     answer = server.http("POST", f"{ROOT}/gateways", b"name=x", content_type="application/x-www-form-urlencoded")
     assert answer.status == 415
     assert "application/json" in answer.json["message"]
+    latin = server.http("POST", f"{ROOT}/gateways", b"{}", content_type="application/json; charset=latin-1")
+    assert latin.status == 415
 
 
 def test_roles_hold_here_too(server: Served) -> None:

@@ -1,7 +1,7 @@
 """The Connect protocol's unary calls: POST with binary or JSON, and GET for methods without side effects."""
 
 import json
-from base64 import b64encode, urlsafe_b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
 from typing import Any
@@ -89,7 +89,7 @@ def _message_in(query: Mapping[str, str]) -> bytes:
     if query.get("base64") != "1":
         return decompress(text.encode("utf-8", "surrogateescape"), query.get("compression", ""))
     try:
-        body = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        body = b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True)
     except (Base64Error, ValueError):
         raise Refusal("invalid_argument", "message is not base64") from None
     return decompress(body, query.get("compression", ""))

@@ -100,7 +100,9 @@ def _unframe(body: bytes, encoding: str) -> bytes:
         raise Refusal("invalid_argument", "protocol error: incomplete envelope")
     if len(body) > end:
         raise Refusal("unimplemented", "unary request has multiple messages")
-    if not body[0] & _COMPRESSED:
+    if body[0] & ~_COMPRESSED:
+        raise Refusal("internal", f"protocol error: invalid envelope flags {body[0]:#x}")
+    if not body[0]:
         return body[_PREFIX:]
     if encoding in ("", "identity"):
         raise Refusal("internal", "protocol error: sent compressed message without compression support")

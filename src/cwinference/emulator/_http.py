@@ -1,6 +1,7 @@
 """ASGI in small pieces: a request with its headers, its body within limits, and whole answers."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
@@ -20,6 +21,7 @@ SKEW: ContextVar[float] = ContextVar("SKEW", default=0.0)
 MAX_DISCARDED_BYTES = 512 * 1024 * 1024
 """How much of a body that is too large is read away, so that its sender sees the answer."""
 _WORTH_COMPRESSING = 1024
+_CHARSET = re.compile(r"\bcharset\s*=\s*\"?([^\s;\"]*)")
 
 
 class Disconnected(Exception):
@@ -54,19 +56,25 @@ class Exchange:
 
     @property
     def content_type(self) -> str:
-        """Lower case, without parameters."""
-        return (self.header(b"content-type") or "").partition(";")[0].strip().lower()
+        """Lower case, without parameters; but one that says another charset than UTF-8 stays as it is."""
+        whole = (self.header(b"content-type") or "").lower()
+        kind, _, parameters = whole.partition(";")
+        charset = _CHARSET.search(parameters)
+        return kind.strip() if charset is None or charset[1] == "utf-8" else whole
 
     async def body(self, timeout: float | None = None) -> bytes:
         """All of the body. Raises `Refusal` when it is too large or does not arrive within `timeout` seconds."""
         if timeout is None:
             return await self._body()
+        late = Refusal("deadline_exceeded", "the time that the client gave is over")
+        if timeout <= 0:
+            raise late
         try:
             async with asyncio.timeout(timeout):
                 return await self._body()
         except TimeoutError:
             self._read = True
-            raise Refusal("deadline_exceeded", "the time that the client gave is over") from None
+            raise late from None
 
     async def _body(self) -> bytes:
         chunks: list[bytes] = []
