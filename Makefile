@@ -7,7 +7,7 @@ GENERATE = .venv-generate/bin
 GOOGLEAPIS = third_party/googleapis
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate rules soak fuzz fresh breaking bench guard conformance peers ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules soak fuzz fresh breaking bench speed guard conformance peers ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,7 +61,10 @@ fuzz: .venv-fuzz/ready ## feed whatever reads a server's bytes, for FUZZ_SECONDS
 bench: setup ## what the facade costs beside the bare libraries, into bench/out/ (needs Go for the far end)
 	$(DEV)/python -m bench
 
-guard: setup ## a short form of it that fails when a figure is far off; passed over where there is no Go
+speed: ## put the figures of the last `make bench` into docs/speed.md, table and chart
+	$(DEV)/python -m bench --docs
+
+guard: setup ## a few of its ratios, briefly; fails when one stays far off, measured three times; passed over where there is no Go
 	@if command -v go >/dev/null; then $(DEV)/python -m bench --guard; else echo "speed guard: no Go here, passed over"; fi
 
 conformance: setup ## the Connect conformance suite against our transports (needs Go)

@@ -1,4 +1,8 @@
-"""`python -m bench [NAME ...]`: measure, print, write `bench/out/latest.json`; with `--guard` a short form for CI."""
+"""`python -m bench [NAME ...]`: measure, print, write `bench/out/latest.json`; with `--guard` a short form for CI.
+
+The guard measures ratios only, in pairs. Other work on the machine can make a figure worse but not better, so one that
+is far off is measured again, up to three times, and the best counts: what is really slower stays so.
+"""
 
 import argparse
 import sys
@@ -6,17 +10,23 @@ import sys
 from . import completions, emulator, footprint, lists, pool, unary
 from ._case import FULL, SHORT, Case
 from ._cores import settle
-from ._peer import NAME, OUT, Peer, running
-from ._report import Row, write
+from ._peer import DOCS, NAME, OUT, Peer, running
+from ._report import Row, publish, write
 
 CASES: list[Case] = [case for module in (unary, lists, pool, footprint, completions, emulator) for case in module.CASES]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these figures")
-    parser.add_argument("--guard", action="store_true", help="a few figures, briefly; fails when one is far off")
+    parser.add_argument("--guard", action="store_true", help="a few ratios, briefly; fails when one stays far off")
+    parser.add_argument(
+        "--docs", action="store_true", help="measure nothing: put the latest figures into docs/speed.md"
+    )
     options = parser.parse_args()
+    if options.docs:
+        publish(OUT, DOCS)
+        return 0
     chosen = [case for case in CASES if case.name in options.names or not options.names]
     settle()
     with running() as peer:
@@ -40,13 +50,21 @@ def _measured(case: Case, peer: Peer) -> Row:
 def _guard(peer: Peer, cases: list[Case]) -> int:
     failed = False
     for case in cases:
-        value = case.measure(peer, SHORT)
-        if case.alarming(value):
-            value = case.measure(peer, FULL)
+        value = _best(case, peer)
         print(_line(case, value), flush=True)
         failed = failed or case.alarming(value)
     print("speed guard:", "FAILED, far above the goals" if failed else "passed")
     return int(failed)
+
+
+def _best(case: Case, peer: Peer) -> float:
+    """The first median that is not alarming, else the best of three."""
+    found = list[float]()
+    for effort in (SHORT, FULL, FULL):
+        found.append(case.measure(peer, effort))
+        if not case.alarming(found[-1]):
+            return found[-1]
+    return (max if case.at_least else min)(found)
 
 
 def _line(case: Case, value: float) -> str:

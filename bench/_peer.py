@@ -19,6 +19,7 @@ from ._cores import elsewhere
 
 HERE = Path(__file__).parent
 OUT = HERE / "out"
+DOCS = HERE.parent / "docs"
 TOKEN = "CW-SECRET-of-the-benchmarks"  # noqa: S105 - it opens nothing
 ID = "5b2d9c1e-7a44-4f0d-8b6a-91c3e5d7f002"
 NAME = "Go net/http, static answers"

@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 
 Row = dict[str, Any]
 _LIBRARIES = ("grpcio", "protobuf", "connectrpc", "pyqwest", "protobuf-py", "httpx", "openai")
+_BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
 _BAR, _LINE, _LEFT = 420, 24, 190
 
 
@@ -20,6 +21,15 @@ def write(rows: Sequence[Row], folder: Path) -> None:
     (folder / "latest.json").write_text(json.dumps(told, indent=2) + "\n")
     (folder / "latest.md").write_text(table(rows))
     (folder / "latest.svg").write_text(chart(rows))
+
+
+def publish(out: Path, docs: Path) -> None:
+    """Put the latest table into `speed.md`, between its marks, and the latest chart beside it."""
+    page = docs / "speed.md"
+    before, _, rest = page.read_text().partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    page.write_text(f"{before}{_BEGIN}\n{(out / 'latest.md').read_text()}{_END}{after}")
+    (docs / "speed.svg").write_text((out / "latest.svg").read_text())
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -30,7 +30,9 @@ def _ours(peer: Peer, route: str = _BURST, **options: Any) -> AsyncInference:
 
 
 def _bare_client() -> pyqwest.Client:
-    return pyqwest.Client(pyqwest.HTTPTransport(http_version=pyqwest.HTTPVersion.HTTP1))
+    return pyqwest.Client(
+        pyqwest.HTTPTransport(http_version=pyqwest.HTTPVersion.HTTP1, pool_max_idle_per_host=1000, enable_otel=False)
+    )
 
 
 def _body(**more: Any) -> bytes:

@@ -147,7 +147,7 @@ CASES = [
     Case("unary_grpc_async_256", "ratio", 1.05, _grpc_async(256), against=_AIO),
     Case("unary_grpc_sync_1", "ratio", 1.05, _grpc_sync(1), against="grpc stub", guarded=True),
     Case("unary_grpc_sync_32", "ratio", 1.05, _grpc_sync(32), against="grpc stub"),
-    Case("unary_connect_async_32", "ratio", 1.05, _connect_async(32), against="connectrpc"),
+    Case("unary_connect_async_32", "ratio", 1.05, _connect_async(32), against="connectrpc", guarded=True),
     Case("unary_connect_sync_32", "ratio", 1.05, _connect_sync(32), against="connectrpc", guarded=True),
     Case("unary_vs_httpx_32", "times less", 12, _httpx, at_least=True, against="httpx, JSON into a dict"),
 ]
