@@ -139,7 +139,8 @@ def _held_in(field: str) -> Callable[[Any], Any]:
 def required(argument: str, value: str) -> str:
     """A string that may not be empty: an id or a name."""
     if not isinstance(value, str):
-        raise ConfigurationError(f"{argument}: expected a string, got {type(value).__name__}")
+        hint = "; give its spec.id" if hasattr(value, "spec") else ""
+        raise ConfigurationError(f"{argument}: expected a string, got {type(value).__name__}{hint}")
     if not value:
         raise ConfigurationError(f"{argument}: it is empty")
     if value in (".", ".."):
@@ -157,15 +158,26 @@ def build(kind: Callable[P, M], *args: P.args, **fields: P.kwargs) -> M:
         return kind(*args, **fields)
     except (TypeError, ValueError):
         for name, value in fields.items():
-            _check_alone(cast(Any, kind), name, value)
+            _check_alone(cast(Any, kind), descriptor.fields_by_name[name], value)
         raise
 
 
-def _check_alone(kind: Callable[..., Message], name: str, value: object) -> None:
+def _check_alone(kind: Callable[..., Message], field: Any, value: object) -> None:
     try:
-        kind(**{name: value})
+        kind(**{field.name: value})
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{name}: {error}") from None
+        raise ConfigurationError(f"{field.name}: {_misfit(field, value) or error}") from None
+
+
+def _misfit(field: Any, value: object) -> str | None:
+    """Why a value does not fit, in the words of `types`; None where protobuf says it as well."""
+    if field.is_repeated:
+        return None
+    if field.message_type is not None and not isinstance(value, dict):
+        return f"expected a types.{field.message_type.name}, got {type(value).__name__}"
+    if field.enum_type is not None and isinstance(value, str):
+        return f"there is no {value!r}; give one of {', '.join(field.enum_type.values_by_name)}"
+    return None
 
 
 def given_or_new(argument: str, id: str | None) -> str:

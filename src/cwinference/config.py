@@ -162,7 +162,7 @@ def resolve_endpoint(endpoint: str | None, *, allow_plaintext: bool = False) -> 
     """The argument, then the environment, then the public one."""
     text = endpoint if endpoint is not None else _first_set(ENDPOINT_VARIABLES) or DEFAULT_ENDPOINT
     found = parse_endpoint(text, argument="endpoint", allow_plaintext=allow_plaintext)
-    if found.path.endswith("/v1alpha1"):
+    if "v1alpha1" in found.path.split("/"):
         raise ConfigurationError("endpoint: give it without /v1alpha1, which the client adds itself")
     return found
 
@@ -179,7 +179,9 @@ def parse_endpoint(text: str, *, argument: str, allow_plaintext: bool = False) -
     except ValueError:
         raise ConfigurationError(f"{argument}: not a URL: {redacted(text)!r}") from None
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.hostname or ""):
-        raise ConfigurationError(f"{argument}: expected https://<host>, got {redacted(text)!r}")
+        raise ConfigurationError(
+            f"{argument}: expected https://<host> (http:// for this machine), got {redacted(text)!r}"
+        )
     default_port = 443 if parts.scheme == "https" else 80
     found = Endpoint(parts.scheme, parts.hostname or "", port or default_port, parts.path.rstrip("/"))
     if not found.secure and not found.loopback:

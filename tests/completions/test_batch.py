@@ -293,6 +293,7 @@ async def test_files_that_cannot_be_used_are_refused(kind: str, tmp_path: Path) 
     source.write_text(json.dumps(request(1)))
     for requests, out, told in [
         (tmp_path / "missing.jsonl", tmp_path / "out.jsonl", "requests"),
+        (request(1), tmp_path / "out.jsonl", "requests: .* put a single one into a list"),
         (source, source, "out"),
         (source, tmp_path, "out"),
         (source, Path(os.devnull), "plain file"),

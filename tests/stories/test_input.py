@@ -49,7 +49,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a string for a list": (lambda client: client.gateways.create("x", zones="US-EAST-04A"), "zones: expected a list"),
     "a message of another kind": (
         lambda client: client.gateways.create("x", core_weave_auth=BODY),
-        "core_weave_auth: ",
+        "core_weave_auth: expected a types.CoreWeaveAuth, got BodyBasedRouting",
     ),
     "time without a zone": (lambda client: client.gateways.list(updated_after=NAIVE), "updated_after: it has no time"),
     "no time": (
@@ -63,7 +63,14 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
         "deployment_id: it is empty",
     ),
     "empty identity": (lambda client: client.hot_loads.create("x", identity="", type=1), "identity: it is empty"),
-    "no type": (lambda client: client.hot_loads.create("x", identity="x", type="WHOLE"), "type: unknown enum label"),
+    "no type": (
+        lambda client: client.hot_loads.create("x", identity="x", type="WHOLE"),
+        "type: there is no 'WHOLE'; give one of SNAPSHOT_TYPE_UNSPECIFIED, SNAPSHOT_TYPE_FULL",
+    ),
+    "a resource for its id": (
+        lambda client: client.gateways.wait(types.Gateway()),
+        "id: expected a string, got Gateway; give its spec.id",
+    ),
 }
 
 

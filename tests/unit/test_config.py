@@ -252,5 +252,6 @@ def test_certificates_that_cannot_be_used_are_refused_by_name(tls: TLS, problem:
 def test_a_url_in_the_tokens_place_and_the_versions_path_are_pointed_out() -> None:
     with pytest.raises(errors.ConfigurationError, match="^token: it looks like a URL.*endpoint="):
         Client("http://127.0.0.1:8080")
-    with pytest.raises(errors.ConfigurationError, match="^endpoint: give it without /v1alpha1"):
-        resolve_endpoint("https://a.example/v1alpha1/")
+    for path in ("/v1alpha1/", "/v1alpha1/inference"):
+        with pytest.raises(errors.ConfigurationError, match="^endpoint: give it without /v1alpha1"):
+            resolve_endpoint(f"https://a.example{path}")

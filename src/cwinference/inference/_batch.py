@@ -268,6 +268,8 @@ async def run_on_loop(batch: Batch, ask: Callable[[Prompt], Awaitable[bytes]]) -
 
 def _source(requests: Requests, out: Path) -> Iterator[tuple[int, Any]]:
     """Requests by the number of their line, from 1."""
+    if isinstance(requests, Mapping):
+        raise ConfigurationError("requests: expected a file or an iterable of requests; put a single one into a list")
     if not isinstance(requests, str | os.PathLike):
         return enumerate(requests, 1)
     path = Path(requests)

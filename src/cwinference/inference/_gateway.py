@@ -11,7 +11,7 @@ from .._flow import Flow
 from .._retry import Context, attempts
 from ..auth import Credentials, TokenSource
 from ..config import resolve_wandb_key
-from ..errors import ApiError, InferenceError, NotFound
+from ..errors import ApiError, ConfigurationError, InferenceError, NotFound
 from ..status import State
 from ._front import Front
 from ._gate import Gate
@@ -42,7 +42,9 @@ class GatewayFront(Front):
         self._plaintext = plaintext
         self._served: Sequence[str] | None = None
         self._ask_again_at = -math.inf
-        self._id = required("gateway", gateway.spec.id if isinstance(gateway, types.Gateway) else gateway)
+        if not isinstance(gateway, types.Gateway | str):
+            raise ConfigurationError(f"gateway: expected a Gateway or its id, got {type(gateway).__name__}")
+        self._id = required("gateway", gateway if isinstance(gateway, str) else gateway.spec.id)
         if isinstance(gateway, types.Gateway) and State.of(gateway) is State.READY:
             self._use(gateway)
         elif isinstance(gateway, types.Gateway):
