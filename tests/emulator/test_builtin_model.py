@@ -1,6 +1,7 @@
 """The built-in generator, asked as a server of OpenAI's routes."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -129,6 +130,14 @@ async def test_an_answer_so_long_that_all_others_would_wait_for_it_is_refused() 
 
 async def test_an_echo_comes_first() -> None:
     assert words(await text(echo=True, max_tokens=1)) == ["Who are you?This"]
+    assert words(await text(echo=True, max_tokens=0)) == ["Who are you?"]
+
+
+@pytest.mark.parametrize("more", [{"prompt": "a " * 131_072}, {"prompt": [1] * 131_072}, {"max_tokens": 131_072}])
+async def test_what_does_not_fit_into_the_context_is_refused_as_openai_does(more: Any) -> None:
+    answer = await text(**more)
+    assert (answer.status, answer.error["code"]) == (400, "context_length_exceeded")
+    assert answer.error["param"] == "prompt"
 
 
 async def test_logprobs_are_told_in_the_shape_of_each_route() -> None:
@@ -150,7 +159,12 @@ async def test_logprobs_are_told_in_the_shape_of_each_route() -> None:
         ("chat", "messages", "Hi"),
         ("chat", "messages[0]", ["Hi"]),
         ("chat", "messages[0].content", [{"role": "user", "content": 5}]),
+        ("chat", "messages[0].content[0]", [{"role": "user", "content": [5]}]),
+        ("chat", "messages[0].content[0]", [{"role": "user", "content": [{"type": "text"}]}]),
         ("chat", "top_logprobs", 21),
+        ("chat", "frequency_penalty", "x"),
+        ("text", "presence_penalty", 3),
+        ("text", "prompt", [-1]),
         ("text", "prompt", None),
         ("text", "prompt", []),
         ("text", "prompt", ["a", 5]),
@@ -159,6 +173,7 @@ async def test_logprobs_are_told_in_the_shape_of_each_route() -> None:
         ("text", "n", 129),
         ("text", "stream", "yes"),
         ("text", "stream_options", {"include_usage": True}),
+        ("stream", "stream_options.include_usage", {"include_usage": 1}),
         ("text", "temperature", 2.5),
         ("text", "top_p", -1),
         ("text", "stop", ["1", "2", "3", "4", "5"]),
@@ -167,10 +182,16 @@ async def test_logprobs_are_told_in_the_shape_of_each_route() -> None:
     ],
 )
 async def test_a_wrong_value_is_a_bad_request_that_names_the_field(route: str, field: str, value: Any) -> None:
-    body = {"logprobs": True, field.partition("[")[0]: value}
-    answer = await (chat(**body) if route == "chat" else text(**{**body, "logprobs": None}))
+    name = re.split(r"[.\[]", field)[0]
+    answer = await (text if route == "text" else chat)(
+        **{"logprobs": None if route == "text" else True, "stream": route == "stream", name: value}
+    )
     assert (answer.status, answer.error["param"]) == (400, field)
     assert answer.error["message"].startswith(f"{field}: ")
+
+
+async def test_alternatives_go_with_logprobs() -> None:
+    assert (await chat(top_logprobs=2)).error["param"] == "top_logprobs"
 
 
 async def test_fields_that_it_does_not_know_are_ignored() -> None:

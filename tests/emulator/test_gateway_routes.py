@@ -1,5 +1,7 @@
 """Below a gateway's endpoint: who may ask, which deployment answers, and errors that an OpenAI client understands."""
 
+import gzip
+import json
 from collections import Counter
 from collections.abc import Mapping
 from random import Random
@@ -16,6 +18,7 @@ from tests.support.asgi import Answer, ask
 from .gateways import BY_BODY, BY_HEADER, BY_PATH, MODEL, OURS, THEIRS, completions, deployment, gateway
 
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
+SPACES = b" " * 34_000_000
 WANDB: Any = {"weights_and_biases_auth": types.WeightsAndBiasesAuth()}
 
 
@@ -113,13 +116,20 @@ async def test_a_body_that_cannot_be_routed_is_a_bad_request(routing: Any, body:
     assert text in answer.error["message"]
 
 
-async def test_a_compressed_body_is_a_bad_request() -> None:
-    answer = await post(completions(Echo()), headers={**OURS, "content-encoding": "gzip"})
-    assert (answer.status, "gzip" in answer.error["message"]) == (400, True)
+async def test_a_body_may_be_compressed() -> None:
+    body, headers = gzip.compress(json.dumps(CHAT).encode()), {**OURS, "content-encoding": "gzip"}
+    assert (await post(completions(Echo()), body=body, headers=headers)).status == 200
 
 
-async def test_a_body_that_is_too_large_is_refused() -> None:
-    answer = await post(completions(Echo()), body=b" " * 34_000_000)
+@pytest.mark.parametrize(("encoding", "text"), [("gzip", "not gzip"), ("br", "unknown compression 'br'")])
+async def test_a_body_that_is_not_as_compressed_as_it_says_is_a_bad_request(encoding: str, text: str) -> None:
+    answer = await post(completions(Echo()), headers={**OURS, "content-encoding": encoding})
+    assert (answer.status, text in answer.error["message"]) == (400, True)
+
+
+@pytest.mark.parametrize(("body", "headers"), [(SPACES, {}), (gzip.compress(SPACES), {"content-encoding": "gzip"})])
+async def test_a_body_that_is_too_large_is_refused(body: bytes, headers: Any) -> None:
+    answer = await post(completions(Echo()), body=body, headers={**OURS, **headers})
     assert (answer.status, answer.error["code"]) == (413, "request_too_large")
 
 
@@ -129,6 +139,13 @@ async def test_completions_are_posted_and_models_are_read() -> None:
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
     answer = await post(app, "/v1/models")
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+@pytest.mark.parametrize("route", ["embeddings", "chat/completions/", "modelsx", "models/"])
+async def test_an_unknown_route_is_not_found_whatever_the_verb(verb: str, route: str) -> None:
+    answer = await ask(completions(Echo()), verb, f"/gateway/front/v1/{route}", {}, OURS)
+    assert (answer.status, answer.error["code"]) == (404, "unknown_url")
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer wrong"}])
@@ -219,6 +236,7 @@ async def test_a_path_lists_its_own_model() -> None:
     app = completions(Echo(), gateway(**BY_PATH), [deployment("one"), deployment("two", "other")])
     listed = (await get(app, "/org%2Fmodel/v1/models")).json
     assert [each["id"] for each in listed["data"]] == [MODEL]
+    assert (await get(app, "/nope/v1/models")).error["code"] == "model_not_found"
 
 
 async def test_one_model_is_read_by_its_name() -> None:

@@ -14,6 +14,7 @@ from ._http import Exchange, Receive, Scope, Send
 from ._openai import Problem, Request, Route, invalid
 from ._reply import Reply, encoded
 from ._seam import Caller, Directory, Refusal
+from ._wire import decompress
 from .models import Engine
 
 Authorize: TypeAlias = Callable[[str | None], Caller]
@@ -22,6 +23,7 @@ Authorize: TypeAlias = Callable[[str | None], Caller]
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """Pictures in chats, and token ids, are long."""
 ROUTES: frozenset[str] = frozenset(get_args(Route))
+_MODELS = re.compile(r"models(?:/.+)?", re.DOTALL)
 _BELOW = re.compile(r"/gateway/(?P<id>[^/]+)(?P<path>.*)", re.DOTALL)
 
 
@@ -59,6 +61,8 @@ class Completions:
         _routing.check_ready(gateway)
         target = _routing.target(gateway, path)
         deployments = self._directory.deployments(gateway.spec.id)
+        if target.route not in ROUTES and not _MODELS.fullmatch(target.route):
+            raise Problem(404, f"No such route: /v1/{target.route}", code="unknown_url")
         if target.route in ROUTES:
             _check_verb(exchange, "POST")
             body = await _body(exchange)
@@ -107,12 +111,13 @@ def _check_verb(exchange: Exchange, *allowed: str) -> None:
 
 
 async def _body(exchange: Exchange) -> dict[str, Any]:
-    if (encoding := exchange.header(b"content-encoding")) not in (None, "identity"):
-        raise invalid(None, f"Bodies with content-encoding {encoding!r} are not taken")
+    encoding = exchange.header(b"content-encoding") or ""
     try:
-        body = json.loads(await exchange.body())
+        body = json.loads(decompress(await exchange.body(), encoding, MAX_BODY_BYTES))
     except Refusal as refusal:
-        raise Problem(413, refusal.message, code="request_too_large") from None
+        if refusal.code == "resource_exhausted":
+            raise Problem(413, refusal.message, code="request_too_large") from None
+        raise invalid(None, refusal.message) from None
     except (ValueError, RecursionError) as error:
         raise invalid(None, f"The body is not JSON: {error}") from None
     if not isinstance(body, dict):
@@ -146,11 +151,7 @@ def _models(target: _routing.Target, deployments: list[types.Deployment]) -> dic
         for each in reversed(deployments)
         if target.model in (None, each.spec.model.name)
     }
-    if target.route == "models":
-        return {"object": "list", "data": [*reversed(listed.values())]}
-    route, _, name = target.route.partition("/")
-    if route != "models":
-        raise Problem(404, f"No such route: /v1/{target.route}", code="unknown_url")
-    if name not in listed:
-        raise Problem(404, f"The model {name!r} does not exist", code="model_not_found", param="model")
-    return listed[name]
+    one = target.route.removeprefix("models").removeprefix("/")
+    if (wanted := one or target.model) and wanted not in listed:
+        raise _routing.unknown(f"The model {wanted!r} does not exist")
+    return listed[one] if one else {"object": "list", "data": [*reversed(listed.values())]}

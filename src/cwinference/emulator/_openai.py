@@ -73,6 +73,8 @@ class Options:
     echo: bool = False
     logprobs: int | None = None
     """How many alternatives of each token are told; None when not even the token's own."""
+    least: int = 1
+    """Tokens that must find room after a prompt: `max_tokens` where the request names it."""
 
     @classmethod
     def of(cls, request: Request) -> "Options":
@@ -83,26 +85,32 @@ class Options:
             raise invalid("stream_options", "it goes with stream: true")
         _number(body, "temperature", 0, 2)
         _number(body, "top_p", 0, 1)
+        _number(body, "presence_penalty", -2, 2)
+        _number(body, "frequency_penalty", -2, 2)
+        echo = not request.chat and _flag(body, "echo")
         longest = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
         return cls(
             prompts=[_conversation(body)] if request.chat else _prompts(body),
             stream=stream,
-            include_usage=_flag(_mapping(body, "stream_options"), "include_usage"),
+            include_usage=_flag(_mapping(body, "stream_options"), "include_usage", "stream_options."),
             n=_integer(body, "n", 1, MOST_CHOICES, default=1),
-            max_tokens=_integer(body, longest, 1, MOST_TOKENS, default=MOST_TOKENS if request.chat else 16),
+            max_tokens=_integer(
+                body, longest, 0 if echo else 1, MOST_TOKENS, default=MOST_TOKENS if request.chat else 16
+            ),
             seed=_integer(body, "seed", -(2**63), 2**63 - 1, default=0),
             stop=_stops(body),
             keep_stop=_flag(body, "include_stop_str_in_output"),
             ignore_end=_flag(body, "ignore_eos"),
-            echo=not request.chat and _flag(body, "echo"),
+            echo=echo,
             logprobs=_chat_logprobs(body) if request.chat else _legacy_logprobs(body),
+            least=body.get(longest) or 1,
         )
 
 
-def _flag(body: Mapping[str, Any], name: str) -> bool:
+def _flag(body: Mapping[str, Any], name: str, above: str = "") -> bool:
     value = body.get(name)
     if value is not None and not isinstance(value, bool):
-        raise invalid(name, f"expected true or false, got {value!r}")
+        raise invalid(above + name, f"expected true or false, got {value!r}")
     return bool(value)
 
 
@@ -152,7 +160,7 @@ def _prompts(body: Mapping[str, Any]) -> list[str | list[int]]:
 
 def _are_tokens(value: object) -> bool:
     found = _list(value) or [None]
-    return all(type(each) is int for each in found)
+    return all(type(each) is int and each >= 0 for each in found)
 
 
 def _conversation(body: Mapping[str, Any]) -> str:
@@ -170,10 +178,18 @@ def _text(message: object, where: str) -> str:
     content = fields.get("content")
     parts = _list(content)
     if parts is not None:
-        return " ".join(str(part.get("text", f"({part.get('type', 'part')})")) for part in map(_dict, parts))
+        return " ".join(_part(part, f"{where}.content[{index}]") for index, part in enumerate(parts))
     if content is not None and not isinstance(content, str):
         raise invalid(f"{where}.content", "expected a text or a list of parts")
     return content or ""
+
+
+def _part(part: object, where: str) -> str:
+    fields = _dict(part)
+    kind, text = fields.get("type"), fields.get("text")
+    if not isinstance(kind, str) or (kind == "text" and not isinstance(text, str)):
+        raise invalid(where, "expected an object with a type, and with a text where that is text")
+    return text if isinstance(text, str) else f"({kind})"
 
 
 def _list(value: object) -> list[object] | None:
@@ -189,4 +205,7 @@ def _legacy_logprobs(body: Mapping[str, Any]) -> int | None:
 
 
 def _chat_logprobs(body: Mapping[str, Any]) -> int | None:
-    return _integer(body, "top_logprobs", 0, 20, default=0) if _flag(body, "logprobs") else None
+    wanted, alternatives = _flag(body, "logprobs"), _integer(body, "top_logprobs", 0, 20, default=0)
+    if body.get("top_logprobs") is not None and not wanted:
+        raise invalid("top_logprobs", "it goes with logprobs: true")
+    return alternatives if wanted else None

@@ -79,19 +79,20 @@ def check_name(named: str | None, deployment: types.Deployment) -> None:
     """An engine refuses a body that names another model than the one it runs."""
     if named is not None and named != deployment.spec.model.name:
         served = deployment.spec.model.name
-        raise _unknown(f"The model {named!r} does not exist here: this request was routed to {served!r}")
+        raise unknown(f"The model {named!r} does not exist here: this request was routed to {served!r}")
 
 
 def _nobody(name: str, sharing: Sequence[types.Deployment]) -> Problem:
     if not sharing:
-        return _unknown(f"The model {name!r} does not exist")
+        return unknown(f"The model {name!r} does not exist")
     if all(each.spec.disabled for each in sharing):
-        return _unknown(f"The deployment of model {name!r} is disabled")
+        return unknown(f"The deployment of model {name!r} is disabled")
     states = ", ".join(f"{each.spec.name} is {State.of(each).name}" for each in sharing if not each.spec.disabled)
     return Problem(503, f"No deployment of model {name!r} is ready: {states}", code="not_ready", headers=_TRY_AGAIN)
 
 
-def _unknown(message: str) -> Problem:
+def unknown(message: str) -> Problem:
+    """There is no such model here."""
     return Problem(404, message, code="model_not_found", param="model")
 
 

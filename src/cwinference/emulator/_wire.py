@@ -76,19 +76,19 @@ def pack(details: Iterable[Message]) -> Sequence[AnyMessage]:
     return packed
 
 
-def decompress(body: bytes, encoding: str) -> bytes:
-    """Undo gzip within the limit of size; `identity` and no encoding at all change nothing."""
+def decompress(body: bytes, encoding: str, limit: int = MAX_MESSAGE_BYTES) -> bytes:
+    """Undo gzip within a limit in bytes; `identity` and no encoding at all change nothing."""
     if encoding in ("", "identity"):
         return body
     if encoding != "gzip":
         raise Refusal("unimplemented", f"unknown compression {encoding!r}: supported encodings are gzip, identity")
     inflate = zlib.decompressobj(wbits=31)
     try:
-        data = inflate.decompress(body, MAX_MESSAGE_BYTES + 1)
+        data = inflate.decompress(body, limit + 1)
     except zlib.error as error:
         raise Refusal("invalid_argument", f"the body is not gzip: {error}") from None
-    if len(data) > MAX_MESSAGE_BYTES:
-        raise too_large()
+    if len(data) > limit:
+        raise too_large(limit)
     if not inflate.eof:
         raise Refusal("invalid_argument", "the body is not gzip: it ends too early")
     return data

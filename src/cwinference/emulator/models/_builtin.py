@@ -5,7 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import chain, count, islice, product, zip_longest
 
-from .._openai import Options, Request, invalid
+from .._openai import MOST_TOKENS, Options, Problem, Request, invalid
 from .._reply import Reply, encoded
 from ._shapes import Chat, Choice, Shape, Text
 
@@ -43,10 +43,11 @@ class Builtin:
     async def answer(self, request: Request, reply: Reply) -> None:
         """Make the choices of every prompt, in the order that OpenAI numbers them: a prompt's own side by side."""
         options = Options.of(request)
-        _check_size(options)
+        sizes = [len(tokens(each)) if isinstance(each, str) else len(each) for each in options.prompts]
+        _check_size(options, max(sizes), "messages" if request.chat else "prompt")
         pairs = enumerate(product(options.prompts, range(options.n)))
         choices = [_choice(index, prompt, variant, options) for index, (prompt, variant) in pairs]
-        usage = _usage(options, choices)
+        usage = _usage(sum(sizes), sum(each.used for each in choices))
         shape = (Chat if request.chat else Text)(request, options)
         if options.stream:
             await self._stream(shape, choices, usage if options.include_usage else None, reply)
@@ -72,7 +73,14 @@ class Builtin:
         await reply.done()
 
 
-def _check_size(options: Options) -> None:
+def _check_size(options: Options, longest: int, param: str) -> None:
+    if longest + options.least > MOST_TOKENS:
+        raise Problem(
+            400,
+            f"This model's context holds {MOST_TOKENS} tokens; the request has {longest} and asks for {options.least}",
+            code="context_length_exceeded",
+            param=param,
+        )
     each = options.max_tokens if options.ignore_end else min(options.max_tokens, _OWN_LENGTH)
     if each * options.n * len(options.prompts) > MOST_TOKENS_AT_ONCE:
         raise invalid("max_tokens", f"all choices together may have {MOST_TOKENS_AT_ONCE} tokens")
@@ -125,7 +133,5 @@ def _cut(pieces: Sequence[str], end: int) -> tuple[list[str], int]:
     return kept, len(kept)
 
 
-def _usage(options: Options, choices: Sequence[Choice]) -> dict[str, int]:
-    prompt = sum(len(tokens(each)) if isinstance(each, str) else len(each) for each in options.prompts)
-    completion = sum(each.used for each in choices)
+def _usage(prompt: int, completion: int) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
