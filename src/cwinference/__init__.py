@@ -1,7 +1,17 @@
 """cwinference: an unofficial Python client for the CoreWeave Inference API v1alpha1.
 
-Start with `Client` or `AsyncClient`, or with `Inference` or `AsyncInference` for completions alone; messages and enums
-are in `types`, errors in `errors`, token sources in `auth`.
+    with Client() as client:                              # token and endpoint from the environment
+        gateway = client.gateways.wait(id)                # also deployments, capacity_claims, hot_loads
+        front = client.inference(gateway)
+        answer = front.chat.completions.create(model="org/model", messages=[{"role": "user", "content": "Hi"}])
+
+Client, AsyncClient         manage gateways, deployments, capacity claims and hot-loads
+Inference, AsyncInference   ask models; `client.inference(gateway)` makes one
+State, HotLoadState         `State.of(gateway)`: how a resource stands; `describe(gateway)`: the same as text
+Retry, TLS                  settings: what is repeated; certificates
+types, errors, auth         messages and enums of the API; what is raised; where tokens come from
+
+`help(cwinference.Client)`, `help(client.gateways.create)` and so on tell what each takes, gives and raises.
 """
 
 import logging

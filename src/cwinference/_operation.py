@@ -6,6 +6,7 @@ On `Client` the decorated method gives the result, on `AsyncClient` a coroutine 
 
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from inspect import cleandoc
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from ._call import Call
@@ -14,8 +15,11 @@ from ._flow import Flow, Pages
 from ._retry import attempts
 from ._signatures import iterator_of, result_of, show
 
+_OPTIONS = "`timeout` (seconds for the whole call; None for no limit) and `retry` are the client's unless given here."
+
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 Mode = TypeVar("Mode", Blocking, Awaiting)
 
 
@@ -34,11 +38,18 @@ class Resource(Generic[Mode]):
         return call.result(reply)
 
 
+def _documented(build: F) -> F:
+    """Say of the options of a call, which no method names, what they are."""
+    if "options" in build.__annotations__ and build.__doc__:
+        build.__doc__ = f"{cleandoc(build.__doc__)}\n\n{_OPTIONS}"
+    return build
+
+
 class operation(Generic[P, T]):  # noqa: N801 - read as a decorator
     """Turns a declaration into a method: blocking on `Client`, a coroutine function on `AsyncClient`."""
 
     def __init__(self, build: Callable[Concatenate[Any, P], Operation[T]]) -> None:
-        self._build = build
+        self._build = _documented(build)
         functools.update_wrapper(cast(Any, self), build)
         show(self, build, result_of)
 
@@ -64,7 +75,7 @@ class paged(Generic[P, T]):  # noqa: N801 - read as a decorator
     """Turns a declaration that emits items into a method that iterates over them, page by page."""
 
     def __init__(self, build: Callable[Concatenate[Any, P], Pages[T]]) -> None:
-        self._build = build
+        self._build = _documented(build)
         functools.update_wrapper(cast(Any, self), build)
         show(self, build, iterator_of)
 

@@ -38,20 +38,29 @@ class Retry:
     attempt's own deadline, and on RESOURCE_EXHAUSTED when the server names a delay. Updates and cancels are repeated
     only when the request surely was not processed. Any call is repeated once with a fresh token on UNAUTHENTICATED,
     with `retry=None` too.
+
+    Completions are repeated before their answer has begun: on 408, 409, 425, 429, 5xx but 501, and lost connections.
+
+    Args:
+        max_attempts: how often a call is sent at most (5).
+        initial_backoff: longest pause before the second attempt, in seconds (0.1); the pause is drawn between 0 and
+            this (full jitter).
+        multiplier: by how much the longest pause grows with each attempt (2.0).
+        max_backoff: where it stops growing, in seconds (5.0).
+        max_server_delay: longest pause asked for by a server that is obeyed, in seconds (30.0); a longer one ends the
+            call.
+        attempt_timeout: limit of one attempt in seconds; None: what is left of the whole call's timeout.
+
+    Raises:
+        ConfigurationError: a number is out of its range.
     """
 
     max_attempts: int = 5
-    """How often a call is sent at most."""
     initial_backoff: float = 0.1
-    """Longest pause before the second attempt, in seconds; the pause is drawn between 0 and this (full jitter)."""
     multiplier: float = 2.0
-    """By how much the longest pause grows with each attempt."""
     max_backoff: float = 5.0
-    """Where it stops growing, in seconds."""
     max_server_delay: float = 30.0
-    """Longest pause asked for by a server that is obeyed, in seconds; a longer one ends the call."""
     attempt_timeout: float | None = None
-    """Limit of one attempt in seconds; None: what is left of the whole call's timeout."""
 
     def __post_init__(self) -> None:
         if self.max_attempts < 1:

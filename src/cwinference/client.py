@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .inference import AsyncInference, GatewayOptions, Inference
 
 _SETTINGS = """
+    `client.gateways`, `client.deployments`, `client.capacity_claims` and `client.hot_loads` manage the API's resources;
+    `client.inference(gateway)` asks models. `help(client.gateways)` and so on tell what they do.
+
     Nothing connects before the first call. Close it, or use it in a `with` block, to release its connections.
 
     Args:
@@ -39,11 +42,11 @@ _SETTINGS = """
         transport: "grpc", "connect" or "rest".
         codec: "proto" or "json", for Connect.
         http_version: 1 or 2 forces it. None: by ALPN over https; over http, 2 for Connect and 1 for REST.
-        timeout: seconds for a whole call: queueing, token, all attempts and pauses. None for no limit.
-        retry: what is repeated and when; None repeats nothing.
-        tls: certificate authorities and client certificate.
+        timeout: seconds for a whole call: queueing, token, all attempts and pauses (30). None for no limit.
+        retry: what is repeated and when, as a `Retry`; None repeats nothing.
+        tls: certificate authorities and client certificate, as a `TLS`. None: the usual authorities.
         proxy: URL of an HTTP proxy; never used for loopback. None: what the environment says.
-        max_reply_bytes: largest answer accepted.
+        max_reply_bytes: largest answer accepted, in bytes (64 MiB); a larger one raises ProtocolError.
         allow_plaintext: allow http:// beyond loopback, which sends the token unencrypted.
         on_call: called after each call as `on_call(method, code, attempts, seconds)`, for metrics; code is "ok",
             an error's code, "protocol_error", "canceled", or "error" for anything else (a token source failed).
@@ -143,7 +146,12 @@ class Client:
         return repr(self._driver)
 
     def with_options(self, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> "Client":
-        """A copy with another default timeout or retry, on the same connections. Closing a copy does nothing."""
+        """A copy with another default timeout or retry, on the same connections. Closing a copy does nothing.
+
+        Args:
+            timeout: seconds for a whole call; None for no limit; left out, this client's.
+            retry: what is repeated; None repeats nothing; left out, this client's.
+        """
         copy = object.__new__(type(self))
         copy._owner = False
         copy._use(Blocking(self._driver.session, _with(self._driver.context, timeout, retry)))
@@ -227,7 +235,12 @@ class AsyncClient:
         return repr(self._driver)
 
     def with_options(self, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> "AsyncClient":
-        """A copy with another default timeout or retry, on the same connections. Closing a copy does nothing."""
+        """A copy with another default timeout or retry, on the same connections. Closing a copy does nothing.
+
+        Args:
+            timeout: seconds for a whole call; None for no limit; left out, this client's.
+            retry: what is repeated; None repeats nothing; left out, this client's.
+        """
         copy = object.__new__(type(self))
         copy._owner = False
         copy._use(Awaiting(self._driver.session, _with(self._driver.context, timeout, retry)))

@@ -36,15 +36,18 @@ USER_AGENT = f"cwinference/{__version__} python/{'.'.join(map(str, sys.version_i
 
 @dataclass(frozen=True)
 class TLS:
-    """How connections over https are secured; the same for every transport and for completions."""
+    """How connections over https are secured; the same for every transport and for completions.
+
+    Args:
+        ca: certificate authorities to trust instead of the usual ones: a PEM file's path, or PEM bytes. None: those of
+            SSL_CERT_FILE if it is set, else the usual ones.
+        cert: client certificate for mutual TLS: a PEM file's path, or PEM bytes. Needs `key`.
+        key: its private key: a PEM file's path, or PEM bytes.
+    """
 
     ca: str | os.PathLike[str] | bytes | None = None
-    """Certificate authorities to trust instead of the usual ones: a PEM file's path, or PEM bytes. None: those of
-    SSL_CERT_FILE if it is set, else the usual ones."""
     cert: str | os.PathLike[str] | bytes | None = None
-    """Client certificate for mutual TLS: a PEM file's path, or PEM bytes. Needs `key`."""
     key: str | os.PathLike[str] | bytes | None = field(default=None, repr=False)
-    """Its private key: a PEM file's path, or PEM bytes."""
 
 
 @dataclass(frozen=True)

@@ -73,10 +73,27 @@ class ProtocolError(InferenceError):
 
 
 class ApiError(InferenceError):
-    """A call failed. Its class says how: see the subclasses, one per code."""
+    """A call failed. Its class says how: see the subclasses, one per code.
+
+    Attributes:
+        code: status code in lower case, as the Connect protocol spells it: `"not_found"`.
+        message: what the server or the library says happened.
+        details: the decoded `google.rpc` messages of the answer; unknown ones as `google.protobuf.Any`.
+        http_status: HTTP status of the answer; None when it had none, as gRPC's own, or it is not known.
+        attempts: how often the call was sent.
+        method: name of the method, such as `GetGateway` or `chat.completions`.
+        retry_after: seconds that the server asked to wait before a repeat; negative: it wants none. None when it did
+            not say.
+        unprocessed: whether the server surely did not process the request: it was refused unread, or never left this
+            machine.
+        permanent: whether it will not pass although the code suggests so: an untrusted certificate, a model that has
+            run.
+        invited: whether the server asked for a repeat although the code suggests none.
+        turned_away: whether it reads as if a working server had refused the stream unread, closing a connection in
+            good order: a repeat then adds nothing to its load.
+    """
 
     code: str = "unknown"
-    """Status code in lower case, as the Connect protocol spells it: `"not_found"`."""
 
     def __init__(
         self,
@@ -94,26 +111,15 @@ class ApiError(InferenceError):
     ) -> None:
         super().__init__(message)
         self.message = message
-        """What the server or the library says happened."""
         self.details = tuple(details)
-        """The decoded `google.rpc` messages of the answer; unknown ones as `google.protobuf.Any`."""
         self.http_status = http_status
-        """HTTP status of the answer, or None when there was none or it is not known."""
         self.attempts = attempts
-        """How often the call was sent."""
         self.method = method
-        """Name of the method, for example `GetGateway`."""
         self.retry_after = retry_after
-        """Seconds that the server asked to wait before a repeat; negative: it wants none. None when it did not say."""
         self.unprocessed = unprocessed
-        """Whether the server surely did not process the request: it was refused unread, or never left this machine."""
         self.permanent = permanent
-        """Whether it will not pass although the code suggests so: an untrusted certificate, a model that has run."""
         self.invited = invited
-        """Whether the server asked for a repeat although the code suggests none."""
         self.turned_away = turned_away
-        """Whether it reads as if a working server had refused the stream unread, closing a connection in good order: a
-        repeat then adds nothing to its load."""
 
     def __str__(self) -> str:
         where = f"{self.method}: " if self.method else ""

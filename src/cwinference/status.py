@@ -11,7 +11,12 @@ Resource: TypeAlias = types.Gateway | types.Deployment | types.CapacityClaim
 
 
 class State(Enum):
-    """Where a gateway, deployment or capacity claim stands: the API's `STATUS_*` values."""
+    """Where a gateway, deployment or capacity claim stands: `State.of(resource)`, the API's `STATUS_*` values.
+
+    CREATING, UPDATING and DELETING pass by themselves. READY: it serves. ERROR: something is wrong that the service
+    expects to recover from. FAILED: something is wrong for good. UNKNOWN: not settled, or newer than this release.
+    `state.hopeless`: it will not become READY by itself.
+    """
 
     UNKNOWN = types.Status.STATUS_UNSPECIFIED
     """Not settled, or a number that this release does not know; treat it as pending."""
@@ -38,7 +43,11 @@ class State(Enum):
 
 
 class HotLoadState(Enum):
-    """Where a hot-load stands: the API's `HOT_LOAD_STATE_*` values."""
+    """Where a hot-load stands: `HotLoadState.of(hot_load)`, the API's `HOT_LOAD_STATE_*` values.
+
+    PENDING and IN_PROGRESS pass by themselves; COMPLETED, FAILED and CANCELED are final. UNKNOWN: not settled, or newer
+    than this release. `state.hopeless`: it will not complete any more.
+    """
 
     UNKNOWN = types.HotLoadState.HOT_LOAD_STATE_UNSPECIFIED
     """Not settled, or a number that this release does not know; treat it as pending."""
@@ -67,7 +76,8 @@ def state_of(resource: Any) -> State | HotLoadState:
 
 
 def describe(resource: Resource | types.HotLoad) -> str:
-    """The state and the conditions as readable lines, one per condition, without control characters."""
+    """The state and the conditions of a gateway, deployment, claim or hot-load as readable lines, one per condition,
+    without control characters."""
     if not isinstance(resource, Resource | types.HotLoad):
         raise TypeError(f"describe: {_expected(resource)}")
     return "\n".join(_lines(resource))

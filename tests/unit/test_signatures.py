@@ -3,12 +3,13 @@
 import inspect
 import pydoc
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from dataclasses import fields
 from typing import Any, cast
 
 import pytest
 
-from cwinference import AsyncClient, Client, errors, types
-from cwinference.inference import Answer, AsyncInference, AsyncStream, Inference, Stream
+from cwinference import TLS, AsyncClient, Client, Retry, errors, types
+from cwinference.inference import Answer, AsyncInference, AsyncStream, BatchResult, Inference, Stats, Stream
 
 URL = "http://127.0.0.1:9"
 CLIENT, ASYNC = Client("token", endpoint=URL), AsyncClient("token", endpoint=URL)
@@ -36,6 +37,23 @@ def test_a_signature_shows_what_callers_get_and_the_options_they_have(method: An
     assert signature.return_annotation == returns
     assert {"timeout", "retry"} <= set(signature.parameters)
     assert "options" not in signature.parameters
+
+
+@pytest.mark.parametrize("kind", [Retry, TLS, BatchResult, Stats])
+def test_help_tells_what_every_field_is(kind: Any) -> None:
+    told = inspect.getdoc(kind) or ""
+    assert [each.name for each in fields(kind) if f"    {each.name}: " not in told] == []
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient, Inference, AsyncInference, errors.ApiError])
+def test_help_tells_what_every_argument_is(kind: Any) -> None:
+    told = inspect.getdoc(kind) or ""
+    assert [name for name in inspect.signature(kind).parameters if f"    {name}: " not in told] == []
+
+
+@pytest.mark.parametrize("method", [CLIENT.gateways.get, ASYNC.hot_loads.list, type(CLIENT.deployments).modify])
+def test_help_tells_of_the_options_that_all_calls_have(method: Any) -> None:
+    assert "\n`timeout` (seconds for the whole call" in (inspect.getdoc(method) or "")
 
 
 @pytest.mark.parametrize("thing", [CLIENT.gateways, CLIENT.gateways.create, type(CLIENT.gateways).create])

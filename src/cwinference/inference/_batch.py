@@ -36,20 +36,23 @@ _IN_A_ROW = 100
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What a run of a batch did."""
+    """What a run of a batch did.
+
+    Attributes:
+        answered: answers that this run wrote.
+        failed: requests that failed; they are in the file of failures, and the next run tries them again.
+        skipped: requests whose answers were there before.
+        first_failure: the request that failed first, by its line, and why; None when none failed.
+        failures: the file that holds them all; None when none failed.
+        gave_up: whether so many failed in a row that the others were not asked; the next run asks them.
+    """
 
     answered: int
-    """Answers that this run wrote."""
     failed: int
-    """Requests that failed; they are in the file of failures, and the next run tries them again."""
     skipped: int
-    """Requests whose answers were there before."""
     first_failure: str | None = field(default=None, compare=False)
-    """The request that failed first, by its line, and why; None when none failed."""
     failures: Path | None = field(default=None, compare=False)
-    """The file that holds them all; None when none failed."""
     gave_up: bool = field(default=False, compare=False)
-    """Whether so many failed in a row that the others were not asked; the next run asks them."""
 
 
 class Item(NamedTuple):

@@ -42,6 +42,9 @@ LIMIT = 1000
 """How many requests are in flight at once, unless the caller says otherwise."""
 
 _SETTINGS = """
+    `front.chat.completions` and `front.completions` have `create` and `stream`, `front.models` has `list`, and
+    `front.batch` asks many at once.
+
     `client.inference(gateway)` makes one with everything in place. On its own it needs no management client. Nothing
     connects before the first request.
 
@@ -50,13 +53,13 @@ _SETTINGS = """
         token: the token, or a source of it as in `Client`. None: no token is sent.
         routing: the gateway's `types.BodyBasedRouting`, `types.HeaderBasedRouting` or `types.PathBasedRouting`;
             None: the body alone names the model.
-        timeout: seconds for a whole call: queueing, token, all attempts and pauses, reading. None for no limit.
+        timeout: seconds for a whole call: queueing, token, all attempts and pauses, reading (600). None for no limit.
         retry: how often what failed before its answer began is repeated; None repeats nothing.
-        limit: how many requests are in flight at once; more wait in a queue, first come, first served.
+        limit: how many requests are in flight at once (1,000); more wait in a queue, first come, first served.
         tls: certificate authorities and client certificate.
         proxy: URL of an HTTP proxy; never used for loopback.
         http_version: 1 or 2 forces it. None: by ALPN over https, 1 over http.
-        max_reply_bytes: largest answer accepted.
+        max_reply_bytes: largest answer accepted, in bytes (64 MiB); a larger one raises ProtocolError.
         allow_plaintext: allow http:// beyond loopback, which sends the token unencrypted.
         on_call: called after each call as `on_call(method, code, attempts, seconds)`, for metrics.
         clock: time and chance, for tests.
@@ -162,7 +165,7 @@ class Inference:
                 `custom_id`, otherwise the number of the line, is the key by which an answer is known.
             out: the file of answers, which is appended to. Failures go to `OUT.errors.jsonl`; the next run tries them
                 again.
-            concurrency: how many requests are in flight.
+            concurrency: how many requests are in flight (64), at most the `limit` of this `Inference`.
             ordered: write the answers of this run in the order of the requests.
             progress: show a progress bar (needs the extra `batch`); None: on a terminal.
             keep_going: go on however many requests fail. Otherwise the run ends, and its result says `gave_up`, when
@@ -289,7 +292,7 @@ class AsyncInference:
                 `custom_id`, otherwise the number of the line, is the key by which an answer is known.
             out: the file of answers, which is appended to. Failures go to `OUT.errors.jsonl`; the next run tries them
                 again.
-            concurrency: how many requests are in flight.
+            concurrency: how many requests are in flight (64), at most the `limit` of this `Inference`.
             ordered: write the answers of this run in the order of the requests.
             progress: show a progress bar (needs the extra `batch`); None: on a terminal.
             keep_going: go on however many requests fail. Otherwise the run ends, and its result says `gave_up`, when

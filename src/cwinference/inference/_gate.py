@@ -14,20 +14,23 @@ from ..errors import DeadlineExceeded
 
 @dataclass(frozen=True)
 class Stats:
-    """What an `Inference` has done so far and is doing now."""
+    """What an `Inference` has done so far and is doing now.
+
+    Attributes:
+        in_flight: requests that were sent and whose answers are not complete.
+        queued: requests that wait for their turn.
+        done: calls that gave their answer.
+        failed: calls that raised, or streams that ended early; between two attempts, a call counts here.
+        retried: requests that were sent again.
+        tokens: tokens that the answers' usage tells of, prompts included.
+    """
 
     in_flight: int
-    """Requests that were sent and whose answers are not complete."""
     queued: int
-    """Requests that wait for their turn."""
     done: int
-    """Calls that gave their answer."""
     failed: int
-    """Calls that raised, or streams that ended early; between two attempts, a call counts here."""
     retried: int
-    """Requests that were sent again."""
     tokens: int
-    """Tokens that the answers' usage tells of, prompts included."""
 
 
 class _Waiter:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from inspect import cleandoc
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from .._call import UNSET
@@ -27,25 +28,29 @@ Asked = tuple[Prompt, Reader]
 
 _OPTIONS = """Every keyword that is not named here goes into the body as it is.
 
-        Args:
-            model: name of the model, as a deployment of the gateway has it.
-            timeout: seconds for the whole call: queueing, token, all attempts and pauses, reading. None for no limit.
-            first_token_timeout: seconds from sending to the first content of a stream; None: only `timeout` counts.
-            idle_timeout: seconds without new content that a stream may take; comments that keep a connection alive
-                are no content. None: only `timeout` counts.
-            retry: what is repeated; None repeats nothing, so that the model surely runs at most once.
-            headers: more headers to send.
+Args:
+    model: name of the model, as a deployment of the gateway has it.
+    messages: for a chat: the conversation, a list of objects such as `{"role": "user", "content": "Hi"}`.
+    prompt: for plain completions: a text, a list of texts, or token ids.
+    timeout: seconds for the whole call: queueing, token, all attempts and pauses, reading. None for no limit; left out,
+        that of this `Inference`.
+    first_token_timeout: seconds from sending to the first content of a stream; None: only `timeout` counts.
+    idle_timeout: seconds without new content that a stream may take (60); comments that keep a connection alive are no
+        content. None: only `timeout` counts.
+    retry: what is repeated; None repeats nothing, so that the model surely runs at most once.
+    headers: more headers to send.
 
-        Raises:
-            ConfigurationError: an argument is wrong, the gateway is not READY, or its endpoint may not get the token.
-            NotFound: no deployment serves the model; the text says which there are, where that is known.
-            StreamStalled, StreamInterrupted: a stream stopped or broke off; both have `partial_text`.
+Raises:
+    ConfigurationError: an argument is wrong, the gateway is not READY, or its endpoint may not get the token.
+    NotFound: no deployment serves the model; the text says which there are, where that is known.
+    ApiError: the server refused or failed; `errors` has a class for each code.
+    StreamStalled, StreamInterrupted: a stream stopped or broke off; both have `partial_text`.
 """
 
 
 def _documented(method: F) -> F:
     """Put what all of these methods take into their docstrings."""
-    method.__doc__ = (method.__doc__ or "").replace("OPTIONS", _OPTIONS)
+    method.__doc__ = cleandoc(method.__doc__ or "").replace("OPTIONS", _OPTIONS)
     return method
 
 
@@ -192,7 +197,7 @@ class ChatCompletions(Part[Mode]):
 
 
 class Chat(Part[Mode]):
-    """`front.chat`."""
+    """`front.chat`: its `completions`."""
 
     def __init__(self, driver: Mode, front: Front) -> None:
         self._driver: Mode = driver
@@ -201,7 +206,7 @@ class Chat(Part[Mode]):
 
 
 class Models(Part[Mode]):
-    """`front.models`."""
+    """`front.models`: what may be asked for."""
 
     @operation
     def list(
@@ -212,7 +217,14 @@ class Models(Part[Mode]):
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
     ) -> Operation[Sequence[Model]]:
-        """Ask which models there are. `model` finds the way on a gateway that routes by path or header."""
+        """Ask which models there are.
+
+        Args:
+            model: any of them, which finds the way on a gateway that routes by path or header.
+            timeout: seconds for the whole call; None for no limit; left out, that of this `Inference`.
+            retry: what is repeated; None repeats nothing.
+            headers: more headers to send.
+        """
         if model is not None:
             check_model(model)
         return self._front.models(Prompt(MODELS, None, model=model, timeout=timeout, retry=retry, headers=headers))

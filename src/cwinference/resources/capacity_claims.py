@@ -39,6 +39,7 @@ class CapacityClaims(Resource[Mode]):
             ConfigurationError: an empty name.
             AlreadyExists: the id or the name is taken.
             InvalidArgument: the service refuses a value; `details` says which.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
         """
         request = build(
             types.CreateCapacityClaimRequest,

@@ -56,6 +56,7 @@ class Deployments(Resource[Mode]):
             ConfigurationError: an empty name.
             AlreadyExists: the id or the name is taken.
             InvalidArgument: the service refuses a value; `details` says which.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
         """
         request = build(
             types.CreateDeploymentRequest,

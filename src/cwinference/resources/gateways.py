@@ -53,6 +53,7 @@ class Gateways(Resource[Mode]):
             ConfigurationError: an empty name, or two members of a oneof.
             AlreadyExists: the id or the name is taken.
             InvalidArgument: the service refuses a value; `details` says which.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
         """
         auth = _auth(core_weave_auth, weights_and_biases_auth)
         routing = _routing(body_based_routing, header_based_routing, path_based_routing)
