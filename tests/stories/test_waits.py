@@ -1,4 +1,4 @@
-"""Waiting for what was asked for, seen from the caller; the flows themselves are proved in `unit/test_lifecycle.py`."""
+"""Waiting for what was asked for, seen from the caller; the flows themselves are proved in `unit/test_waits.py`."""
 
 from collections.abc import Callable
 from typing import Any

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from cwinference import Retry
-from cwinference._flow import AskToken, Send, Sleep
+from cwinference._flow import AskToken, Flow, Send, Sleep
 from cwinference._retry import Budget, Context
 from cwinference.auth import Credentials, Metadata
 
@@ -77,3 +77,9 @@ def _raised(answer: Message | Exception) -> Message:
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def look(limit: float) -> Flow[Any]:
+    """A read that does nothing but take the next answer."""
+    call: Any = None
+    return (yield Send(call, (), limit))

@@ -2,20 +2,26 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Unpack
+from typing import Unpack
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import types
-from .._call import Call, CallOptions, build, given_or_new, many, one, one_or_none, required, whole
+from .._call import Call, CallOptions, build, given_or_new, many, required, whole
 from .._flow import Flow
-from .._operation import Mode, Resource, operation
-from . import _lifecycle
+from .._operation import Mode, operation
+from ._changes import replace_fields, replacement
 from ._filters import later_than
+from ._managed import ManagedResource
 
 
-class CapacityClaims(Resource[Mode]):
+class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
     """Capacity claims: GPU instances set aside for the organization's deployments."""
+
+    _kind = types.CapacityClaim
+    _field = "capacity_claim"
+    _get_request = types.GetCapacityClaimRequest
+    _ready_within = 3600.0
 
     @operation
     def create(
@@ -47,14 +53,7 @@ class CapacityClaims(Resource[Mode]):
             name=required("name", name),
             resources=resources,
         )
-        _lifecycle.check_wait(wait)
-        rest = _lifecycle.rest_of(options, self._driver.context)
-        made = yield from _lifecycle.create(
-            self._do(one(request, "capacity_claim", types.CapacityClaim, options)),
-            (lambda: self._do(_get(request.id, rest()))) if id is None else None,
-            lambda found: found.spec.name == name,
-        )
-        return (yield from self._until_ready(made.spec.id)) if wait else made
+        return self._create(request, options, own_id=id is None, wait=wait)
 
     @operation
     def get(self, id: str, **options: Unpack[CallOptions]) -> Call[types.CapacityClaim]:
@@ -63,7 +62,7 @@ class CapacityClaims(Resource[Mode]):
         Raises:
             NotFound: there is no such claim in your organization.
         """
-        return _get(id, options)
+        return self._get(id, options)
 
     @operation
     def list(
@@ -98,8 +97,7 @@ class CapacityClaims(Resource[Mode]):
             InvalidArgument: the service refuses a value; `details` says which.
         """
         request = build(types.UpdateCapacityClaimRequest, id=required("id", id), resources=resources)
-        call = one(request, "capacity_claim", types.CapacityClaim, options, repeatable=False)
-        return (yield from self._write(call, wait))
+        return self._update(request, options, wait=wait)
 
     @operation
     def modify(
@@ -130,16 +128,13 @@ class CapacityClaims(Resource[Mode]):
             "capacity_type": capacity_type,
             "zones": zones,
         }
-        _lifecycle.check_wait(wait)
-        _lifecycle.check_changes(id, {"resources": resources, **parts}, options)
-        rest = _lifecycle.rest_of(options, self._driver.context)
-        lost: list[str] = []
-        current = yield from self._do(_get(id, options, as_json=True, lost=lost))
-        request = types.UpdateCapacityClaimRequest(id=id)
-        _lifecycle.replacement(request, current.spec, {"resources": resources}, lost)
-        _lifecycle.replace_fields(request.resources, parts)
-        call = one(request, "capacity_claim", types.CapacityClaim, rest(), repeatable=False, as_json=True)
-        return (yield from self._write(call, wait))
+
+        def rewrite(current: types.CapacityClaim) -> types.UpdateCapacityClaimRequest:
+            request = replacement(types.UpdateCapacityClaimRequest(id=id), current.spec, {"resources": resources})
+            replace_fields(request.resources, parts)
+            return request
+
+        return self._modify(id, {"resources": resources, **parts}, rewrite, options, wait=wait)
 
     @operation
     def delete(self, id: str, **options: Unpack[CallOptions]) -> Flow[types.CapacityClaim | None]:
@@ -150,7 +145,7 @@ class CapacityClaims(Resource[Mode]):
             NotFound: there is no such claim.
         """
         request = types.DeleteCapacityClaimRequest(id=required("id", id))
-        return _lifecycle.delete(self._do(one_or_none(request, "capacity_claim", types.CapacityClaim, options)))
+        return self._delete(request, options)
 
     @operation
     def parameters(self, **options: Unpack[CallOptions]) -> Call[types.GetCapacityClaimParametersResponse]:
@@ -180,29 +175,4 @@ class CapacityClaims(Resource[Mode]):
             WaitTimeout: the time is over (also a `TimeoutError`).
             NotFound: there is no such claim.
         """
-        return self._until_ready(required("id", id), timeout=timeout, after=after, on_change=on_change)
-
-    @operation
-    def wait_deleted(self, id: str, *, timeout: float | None = 1200.0) -> Flow[None]:
-        """Wait until the claim is gone. `timeout` in seconds; None for no limit.
-
-        Raises:
-            WaitTimeout: the time is over (also a `TimeoutError`).
-        """
-        return _lifecycle.until_gone(self._reader(required("id", id)), self._driver.context.clock, timeout=timeout)
-
-    def _reader(self, id: str) -> Callable[[float], Flow[types.CapacityClaim]]:
-        return lambda timeout: self._do(_get(id, {"timeout": timeout}))
-
-    def _until_ready(self, id: str, *, timeout: float | None = 3600.0, **how: Any) -> Flow[types.CapacityClaim]:
-        return _lifecycle.until_ready(self._reader(id), self._driver.context.clock, timeout=timeout, **how)
-
-    def _write(self, call: Call[types.CapacityClaim], wait: bool) -> Flow[types.CapacityClaim]:
-        _lifecycle.check_wait(wait)
-        reply = yield from self._do(call)
-        return (yield from self._until_ready(reply.spec.id, after=reply)) if wait else reply
-
-
-def _get(id: str, options: CallOptions, **how: Any) -> Call[types.CapacityClaim]:
-    request = types.GetCapacityClaimRequest(id=required("id", id))
-    return one(request, "capacity_claim", types.CapacityClaim, options, **how)
+        return self._until_ready(required("id", id), timeout, after=after, on_change=on_change)

@@ -2,20 +2,26 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Unpack
+from typing import Unpack
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import types
-from .._call import Call, CallOptions, build, given_or_new, many, one, one_or_none, required, whole
+from .._call import Call, CallOptions, build, given_or_new, many, required, whole
 from .._flow import Flow
-from .._operation import Mode, Resource, operation
-from . import _lifecycle
+from .._operation import Mode, operation
+from ._changes import replacement
 from ._filters import later_than
+from ._managed import ManagedResource
 
 
-class Deployments(Resource[Mode]):
+class Deployments(ManagedResource[Mode, types.Deployment]):
     """Deployments: models that run on GPUs behind one or more gateways."""
+
+    _kind = types.Deployment
+    _field = "deployment"
+    _get_request = types.GetDeploymentRequest
+    _ready_within = 3600.0
 
     @operation
     def create(
@@ -71,14 +77,7 @@ class Deployments(Resource[Mode]):
             disabled=disabled,
             hot_load=hot_load,
         )
-        _lifecycle.check_wait(wait)
-        rest = _lifecycle.rest_of(options, self._driver.context)
-        made = yield from _lifecycle.create(
-            self._do(one(request, "deployment", types.Deployment, options)),
-            (lambda: self._do(_get(request.id, rest()))) if id is None else None,
-            lambda found: found.spec.name == name,
-        )
-        return (yield from self._until_ready(made.spec.id)) if wait else made
+        return self._create(request, options, own_id=id is None, wait=wait)
 
     @operation
     def get(self, id: str, **options: Unpack[CallOptions]) -> Call[types.Deployment]:
@@ -87,7 +86,7 @@ class Deployments(Resource[Mode]):
         Raises:
             NotFound: there is no such deployment in your organization.
         """
-        return _get(id, options)
+        return self._get(id, options)
 
     @operation
     def list(
@@ -155,7 +154,7 @@ class Deployments(Resource[Mode]):
             disabled=disabled,
             hot_load=hot_load,
         )
-        return (yield from self._write(one(request, "deployment", types.Deployment, options, repeatable=False), wait))
+        return self._update(request, options, wait=wait)
 
     @operation
     def modify(
@@ -194,14 +193,11 @@ class Deployments(Resource[Mode]):
             "disabled": disabled,
             "hot_load": hot_load,
         }
-        _lifecycle.check_wait(wait)
-        _lifecycle.check_changes(id, changes, options)
-        rest = _lifecycle.rest_of(options, self._driver.context)
-        lost: list[str] = []
-        current = yield from self._do(_get(id, options, as_json=True, lost=lost))
-        request = _lifecycle.replacement(types.UpdateDeploymentRequest(id=id), current.spec, changes, lost)
-        call = one(request, "deployment", types.Deployment, rest(), repeatable=False, as_json=True)
-        return (yield from self._write(call, wait))
+
+        def rewrite(current: types.Deployment) -> types.UpdateDeploymentRequest:
+            return replacement(types.UpdateDeploymentRequest(id=id), current.spec, changes)
+
+        return self._modify(id, changes, rewrite, options, wait=wait)
 
     @operation
     def delete(self, id: str, **options: Unpack[CallOptions]) -> Flow[types.Deployment | None]:
@@ -212,7 +208,7 @@ class Deployments(Resource[Mode]):
             NotFound: there is no such deployment.
         """
         request = types.DeleteDeploymentRequest(id=required("id", id))
-        return _lifecycle.delete(self._do(one_or_none(request, "deployment", types.Deployment, options)))
+        return self._delete(request, options)
 
     @operation
     def parameters(
@@ -251,28 +247,4 @@ class Deployments(Resource[Mode]):
             WaitTimeout: the time is over (also a `TimeoutError`).
             NotFound: there is no such deployment.
         """
-        return self._until_ready(required("id", id), timeout=timeout, after=after, on_change=on_change)
-
-    @operation
-    def wait_deleted(self, id: str, *, timeout: float | None = 1200.0) -> Flow[None]:
-        """Wait until the deployment is gone. `timeout` in seconds; None for no limit.
-
-        Raises:
-            WaitTimeout: the time is over (also a `TimeoutError`).
-        """
-        return _lifecycle.until_gone(self._reader(required("id", id)), self._driver.context.clock, timeout=timeout)
-
-    def _reader(self, id: str) -> Callable[[float], Flow[types.Deployment]]:
-        return lambda timeout: self._do(_get(id, {"timeout": timeout}))
-
-    def _until_ready(self, id: str, *, timeout: float | None = 3600.0, **how: Any) -> Flow[types.Deployment]:
-        return _lifecycle.until_ready(self._reader(id), self._driver.context.clock, timeout=timeout, **how)
-
-    def _write(self, call: Call[types.Deployment], wait: bool) -> Flow[types.Deployment]:
-        _lifecycle.check_wait(wait)
-        reply = yield from self._do(call)
-        return (yield from self._until_ready(reply.spec.id, after=reply)) if wait else reply
-
-
-def _get(id: str, options: CallOptions, **how: Any) -> Call[types.Deployment]:
-    return one(types.GetDeploymentRequest(id=required("id", id)), "deployment", types.Deployment, options, **how)
+        return self._until_ready(required("id", id), timeout, after=after, on_change=on_change)

@@ -7,17 +7,23 @@ from typing import Any, TypeAlias, Unpack
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
-from .._call import Call, CallOptions, at_most_one, build, given_or_new, many, one, one_or_none, required, whole
+from .._call import Call, CallOptions, at_most_one, build, given_or_new, many, required, whole
 from .._flow import Flow
-from .._operation import Mode, Resource, operation
-from . import _lifecycle
+from .._operation import Mode, operation
+from ._changes import replacement
 from ._filters import later_than
+from ._managed import ManagedResource
 
 Routing: TypeAlias = types.BodyBasedRouting | types.HeaderBasedRouting | types.PathBasedRouting
 
 
-class Gateways(Resource[Mode]):
+class Gateways(ManagedResource[Mode, types.Gateway]):
     """Gateways: the public doors in front of deployed models."""
+
+    _kind = types.Gateway
+    _field = "gateway"
+    _get_request = types.GetGatewayRequest
+    _ready_within = 600.0
 
     @operation
     def create(
@@ -66,14 +72,7 @@ class Gateways(Resource[Mode]):
             **auth,
             **routing,
         )
-        _lifecycle.check_wait(wait)
-        rest = _lifecycle.rest_of(options, self._driver.context)
-        made = yield from _lifecycle.create(
-            self._do(one(request, "gateway", types.Gateway, options)),
-            (lambda: self._do(_get(request.id, rest()))) if id is None else None,
-            lambda found: found.spec.name == name,
-        )
-        return (yield from self._until_ready(made.spec.id)) if wait else made
+        return self._create(request, options, own_id=id is None, wait=wait)
 
     @operation
     def get(self, id: str, **options: Unpack[CallOptions]) -> Call[types.Gateway]:
@@ -82,7 +81,7 @@ class Gateways(Resource[Mode]):
         Raises:
             NotFound: there is no such gateway in your organization.
         """
-        return _get(id, options)
+        return self._get(id, options)
 
     @operation
     def list(
@@ -136,7 +135,7 @@ class Gateways(Resource[Mode]):
             **auth,
             **routing,
         )
-        return (yield from self._write(one(request, "gateway", types.Gateway, options, repeatable=False), wait))
+        return self._update(request, options, wait=wait)
 
     @operation
     def modify(
@@ -171,19 +170,16 @@ class Gateways(Resource[Mode]):
             **_auth(core_weave_auth, weights_and_biases_auth),
             **_routing(body_based_routing, header_based_routing, path_based_routing),
         }
-        _lifecycle.check_wait(wait)
-        _lifecycle.check_changes(id, changes, options)
-        rest = _lifecycle.rest_of(options, self._driver.context)
-        lost: list[str] = []
-        current = yield from self._do(_get(id, options, as_json=True, lost=lost))
-        if current.spec.HasField("weights_and_biases_auth") and not (core_weave_auth or weights_and_biases_auth):
-            raise errors.ConfigurationError(
-                "weights_and_biases_auth: the gateway's key is write-only, so a read cannot tell whether it is set; "
-                "give weights_and_biases_auth again"
-            )
-        request = _lifecycle.replacement(types.UpdateGatewayRequest(id=id), current.spec, changes, lost)
-        call = one(request, "gateway", types.Gateway, rest(), repeatable=False, as_json=True)
-        return (yield from self._write(call, wait))
+
+        def rewrite(current: types.Gateway) -> types.UpdateGatewayRequest:
+            if current.spec.HasField("weights_and_biases_auth") and not (core_weave_auth or weights_and_biases_auth):
+                raise errors.ConfigurationError(
+                    "weights_and_biases_auth: the gateway's key is write-only, so a read cannot tell whether it is "
+                    "set; give weights_and_biases_auth again"
+                )
+            return replacement(types.UpdateGatewayRequest(id=id), current.spec, changes)
+
+        return self._modify(id, changes, rewrite, options, wait=wait)
 
     @operation
     def delete(self, id: str, **options: Unpack[CallOptions]) -> Flow[types.Gateway | None]:
@@ -195,7 +191,7 @@ class Gateways(Resource[Mode]):
             FailedPrecondition: a deployment still refers to it, be it one that is itself being deleted.
         """
         request = types.DeleteGatewayRequest(id=required("id", id))
-        return _lifecycle.delete(self._do(one_or_none(request, "gateway", types.Gateway, options)))
+        return self._delete(request, options)
 
     @operation
     def parameters(self, **options: Unpack[CallOptions]) -> Call[types.GetGatewayParametersResponse]:
@@ -225,31 +221,7 @@ class Gateways(Resource[Mode]):
             WaitTimeout: the time is over (also a `TimeoutError`).
             NotFound: there is no such gateway.
         """
-        return self._until_ready(required("id", id), timeout=timeout, after=after, on_change=on_change)
-
-    @operation
-    def wait_deleted(self, id: str, *, timeout: float | None = 1200.0) -> Flow[None]:
-        """Wait until the gateway is gone. `timeout` in seconds; None for no limit.
-
-        Raises:
-            WaitTimeout: the time is over (also a `TimeoutError`).
-        """
-        return _lifecycle.until_gone(self._reader(required("id", id)), self._driver.context.clock, timeout=timeout)
-
-    def _reader(self, id: str) -> Callable[[float], Flow[types.Gateway]]:
-        return lambda timeout: self._do(_get(id, {"timeout": timeout}))
-
-    def _until_ready(self, id: str, *, timeout: float | None = 600.0, **how: Any) -> Flow[types.Gateway]:
-        return _lifecycle.until_ready(self._reader(id), self._driver.context.clock, timeout=timeout, **how)
-
-    def _write(self, call: Call[types.Gateway], wait: bool) -> Flow[types.Gateway]:
-        _lifecycle.check_wait(wait)
-        reply = yield from self._do(call)
-        return (yield from self._until_ready(reply.spec.id, after=reply)) if wait else reply
-
-
-def _get(id: str, options: CallOptions, **how: Any) -> Call[types.Gateway]:
-    return one(types.GetGatewayRequest(id=required("id", id)), "gateway", types.Gateway, options, **how)
+        return self._until_ready(required("id", id), timeout, after=after, on_change=on_change)
 
 
 def _auth(core_weave: types.CoreWeaveAuth | None, wandb: types.WeightsAndBiasesAuth | None) -> dict[str, Any]:

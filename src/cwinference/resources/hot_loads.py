@@ -10,7 +10,8 @@ from .._call import Call, CallOptions, build, given_or_new, one, required, whole
 from .._flow import Emit, Flow, Pages
 from .._operation import Mode, Resource, operation, paged
 from ..errors import ProtocolError
-from . import _lifecycle
+from ._changes import create, rest_of
+from ._waits import until_ready
 
 _PAGE_SIZE = 1000
 
@@ -55,8 +56,8 @@ class HotLoads(Resource[Mode]):
             incremental_snapshot_metadata=incremental_snapshot_metadata,
             prompt_cache_policy=prompt_cache_policy or types.PromptCachePolicy.PROMPT_CACHE_POLICY_UNSPECIFIED,
         )
-        rest = _lifecycle.rest_of(options, self._driver.context)
-        return _lifecycle.create(
+        rest = rest_of(options, self._driver.context)
+        return create(
             self._do(one(request, "hot_load", types.HotLoad, options)),
             (lambda: self._do(_get(request.hot_load_id, rest()))) if hot_load_id is None else None,
             lambda found: (found.spec.deployment_id, found.spec.identity) == (deployment_id, identity),
@@ -143,7 +144,7 @@ class HotLoads(Resource[Mode]):
             NotFound: there is no such hot-load.
         """
         required("id", id)
-        return _lifecycle.until_ready(
+        return until_ready(
             lambda limit: self._do(_get(id, {"timeout": limit})),
             self._driver.context.clock,
             timeout=timeout,

@@ -1,24 +1,20 @@
-"""Flows shared by all resources that have a life: create once, wait until ready or gone, delete, modify."""
+"""Waiting: a flow that looks until a resource is ready, and one that looks until it is gone."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
-from .._call import CallOptions, UnknownOption, build, required
 from .._flow import Clock, Flow, Sleep
-from .._retry import Context
 from ..config import check_timeout
 from ..status import HotLoadState, State, describe, name_of, state_of, state_text, unmet
 
 log = logging.getLogger("cwinference")
 
 R = TypeVar("R", types.Gateway, types.Deployment, types.CapacityClaim, types.HotLoad)
-M = TypeVar("M", bound=Message)
 
 TRANSIENT = (errors.Unavailable, errors.DeadlineExceeded, errors.ResourceExhausted)
 """What a wait goes on through, once the call itself has given up."""
@@ -122,89 +118,6 @@ def until_gone(read: Callable[[float], Flow[R]], clock: Clock, *, timeout: float
             raise _timed_out("gone", seen, watch) from trouble
 
 
-def create(send: Flow[R], read_back: Callable[[], Flow[R]] | None, is_ours: Callable[[R], bool]) -> Flow[R]:
-    """Create once: an ALREADY_EXISTS that answers a repeat is resolved by reading what our own id made.
-
-    `read_back` is None when the caller chose the id, which may then stand for somebody else's resource.
-    """
-    try:
-        return (yield from send)
-    except errors.AlreadyExists as conflict:
-        if conflict.attempts == 1 or read_back is None:
-            raise
-        try:
-            existing = yield from read_back()
-        except errors.NotFound:
-            raise conflict from None
-        if not is_ours(existing):
-            raise
-        log.debug("create: an earlier attempt had succeeded")
-        return existing
-
-
-def rest_of(options: CallOptions, context: Context) -> Callable[[], CallOptions]:
-    """For an operation of several calls under one timeout: gives options with what is left of it."""
-    limit, started = options.get("timeout", context.timeout), context.clock.monotonic()
-
-    def rest() -> CallOptions:
-        left = None if limit is None else limit - (context.clock.monotonic() - started)
-        if left is not None and left <= 0:
-            raise errors.DeadlineExceeded(f"the whole call's limit of {limit:g} s was over")
-        return {**options, "timeout": left}
-
-    return rest
-
-
-def delete(send: Flow[R | None]) -> Flow[R | None]:
-    """Delete once: NOT_FOUND that answers a repeat means that an earlier attempt had succeeded."""
-    try:
-        return (yield from send)
-    except errors.NotFound as error:
-        if error.attempts == 1:
-            raise
-        return None
-
-
-def check_wait(wait: bool) -> None:
-    """Refuse what is not a bool: a number of seconds would be taken for True."""
-    if not isinstance(wait, bool):
-        raise errors.ConfigurationError(
-            f"wait: expected True or False, got {wait!r}; for a limit use wait(id, timeout=...)"
-        )
-
-
-def check_changes(id: str, changes: Mapping[str, Any], options: CallOptions) -> None:
-    """Refuse a modification that names no field: it would write all the same."""
-    required("id", id)
-    for name in options.keys() - CallOptions.__annotations__.keys():
-        raise UnknownOption("modify", name)
-    if all(value is None for value in changes.values()):
-        raise errors.ConfigurationError(f"modify: nothing to change; give at least one of {', '.join(changes)}")
-
-
-def replacement(request: M, spec: Message, changes: Mapping[str, Any], lost: list[str]) -> M:
-    """An update request that holds the spec as it was read, with the changes on top."""
-    foreseen = [name for name in lost if name.startswith(("gateway.spec", "deployment.spec", "capacity_claim.spec"))]
-    if foreseen:
-        raise errors.ConfigurationError(
-            f"modify: the answer holds what this release does not know and would lose: {', '.join(sorted(foreseen))}; "
-            "upgrade cwinference"
-        )
-    for field in request.DESCRIPTOR.fields:
-        if field.name != "id" and changes.get(field.name) is None:
-            _copy(field.name, spec, request)
-    replace_fields(request, changes)
-    return request
-
-
-def replace_fields(message: Message, changes: Mapping[str, Any]) -> None:
-    """Replace single fields of a message; None leaves one as it is."""
-    given = {name: value for name, value in changes.items() if value is not None}
-    for name in given:
-        message.ClearField(name)
-    message.MergeFrom(build(type(message), **given))
-
-
 def is_ready(resource: Any) -> bool:
     """READY, COMPLETED, or for a disabled deployment: its resources are applied."""
     state = state_of(resource)
@@ -216,17 +129,6 @@ def is_ready(resource: Any) -> bool:
 def _resources_applied(deployment: types.Deployment) -> bool:
     applied = [each.status for each in deployment.status.conditions if each.type == "ResourcesApplied"]
     return bool(applied) and all(status == types.Condition.STATUS_TRUE for status in applied)
-
-
-def _copy(name: str, source: Message, target: Message) -> None:
-    for descriptor, value in source.ListFields():
-        if descriptor.name == name:
-            if descriptor.message_type is None and not descriptor.is_repeated:
-                setattr(target, name, value)
-            else:
-                getattr(target, name).MergeFrom(value)
-                if descriptor.message_type is not None and not descriptor.is_repeated:
-                    getattr(target, name).SetInParent()
 
 
 def _tell(resource: Any, before: Any, on_change: Callable[[Any], object] | None) -> None:

@@ -1,0 +1,84 @@
+"""What gateways, deployments and capacity claims share: how they are created, changed, awaited and deleted."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from .. import types
+from .._call import Call, CallOptions, one, one_or_none, required
+from .._flow import Flow
+from .._operation import Mode, Resource, operation
+from ._changes import check_changes, check_lost, check_wait, create, delete, rest_of
+from ._waits import until_gone, until_ready
+
+R = TypeVar("R", types.Gateway, types.Deployment, types.CapacityClaim)
+
+
+class ManagedResource(Resource[Mode], Generic[Mode, R]):
+    """A kind of resource that has a status to wait for, and a spec that an update replaces as a whole."""
+
+    _kind: type[R]
+    _field: str
+    """Where the replies hold it."""
+    _get_request: type[Any]
+    _ready_within: float
+    """Seconds for which `wait=True` waits."""
+
+    @operation
+    def wait_deleted(self, id: str, *, timeout: float | None = 1200.0) -> Flow[None]:
+        """Wait until it is gone. `timeout` in seconds; None for no limit.
+
+        Raises:
+            WaitTimeout: the time is over (also a `TimeoutError`).
+        """
+        return until_gone(self._reader(required("id", id)), self._driver.context.clock, timeout=timeout)
+
+    def _create(self, request: Any, options: CallOptions, *, own_id: bool, wait: bool) -> Flow[R]:
+        """`own_id`: the request's id was made here, so what is found under it may be ours."""
+        check_wait(wait)
+        rest = rest_of(options, self._driver.context)
+        made = yield from create(
+            self._do(self._one(request, options)),
+            (lambda: self._do(self._get(request.id, rest()))) if own_id else None,
+            lambda found: found.spec.name == request.name,
+        )
+        return (yield from self._until_ready(made.spec.id, self._ready_within)) if wait else made
+
+    def _get(self, id: str, options: CallOptions, **how: Any) -> Call[R]:
+        return self._one(self._get_request(id=required("id", id)), options, **how)
+
+    def _update(self, request: Message, options: CallOptions, *, wait: bool, as_json: bool = False) -> Flow[R]:
+        check_wait(wait)
+        reply = yield from self._do(self._one(request, options, repeatable=False, as_json=as_json))
+        return (yield from self._until_ready(reply.spec.id, self._ready_within, after=reply)) if wait else reply
+
+    def _modify(
+        self,
+        id: str,
+        changes: Mapping[str, Any],
+        rewrite: Callable[[R], Message],
+        options: CallOptions,
+        *,
+        wait: bool,
+    ) -> Flow[R]:
+        """`rewrite` makes the update of what was read."""
+        check_wait(wait)
+        check_changes(id, changes, options)
+        rest = rest_of(options, self._driver.context)
+        lost: list[str] = []
+        current = yield from self._do(self._get(id, options, as_json=True, lost=lost))
+        check_lost(lost, f"{self._field}.spec")
+        return (yield from self._update(rewrite(current), rest(), wait=wait, as_json=True))
+
+    def _delete(self, request: Message, options: CallOptions) -> Flow[R | None]:
+        return delete(self._do(one_or_none(request, self._field, self._kind, options)))
+
+    def _until_ready(self, id: str, timeout: float | None, **how: Any) -> Flow[R]:
+        return until_ready(self._reader(id), self._driver.context.clock, timeout=timeout, **how)
+
+    def _reader(self, id: str) -> Callable[[float], Flow[R]]:
+        return lambda timeout: self._do(self._get(id, {"timeout": timeout}))
+
+    def _one(self, request: Message, options: CallOptions, **how: Any) -> Call[R]:
+        return one(request, self._field, self._kind, options, **how)
