@@ -5,7 +5,7 @@ returns its result. `_drivers.py` holds the two small loops that perform steps, 
 """
 
 import asyncio
-import random
+import os
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass
@@ -58,6 +58,11 @@ Flow: TypeAlias = Generator[Step, Any, T]
 Pages: TypeAlias = Generator[Step | Emit[ItemT], Any, None]
 
 
+def _random() -> float:
+    """A number from 0 up to 1; processes that were forked from one draw different ones."""
+    return int.from_bytes(os.urandom(6)) / 2**48
+
+
 @dataclass(frozen=True)
 class Clock:
     """Time and chance, in one place so that tests can replace them."""
@@ -68,5 +73,5 @@ class Clock:
     """How `Client` lets seconds pass."""
     sleep_async: Callable[[float], Awaitable[None]] = asyncio.sleep
     """How `AsyncClient` lets seconds pass."""
-    random: Callable[[], float] = random.random
+    random: Callable[[], float] = _random
     """A number from 0 up to 1, for jitter."""

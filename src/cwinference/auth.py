@@ -2,19 +2,20 @@
 
 import asyncio
 import inspect
-import json
 import os
 import re
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from ._locks import lock_of
 from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TokenSource: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
 """What `token=` takes: the token itself, or a callable that gives one (for `AsyncClient` it may be async)."""
@@ -47,6 +48,8 @@ def from_file(path: str | os.PathLike[str]) -> Callable[[], str]:
 
     A rotated file is picked up within a second of the next call, or at once when the server says UNAUTHENTICATED.
     """
+    from pathlib import Path  # like json, it is loaded for the few who need it
+
     return _File(Path(path))
 
 
@@ -62,7 +65,7 @@ def from_command(command: Sequence[str], *, timeout: float = 30.0) -> Callable[[
 
 
 class _File:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: "Path") -> None:
         self.path = path
         self._seen: tuple[int, int, int] | None = None
         self._next_check = 0.0
@@ -126,6 +129,8 @@ class _Command:
 def _printed_token(output: Secret) -> Secret:
     if not output.startswith("{"):
         return output
+    import json
+
     token: object = None
     with suppress(ValueError, KeyError, TypeError):
         token = hidden(json.loads(output)["status"]["token"])

@@ -7,13 +7,15 @@ import sys
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from ._version import __version__
 from .auth import TokenSource
 from .errors import ConfigurationError, redacted
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEFAULT_ENDPOINT = "https://api.coreweave.com"
 TOKEN_VARIABLES = ("COREWEAVE_API_TOKEN", "CW_API_TOKEN")
@@ -266,6 +268,8 @@ def _pem(source: str | os.PathLike[str] | bytes | None, argument: str) -> bytes 
     if source is None or isinstance(source, bytes):
         data = source
     else:
+        from pathlib import Path  # few clients name files
+
         try:
             data = _read(Path(source), Path(source).stat().st_mtime_ns)
         except OSError as error:
@@ -276,7 +280,7 @@ def _pem(source: str | os.PathLike[str] | bytes | None, argument: str) -> bytes 
 
 
 @lru_cache(8)
-def _read(path: Path, changed: int) -> bytes:
+def _read(path: "Path", changed: int) -> bytes:
     """A file's bytes, shared by all clients until it changes."""
     return path.read_bytes()
 

@@ -18,7 +18,6 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from .. import errors
-from .._details import from_status, retry_delay
 from .._methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings, proxy_for_grpc
@@ -276,7 +275,7 @@ def _translate(
         return errors.ProtocolError(message, method=method.name)
     found = _HTTP_STATUS.search(message)
     extra = {key: value for key, value in error.trailing_metadata() or () if key.startswith("grpc-")}
-    details = from_status(extra.get("grpc-status-details-bin", b""))
+    details, delay = _details(extra.get("grpc-status-details-bin"))
     pushback = _pushback(extra.get("grpc-retry-pushback-ms"))
     if timeout is not None and _OWN_DEADLINE.fullmatch(message):
         message = f"no answer within {timeout:.3g} s"
@@ -292,11 +291,21 @@ def _translate(
         method=method.name,
         details=details,
         http_status=int(found.group(1)) if found else None,
-        retry_after=pushback if pushback is not None else retry_delay(details),
+        retry_after=pushback if pushback is not None else delay,
         unprocessed=refused or unsent,
         turned_away=refused or (untold and bool(_GOAWAY.match(message))),
         permanent=untrusted,
     )
+
+
+def _details(serialized: bytes | None) -> tuple[tuple[Message, ...], float | None]:
+    """The details of an error, and the seconds to wait that they ask for."""
+    if not serialized:
+        return (), None
+    from .._details import from_status, retry_delay  # it loads json_format, which the other errors can do without
+
+    details = from_status(serialized)
+    return details, retry_delay(details)
 
 
 def _was_answered(error: Any) -> bool:
