@@ -171,7 +171,7 @@ class Client:
         return Inference.of(self._driver, gateway, **options)
 
     def close(self) -> None:
-        """Release all connections. Calls in flight fail, and no further call can be made."""
+        """Release all connections. No further call can be made; one in flight ends as it would, or over gRPC fails."""
         if self._owner:
             for transport in self._driver.session.take_all():
                 transport.close()
@@ -260,7 +260,7 @@ class AsyncClient:
         return AsyncInference.of(self._driver, gateway, **options)
 
     async def close(self) -> None:
-        """Release all connections. Calls in flight fail, and no further call can be made."""
+        """Release all connections. No further call can be made; one in flight ends as it would, or over gRPC fails."""
         if self._owner:
             for transport in self._driver.session.take_all():
                 await transport.close()

@@ -1,6 +1,7 @@
 """Lives of a client: copies, threads, event loops, forks, and its end."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -81,6 +82,30 @@ async def test_closing_the_client_closes_its_copies(kind: str) -> None:
         await client.close()
         with pytest.raises(errors.ConfigurationError, match="closed; make a new one"):
             await copy.gateways.get("x")
+
+
+async def test_a_call_in_flight_outlives_its_client_or_fails_but_its_task_is_not_cancelled(kind: str) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def answer(received: Received) -> types.GetGatewayResponse:
+        asked.set()
+        go_on.wait(10)
+        return echo(received)
+
+    async def get(client: Any) -> Any:
+        return await client.gateways.get("x")
+
+    async with told(kind, answer, retry=None) as (client, _):
+        call: asyncio.Task[Any] = asyncio.create_task(get(client))
+        await asyncio.to_thread(asked.wait)
+        await client.close()
+        go_on.set()
+        outcome: Any = (await asyncio.gather(call, return_exceptions=True))[0]
+    if kind.startswith("grpc"):
+        assert type(outcome) is errors.Cancelled
+        assert outcome.method == "GetGateway"
+    else:
+        assert outcome.spec.id == "x"
 
 
 async def test_a_client_may_be_closed_twice_or_without_use(kind: str) -> None:

@@ -196,7 +196,7 @@ class Inference:
         return self._front.stats()
 
     def close(self) -> None:
-        """Release its connections; those of a client's are the client's to close. Calls in flight fail."""
+        """Release its connections; those of a client's are the client's to close. Requests in flight end."""
         if self._owner:
             for engine in self._connections.take_all():
                 engine.close()
@@ -323,7 +323,7 @@ class AsyncInference:
         return self._front.stats()
 
     async def close(self) -> None:
-        """Release its connections; those of a client's are the client's to close. Calls in flight fail."""
+        """Release its connections; those of a client's are the client's to close. Requests in flight end."""
         if self._owner:
             for engine in self._connections.take_all():
                 await engine.close()

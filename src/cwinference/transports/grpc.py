@@ -159,6 +159,11 @@ class AwaitingTransport:
         except grpc.aio.AioRpcError as error:
             _notice(error, pool, lane, began, seen)
             raise _translate(error, method, lane.connection, timeout, time.monotonic() - began) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise errors.Cancelled("the client was closed before an answer came", method=method.name) from None
         finally:
             spare = pool.give(lane, began)
             if spare is not None:
