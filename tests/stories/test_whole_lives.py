@@ -44,26 +44,37 @@ async def gateway(client: AsyncClient, name: str = "front") -> types.Gateway:
 
 async def test_a_model_is_served_changed_and_taken_away(client: AsyncClient) -> None:
     front = await gateway(client)
+    assert (await client.deployments.parameters(gateway_ids=[front.spec.id])).resource_parameters.instance_types
     chat = await client.deployments.create("chat", gateway_ids=[front.spec.id], **SERVED)
     assert State.of(chat) is State.CREATING
-    assert describe(await client.deployments.wait(chat.spec.id)).startswith("Deployment chat: READY")
+    ready = await client.deployments.wait(chat.spec.id)
+    assert describe(ready).startswith("Deployment chat: READY")
+    assert await client.deployments.list(parent_gateway_id=front.spec.id) == [ready]
+    assert await client.deployments.list(updated_after=ready.status.updated_at) == []
 
     changed = await client.deployments.modify(chat.spec.id, traffic=types.DeploymentTraffic(weight=7), wait=True)
     assert (State.of(changed), changed.spec.traffic.weight) == (State.READY, 7)
     assert changed.spec.model == chat.spec.model
+    assert await client.deployments.list(updated_after=ready.status.updated_at) == [changed]
 
     asleep = await client.deployments.modify(chat.spec.id, disabled=True, wait=True)
-    assert asleep.spec.disabled
-    assert [each.spec.name for each in await client.deployments.list(parent_gateway_id=front.spec.id)] == ["chat"]
+    assert (State.of(asleep), asleep.spec.disabled) == (State.UPDATING, True)
 
-    with pytest.raises(errors.FailedPrecondition):
+    with pytest.raises(errors.FailedPrecondition) as caught:
         await client.gateways.delete(front.spec.id)
+    assert caught.value.details
     await client.deployments.delete(chat.spec.id)
     await client.deployments.wait_deleted(chat.spec.id)
     await client.gateways.delete(front.spec.id)
     await client.gateways.wait_deleted(front.spec.id)
     with pytest.raises(errors.NotFound):
         await client.gateways.get(front.spec.id)
+
+
+async def test_a_deployment_that_is_born_disabled_is_awaited_too(client: AsyncClient) -> None:
+    front = await gateway(client)
+    asleep = await client.deployments.create("chat", gateway_ids=[front.spec.id], disabled=True, wait=True, **SERVED)
+    assert State.of(asleep) is State.CREATING
 
 
 async def test_weights_are_loaded_into_running_replicas(client: AsyncClient) -> None:
@@ -77,8 +88,10 @@ async def test_weights_are_loaded_into_running_replicas(client: AsyncClient) -> 
     assert [each.current_snapshot_identity for each in replicas] == ["step-2", "step-2"]
     found = [each.spec.identity async for each in client.hot_loads.list(chat.spec.id)]
     assert found == ["step-2", "step-1"]
-    renamed = await client.deployments.modify(chat.spec.id, disabled=True)
-    assert renamed.spec.hot_load == SNAPSHOTS
+    with pytest.raises(errors.Unimplemented):
+        await client.hot_loads.cancel(done.spec.id)
+    asleep = await client.deployments.modify(chat.spec.id, disabled=True)
+    assert asleep.spec.hot_load == SNAPSHOTS
 
 
 async def test_capacity_is_claimed_and_given_back(client: AsyncClient) -> None:
@@ -91,6 +104,9 @@ async def test_capacity_is_claimed_and_given_back(client: AsyncClient) -> None:
     assert claim.status.allocated_instances == 2
     grown = await client.capacity_claims.modify(claim.spec.id, instance_count=3, wait=True)
     assert (grown.status.allocated_instances, list(grown.spec.resources.zones)) == (3, [zone])
+    wanted.instance_count = 1
+    shrunk = await client.capacity_claims.update(claim.spec.id, resources=wanted, wait=True)
+    assert (shrunk.status.allocated_instances, await client.capacity_claims.list()) == (1, [shrunk])
     assert await client.capacity_claims.delete(claim.spec.id)
     await client.capacity_claims.wait_deleted(claim.spec.id)
 

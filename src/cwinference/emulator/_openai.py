@@ -88,15 +88,14 @@ class Options:
         _number(body, "presence_penalty", -2, 2)
         _number(body, "frequency_penalty", -2, 2)
         echo = not request.chat and _flag(body, "echo")
+        usual = MOST_TOKENS if request.chat else 16
         longest = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
         return cls(
             prompts=[_conversation(body)] if request.chat else _prompts(body),
             stream=stream,
             include_usage=_flag(_mapping(body, "stream_options"), "include_usage", "stream_options."),
             n=_integer(body, "n", 1, MOST_CHOICES, default=1),
-            max_tokens=_integer(
-                body, longest, 0 if echo else 1, MOST_TOKENS, default=MOST_TOKENS if request.chat else 16
-            ),
+            max_tokens=_integer(body, longest, 0 if echo else 1, MOST_TOKENS, default=usual),
             seed=_integer(body, "seed", -(2**63), 2**63 - 1, default=0),
             stop=_stops(body),
             keep_stop=_flag(body, "include_stop_str_in_output"),
