@@ -18,7 +18,9 @@ from cwinference._main import parsed
 from cwinference.emulator import Emulator
 from tests.support import certificates
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
+README = ROOT / "README.md"
 TEXT = README.read_text("utf-8")
 
 
@@ -97,7 +99,7 @@ def test_a_command_of_the_readme_is_one(command: str) -> None:
 
 @pytest.mark.parametrize("target", sorted({each for each in COMMANDS if each.startswith("make ")}))
 def test_a_target_of_make_exists(target: str) -> None:
-    makefile = (README.parent / "Makefile").read_text("utf-8")
+    makefile = (ROOT / "Makefile").read_text("utf-8")
     assert f"\n{target.removeprefix('make ')}: " in makefile
 
 
@@ -107,11 +109,23 @@ def test_settings_of_the_emulator_are_taken(tmp_path: Path) -> None:
         pass
 
 
-def test_links_lead_somewhere() -> None:
-    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
     anchors = {f"#{re.sub(r'[^a-z0-9 -]', '', title.lower()).replace(' ', '-')}" for title in titles}
-    for link in re.findall(r"\]\(([^)]+)\)", TEXT):
-        assert link in anchors if link.startswith("#") else (README.parent / link).is_file(), link
+    for link in re.findall(r"\]\((?!https:)([^)]+)\)", text):
+        assert link in anchors if link.startswith("#") else (ROOT / link).is_file(), link
+
+
+def test_what_contributing_names_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    places = [ROOT, ROOT / "src", *(ROOT / "src/cwinference" / part for part in ("", "emulator"))]
+    for name in re.findall(r"`((?:[\w.-]+/)+[\w.-]*|\w+\.(?:py|proto|toml))`", text):
+        assert any((place / name).exists() for place in places), name
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in re.findall(r"`make ([a-z-]+)", text):
+        assert f"\n{target}: " in makefile, target
 
 
 def test_the_first_block_stands_on_the_first_screen() -> None:
