@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from itertools import cycle
 from typing import Any
 
 import grpc
@@ -56,17 +57,26 @@ def _stub(channel: Any) -> Callable[..., Any]:
     return stub
 
 
-def _grpc_async(at_once: int) -> Callable[[Peer, Effort], float]:
+@asynccontextmanager
+async def theirs_async(peer: Peer, channels: int = 1) -> AsyncIterator[AsyncCall]:
+    """The bare grpc.aio stub, on so many connections in turn."""
+    async with AsyncExitStack() as stack:
+        stubs = list[Callable[..., Any]]()
+        for _ in range(channels):
+            channel = grpc.aio.insecure_channel(f"127.0.0.1:{peer.port}", _own_connection())
+            stubs.append(_stub(await stack.enter_async_context(channel)))
+        turns = cycle(stubs)
+
+        async def call() -> object:
+            request = types.GetDeploymentRequest(id=ID)
+            return (await next(turns)(request, metadata=_METADATA, timeout=30)).deployment
+
+        yield call
+
+
+def _grpc_async(at_once: int, channels: int = 1) -> Callable[[Peer, Effort], float]:
     async def measure(peer: Peer, effort: Effort) -> float:
-        async with (
-            grpc.aio.insecure_channel(f"127.0.0.1:{peer.port}", _own_connection()) as channel,
-            ours_async(peer, "grpc") as ours,
-        ):
-            stub = _stub(channel)
-
-            async def theirs() -> object:
-                return (await stub(types.GetDeploymentRequest(id=ID), metadata=_METADATA, timeout=30)).deployment
-
+        async with theirs_async(peer, channels) as theirs, ours_async(peer, "grpc") as ours:
             return await ratio_async(ours, theirs, at_once, effort.calls, effort.pairs)
 
     return lambda peer, effort: asyncio.run(measure(peer, effort))
@@ -145,6 +155,7 @@ CASES = [
     Case("unary_grpc_async_1", "ratio", 1.05, _grpc_async(1), against=_AIO),
     Case("unary_grpc_async_32", "ratio", 1.03, _grpc_async(32), against=_AIO, guarded=True),
     Case("unary_grpc_async_256", "ratio", 1.05, _grpc_async(256), against=_AIO),
+    Case("unary_grpc_async_256_by_4", "ratio", 1.05, _grpc_async(256, 4), against=f"{_AIO}, on 4 connections as ours"),
     Case("unary_grpc_sync_1", "ratio", 1.05, _grpc_sync(1), against="grpc stub", guarded=True),
     Case("unary_grpc_sync_32", "ratio", 1.05, _grpc_sync(32), against="grpc stub"),
     Case("unary_connect_async_32", "ratio", 1.05, _connect_async(32), against="connectrpc", guarded=True),
