@@ -14,7 +14,7 @@ from ._call import UNSET, Call
 from ._flow import AskToken, Clock, Flow, Send, Sleep
 from ._locks import lock_of
 from .auth import Credentials, Metadata
-from .config import check_timeout
+from .config import check_hook, check_timeout
 from .errors import (
     ApiError,
     ConfigurationError,
@@ -170,8 +170,7 @@ class Context:
     on_call: OnCall | None
 
     def __post_init__(self) -> None:
-        if self.on_call is not None and not callable(self.on_call):
-            raise ConfigurationError(f"on_call: expected a callable or None, got {type(self.on_call).__name__}")
+        check_hook(self.on_call, "on_call")
 
 
 def attempts(call: Call[Any], context: Context) -> Flow[Message]:

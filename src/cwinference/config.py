@@ -1,5 +1,6 @@
 """Settings of a client: the argument, then the environment, then the default. Only this file reads the environment."""
 
+import inspect
 import ipaddress
 import os
 import re
@@ -253,6 +254,14 @@ def check_count(count: int, argument: str) -> int:
     if isinstance(count, bool) or not isinstance(count, int) or count <= 0:
         raise ConfigurationError(f"{argument}: expected a whole number above 0, got {count!r}")
     return count
+
+
+def check_hook(hook: object, argument: str) -> None:
+    """None, or something to call. An async function is refused: nobody would await what it gives."""
+    if hook is not None and not callable(hook):
+        raise ConfigurationError(f"{argument}: expected a function or None, got {type(hook).__name__}")
+    if inspect.iscoroutinefunction(hook):
+        raise ConfigurationError(f"{argument}: expected a plain function; an async one would not be awaited")
 
 
 def check_timeout(timeout: float | None, argument: str = "timeout") -> float | None:

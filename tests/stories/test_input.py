@@ -15,6 +15,11 @@ CORE_WEAVE, WANDB = types.CoreWeaveAuth(), types.WeightsAndBiasesAuth()
 BODY, PATH = types.BodyBasedRouting(), types.PathBasedRouting()
 NAIVE = datetime(2026, 11, 24)
 
+
+async def awaited(resource: Any) -> None:
+    """What a wait does not await."""
+
+
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "empty name": (lambda client: client.gateways.create(""), "name: it is empty"),
     "missing name": (lambda client: client.gateways.create(None), "name: expected a string, got NoneType"),
@@ -34,6 +39,14 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "seconds to wait": (lambda client: client.gateways.create("x", wait=0.5), "wait: expected True or False, got 0.5"),
     "seconds to wait in modify": (lambda client: client.gateways.modify("x", name="y", wait=1), "wait: expected True"),
     "seconds to wait in update": (lambda client: client.gateways.update("x", name="y", wait=1), "wait: expected True"),
+    "a hook that is none": (
+        lambda client: client.gateways.wait("x", on_change=3),
+        "on_change: expected a function or None, got int",
+    ),
+    "a hook that nobody would await": (
+        lambda client: client.hot_loads.wait("x", on_change=awaited),
+        "on_change: expected a plain function",
+    ),
     "two kinds of auth": (
         lambda client: client.gateways.create("x", core_weave_auth=CORE_WEAVE, weights_and_biases_auth=WANDB),
         "auth: core_weave_auth and weights_and_biases_auth exclude each other",

@@ -147,10 +147,15 @@ def test_a_wrong_default_is_refused_by_name(kind: Any, setting: str, value: Any)
 ON_ITS_OWN = [partial(Inference, "https://host"), partial(AsyncInference, "https://host")]
 
 
+async def awaited(*_: Any) -> None:
+    """A hook that would have to be awaited."""
+
+
+@pytest.mark.parametrize(("hook", "told"), [(3, "a function or None, got int"), (awaited, "a plain function")])
 @pytest.mark.parametrize("make", [Client, AsyncClient, *ON_ITS_OWN])
-def test_a_hook_that_cannot_be_called_is_refused_by_name(make: Any) -> None:
-    with pytest.raises(errors.ConfigurationError, match="^on_call: expected a callable or None, got int$"):
-        make(token="token", on_call=3)
+def test_a_hook_that_cannot_be_called_is_refused_by_name(make: Any, hook: Any, told: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match=f"^on_call: expected {told}"):
+        make(token="token", on_call=hook)
 
 
 @pytest.mark.parametrize("timeout", [float("inf"), 1e12, 1e300, 10**400])

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
 from .._flow import Clock, Flow, Sleep
-from ..config import check_timeout
+from ..config import check_hook, check_timeout
 from ..status import HotLoadState, State, describe, name_of, state_of, state_text, unmet
 
 log = logging.getLogger("cwinference")
@@ -84,6 +84,7 @@ def until_ready(
     on_change: Callable[[R], object] | None = None,
 ) -> Flow[R]:
     """Look until the resource is ready; raise when it will not be, or when the time is over."""
+    check_hook(on_change, "on_change")
     watch, seen, trouble = Watch(clock, timeout), None, None
     while True:
         try:
