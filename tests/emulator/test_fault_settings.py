@@ -216,6 +216,13 @@ def test_what_cannot_be_is_refused_by_name(text: str, problem: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_with_a_broken_fault_is_refused_by_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "emulator.toml"
+    file.write_text('[[faults]]\nkind = "delay"\n[[faults]]\nkind = "delay"\nnever = 1\n')
+    with pytest.raises(ConfigurationError, match=r"config: faults\[2\]: never: no option of 'delay'"):
+        Emulator(config=file)
+
+
 @pytest.mark.parametrize("given", [{"nth": 0}, {"times": 0}, {"probability": None}, {"details": 3}, {"details": [3]}])
 def test_what_cannot_be_is_refused_from_python_too(given: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"{next(iter(given))}: expected"):

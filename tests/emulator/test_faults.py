@@ -1,26 +1,17 @@
 """Faults on purpose, each met by real clients on real sockets, over every protocol alike."""
 
 import asyncio
-import http.client
-import json
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 
-from cwinference import AsyncClient, Client, errors, types
+from cwinference import AsyncClient, errors, types
 from cwinference._flow import Clock
-from cwinference.emulator import Emulator
-from cwinference.errors import ConfigurationError
 from cwinference.transports import _pool
 from tests.support.clients import KINDS, open_client
 from tests.support.faulty import Faulty, faulty
-from tests.support.fronts import MODEL, front
-from tests.support.inferences import open_front
 
 KINDS_HERE = [kind for kind in KINDS if kind.endswith("async")]
 FIELDS: dict[str, Any] = {"core_weave_auth": types.CoreWeaveAuth(), "path_based_routing": types.PathBasedRouting()}
@@ -149,29 +140,6 @@ async def test_a_half_open_connection_is_left_behind_by_those_who_cancel(
         await client.gateways.list(timeout=5)
 
 
-@pytest.mark.parametrize("kind", ["sync-2", "async-2"])
-@pytest.mark.parametrize("way", ["whole", "streamed"])
-async def test_completions_leave_a_half_open_connection_behind(
-    kind: str, way: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_pool, "SILENT_SECONDS", 0.5)
-
-    async def ask(seconds: float) -> None:
-        if way == "whole":
-            await inference.chat(timeout=seconds)
-        else:
-            await inference.read(inference.stream(first_token_timeout=seconds))
-
-    with front() as there:
-        async with open_front(kind, there.endpoint, there.emulator.token, retry=None) as inference:
-            await ask(5)
-            there.emulator.faults.add("half_open", nth=1)
-            for _ in range(3):
-                with pytest.raises(TimeoutError):
-                    await ask(0.2)
-            await ask(5)
-
-
 async def test_a_dripping_answer_arrives_whole(client: AsyncClient, server: Faulty, kind: str) -> None:
     made = await create(client, f"drip-{kind}")
     dripping = server.faults.add("drip", method="GetGateway", size=50, seconds=0.01)
@@ -247,11 +215,6 @@ async def test_an_oversized_answer_is_refused(client: AsyncClient, server: Fault
         await client.gateways.get(made.spec.id)
 
 
-def test_an_answer_under_a_wrong_name(server: Faulty) -> None:
-    server.faults.add("content_type", content_type="text/csv")
-    assert ask(server.endpoint, "/x").headers["content-type"] == "text/csv"
-
-
 async def test_skewed_clocks_show_in_every_time(client: AsyncClient, server: Faulty, kind: str) -> None:
     made = await create(client, f"skew-{kind}")
     server.faults.add("skew", seconds=-300)
@@ -266,20 +229,6 @@ async def test_a_duplicate_is_processed_twice(client: AsyncClient, server: Fault
     server.faults.add("duplicate", method="GetGateway")
     await client.gateways.get(made.spec.id)
     assert server.recorded.count("GetGateway") == 2
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_completion_that_is_delivered_twice_is_answered(stream: bool) -> None:
-    with front() as there, there.client.inference(there.gateway, timeout=10) as inference:
-        twice = there.emulator.faults.add("duplicate", path="/gateway/*")
-        asked: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
-        if stream:
-            with inference.chat.completions.stream(**asked) as chunks:
-                text = "".join(each.text for each in chunks)
-        else:
-            text = inference.chat.completions.create(**asked).text
-        assert 'that end in "Hi"' in text
-        assert twice.happened == 1
 
 
 async def test_calls_that_a_fault_holds_up_do_not_hold_up_the_end(kind: str) -> None:
@@ -305,48 +254,6 @@ async def test_a_fault_that_was_removed_is_over(client: AsyncClient, server: Fau
     server.faults.remove(fault)
     await client.gateways.list()
     assert fault.happened == 0
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-def ask(endpoint: str, path: str) -> Answer:
-    connection = http.client.HTTPConnection(str(urlsplit(endpoint).netloc), timeout=10)
-    try:
-        connection.request("POST", path, b"{}")
-        answer = connection.getresponse()
-        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
-    finally:
-        connection.close()
-
-
-def test_below_a_gateway_errors_take_openais_form(server: Faulty) -> None:
-    server.faults.add("error", path="/gateway/*/completions", code="resource_exhausted", message="too fast")
-    answer = ask(server.endpoint, "/gateway/x/v1/chat/completions")
-    assert answer.status == 429
-    assert json.loads(answer.body)["error"]["message"] == "too fast"
-
-
-def test_the_public_emulator_goes_wrong_as_its_file_and_its_caller_say(tmp_path: Path) -> None:
-    file = tmp_path / "emulator.toml"
-    file.write_text('[[faults]]\nkind = "error"\nmethod = "ListGateways"\ncode = "internal"\n')
-    with Emulator(config=file) as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
-        emulator.faults.add("error", method="ListDeployments", code="data_loss")
-        with pytest.raises(errors.Internal):
-            client.gateways.list()
-        with pytest.raises(errors.DataLoss):
-            client.deployments.list()
-
-
-def test_a_file_with_a_broken_fault_is_refused_by_its_place(tmp_path: Path) -> None:
-    file = tmp_path / "emulator.toml"
-    file.write_text('[[faults]]\nkind = "delay"\n[[faults]]\nkind = "delay"\nnever = 1\n')
-    with pytest.raises(ConfigurationError, match=r"config: faults\[2\]: never: no option of 'delay'"):
-        Emulator(config=file)
 
 
 async def eventually(holds: Any) -> None:

@@ -1,0 +1,63 @@
+"""Faults below a gateway, met by those who ask for completions."""
+
+import http.client
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from cwinference.transports import _pool
+from tests.support.fronts import MODEL, front
+from tests.support.inferences import open_front
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_errors_take_openais_form_and_the_connection_lives_on(size: int) -> None:
+    with front() as there:
+        there.emulator.faults.add("error", path="/gateway/*/completions", code="resource_exhausted", message="too fast")
+        connection = http.client.HTTPConnection(str(urlsplit(there.endpoint).netloc), timeout=10)
+        for _ in range(2):
+            connection.request("POST", urlsplit(there.endpoint).path + "/v1/chat/completions", b" " * size)
+            answer = connection.getresponse()
+            error = json.loads(answer.read())["error"]
+            assert (answer.status, error["message"], error["code"]) == (429, "too fast", "resource_exhausted")
+            assert not answer.will_close
+        connection.close()
+
+
+@pytest.mark.parametrize("kind", ["sync-2", "async-2"])
+@pytest.mark.parametrize("way", ["whole", "streamed"])
+async def test_completions_leave_a_half_open_connection_behind(
+    kind: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pool, "SILENT_SECONDS", 0.5)
+
+    async def ask(seconds: float) -> None:
+        if way == "whole":
+            await inference.chat(timeout=seconds)
+        else:
+            await inference.read(inference.stream(first_token_timeout=seconds))
+
+    with front() as there:
+        async with open_front(kind, there.endpoint, there.emulator.token, retry=None) as inference:
+            await ask(5)
+            there.emulator.faults.add("half_open", nth=1)
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    await ask(0.2)
+            await ask(5)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_completion_that_is_delivered_twice_is_answered(stream: bool) -> None:
+    with front() as there, there.client.inference(there.gateway, timeout=10) as inference:
+        twice = there.emulator.faults.add("duplicate", path="/gateway/*")
+        asked: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
+        if stream:
+            with inference.chat.completions.stream(**asked) as chunks:
+                text = "".join(each.text for each in chunks)
+        else:
+            text = inference.chat.completions.create(**asked).text
+        assert 'that end in "Hi"' in text
+        assert twice.happened == 1
