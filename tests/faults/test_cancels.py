@@ -8,15 +8,17 @@ import os
 import random
 import socket
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from cwinference import AsyncClient
+from cwinference import AsyncClient, types
 from tests.support.clients import open_client
+from tests.support.peer import Received
 from tests.support.sockets import SocketServer, silence
+from tests.support.told import told
 
 CANCELS = int(os.environ.get("CWINFERENCE_CANCELS", "300"))
 KINDS = ["grpc-async", "connect-async", "rest-async"]
@@ -35,10 +37,27 @@ async def waiting(kind: str) -> AsyncGenerator[AsyncClient]:
             yield client
 
 
+@asynccontextmanager
+async def in_mid_call(kind: str) -> AsyncGenerator[tuple[AsyncClient, Callable[[], Awaitable[object]]]]:
+    """A client of a server that keeps it waiting, and what waits until it does."""
+    asked, go = threading.Event(), threading.Event()
+
+    def hesitate(_: Received) -> types.GetGatewayResponse:
+        asked.set()
+        go.wait(10)
+        return types.GetGatewayResponse()
+
+    async with told(kind, hesitate) as (client, _):
+        try:
+            yield client, lambda: asyncio.to_thread(asked.wait, 10)
+        finally:
+            go.set()
+
+
 async def test_a_cancelled_task_is_cancelled(kind: str) -> None:
-    async with waiting(kind) as client:
+    async with in_mid_call(kind) as (client, asked):
         call = asyncio.create_task(client.gateways.get("x"))
-        await asyncio.sleep(0.05)
+        await asked()
         call.cancel("enough")
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -54,9 +73,9 @@ async def test_a_timeout_around_a_call_is_a_timeout(kind: str) -> None:
 
 
 async def test_a_group_that_fails_tells_of_its_own_error_only(kind: str) -> None:
-    async with waiting(kind) as client:
+    async with in_mid_call(kind) as (client, asked):
         with pytest.raises(ExceptionGroup) as caught:
-            await fail_beside(client)
+            await fail_beside(client, asked)
     assert [str(each) for each in caught.value.exceptions] == ["mine"]
 
 
@@ -77,10 +96,10 @@ def greet(connection: socket.socket) -> None:
     silence(connection)
 
 
-async def fail_beside(client: AsyncClient) -> None:
+async def fail_beside(client: AsyncClient, asked: Callable[[], Awaitable[object]]) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(client.gateways.get("x"))
-        await asyncio.sleep(0.05)
+        await asked()
         raise ValueError("mine")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -35,12 +36,12 @@ def ctrl_c_interrupts() -> Generator[None]:
 
 
 @contextmanager
-def interrupted(wait: threading.Event) -> Generator[None]:
-    """A KeyboardInterrupt comes out of the block, soon after the event."""
+def interrupted(event: threading.Event) -> Generator[None]:
+    """A KeyboardInterrupt comes out of the block: after the event, and once this thread waits for something."""
 
     def interrupt() -> None:
-        if wait.wait(10):
-            time.sleep(0.05)
+        if event.wait(10):
+            until_it_waits(threading.main_thread().ident)
             os.kill(os.getpid(), signal.SIGINT)
 
     sender = threading.Thread(target=interrupt)
@@ -50,6 +51,18 @@ def interrupted(wait: threading.Event) -> Generator[None]:
     ended = time.monotonic()
     sender.join()
     assert time.monotonic() - ended < SOON
+
+
+def until_it_waits(thread: int | None) -> None:
+    """Until a thread is seen twice at the same step of its program."""
+    before = None
+    for _ in range(1000):
+        frame = sys._current_frames()[thread or 0]
+        now = frame.f_code, frame.f_lasti
+        if now == before:
+            return
+        before = now
+        time.sleep(0.01)
 
 
 class Hesitant:

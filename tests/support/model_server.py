@@ -177,6 +177,8 @@ class _Http2:
             self._receive()
             while self._ready:
                 stream = self._ready.pop(0)
+                if stream not in self._open:
+                    continue
                 reply = self._take(*_parts(*self._open[stream]))
                 self._reply(stream, reply)
                 if reply.cut:
