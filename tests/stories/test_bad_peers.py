@@ -104,6 +104,21 @@ async def test_an_untrusted_certificate_is_unavailable_and_not_tried_again(
             error = await failure(client, timeout=20)
     assert type(error) is errors.Unavailable
     assert (error.attempts, error.permanent) == (1, True)
+    assert error.message.endswith("; trust its authority by tls=TLS(ca=...)")
+
+
+async def test_https_to_a_port_without_tls_is_told_and_not_tried_again(kind: str) -> None:
+    def plain(connection: socket.socket) -> None:
+        connection.recv(1024)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+
+    with SocketServer(plain) as server:
+        endpoint = server.endpoint.replace("http://", "https://")
+        async with open_client(kind, endpoint, retry=Retry(initial_backoff=0)) as client:
+            error = await failure(client, timeout=20)
+    assert type(error) is errors.Unavailable
+    assert (error.attempts, error.permanent) == (1, True)
+    assert error.message.endswith("; no TLS is spoken there: is the endpoint http://?")
 
 
 @pytest.mark.parametrize("wait", ["wait", "wait_deleted"])

@@ -54,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
         return 1
     sys.stdout.write(f"answered {result.answered}, failed {result.failed}, answered before {result.skipped}\n")
     if result.gave_up:
-        _complain("ended early, because so many requests failed in a row; the same command goes on from here")
+        _complain(
+            "ended early, because so many failed in a row (--keep-going goes on); the same command asks for the rest"
+        )
     if result.failed:
         _complain(f"the first failure: {result.first_failure}")
         _complain(f"all failures: {result.failures}")

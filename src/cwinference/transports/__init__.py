@@ -19,6 +19,16 @@ from ..errors import ConfigurationError
 UNUSABLE_TLS = "tls: the certificates or the key cannot be used"
 """What is said of PEM blocks that no connection can be made with."""
 
+_TLS_ADVICE = {
+    "; no TLS is spoken there: is the endpoint http://?": ("WRONG_VERSION_NUMBER", "InvalidContentType"),
+    "; trust its authority by tls=TLS(ca=...)": ("UnknownIssuer", "self signed", "unable to get local issuer"),
+}
+
+
+def tls_advice(text: str) -> str:
+    """What to do about a handshake that failed; empty where that is not known."""
+    return next((advice for advice, signs in _TLS_ADVICE.items() if any(sign in text for sign in signs)), "")
+
 
 class Seen:
     """What came with an answer beside its message, for a caller who asks: names in lower case, in the order sent."""

@@ -17,7 +17,7 @@ import pyqwest
 from .. import errors
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
-from . import UNUSABLE_TLS, is_over
+from . import UNUSABLE_TLS, is_over, tls_advice
 from ._aside import Opening, aside
 from ._deadline import Deadline
 from ._endings import Endings
@@ -278,9 +278,10 @@ def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> 
         refused = error.code == pyqwest.StreamErrorCode.REFUSED_STREAM
         return kind(f"the server reset the stream: {text}", unprocessed=refused, turned_away=refused)
     if isinstance(error, ConnectionError):
-        cause = _OF_URL.sub("", text).lower()
-        tls = "certificate" in cause or "tls" in cause
-        return errors.Unavailable(f"no connection: {text}", unprocessed=not tls, permanent=tls)
+        cause = _OF_URL.sub("", text)
+        advice = tls_advice(cause)
+        tls = bool(advice) or "certificate" in cause.lower() or "tls" in cause.lower()
+        return errors.Unavailable(f"no connection: {text}{advice}", unprocessed=not tls, permanent=tls)
     if isinstance(error, TimeoutError):
         return deadline_exceeded(timeout)
     if isinstance(error, pyqwest.ReadError | pyqwest.WriteError | pyqwest.RemoteProtocolError):

@@ -21,7 +21,7 @@ from .. import errors
 from .._methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings, proxy_for_grpc
-from . import UNUSABLE_TLS, Seen, is_over, running_loop
+from . import UNUSABLE_TLS, Seen, is_over, running_loop, tls_advice
 from ._forks import at_rest, at_work
 from ._pool import Lane, Pool
 
@@ -289,6 +289,8 @@ def _translate(
     untold = unavailable and not _was_answered(error)
     if untold and _NO_HANDSHAKER.search(message):
         return errors.ConfigurationError(f"{UNUSABLE_TLS}: gRPC's own log says why")
+    if untold and untrusted:
+        message += tls_advice(message)
     refused = untold and bool(_REFUSED.search(message))
     unsent = untold and bool(_NOT_CONNECTED.search(message)) and not connection.is_ready()
     return kind(
