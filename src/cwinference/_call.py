@@ -148,6 +148,11 @@ def required(argument: str, value: str) -> str:
     return value
 
 
+def required_if_given(argument: str, value: str | None) -> str:
+    """A filter by an id: left out it means all, but an empty one is a mistake of the caller's."""
+    return "" if value is None else required(argument, value)
+
+
 def build(kind: Callable[P, M], *args: P.args, **fields: P.kwargs) -> M:
     """A message of the arguments; one whose value does not fit is refused by its name."""
     descriptor = cast(type[Message], kind).DESCRIPTOR

@@ -41,10 +41,9 @@ def parse(body: bytes, kind: type[M], lost: list[str] | None = None) -> M:
     descriptor: Any = kind.DESCRIPTOR
     try:
         if not _tabular(descriptor):
-            return ParseDict(value, kind(), ignore_unknown_fields=True)
-        message = _of_usual_json(kind, descriptor, value)
-        if message is None:
-            message = kind(**_exact(descriptor)(json.loads(body)))
+            message = ParseDict(value, kind(), ignore_unknown_fields=True)
+        else:
+            message = _of_usual_json(kind, descriptor, value) or kind(**_exact(descriptor)(json.loads(body)))
         if lost is not None:
             lost += _unknown(descriptor, json.loads(body), "")
     except (*_UNREADABLE, ArithmeticError, RecursionError) as error:
@@ -105,7 +104,7 @@ def _unknown(descriptor: Descriptor, value: Mapping[str, Any], path: str) -> Ite
             if kind is not None and kind.GetOptions().map_entry:
                 field, item = kind.fields_by_name["value"], list(item.values())
             for each in item if _is_list(item) else [item]:
-                if field.message_type is not None and isinstance(each, dict):
+                if field.message_type is not None and isinstance(each, dict) and not _has_own_form(field.message_type):
                     yield from _unknown(field.message_type, cast(Any, each), f"{path}{field.name}.")
                 elif field.enum_type is not None and isinstance(each, str) and each not in _numbers(field.enum_type):
                     yield f"{path}{field.name}={each[:_LONGEST_NAME]}"
@@ -148,9 +147,14 @@ def _tabular(descriptor: Descriptor, above: tuple[str, ...] = ()) -> bool:
     name = descriptor.full_name
     if name == Timestamp.DESCRIPTOR.full_name:
         return True
-    if name in above or name.startswith("google.protobuf."):
+    if name in above or _has_own_form(descriptor):
         return False
     return all(_tabular(each.message_type, (*above, name)) for each in descriptor.fields if each.message_type)
+
+
+def _has_own_form(descriptor: Descriptor) -> bool:
+    """Whether it is a well-known type, whose JSON is not an object of its fields."""
+    return descriptor.full_name.startswith("google.protobuf.")
 
 
 def _converter(field: FieldDescriptor, reader: _Reader) -> Convert | None:

@@ -20,6 +20,7 @@ from .errors import (
     ConfigurationError,
     DeadlineExceeded,
     ProtocolError,
+    ResourceExhausted,
     Unauthenticated,
 )
 
@@ -205,9 +206,11 @@ def recover(
 def _repeats(
     call: Call[Any], context: Context, progress: Progress, metadata: Metadata, error: ApiError
 ) -> Flow[Message]:
-    refreshed = False
+    refreshed = maybe_done = False
     while True:
         error.attempts, error.method = progress.attempts, call.method.name
+        error.maybe_done = maybe_done
+        maybe_done = maybe_done or _may_be_done(error)
         log.debug("%s: attempt %d: %s", call.method.name, progress.attempts, error.code)
         if isinstance(error, Unauthenticated) and context.credentials.refreshable and not refreshed:
             refreshed = True
@@ -253,6 +256,11 @@ def _ask_token(call: Call[Any], context: Context, progress: Progress, stale: Met
     except ApiError as error:
         error.attempts, error.method = progress.attempts, call.method.name
         raise
+
+
+def _may_be_done(error: ApiError) -> bool:
+    """Whether the server may have processed a request that it answered so."""
+    return not error.unprocessed and not isinstance(error, Unauthenticated | ResourceExhausted)
 
 
 def _pause(call: Call[Any], context: Context, progress: Progress, error: ApiError) -> float | None:

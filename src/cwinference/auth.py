@@ -68,6 +68,7 @@ class _File:
     def __init__(self, path: "Path") -> None:
         self.path = path
         self._seen: tuple[int, int, int] | None = None
+        self._token: Secret | None = None
         self._next_check = 0.0
 
     def __repr__(self) -> str:
@@ -75,12 +76,22 @@ class _File:
 
     def __call__(self) -> Secret:
         try:
-            self._seen = self._signature()
-            return Secret(self.path.read_text("utf-8").strip())
+            seen = self._signature()
+            return self._kept(seen, Secret(self.path.read_text("utf-8").strip()))
         except (OSError, UnicodeDecodeError) as error:
             reason = _reason(error)
         # Raised out here, because Python's error holds what was read, and would hang on ours.
         raise ConfigurationError(f"token file {self.path}: {reason}")
+
+    def _kept(self, seen: tuple[int, int, int], token: Secret) -> Secret:
+        """What was read; or what was read before, where a rotation has emptied the file and not filled it yet."""
+        if not token:
+            if self._token is None:
+                raise ConfigurationError(f"token file {self.path}: it is empty")
+            self._next_check = time.monotonic() + _FILE_CHECK_SECONDS
+            return self._token
+        self._seen, self._token = seen, token
+        return token
 
     def changed(self) -> bool:
         """Whether the file was replaced since it was read; looks at most once a second."""

@@ -81,6 +81,7 @@ class ApiError(InferenceError):
         details: the decoded `google.rpc` messages of the answer; unknown ones as `google.protobuf.Any`.
         http_status: HTTP status of the answer; None when it had none, as gRPC's own, or it is not known.
         attempts: how often the call was sent.
+        maybe_done: whether an attempt before the last may have been processed, so that this may answer our own repeat.
         method: name of the method, such as `GetGateway` or `chat.completions`.
         retry_after: seconds that the server asked to wait before a repeat; negative: it wants none. None when it did
             not say.
@@ -114,6 +115,7 @@ class ApiError(InferenceError):
         self.details = tuple(details)
         self.http_status = http_status
         self.attempts = attempts
+        self.maybe_done = False
         self.method = method
         self.retry_after = retry_after
         self.unprocessed = unprocessed

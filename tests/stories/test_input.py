@@ -1,6 +1,6 @@
 """What cannot be right is refused by name before a byte is sent; whatever a server might accept is sent."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,10 @@ from tests.support.told import told
 CORE_WEAVE, WANDB = types.CoreWeaveAuth(), types.WeightsAndBiasesAuth()
 BODY, PATH = types.BodyBasedRouting(), types.PathBasedRouting()
 NAIVE = datetime(2026, 11, 24)
+
+
+async def all_of(pages: AsyncIterator[Any]) -> list[Any]:
+    return [each async for each in pages]
 
 
 async def awaited(resource: Any) -> None:
@@ -74,6 +78,14 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "empty deployment": (
         lambda client: client.hot_loads.create("", identity="x", type=1),
         "deployment_id: it is empty",
+    ),
+    "empty gateway to list by": (
+        lambda client: client.deployments.list(parent_gateway_id=""),
+        "parent_gateway_id: it is empty",
+    ),
+    "empty deployment to list by": (
+        lambda client: all_of(client.hot_loads.list("")),
+        "parent_deployment_id: it is empty",
     ),
     "empty identity": (lambda client: client.hot_loads.create("x", identity="", type=1), "identity: it is empty"),
     "no type": (

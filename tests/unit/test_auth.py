@@ -194,6 +194,17 @@ def test_a_file_that_is_missing_for_a_moment_does_not_matter(tmp_path: Path) -> 
     assert credentials.metadata() == first
 
 
+def test_a_file_that_is_empty_for_a_moment_keeps_its_last_token(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("one")
+    credentials = Credentials(auth.from_file(file))
+    first = credentials.fetch(None)
+    file.write_text("")
+    assert credentials.fetch(first) == first
+    file.write_text("two")
+    assert credentials.fetch(first) == bearer("two")
+
+
 def test_an_unreadable_file_is_told_with_its_reason(tmp_path: Path) -> None:
     with pytest.raises(errors.ConfigurationError, match="token file .*: Is a directory"):
         Credentials(auth.from_file(tmp_path)).fetch(None)
@@ -204,7 +215,7 @@ def test_a_file_without_a_token_is_told(tmp_path: Path, content: bytes | None) -
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(errors.ConfigurationError, match="^token"):
+    with pytest.raises(errors.ConfigurationError, match="^token file .*token: "):
         Credentials(auth.from_file(file)).fetch(None)
 
 

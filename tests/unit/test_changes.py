@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from cwinference import errors, types
+from cwinference._call import one_or_none
 from cwinference._flow import Flow
+from cwinference._retry import attempts
+from cwinference.auth import Credentials
 from cwinference.resources._changes import check_lost, create, delete, replace_fields, replacement, rest_of
 from tests.support.flows import Performance, context, look
 
@@ -46,15 +49,36 @@ def test_any_other_conflict_is_one(found: Any, attempts: int, own_id: bool) -> N
     assert caught.value.attempts == attempts
 
 
-@pytest.mark.parametrize("attempts", [1, 2])
-def test_a_repeated_delete_finds_nothing_and_succeeds(attempts: int) -> None:
-    gone = errors.NotFound("gone", attempts=attempts)
-    performance = Performance([gone])
-    if attempts == 2:
-        assert performance.of(delete(look(30))) is None
-    else:
-        with pytest.raises(errors.NotFound):
-            performance.of(delete(look(30)))
+def deleted(*answers: Any) -> Any:
+    performance = Performance(answers, tokens=[(("authorization", token),) for token in ("old", "new", "newer")])
+    shared = context(performance, credentials=Credentials(lambda: "token"))
+    call = one_or_none(types.DeleteGatewayRequest(id="some-id"), "gateway", types.Gateway, {})
+
+    def send() -> Flow[types.Gateway | None]:
+        return call.result((yield from attempts(call, shared)))
+
+    return performance.of(delete(send()))
+
+
+@pytest.mark.parametrize("first", [errors.Unavailable("lost"), errors.DeadlineExceeded("slow")])
+def test_a_delete_that_finds_nothing_left_after_a_lost_one_is_a_success(first: Exception) -> None:
+    assert deleted(first, errors.NotFound("gone")) is None
+    assert deleted(first, errors.Unavailable("refused", unprocessed=True), errors.NotFound("gone")) is None
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [],
+        [errors.Unauthenticated("old token")],
+        [errors.Unavailable("refused", unprocessed=True)],
+        [errors.ResourceExhausted("later", retry_after=0.1)],
+    ],
+)
+def test_a_delete_that_finds_nothing_fails_where_no_attempt_was_processed(before: list[Exception]) -> None:
+    with pytest.raises(errors.NotFound) as caught:
+        deleted(*before, errors.NotFound("gone"))
+    assert caught.value.attempts == len(before) + 1
 
 
 def test_the_calls_of_one_operation_share_its_timeout() -> None:

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict, MessageToJson, Parse, ParseDict
 from google.protobuf.json_format import ParseError as JsonError
 from google.protobuf.message import Message
+from google.rpc.context.attribute_context_pb2 import AttributeContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +86,16 @@ def test_fields_of_a_newer_server_are_named_inside_lists_and_dropped_there_too()
 
     assert [item.spec.name for item in found.items] == ["one", "two"]
     assert lost == ["items.spec.newer"]
+
+
+def test_unknown_fields_are_named_in_messages_that_hold_well_known_types_too() -> None:
+    lost: list[str] = []
+    auth = {"claims": {"of": {"any": "kind"}}, "newer": 2}
+
+    found = parse_value({"request": {"auth": auth, "newer": 1}}, AttributeContext, lost)
+
+    assert MessageToDict(found.request.auth.claims) == auth["claims"]
+    assert lost == ["request.auth.newer", "request.newer"]
 
 
 @pytest.mark.parametrize("text", ["True", "False", "STATUS_TRUE", "STATUS_FALSE"])

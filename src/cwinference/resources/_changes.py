@@ -50,13 +50,13 @@ def rest_of(options: CallOptions, context: Context) -> Callable[[], CallOptions]
 
 
 def delete(send: Flow[M | None]) -> Flow[M | None]:
-    """Delete once: NOT_FOUND that answers a repeat means that an earlier attempt had succeeded."""
+    """Delete once: NOT_FOUND means that an earlier attempt had succeeded, where one may have been processed."""
     try:
         return (yield from send)
     except errors.NotFound as error:
-        if error.attempts == 1:
-            raise
-        return None
+        if error.maybe_done:
+            return None
+        raise
 
 
 def check_wait(wait: bool) -> None:

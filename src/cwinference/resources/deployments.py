@@ -7,7 +7,7 @@ from typing import Unpack
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import types
-from .._call import Call, CallOptions, build, given_or_new, many, required, whole
+from .._call import Call, CallOptions, build, given_or_new, many, required, required_if_given, whole
 from .._flow import Flow
 from .._operation import Mode, operation
 from ._changes import replacement
@@ -104,11 +104,11 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
                 nanoseconds. Deleted ones never show.
 
         Raises:
-            ConfigurationError: `updated_after` has no time zone (it is a `ValueError` too).
+            ConfigurationError: an empty id, or `updated_after` has no time zone (it is a `ValueError` too).
         """
         request = build(
             types.ListDeploymentsRequest,
-            parent_gateway_id=parent_gateway_id or "",
+            parent_gateway_id=required_if_given("parent_gateway_id", parent_gateway_id),
             updated_after=later_than(updated_after),
         )
         return many(request, "items", types.Deployment, options)

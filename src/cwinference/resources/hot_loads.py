@@ -6,7 +6,7 @@ from typing import Any, Unpack
 from google.protobuf.message import Message
 
 from .. import types
-from .._call import Call, CallOptions, build, given_or_new, one, required, whole
+from .._call import Call, CallOptions, build, given_or_new, one, required, required_if_given, whole
 from .._flow import Emit, Flow, Pages
 from .._operation import Mode, Resource, operation, paged
 from ..errors import ProtocolError
@@ -78,12 +78,16 @@ class HotLoads(Resource[Mode]):
 
         Args:
             parent_deployment_id: only those of this deployment; None means all of the organization.
+
+        Raises:
+            ConfigurationError: an empty id.
         """
+        parent = required_if_given("parent_deployment_id", parent_deployment_id)
         return self._pages(
             lambda token: whole(
                 build(
                     types.ListHotLoadsRequest,
-                    parent_deployment_id=parent_deployment_id or "",
+                    parent_deployment_id=parent,
                     max_page_size=_PAGE_SIZE,
                     page_token=token,
                 ),
