@@ -41,10 +41,10 @@ async def test_a_stream_that_brings_nothing_more_stalls_whatever_keeps_it_alive(
 
 
 @pytest.mark.parametrize("after", [silence, comments])
-@pytest.mark.parametrize("before", [[], [ROLE]])
-async def test_a_first_token_that_does_not_come_stalls(kind: str, after: Any, before: list[bytes]) -> None:
+@pytest.mark.parametrize(("before", "idle"), [([], 30), ([ROLE], 30), ([], 0.3)])
+async def test_a_first_token_that_does_not_come_stalls(kind: str, after: Any, before: list[bytes], idle: float) -> None:
     async with asked(kind, lambda _: streamed(*before, after=after())) as (front, server):
-        error, seconds = await failure(front, first_token_timeout=0.3, idle_timeout=30)
+        error, seconds = await failure(front, first_token_timeout=min(idle, 0.3), idle_timeout=idle)
         assert server.hung_up.wait(5)
     assert type(error) is errors.StreamStalled
     assert 0.25 < seconds < 5
@@ -110,6 +110,15 @@ async def test_an_end_mark_without_its_empty_line_is_enough(kind: str) -> None:
     async with asked(kind, told(piece("Paris"), b"data: [DONE]")) as (front, _):
         chunks = await front.read(front.stream())
     assert [chunk.text for chunk in chunks] == ["Paris"]
+
+
+async def test_the_text_of_a_stream_is_that_of_its_first_choice(kind: str) -> None:
+    words = [(0, "Par"), (1, "Lon"), (0, "is"), (1, "don")]
+    pieces = [event({"choices": [{"index": index, "delta": {"content": text}}]}) for index, text in words]
+    async with asked(kind, told(*pieces, DONE)) as (front, _):
+        stream = front.stream(n=2)
+        assert [chunk.text for chunk in await front.read(stream)] == ["Par", "Lon", "is", "don"]
+    assert stream.text == "Paris"
 
 
 async def test_what_follows_the_end_mark_is_not_read(kind: str) -> None:

@@ -7,7 +7,7 @@ from typing import cast
 from .._flow import Clock
 from ..errors import ApiError, DeadlineExceeded, InferenceError, ProtocolError, StreamInterrupted, StreamStalled
 from ..transports.completion_errors import error_in_answer
-from ._answers import Chunk, Json, Usage, usage_of
+from ._answers import Chunk, Json, Usage, first_choice, usage_of
 from ._gate import Tally
 from ._sse import EventParser
 
@@ -28,6 +28,7 @@ class Reader:
         self._method = method
         self._idle = idle
         self._patience = first
+        self._began = False
         self._waited = 0.0
         self._monotonic = clock.monotonic
         self._deadline: float | None = None
@@ -37,7 +38,7 @@ class Reader:
 
     @property
     def text(self) -> str:
-        """The text so far."""
+        """The text of the first choice so far."""
         return "".join(self._texts)
 
     def opened(self, deadline: float | None, waited: float) -> None:
@@ -78,6 +79,7 @@ class Reader:
             if chunk.carries_content:
                 self._waited = 0.0
                 self._patience = self._idle
+                self._began = True
             yield chunk
 
     def broken(self, error: ApiError) -> InferenceError:
@@ -90,7 +92,7 @@ class Reader:
     def _late(self) -> InferenceError:
         if self._deadline is not None and self._monotonic() >= self._deadline - 0.001:
             return DeadlineExceeded("the whole call's limit was over before the stream ended", method=self._method)
-        return stalled(self._method, self._patience, first=self._patience is not self._idle, text=self.text)
+        return stalled(self._method, self._patience, first=not self._began, text=self.text)
 
     def _rest(self) -> list[bytes]:
         """At the end: an end mark without its empty line counts, all else was cut off."""
@@ -110,7 +112,7 @@ class Reader:
             if error is not None:
                 raise error
         chunk = Chunk(value)
-        if chunk.text:
+        if chunk.text and not first_choice(value).get("index"):
             self._texts.append(chunk.text)
         if value.get("usage"):
             self.usage = usage_of(value)

@@ -29,7 +29,7 @@ class _Stream:
 
     @property
     def text(self) -> str:
-        """The text so far; after an error, what came before it."""
+        """The text of the first choice so far; after an error, what came before it."""
         return self._reader.text
 
     @property
