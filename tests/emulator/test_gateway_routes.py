@@ -170,6 +170,8 @@ async def test_wandb_auth_takes_any_key_but_never_a_coreweave_token() -> None:
 async def test_an_unknown_gateway_is_not_found() -> None:
     answer = await ask(completions(Echo()), "POST", "/gateway/other/v1/completions", CHAT, OURS)
     assert (answer.status, answer.error["code"]) == (404, "gateway_not_found")
+    answer = await ask(completions(Echo()), "POST", "/gateway/fr%6Fnt/v1/chat/completions", CHAT, OURS)
+    assert answer.status == 200
 
 
 @pytest.mark.parametrize("state", [State.CREATING, State.DELETING, State.FAILED])

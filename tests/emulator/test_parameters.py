@@ -92,6 +92,16 @@ def test_a_file_replaces_them(tmp_path: Path) -> None:
     assert runtime.runtime_config_options["vllm"].allowed_keys == ["a", "b"]
 
 
+def test_what_a_file_leaves_out_stays_as_it_is() -> None:
+    zones_alone = Emulated(parameters=Parameters.from_table({"zones": {"RNO2A": ["gb200-4x"]}}))
+    assert zones_alone(types.GetGatewayParametersRequest()).zones == ["RNO2A"]
+    assert "vllm" in zones_alone(types.GetDeploymentParametersRequest()).runtime_parameters.runtime_versions
+    engines_alone = Emulated(parameters=Parameters.from_table({"engines": {"vllm": {"versions": ["0.9.0"]}}}))
+    assert "US-EAST-04A" in engines_alone(types.GetGatewayParametersRequest()).zones
+    runtime = engines_alone(types.GetDeploymentParametersRequest()).runtime_parameters
+    assert list(runtime.runtime_versions) == ["vllm"]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -100,9 +110,11 @@ def test_a_file_replaces_them(tmp_path: Path) -> None:
         ("[zones]", "zones: there is none"),
         ("[zones]\nA = 'x'", "zones.A: is not a list of strings"),
         ("[zones]\nA = [1]", "zones.A: is not a list of strings"),
-        ("[zones]\nA = []\n[engines]\nvllm = 1", "engines.vllm: is not a table"),
-        ("[zones]\nA = []\n[engines.vllm]\nversion = []", "engines.vllm: version: is not known here"),
-        ("[zones]\nA = []\n[colours]", "colours: is not known here; known are engines, zones"),
+        ("[zones]\nus-east-04a = []", "zones.us-east-04a: is no name of a zone, such as US-EAST-04A"),
+        ("[engines]\nvllm = 1", "engines.vllm: is not a table"),
+        ("[engines.vllm]\nversion = []", "engines.vllm: version: is not known here"),
+        ("[engines.vllm]\nversions = ['v1']", "engines.vllm.versions: 'v1' is no semantic version, such as 0.22.0"),
+        ("[colours]", "colours: is not known here; known are engines, zones"),
     ],
 )
 def test_a_broken_file_is_refused_in_one_line(text: str, complaint: str, tmp_path: Path) -> None:

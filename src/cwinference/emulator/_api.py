@@ -73,7 +73,7 @@ class EmulatedApi:
         self._world = World(
             store=self._store,
             behaviour=behaviour,
-            parameters=parameters or Parameters.default(behaviour.rules),
+            parameters=(parameters or Parameters()).filled(behaviour.rules),
             public_url=public_url.rstrip("/"),
             fates=self.fates,
         )

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, cast, get_args
+from urllib.parse import unquote
 
 from .. import types
 from . import _routing
@@ -78,7 +79,7 @@ class Completions:
 
     def _gateway(self, scope: Scope) -> tuple[types.Gateway, str]:
         found = _BELOW.fullmatch(scope["raw_path"].decode("latin-1"))
-        gateway = self._directory.gateway(found["id"]) if found else None
+        gateway = self._directory.gateway(unquote(found["id"])) if found else None
         if found is None or gateway is None:
             raise Problem(404, "There is no gateway at this address", code="gateway_not_found")
         return gateway, found["path"]

@@ -9,7 +9,7 @@ token = "CW-SECRET-of-blue"
 organization = "cw2b3c"
 role = "viewer"                 # or "admin"
 
-[parameters.zones]              # replaces all of the built-in ones
+[parameters.zones]              # replaces all of the built-in zones; the engines stay
 US-EAST-04A = ["gd-8xh100ib-i128"]
 
 [parameters.engines.vllm]

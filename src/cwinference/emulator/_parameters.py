@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from os import PathLike
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import ConfigurationError
+from ._rule_formats import SEMANTIC_VERSION, ZONE
 from ._rules import RuleSet
 
 _NEWER_ENGINES = frozenset({"dynamo-sglang"})
@@ -32,9 +33,10 @@ class Engine:
 class Parameters:
     """The values that the parameters calls tell and creates are checked against."""
 
-    zones: Mapping[str, Sequence[str]]
-    """Instance types by zone."""
-    engines: Mapping[str, Engine]
+    zones: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """Instance types by zone; none: the built-in ones."""
+    engines: Mapping[str, Engine] = field(default_factory=dict[str, Engine])
+    """Engines by name; none: the built-in ones."""
 
     @classmethod
     def default(cls, rules: RuleSet = "published") -> "Parameters":
@@ -62,7 +64,7 @@ class Parameters:
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], *, source: str = "parameters") -> "Parameters":
-        """Read them from a table that was TOML: `zones` and `engines`.
+        """Read them from a table that was TOML: `zones` and `engines`, either or both.
 
         Raises:
             ConfigurationError: the table is not of that form; the text begins with `source`.
@@ -71,13 +73,21 @@ class Parameters:
         zones = {
             zone: _texts(types, f"{source}: zones.{zone}") for zone, types in _table(table, "zones", source).items()
         }
-        if not zones:
+        if not zones and "zones" in table:
             raise ConfigurationError(f"{source}: zones: there is none; name at least one")
+        for zone in zones:
+            if not ZONE.fullmatch(zone):
+                raise ConfigurationError(f"{source}: zones.{zone}: is no name of a zone, such as US-EAST-04A")
         engines = {
             name: _engine(engine, f"{source}: engines.{name}")
             for name, engine in _table(table, "engines", source).items()
         }
         return cls(zones=zones, engines=engines)
+
+    def filled(self, rules: RuleSet) -> "Parameters":
+        """With the built-in ones where there are none."""
+        built_in = Parameters.default(rules)
+        return Parameters(self.zones or built_in.zones, self.engines or built_in.engines)
 
     def instance_types(self, zones: Iterable[str] | None = None) -> Sequence[str]:
         """The instance types of these zones (of all, when None), sorted."""
@@ -94,6 +104,9 @@ def _built_in() -> Parameters:
 def _engine(table: Any, source: str) -> Engine:
     _expect(table, {"versions", "config", "env"}, source)
     lists = {name: _texts(table.get(name, []), f"{source}.{name}") for name in ("versions", "config", "env")}
+    for version in lists["versions"]:
+        if not SEMANTIC_VERSION.fullmatch(version):
+            raise ConfigurationError(f"{source}.versions: {version!r} is no semantic version, such as 0.22.0")
     return Engine(
         versions=sorted(lists["versions"], key=_precedence), config=sorted(lists["config"]), env=sorted(lists["env"])
     )
