@@ -80,6 +80,17 @@ async def test_the_whole_calls_limit_ends_a_stream_that_goes_on(kind: str) -> No
     assert stream.text.startswith("more more ")
 
 
+@pytest.mark.parametrize("kind", ["sync-1", "sync-2"])
+async def test_a_limit_that_ends_a_stream_between_two_reads_is_told_as_one(kind: str) -> None:
+    async with asked(kind, lambda _: streamed(piece("more "), after=silence())) as (front, _):
+        stream = front.stream(idle_timeout=60)
+        chunks = iter(stream)
+        await asyncio.to_thread(next, chunks)
+        stream._body.expire()
+        with pytest.raises(errors.StreamStalled):
+            await asyncio.to_thread(next, chunks)
+
+
 async def test_the_time_that_the_reader_takes_does_not_count(kind: str) -> None:
     async with asked(kind, told(piece("a"), piece("b", "stop"), DONE)) as (front, _):
         stream = front.stream(idle_timeout=0.2, first_token_timeout=0.2)

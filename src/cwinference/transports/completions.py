@@ -119,11 +119,14 @@ class BlockingBody(_Body):
         if limit is not None:
             self._watchdog.start(self, limit)
         try:
-            return aside(self._next, self._response.close)
+            piece = aside(self._next, self._response.close)
         except Exception as error:
             raise deadline_exceeded(limit) if self._expired else translate(error, limit) from None
         finally:
             self.due = math.inf
+        if piece is None and self._expired:  # between two reads, when it ends without an error
+            raise deadline_exceeded(limit)
+        return piece
 
     def _next(self) -> bytes | None:
         piece = next(self._pieces, None)
