@@ -14,7 +14,7 @@ from ._call import UNSET, Call
 from ._flow import AskToken, Clock, Flow, Send, Sleep
 from ._locks import lock_of
 from .auth import Credentials, Metadata
-from .config import check_hook, check_timeout
+from .config import check_at_least, check_count, check_hook, check_timeout
 from .errors import (
     ApiError,
     ConfigurationError,
@@ -64,18 +64,19 @@ class Retry:
     attempt_timeout: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise ConfigurationError(f"max_attempts: expected at least 1, got {self.max_attempts}")
+        check_count(self.max_attempts, "max_attempts")
         for name in ("initial_backoff", "max_backoff", "max_server_delay"):
-            if not getattr(self, name) >= 0:
-                raise ConfigurationError(f"{name}: expected seconds, 0 or more, got {getattr(self, name)}")
-        if not self.multiplier >= 1:
-            raise ConfigurationError(f"multiplier: expected at least 1, got {self.multiplier}")
+            check_at_least(0, getattr(self, name), name)
+        check_at_least(1, self.multiplier, "multiplier")
         object.__setattr__(self, "attempt_timeout", check_timeout(self.attempt_timeout, "attempt_timeout"))
 
     def backoff(self, attempt: int, chance: float) -> float:
         """Seconds to pause after the given attempt; `chance` is from 0 up to 1."""
-        return chance * min(self.max_backoff, self.initial_backoff * self.multiplier ** (attempt - 1))
+        try:
+            longest = self.initial_backoff * self.multiplier ** (attempt - 1)
+        except OverflowError:
+            longest = self.max_backoff
+        return chance * min(self.max_backoff, longest)
 
 
 def check_retry(retry: Retry | None) -> Retry | None:

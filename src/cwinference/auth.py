@@ -48,6 +48,8 @@ def from_file(path: str | os.PathLike[str]) -> Callable[[], str]:
 
     A rotated file is picked up within a second of the next call, or at once when the server says UNAUTHENTICATED.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigurationError(f"path: expected that of a token file, got {type(path).__name__}")
     from pathlib import Path  # like json, it is loaded for the few who need it
 
     return _File(Path(path))
@@ -59,7 +61,7 @@ def from_command(command: Sequence[str], *, timeout: float = 30.0) -> Callable[[
     It may print the token or a Kubernetes ExecCredential (JSON with `status.token`). It runs once at the first call and
     again when the server says UNAUTHENTICATED. `timeout` is in seconds. `AsyncClient` runs it on a thread.
     """
-    if isinstance(command, str) or not command:
+    if isinstance(command, str) or not isinstance(command, Sequence) or not command:
         raise ConfigurationError("command: expected a non-empty list such as ['cwic', 'auth', 'token']")
     return _Command(tuple(command), timeout)
 

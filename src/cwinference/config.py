@@ -256,6 +256,13 @@ def check_count(count: int, argument: str) -> int:
     return count
 
 
+def check_at_least(least: float, number: float, argument: str) -> float:
+    """A number of at least so much."""
+    if isinstance(number, bool) or not isinstance(number, int | float) or not number >= least:
+        raise ConfigurationError(f"{argument}: expected a number of at least {least}, got {number!r}")
+    return number
+
+
 def check_hook(hook: object, argument: str) -> None:
     """None, or something to call. An async function is refused: nobody would await what it gives."""
     if hook is not None and not callable(hook):
@@ -276,6 +283,8 @@ def check_timeout(timeout: float | None, argument: str = "timeout") -> float | N
 def _pem(source: str | os.PathLike[str] | bytes | None, argument: str) -> bytes | None:
     if source is None or isinstance(source, bytes):
         data = source
+    elif not isinstance(source, str | os.PathLike):
+        raise ConfigurationError(f"{argument}: expected a path or the bytes of PEM, got {type(source).__name__}")
     else:
         from pathlib import Path  # few clients name files
 

@@ -59,7 +59,7 @@ def expected(*numbers: int) -> dict[str, str]:
     return {f"id-{number}": f"text {number}" for number in numbers}
 
 
-async def run(kind: str, url: str, requests: Any, out: Path, *, limit: int = 1000, **options: Any) -> BatchResult:
+async def run(kind: str, url: str, requests: Any, out: Any, *, limit: int = 1000, **options: Any) -> BatchResult:
     if kind == "async":
         async with AsyncInference(url, token="t", retry=None, limit=limit) as front:
             return await front.batch(requests, out=out, **options)
@@ -294,6 +294,9 @@ async def test_files_that_cannot_be_used_are_refused(kind: str, tmp_path: Path) 
     for requests, out, told in [
         (tmp_path / "missing.jsonl", tmp_path / "out.jsonl", "requests"),
         (request(1), tmp_path / "out.jsonl", "requests: .* put a single one into a list"),
+        (None, tmp_path / "out.jsonl", "^requests: expected a file or an iterable of requests, got NoneType"),
+        (source, None, "^out: expected the path of a file, got None"),
+        (source, "", "^out: expected the path of a file, got ''"),
         (source, source, "out"),
         (source, tmp_path, "out"),
         (source, Path(os.devnull), "plain file"),

@@ -250,7 +250,13 @@ def test_a_command_that_fails_is_told_without_its_output(command: list[str], rea
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
-@pytest.mark.parametrize("command", ["cwic auth token", [], ()])
+@pytest.mark.parametrize("path", [None, 5, ["token"]])
+def test_the_path_of_a_token_file_is_checked_at_once(path: Any) -> None:
+    with pytest.raises(errors.ConfigurationError, match="^path: expected that of a token file, got"):
+        auth.from_file(path)
+
+
+@pytest.mark.parametrize("command", ["cwic auth token", [], (), None, 5])
 def test_a_command_is_a_list_because_there_is_no_shell(command: Any) -> None:
     with pytest.raises(errors.ConfigurationError, match="^command:"):
         auth.from_command(command)

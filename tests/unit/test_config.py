@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -221,6 +221,11 @@ def test_no_setting_shows_a_password() -> None:
 def test_what_travels_by_rest_keeps_the_forced_version_of_http(transport: str, version: int, expected: int) -> None:
     rest = settings(transport=transport, http_version=version).for_rest()
     assert (rest.transport, rest.codec, rest.http_version) == ("rest", "json", expected)
+
+
+def test_what_is_neither_a_path_nor_bytes_is_refused_by_name() -> None:
+    with pytest.raises(errors.ConfigurationError, match="^tls.key: expected a path or the bytes of PEM, got int$"):
+        read_certificates(TLS(cert=PEM, key=cast(Any, 5)))
 
 
 def test_certificates_come_from_files_or_bytes(tmp_path: Path) -> None:

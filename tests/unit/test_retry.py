@@ -44,6 +44,10 @@ def test_the_pause_is_drawn_between_nothing_and_all_of_it() -> None:
     assert [Retry().backoff(1, chance) for chance in (0.0, 0.25, 1.0)] == [0.0, 0.025, 0.1]
 
 
+def test_the_thousandth_pause_is_as_long_as_any_long_one() -> None:
+    assert Retry(max_attempts=10_000).backoff(2000, 1.0) == 5.0
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
@@ -52,6 +56,11 @@ def test_the_pause_is_drawn_between_nothing_and_all_of_it() -> None:
         ("max_backoff", float("nan")),
         ("max_server_delay", -1),
         ("multiplier", 0.5),
+        ("max_attempts", float("nan")),
+        ("max_attempts", 2.5),
+        ("max_backoff", None),
+        ("multiplier", "2"),
+        ("initial_backoff", True),
         ("attempt_timeout", 0),
     ],
 )

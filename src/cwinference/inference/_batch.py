@@ -80,6 +80,8 @@ class Batch:
         keep_going: bool,
     ) -> None:
         self.workers = min(check_count(concurrency, "concurrency"), limit)
+        if not isinstance(out, str | os.PathLike) or not os.fspath(out):
+            raise ConfigurationError(f"out: expected the path of a file, got {out!r}")
         source = _source(requests, Path(out))
         self.ledger = Ledger(Path(out))
         self.window = Gate(max(_AHEAD, 2 * self.workers)) if ordered else None
@@ -273,6 +275,8 @@ def _source(requests: Requests, out: Path) -> Iterator[tuple[int, Any]]:
     """Requests by the number of their line, from 1."""
     if isinstance(requests, Mapping):
         raise ConfigurationError("requests: expected a file or an iterable of requests; put a single one into a list")
+    if not isinstance(requests, str | os.PathLike | Iterable):
+        raise ConfigurationError(f"requests: expected a file or an iterable of requests, got {type(requests).__name__}")
     if not isinstance(requests, str | os.PathLike):
         return enumerate(requests, 1)
     path = Path(requests)
