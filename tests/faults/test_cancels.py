@@ -83,7 +83,7 @@ async def test_many_cancels_leave_nothing_behind(kind: str) -> None:
     chance = random.Random(11)  # noqa: S311
     async with waiting(kind) as client:
         await cancel_some(client, 20, chance)
-        before = await settled(1)
+        before = await settled(1, 1)
         for _ in range(CANCELS // 20):
             await cancel_some(client, 20, chance)
         assert len(asyncio.all_tasks()) == 1
@@ -112,9 +112,9 @@ async def cancel_some(client: AsyncClient, number: int, chance: random.Random) -
     assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*calls, return_exceptions=True))
 
 
-async def settled(wanted: int) -> int:
-    """Open descriptors and threads, once they are no more than wanted, or after a second."""
-    for _ in range(100):
+async def settled(wanted: int, seconds: int = 10) -> int:
+    """Open descriptors and threads, once they are no more than wanted, or after so long."""
+    for _ in range(seconds * 100):
         if (found := _in_use()) <= wanted:
             return found
         await asyncio.sleep(0.01)

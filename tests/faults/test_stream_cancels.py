@@ -62,7 +62,7 @@ async def fail_beside(front: Front) -> None:
 async def test_many_cancelled_streams_leave_nothing_behind(kind: str) -> None:
     async with asked(kind, endless) as (front, server):
         await cancel_one(front, server)
-        before = await settled(1)
+        before = await settled(1, 1)
         for _ in range(CANCELS):
             await cancel_one(front, server)
         assert len(asyncio.all_tasks()) == 1
