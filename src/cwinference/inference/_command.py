@@ -21,13 +21,15 @@ def register(commands: Any) -> None:
     parser.add_argument("requests", metavar="IN.jsonl", help="requests: bodies, or OpenAI's batch form")
     parser.add_argument("out", metavar="OUT.jsonl", help="answers, appended")
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--gateway", metavar="ID", help="id of the gateway")
+    target.add_argument("--gateway", metavar="ID", help="id of the gateway; one with W&B auth gets WANDB_API_KEY")
     target.add_argument(
         "--base-url",
         metavar="URL",
         help="instead of a gateway, a server of the same kind; it gets no token but that of --token-file",
     )
-    parser.add_argument("--endpoint", metavar="URL", help="of the management API, to read the gateway")
+    parser.add_argument(
+        "--endpoint", metavar="URL", help="of the management API, to read the gateway (COREWEAVE_API_ENDPOINT)"
+    )
     parser.add_argument(
         "--token-file", metavar="FILE", help="file with the token; without it, COREWEAVE_API_TOKEN or CW_API_TOKEN"
     )
