@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from ._peer import NAME
+
 Row = dict[str, Any]
 _LIBRARIES = ("grpcio", "protobuf", "connectrpc", "pyqwest", "protobuf-py", "httpx", "openai")
 _BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
@@ -34,14 +36,13 @@ def publish(out: Path, docs: Path) -> None:
 
 def table(rows: Sequence[Row]) -> str:
     """A Markdown table."""
-    lines = ["| name | value | unit | goal | met | peer |", "|---|---:|---|---:|---|---|"]
+    lines = ["| name | value | unit | goal | met | beside |", "|---|---:|---|---:|---|---|"]
     for row in rows:
         met = "yes" if row["met"] else "**no**"
-        lines.append(
-            f"| `{row['name']}` | {row['value']:.4g} | {row['unit']} | {row['goal']:g} | {met} | {row['peer']} |"
-        )
+        beside = row["peer"].removesuffix(NAME).rstrip("; ")
+        lines.append(f"| `{row['name']}` | {row['value']:.4g} | {row['unit']} | {row['goal']:g} | {met} | {beside} |")
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
-    return "\n".join([*lines, "", f"Python {platform.python_version()}; {libraries}.", ""])
+    return "\n".join([*lines, "", f"Far end: {NAME}. Python {platform.python_version()}; {libraries}.", ""])
 
 
 def chart(rows: Sequence[Row]) -> str:
