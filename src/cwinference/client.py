@@ -1,13 +1,14 @@
 """`Client` and `AsyncClient`: settings in, resources out."""
 
 from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
 from . import types
 from ._call import UNSET
+from ._closing import AsyncClosing, Closing
 from ._drivers import Awaiting, Blocking
 from ._flow import Clock
+from ._operation import Mode
 from ._retry import Budget, Context, OnCall, Retry, check_retry
 from ._session import Session
 from .auth import Credentials, TokenSource, hidden
@@ -57,45 +58,8 @@ _SETTINGS = """
 """
 
 
-def _prepare(
-    token: TokenSource | None,
-    *,
-    endpoint: str | None,
-    transport: TransportName,
-    codec: Codec,
-    http_version: HttpVersion | None,
-    timeout: float | None,
-    retry: Retry | None,
-    tls: TLS | None,
-    proxy: str | None,
-    max_reply_bytes: int,
-    allow_plaintext: bool,
-    on_call: OnCall | None,
-    clock: Clock | None,
-) -> tuple[Settings, Context]:
-    settings = resolve(
-        endpoint=endpoint,
-        transport=transport,
-        codec=codec,
-        http_version=http_version,
-        tls=tls,
-        proxy=proxy,
-        max_reply_bytes=max_reply_bytes,
-        allow_plaintext=allow_plaintext,
-    )
-    context = Context(
-        timeout=check_timeout(timeout),
-        retry=check_retry(retry),
-        credentials=Credentials(resolve_token(token)),
-        budget=Budget(),
-        clock=clock or Clock(),
-        on_call=on_call,
-    )
-    return settings, context
-
-
-class Client:
-    """The blocking client of the CoreWeave Inference API; may be used by many threads at once."""
+class BaseClient(Generic[Mode]):
+    """What both clients are made of: settings, and the resources that share them."""
 
     def __init__(
         self,
@@ -115,37 +79,41 @@ class Client:
         clock: Clock | None = None,
     ) -> None:
         token = hidden(token)  # a traceback that shows locals shows this one
-        settings, context = _prepare(
-            token,
+        settings = resolve(
             endpoint=endpoint,
             transport=transport,
             codec=codec,
             http_version=http_version,
-            timeout=timeout,
-            retry=retry,
             tls=tls,
             proxy=proxy,
             max_reply_bytes=max_reply_bytes,
             allow_plaintext=allow_plaintext,
-            on_call=on_call,
-            clock=clock,
         )
-        if context.credentials.may_be_async:
-            raise ConfigurationError("token: an async callable needs AsyncClient")
+        context = Context(
+            timeout=check_timeout(timeout),
+            retry=check_retry(retry),
+            credentials=Credentials(resolve_token(token)),
+            budget=Budget(),
+            clock=clock or Clock(),
+            on_call=on_call,
+        )
         self._owner = True
-        self._use(Blocking(Session[Transport](settings, open_blocking), context))
+        self._use(self._driver_of(settings, context))
 
-    def _use(self, driver: Blocking) -> None:
-        self._driver = driver
-        self.gateways: Gateways[Blocking] = Gateways(driver)
-        self.deployments: Deployments[Blocking] = Deployments(driver)
-        self.capacity_claims: CapacityClaims[Blocking] = CapacityClaims(driver)
-        self.hot_loads: HotLoads[Blocking] = HotLoads(driver)
+    def _driver_of(self, settings: Settings, context: Context) -> Mode:
+        raise NotImplementedError
+
+    def _use(self, driver: Mode) -> None:
+        self._driver: Mode = driver
+        self.gateways: Gateways[Mode] = Gateways(driver)
+        self.deployments: Deployments[Mode] = Deployments(driver)
+        self.capacity_claims: CapacityClaims[Mode] = CapacityClaims(driver)
+        self.hot_loads: HotLoads[Mode] = HotLoads(driver)
 
     def __repr__(self) -> str:
-        return repr(self._driver)
+        return repr(self._driver) if hasattr(self, "_driver") else f"<{type(self).__name__}, not made>"
 
-    def with_options(self, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> "Client":
+    def with_options(self, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Self:
         """A copy with another default timeout or retry, on the same connections. Closing a copy does nothing.
 
         Args:
@@ -154,8 +122,18 @@ class Client:
         """
         copy = object.__new__(type(self))
         copy._owner = False
-        copy._use(Blocking(self._driver.session, _with(self._driver.context, timeout, retry)))
+        driver: Any = self._driver
+        copy._use(type(driver)(driver.session, _with(driver.context, timeout, retry)))
         return copy
+
+
+class Client(Closing, BaseClient[Blocking]):
+    """The blocking client of the CoreWeave Inference API; may be used by many threads at once."""
+
+    def _driver_of(self, settings: Settings, context: Context) -> Blocking:
+        if context.credentials.may_be_async:
+            raise ConfigurationError("token: an async callable needs AsyncClient")
+        return Blocking(Session[Transport](settings, open_blocking), context)
 
     def inference(self, gateway: types.Gateway | str, **options: Unpack["GatewayOptions"]) -> "Inference":
         """Completions of a gateway's models, with this client's settings and connections. Does no I/O.
@@ -176,85 +154,14 @@ class Client:
             for transport in self._driver.session.take_all():
                 transport.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class AsyncClient:
+class AsyncClient(AsyncClosing, BaseClient[Awaiting]):
     """The asyncio client of the CoreWeave Inference API; may be used from several event loops."""
 
-    def __init__(
-        self,
-        token: TokenSource | None = None,
-        *,
-        endpoint: str | None = None,
-        transport: TransportName = "grpc",
-        codec: Codec = "proto",
-        http_version: HttpVersion | None = None,
-        timeout: float | None = 30.0,
-        retry: Retry | None = Retry(),  # noqa: B008 - frozen
-        tls: TLS | None = None,
-        proxy: str | None = None,
-        max_reply_bytes: int = MAX_REPLY_BYTES,
-        allow_plaintext: bool = False,
-        on_call: OnCall | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        token = hidden(token)  # a traceback that shows locals shows this one
-        settings, context = _prepare(
-            token,
-            endpoint=endpoint,
-            transport=transport,
-            codec=codec,
-            http_version=http_version,
-            timeout=timeout,
-            retry=retry,
-            tls=tls,
-            proxy=proxy,
-            max_reply_bytes=max_reply_bytes,
-            allow_plaintext=allow_plaintext,
-            on_call=on_call,
-            clock=clock,
-        )
-        self._owner = True
-        self._use(Awaiting(Session[AsyncTransport](settings, open_async), context))
-
-    def _use(self, driver: Awaiting) -> None:
-        self._driver = driver
-        self.gateways: Gateways[Awaiting] = Gateways(driver)
-        self.deployments: Deployments[Awaiting] = Deployments(driver)
-        self.capacity_claims: CapacityClaims[Awaiting] = CapacityClaims(driver)
-        self.hot_loads: HotLoads[Awaiting] = HotLoads(driver)
-
-    def __repr__(self) -> str:
-        return repr(self._driver)
-
-    def with_options(self, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> "AsyncClient":
-        """A copy with another default timeout or retry, on the same connections. Closing a copy does nothing.
-
-        Args:
-            timeout: seconds for a whole call; None for no limit; left out, this client's.
-            retry: what is repeated; None repeats nothing; left out, this client's.
-        """
-        copy = object.__new__(type(self))
-        copy._owner = False
-        copy._use(Awaiting(self._driver.session, _with(self._driver.context, timeout, retry)))
-        return copy
+    def _driver_of(self, settings: Settings, context: Context) -> Awaiting:
+        return Awaiting(Session[AsyncTransport](settings, open_async), context)
 
     def inference(self, gateway: types.Gateway | str, **options: Unpack["GatewayOptions"]) -> "AsyncInference":
-        """Completions of a gateway's models, with this client's settings and connections. Does no I/O.
-
-        Args:
-            gateway: its message, or its id; an id is read at the first request.
-            options: `token` (a W&B key, for a gateway with W&B auth; None: WANDB_API_KEY, or this client's token for
-                CoreWeave auth), `endpoint` (another one of the gateway's own), `timeout` (600 s), `retry`, `limit`
-                (1000 requests in flight), `http_version` and `allow_plaintext`, as in `Inference`.
-        """
         from .inference import AsyncInference
 
         return AsyncInference.of(self._driver, gateway, **options)
@@ -264,14 +171,6 @@ class AsyncClient:
         if self._owner:
             for transport in self._driver.session.take_all():
                 await transport.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
 
 def _with(context: Context, timeout: Any, retry: Any) -> Context:
@@ -284,3 +183,4 @@ def _with(context: Context, timeout: Any, retry: Any) -> Context:
 
 Client.__doc__ = f"{Client.__doc__}\n{_SETTINGS}"
 AsyncClient.__doc__ = f"{AsyncClient.__doc__}\n{_SETTINGS.replace('a `with` block', 'an `async with` block')}"
+AsyncClient.inference.__doc__ = Client.inference.__doc__

@@ -84,3 +84,14 @@ def test_methods_that_give_pages_refuse_wrong_arguments_where_they_are_called(cl
         client.hot_loads.replicas("some-id", retries=None)
     with pytest.raises(errors.ConfigurationError, match="^timeout: "):
         client.hot_loads.list(timeout=0)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient, Inference, AsyncInference])
+def test_what_could_not_be_made_can_be_shown(kind: Any) -> None:
+    assert repr(object.__new__(kind)) == f"<{kind.__name__}, not made>"
+
+
+def test_both_kinds_are_documented_alike() -> None:
+    assert inspect.getdoc(AsyncClient.inference) == inspect.getdoc(Client.inference)
+    assert inspect.getdoc(AsyncInference.batch) == inspect.getdoc(Inference.batch)
+    assert (inspect.getdoc(Inference.batch) or "").startswith("Ask for many completions")

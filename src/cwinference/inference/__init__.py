@@ -4,8 +4,9 @@ Start with `client.inference(gateway)`, or with `Inference` and `AsyncInference`
 """
 
 from ._answers import Answer, Chunk, Model, Usage
+from ._base import GatewayOptions
 from ._batch import BatchResult
-from ._client import AsyncInference, GatewayOptions, Inference
+from ._client import AsyncInference, Inference
 from ._gate import Stats
 from ._stream import AsyncStream, Stream
 

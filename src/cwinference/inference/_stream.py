@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import AsyncGenerator, Generator
-from types import TracebackType
 from typing import Any, Self
 
+from .._closing import AsyncClosing, Closing
 from ..errors import ApiError, ConfigurationError
 from ..transports.completions import AwaitingBody, BlockingBody
 from ._answers import Chunk, Usage
@@ -55,7 +55,7 @@ class _Stream:
         warnings.warn("a stream was dropped without being closed; use `with`", ResourceWarning, stacklevel=3)
 
 
-class Stream(_Stream):
+class Stream(Closing, _Stream):
     """A streamed completion for threads: use it in a `with` block, and iterate over it once.
 
     The request is sent when the block is entered, or at the first step. Leaving early, by break or error, hangs up.
@@ -66,11 +66,6 @@ class Stream(_Stream):
     def __enter__(self) -> Self:
         self._open()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Generator[Chunk]:
         reader = self._reader
@@ -105,7 +100,7 @@ class Stream(_Stream):
         return self._body
 
 
-class AsyncStream(_Stream):
+class AsyncStream(AsyncClosing, _Stream):
     """A streamed completion for event loops: use it in an `async with` block, and iterate over it once.
 
     The request is sent when the block is entered, or at the first step. Leaving early, by break, error or cancellation,
@@ -117,11 +112,6 @@ class AsyncStream(_Stream):
     async def __aenter__(self) -> Self:
         await self._open()
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def __aiter__(self) -> AsyncGenerator[Chunk]:
         reader = self._reader
