@@ -102,7 +102,10 @@ async def test_the_message_of_a_ready_gateway_needs_no_read(kind: str) -> None:
 
 async def test_a_message_that_is_old_is_read_again(kind: str) -> None:
     async with world(kind) as there:
-        await there.front(gateway("", types.Status.STATUS_CREATING)).chat()
+        front = there.front(gateway("", types.Status.STATUS_CREATING))
+        with pytest.raises(errors.ConfigurationError, match="^gateway: it is a gateway that was CREATING, so its URL"):
+            front.inference.base_url()
+        await front.chat()
         assert there.calls == ["GetGateway"]
 
 
@@ -256,6 +259,12 @@ async def test_what_is_no_gateway_is_refused(kind: str, wrong: Any) -> None:
     async with world(kind) as there:
         with pytest.raises(errors.ConfigurationError, match="gateway"):
             there.front(wrong)
+
+
+async def test_a_misspelt_option_of_inference_is_told_with_those_that_there_are(kind: str) -> None:
+    async with world(kind) as there:
+        with pytest.raises(TypeError, match="^client.inference: unexpected keyword argument 'tokn'; it takes token, "):
+            there.front(tokn="t")
 
 
 async def test_many_first_requests_at_once_work(kind: str) -> None:

@@ -43,6 +43,10 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "seconds to wait": (lambda client: client.gateways.create("x", wait=0.5), "wait: expected True or False, got 0.5"),
     "seconds to wait in modify": (lambda client: client.gateways.modify("x", name="y", wait=1), "wait: expected True"),
     "seconds to wait in update": (lambda client: client.gateways.update("x", name="y", wait=1), "wait: expected True"),
+    "an update that is none": (
+        lambda client: client.gateways.wait("x", after="y"),
+        "after: expected the answer of an update, got str",
+    ),
     "a hook that is none": (
         lambda client: client.gateways.wait("x", on_change=3),
         "on_change: expected a function or None, got int",

@@ -178,7 +178,11 @@ def _gateway_front(
     limit: int = LIMIT,
     http_version: HttpVersion | None = None,
     allow_plaintext: bool = False,
+    **unknown: object,
 ) -> Front:
+    if unknown:
+        known = ", ".join(GatewayOptions.__annotations__)
+        raise TypeError(f"client.inference: unexpected keyword argument {next(iter(unknown))!r}; it takes {known}")
     retry = management.retry if retry is UNSET else check_retry(retry)
     return GatewayFront(
         gateway,

@@ -46,8 +46,8 @@ class Front:
         """The way to it; ConfigurationError while it is not known."""
         if self._route is None:
             raise ConfigurationError(
-                "gateway: it was not read yet, so its URL is not known; make a request first, or give "
-                "client.inference(...) the message of a READY gateway instead of its id"
+                f"gateway: it is {self._unread}, so its URL is not known; make a request first, or give "
+                "client.inference(...) the message of a READY gateway"
             )
         return self._route
 

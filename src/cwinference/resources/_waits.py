@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
@@ -85,6 +86,8 @@ def until_ready(
 ) -> Flow[R]:
     """Look until the resource is ready; raise when it will not be, or when the time is over."""
     check_hook(on_change, "on_change")
+    if after is not None and not isinstance(after, Message):
+        raise errors.ConfigurationError(f"after: expected the answer of an update, got {type(after).__name__}")
     watch, seen, trouble = Watch(clock, timeout), None, None
     while True:
         try:
