@@ -14,6 +14,7 @@ from tests.support.peer import Peer, Received
 from tests.support.prefork import WORKERS
 
 ROOT = Path(__file__).parents[2]
+REFUSED_BY = "ConfigurationError"
 REFUSED = "ConfigurationError: this process was forked "
 
 
@@ -82,13 +83,14 @@ def test_nor_where_the_child_is_told_that_it_cannot(kind: str) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_stream_that_was_begun_before_is_told_at_once_too(version: int) -> None:
+def test_a_stream_begun_before_and_a_call_that_would_queue_are_told_at_once_too(version: int) -> None:
     with ModelServer(lambda _: streamed(piece("a"), piece("b"), after=silence()), version) as server:
-        assert split_stream(server.url, version) == {"child": "ConfigurationError, closed", "parent": "b"}
+        ends = split_stream(server.url, version)
+    assert ends == {"stream": REFUSED_BY, "queue": REFUSED_BY, "child": "closed", "parent": "b"}
 
 
 def split_stream(url: str, version: int) -> dict[str, str]:
-    """How a stream goes on in a forked child, and in its parent."""
+    """How a stream goes on in a forked child and in its parent, and how a call of the child queues behind it."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.support.split_stream", url, str(version)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
     return dict(line.split(": ", 1) for line in done.stdout.splitlines())

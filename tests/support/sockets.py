@@ -32,10 +32,11 @@ class SocketServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _end(self._listener)
+        _shut(self._listener)
+        self._listener.close()
         self._threads[0].join()
         for connection in self.connections:
-            _end(connection)
+            _shut(connection)  # closed by its handler, which may be using it
         for thread in self._threads[1:]:
             thread.join()
 
@@ -65,10 +66,9 @@ class SocketServer:
                     self._handler(secured)
 
 
-def _end(connection: socket.socket) -> None:
+def _shut(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
-    connection.close()
 
 
 def join(one: socket.socket, other: socket.socket) -> None:

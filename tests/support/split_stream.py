@@ -6,26 +6,26 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 
-from cwinference.inference import Chunk, Inference
+from cwinference.inference import Answer, Chunk, Inference
 
 from .forking import tell
 from .inferences import MESSAGES
 from .model_server import MODEL
 
 
-def following(chunks: Iterator[Chunk]) -> str:
-    """The text of the next chunk, or the name of the error."""
+def text_of(ask: Callable[[], Chunk | Answer]) -> str:
+    """The text that is given, or the name of the error."""
     try:
-        return next(chunks).text
+        return ask().text
     except Exception as error:
         return type(error).__name__
 
 
 def main(url: str, version: str) -> None:
     with (
-        Inference(url, token="token", http_version=1 if version == "1" else 2) as inference,
+        Inference(url, token="token", limit=1, http_version=1 if version == "1" else 2) as inference,
         inference.chat.completions.stream(model=MODEL, messages=MESSAGES, idle_timeout=5) as stream,
     ):
         chunks = iter(stream)
@@ -33,12 +33,13 @@ def main(url: str, version: str) -> None:
         child = os.fork()
         if child == 0:
             signal.alarm(20)
-            end = following(chunks)
+            tell("queue", text_of(lambda: inference.chat.completions.create(model=MODEL, messages=MESSAGES, timeout=5)))
+            tell("stream", text_of(lambda: next(chunks)))
             stream.close()
-            tell("child", f"{end}, closed")
+            tell("child", "closed")
             os._exit(0)
         os.waitpid(child, 0)
-        tell("parent", following(chunks))
+        tell("parent", text_of(lambda: next(chunks)))
     os._exit(0)
 
 
