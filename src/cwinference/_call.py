@@ -107,7 +107,7 @@ class Call(Generic[T]):
 
 def one(request: Message, field: str, kind: type[M], options: CallOptions, **how: Any) -> Call[M]:
     """A call whose reply wraps one resource in the given field."""
-    return Call(request, _held_in(field), options, **how)
+    return Call(request, held_in(field), options, **how)
 
 
 def one_or_none(request: Message, field: str, kind: type[M], options: CallOptions, **how: Any) -> Call[M | None]:
@@ -126,7 +126,9 @@ def whole(request: Message, kind: type[M], options: CallOptions, **how: Any) -> 
 
 
 @cache
-def _held_in(field: str) -> Callable[[Any], Any]:
+def held_in(field: str) -> Callable[[Any], Any]:
+    """Gives a reply's resource, which has to be there."""
+
     def unwrap(reply: Message) -> Any:
         if not reply.HasField(field):
             method = reply.DESCRIPTOR.name.removesuffix("Response")

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from ._call import Call, UnknownOption
 from ._flow import AskToken, Flow, Pages, Send, Sleep, Step
-from ._retry import Context, Progress, attempts, recover
+from ._retry import Context, Progress, attempts, first_timeout, recover
 from ._session import Session
 from ._signatures import async_iterator_of, coroutine_of, iterator_of, result_of, show, unexpected
 from .auth import Metadata
@@ -79,11 +79,11 @@ class Blocking:
         metadata = context.credentials.metadata()
         if metadata is None or context.on_call is not None or log.isEnabledFor(logging.DEBUG):
             return self._drive(attempts(call, context))
-        progress = Progress(call, context)
+        timeout, started = first_timeout(call, context), context.clock.monotonic()
         try:
-            reply = self._send(call, metadata, progress.for_first_attempt())
+            reply = self._send(call, metadata, timeout)
         except ApiError as error:
-            return self._drive(recover(call, context, progress, metadata, error))
+            return self._drive(recover(call, context, Progress(call, context, started), metadata, error))
         if context.budget.touched:
             context.budget.succeed()
         return reply
@@ -172,11 +172,11 @@ class Awaiting:
         metadata = context.credentials.metadata()
         if metadata is None or context.on_call is not None or log.isEnabledFor(logging.DEBUG):
             return await self._drive(attempts(call, context))
-        progress = Progress(call, context)
+        timeout, started = first_timeout(call, context), context.clock.monotonic()
         try:
-            reply = await self._send(call, metadata, progress.for_first_attempt())
+            reply = await self._send(call, metadata, timeout)
         except ApiError as error:
-            return await self._drive(recover(call, context, progress, metadata, error))
+            return await self._drive(recover(call, context, Progress(call, context, started), metadata, error))
         if context.budget.touched:
             context.budget.succeed()
         return reply

@@ -121,11 +121,10 @@ class Progress:
 
     __slots__ = ("_at", "_monotonic", "attempts", "limit", "retry", "started")
 
-    def __init__(self, call: Call[Any], context: "Context") -> None:
+    def __init__(self, call: Call[Any], context: "Context", started: float) -> None:
         self._monotonic = context.clock.monotonic
-        self.limit = limit = context.timeout if call.limit is UNSET else call.limit
-        self.retry: Retry | None = context.retry if call.retry is UNSET else check_retry(call.retry)
-        self.started = started = self._monotonic()
+        self.limit, self.retry = limit, _ = limits_of(call, context)
+        self.started = started
         self._at = None if limit is None else started + limit
         self.attempts = 1
 
@@ -133,20 +132,12 @@ class Progress:
         """Seconds left (0 or less when the time is over), or None for no limit."""
         return None if self._at is None else self._at - self._monotonic()
 
-    def for_first_attempt(self) -> float | None:
-        """Seconds that the first attempt may take; all of them are left."""
-        return self._capped(self.limit)
-
     def for_attempt(self) -> float | None:
         """Seconds that the next attempt may take; raises DeadlineExceeded when there are none."""
         left = self.remaining()
         if left is not None and left <= 0:
             raise DeadlineExceeded(f"the whole call's limit of {self.limit:g} s was over")
-        return self._capped(left)
-
-    def _capped(self, left: float | None) -> float | None:
-        cap = self.retry.attempt_timeout if self.retry is not None else None
-        return left if cap is None else cap if left is None else min(cap, left)
+        return _capped(left, self.retry)
 
     def tell_why(self, latest: ApiError, before: ApiError) -> None:
         """Where the whole call's time ran out in a repeat: say so, and what went wrong before."""
@@ -175,9 +166,27 @@ class Context:
         check_hook(self.on_call, "on_call")
 
 
+def limits_of(call: Call[Any], context: Context) -> tuple[float | None, Retry | None]:
+    """Seconds for the whole call, and what is repeated: the call's own, else the client's."""
+    return (
+        context.timeout if call.limit is UNSET else call.limit,
+        context.retry if call.retry is UNSET else check_retry(call.retry),
+    )
+
+
+def first_timeout(call: Call[Any], context: Context) -> float | None:
+    """Seconds that a call's first attempt may take, for which all of the call's are left."""
+    return _capped(*limits_of(call, context))
+
+
+def _capped(left: float | None, retry: Retry | None) -> float | None:
+    cap = retry.attempt_timeout if retry is not None else None
+    return left if cap is None else cap if left is None else min(cap, left)
+
+
 def attempts(call: Call[Any], context: Context) -> Flow[Message]:
     """Send a call until it works or no repeat may follow, and report how it went."""
-    progress = Progress(call, context)
+    progress = Progress(call, context, context.clock.monotonic())
     code = "canceled"
     try:
         reply = yield from _first_and_following(call, context, progress)

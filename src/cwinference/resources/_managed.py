@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.message import Message
 
 from .. import types
-from .._call import Call, CallOptions, one, one_or_none, required
+from .._call import Call, CallOptions, held_in, one, one_or_none, required
 from .._flow import Flow
 from .._operation import Mode, Resource, operation
 from ._changes import check_changes, check_lost, check_wait, create, delete, rest_of
@@ -46,7 +46,7 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
         return (yield from self._until_ready(made.spec.id, self._ready_within)) if wait else made
 
     def _get(self, id: str, options: CallOptions, **how: Any) -> Call[R]:
-        return self._one(self._get_request(id=required("id", id)), options, **how)
+        return Call(self._get_request(id=required("id", id)), held_in(self._field), options, **how)
 
     def _update(self, request: Message, options: CallOptions, *, wait: bool, as_json: bool = False) -> Flow[R]:
         check_wait(wait)
