@@ -107,6 +107,7 @@ async def test_a_path_that_leads_nowhere_is_not_found_and_the_error_says_what_do
         (BY_BODY, b"{not JSON", "not JSON"),
         (BY_BODY, b"[" * 100_000, "not JSON"),
         (BY_BODY, b"\xff", "not JSON"),
+        (BY_BODY, rb'{"model": "org/model", "prompt": "half a pair: \uD83d"}', "surrogates not allowed"),
         (BY_BODY, [], "not a JSON object"),
     ],
 )

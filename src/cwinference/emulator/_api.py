@@ -104,7 +104,7 @@ class EmulatedApi:
         """Answer one request, or raise `Refusal`. Whether the caller may write at all is decided before."""
         handler = self._handlers.get(method.request)
         if handler is None:
-            raise Refusal("unimplemented", f"{method.name} is not known here")
+            raise Refusal("unimplemented", "this method is not known here")
         if self._check is not None and (violations := self._check(request)):
             raise _refusals.invalid(violations)
         with self._store.session(self._perform):

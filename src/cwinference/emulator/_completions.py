@@ -25,6 +25,7 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 """Pictures in chats, and token ids, are long."""
 ROUTES: frozenset[str] = frozenset(get_args(Route))
 _MODELS = re.compile(r"models(?:/.+)?", re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BELOW = re.compile(r"/gateway/(?P<id>[^/]+)(?P<path>.*)", re.DOTALL)
 
 
@@ -114,7 +115,10 @@ def _check_verb(exchange: Exchange, *allowed: str) -> None:
 async def _body(exchange: Exchange) -> dict[str, Any]:
     encoding = exchange.header(b"content-encoding") or ""
     try:
-        body = json.loads(decompress(await exchange.body(), encoding, MAX_BODY_BYTES))
+        text = decompress(await exchange.body(), encoding, MAX_BODY_BYTES)
+        body = json.loads(text)
+        if _SURROGATE.search(text):
+            encoded(body)  # which halves of pairs break
     except Refusal as refusal:
         if refusal.code == "resource_exhausted":
             raise Problem(413, refusal.message, code="request_too_large") from None

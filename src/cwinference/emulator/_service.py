@@ -41,4 +41,4 @@ class Service:
             raise
         except Exception:
             _log.exception("%s failed", method.name)
-            raise Refusal("internal", f"the emulator failed at {method.name}: its log tells more") from None
+            raise Refusal("internal", "the emulator failed: its log tells more") from None
