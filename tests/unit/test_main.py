@@ -14,7 +14,7 @@ from cwinference._main import main
     [
         ([], "cwinference: the following arguments are required: command (see cwinference --help)"),
         (["--colour"], "(see cwinference --help)"),
-        (["serve"], "choose from 'emulator', 'batch'"),
+        (["serve"], "invalid choice: 'serve' (choose from "),
         (["emulator", "--colour"], "cwinference emulator: unrecognized arguments: --colour (see cwinference emulator"),
         (["batch", "a", "b", "--gateway", "g", "c"], "cwinference batch: unrecognized arguments: c (see cwinference b"),
         (["batch", "a", "b"], "one of the arguments --gateway --base-url is required (see cwinference batch --help)"),
