@@ -90,15 +90,15 @@ class _Body:
         """The media type in lower case, without parameters."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
-    def _let_go(self) -> bool:
-        """Give the connection back; False when that was done before."""
+    def _let_go(self) -> Any:
+        """Give the connection back, if that was not done before; what `release` gave is for the caller to close."""
         release, self._release = self._release, None
         if release is None:
-            return False
-        release()
+            return None
+        spare = release()
         if self.on_close is not None:
             self.on_close()
-        return True
+        return spare
 
 
 class BlockingBody(_Body):
@@ -152,7 +152,8 @@ class BlockingBody(_Body):
 
     def close(self) -> None:
         """Hang up, if it has not ended; may be called again."""
-        if self._let_go():
+        if self._release is not None:
+            self._let_go()
             self._watchdog.remove(self)
             self._response.close()
 
@@ -276,15 +277,16 @@ class AwaitingBody(_Body):
 
     async def close(self) -> None:
         """Hang up, if it has not ended; may be called again."""
-        response = self._response
-        self.abandon()
+        response, spare = self._response, self.abandon()
         if response is not None:
             await response.aclose()
+        if spare is not None:
+            await spare.aclose()
 
-    def abandon(self) -> None:
-        """Hang up where nothing can be awaited; may be called again."""
+    def abandon(self) -> Any:
+        """Hang up where nothing can be awaited; may be called again. Gives a connection that is of no more use."""
         self._response = self._pieces = None
-        self._let_go()
+        return self._let_go()
 
 
 def _marked(error: errors.ApiError) -> errors.ApiError:
