@@ -31,8 +31,8 @@ def no_headers(number: int) -> Headers:
 class Http2Server(SocketServer):
     """Answers every call with a gateway. Runs while its `with` block does.
 
-    After `goaway_after` requests a connection is told to go away; `headers` gives more headers for the n-th answer;
-    streams of Connect are ended `late_end` seconds after their last byte.
+    After `goaway_after` requests a connection is told to go away (0: as the first comes, which is not taken); `headers`
+    gives more headers for the n-th answer; streams of Connect are ended `late_end` seconds after their last byte.
     """
 
     def __init__(
@@ -112,6 +112,8 @@ class _Connection:
         if isinstance(event, h2.events.StreamReset):
             self.resets += 1
             self._kinds.pop(event.stream_id, None)
+        elif isinstance(event, h2.events.RequestReceived) and goaway_after == 0:
+            self._say_goodbye()
         elif isinstance(event, h2.events.RequestReceived) and not self._leaving:
             self._kinds[event.stream_id] = (dict(event.headers or ()).get(b"content-type") or b"").decode()
             self._last = max(self._last, event.stream_id)

@@ -31,7 +31,7 @@ class Connection:
 
 
 async def nothing() -> AsyncIterator[bytes]:
-    for each in ():
+    for each in list[bytes]():
         yield each
 
 

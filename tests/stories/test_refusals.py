@@ -1,0 +1,21 @@
+"""A request that the server surely did not take is sent again by our rules, and by nothing below them."""
+
+import pytest
+
+from cwinference import Retry, errors
+from tests.support.clients import open_client
+from tests.support.http2 import Http2Server
+
+
+@pytest.fixture(params=["grpc-sync", "grpc-async"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize(("retry", "attempts"), [(None, 1), (Retry(max_attempts=2, initial_backoff=0), 2)])
+async def test_grpc_sends_nothing_again_by_itself(kind: str, retry: Retry | None, attempts: int) -> None:
+    with Http2Server(goaway_after=0) as server:
+        async with open_client(kind, server.endpoint, retry=retry) as client:
+            with pytest.raises(errors.Unavailable) as caught:
+                await client.gateways.get("some-id")
+        assert (caught.value.attempts, server.connections_made) == (attempts, attempts)
