@@ -12,6 +12,9 @@ import h2.config
 import h2.connection
 import h2.events
 
+SERVER = "server of the tests"
+"""What the names of its threads begin with."""
+
 Handler = Callable[[socket.socket], object]
 
 
@@ -45,7 +48,7 @@ class SocketServer:
         return f"http://127.0.0.1:{self.port}"
 
     def _start(self, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=work)
+        thread = threading.Thread(target=work, name=SERVER)
         self._threads.append(thread)
         thread.start()
 
