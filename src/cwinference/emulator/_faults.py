@@ -86,7 +86,7 @@ class Faults:
     | `oversized` | an answer of so many bytes | `size=67108865`, one more than clients accept |
     | `content_type` | the answer under a wrong name | `content_type="text/html"` |
     | `half_open` | a connection that takes everything and never answers again | |
-    | `skew` | times from a server whose clock goes wrong | `seconds=300` (negative: it is late) |
+    | `skew` | times, and a Date, from a server whose clock goes wrong | `seconds=300` (negative: it is late) |
     | `duplicate` | its request delivered twice; it gets the answer to the second | |
 
     At which calls: all, or those of one `method` (`"CreateGateway"`, however it is called) or of a `path` (with `*`:
