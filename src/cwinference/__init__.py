@@ -18,7 +18,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from . import auth, errors, types
-from ._retry import Retry
+from ._policy import Retry
 from ._version import __version__
 from .client import AsyncClient, Client
 from .config import TLS

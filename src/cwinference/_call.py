@@ -20,7 +20,7 @@ from .errors import (
 
 if TYPE_CHECKING:
     from ._flow import Flow
-    from ._retry import Retry
+    from ._policy import Retry
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)

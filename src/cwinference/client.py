@@ -9,7 +9,8 @@ from ._closing import AsyncClosing, Closing
 from ._drivers import Awaiting, Blocking
 from ._flow import Clock
 from ._operation import Mode
-from ._retry import Budget, Context, OnCall, Retry, check_retry
+from ._policy import Budget, Retry, check_retry
+from ._retry import Context, OnCall
 from ._session import Session
 from .auth import Credentials, TokenSource, hidden
 from .config import (

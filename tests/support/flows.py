@@ -7,7 +7,8 @@ from google.protobuf.message import Message
 
 from cwinference import Retry
 from cwinference._flow import AskToken, Flow, Send, Sleep
-from cwinference._retry import Budget, Context
+from cwinference._policy import Budget
+from cwinference._retry import Context
 from cwinference.auth import Credentials, Metadata
 
 from .clock import FakeClock

@@ -7,7 +7,8 @@ import pytest
 
 from cwinference import Retry, errors, types
 from cwinference._call import Call, CallOptions, whole
-from cwinference._retry import Budget, attempts
+from cwinference._policy import Budget
+from cwinference._retry import attempts
 from cwinference.auth import Credentials
 from tests.support.flows import Performance, context
 

@@ -7,7 +7,8 @@ from .. import types
 from .._call import UNSET
 from .._flow import Clock
 from .._operation import Mode
-from .._retry import Budget, Context, OnCall, Retry, check_retry
+from .._policy import Budget, Retry, check_retry
+from .._retry import Context, OnCall
 from .._session import Session
 from ..auth import Anonymous, Credentials, TokenSource, hidden
 from ..config import (

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, ov
 from .._call import UNSET
 from .._drivers import Awaiting, Blocking, Operation
 from .._operation import Mode, Resource, operation
-from .._retry import Retry
+from .._policy import Retry
 from .._signatures import show
 from ..config import check_timeout
 from ._answers import Answer, Model

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from .._call import UNSET, Call
 from .._flow import Flow
-from .._retry import Retry, check_retry
+from .._policy import Retry, check_retry
 from ..auth import Metadata
 from ..config import Endpoint, check_timeout
 from ..errors import ApiError, ConfigurationError, DeadlineExceeded, Unavailable
