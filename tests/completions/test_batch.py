@@ -3,60 +3,27 @@
 import asyncio
 import json
 import os
-import signal
-import subprocess
 import sys
 import threading
 import tracemalloc
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from cwinference import errors
-from cwinference.emulator import Emulator
 from cwinference.inference import AsyncInference, BatchResult, Inference
 from cwinference.inference._keys import KeySet
+from tests.support.batches import NOBODY, answers, echo, expected, lines, request, wait_until
 from tests.support.inferences import MESSAGES
 from tests.support.model_server import MODEL, Asked, ModelServer, Reply, completion, plain
-
-NOBODY = "http://127.0.0.1:9"
-"""Where nobody listens."""
 
 
 @pytest.fixture(params=["sync", "async"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def echo(got: Asked) -> Reply:
-    """Answer with the request's own text."""
-    return plain(completion(got.body["messages"][-1]["content"]))
-
-
-def request(number: int, **more: Any) -> dict[str, Any]:
-    body = {"model": MODEL, "messages": [{"role": "user", "content": f"text {number}"}], **more}
-    return {"custom_id": f"id-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
-
-
-def lines(path: Path) -> list[Any]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def answers(path: Path) -> dict[str, str]:
-    """Texts by key; fails when a key stands twice."""
-    found = lines(path)
-    texts = {each["custom_id"]: each["response"]["body"]["choices"][0]["message"]["content"] for each in found}
-    assert len(texts) == len(found)
-    return texts
-
-
-def expected(*numbers: int) -> dict[str, str]:
-    return {f"id-{number}": f"text {number}" for number in numbers}
 
 
 async def run(kind: str, url: str, requests: Any, out: Any, *, limit: int = 1000, **options: Any) -> BatchResult:
@@ -73,12 +40,7 @@ async def run(kind: str, url: str, requests: Any, out: Any, *, limit: int = 1000
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for another thread or task."""
-    await asyncio.to_thread(_until, condition)
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        threading.Event().wait(0.005)
+    await asyncio.to_thread(wait_until, condition)
 
 
 @asynccontextmanager
@@ -340,101 +302,6 @@ async def test_a_cancelled_batch_keeps_what_was_answered(tmp_path: Path) -> None
             await task
         await run("async", there.url, map(request, range(8)), out)
     assert answers(out) == expected(*range(8))
-
-
-def test_a_killed_command_goes_on_where_it_was(tmp_path: Path) -> None:
-    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_text("\n".join(json.dumps(request(number)) for number in range(300)))
-
-    def answer(got: Asked) -> Reply:
-        threading.Event().wait(0.01)
-        return echo(got)
-
-    with ModelServer(answer) as there:
-        for kill_after in (30, 120, None):
-            command = _command(str(source), str(out), "--base-url", there.url, "--concurrency", "8")
-            if kill_after is not None:
-                _until(partial(_reached, there, kill_after))
-                command.send_signal(signal.SIGKILL)
-            output, _ = command.communicate(timeout=60)
-        assert command.returncode == 0
-        assert len(there.asked) < 300 + 2 * 80
-    assert answers(out) == expected(*range(300))
-    assert output.startswith("answered ")
-    assert "answered before" in output
-
-
-def _reached(there: ModelServer, count: int) -> bool:
-    return len(there.asked) >= count
-
-
-def _command(*arguments: str) -> "subprocess.Popen[str]":
-    main = "import sys; from cwinference._main import main; sys.exit(main())"
-    program = [sys.executable, "-c", main, "batch", *arguments]
-    environment = {name: value for name, value in os.environ.items() if "TOKEN" not in name}
-    return subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "told"),
-    [
-        (["in", "out"], 2, "--gateway"),
-        (["missing.jsonl", "out.jsonl", "--base-url", NOBODY], 2, "requests: missing.jsonl"),
-        (["in", "out", "--gateway", "g"], 2, "COREWEAVE_API_TOKEN"),
-        (["in", "out", "--base-url", NOBODY, "--concurrency", "0"], 2, "concurrency"),
-    ],
-)
-def test_wrong_arguments_of_the_command_are_told(arguments: list[str], code: int, told: str) -> None:
-    command = _command(*arguments)
-    _, error = command.communicate(timeout=60)
-    assert (command.returncode, told in error) == (code, True)
-
-
-@pytest.fixture
-def questions(tmp_path: Path) -> Path:
-    path = tmp_path / "in.jsonl"
-    path.write_text("\n".join(json.dumps(request(number)) for number in range(400)))
-    return path
-
-
-def test_a_closed_port_ends_the_command_early_and_it_says_why(questions: Path, tmp_path: Path) -> None:
-    command = _command(str(questions), str(tmp_path / "out.jsonl"), "--base-url", NOBODY)
-    output, error = command.communicate(timeout=60)
-    summary, told = output.splitlines(), error.splitlines()
-    assert command.returncode == 1
-    assert len(lines(tmp_path / "out.errors.jsonl")) < 300
-    assert summary == [f"answered 0, failed {len(lines(tmp_path / 'out.errors.jsonl'))}, answered before 0"]
-    assert told[0].startswith("cwinference batch: ended early")
-    assert told[1].startswith("cwinference batch: the first failure: line ")
-    assert "refused" in told[1]
-    assert told[2] == f"cwinference batch: all failures: {tmp_path / 'out.errors.jsonl'}"
-
-
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [("gateway", "GetGateway: gateway not found"), ("token", "unauthenticated"), ("endpoint", "unavailable")],
-)
-def test_a_gateway_that_cannot_be_read_ends_the_command_at_once(
-    inference_emulator: Emulator, questions: Path, tmp_path: Path, wrong: str, told: str
-) -> None:
-    (tmp_path / "token").write_text("CW-SECRET-wrong" if wrong == "token" else inference_emulator.token)
-    endpoint = NOBODY if wrong == "endpoint" else inference_emulator.endpoint
-    which = ["--gateway", str(uuid4()), "--endpoint", endpoint, "--token-file", str(tmp_path / "token")]
-    command = _command(str(questions), str(tmp_path / "out.jsonl"), *which)
-    output, error = command.communicate(timeout=60)
-    assert (command.returncode, output) == (1, "")
-    assert error.startswith("cwinference batch: GetGateway")
-    assert told in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "out.errors.jsonl").exists()
-
-
-def test_a_server_that_wants_a_token_is_told_from_one_that_refuses_it(questions: Path, tmp_path: Path) -> None:
-    with ModelServer(lambda _: plain({"error": {"message": "no"}}, 401)) as there:
-        command = _command(str(questions), str(tmp_path / "out.jsonl"), "--base-url", there.url)
-        _, error = command.communicate(timeout=60)
-    assert command.returncode == 1
-    assert error.endswith("no token was sent: give --token-file\n")
 
 
 def test_keys_take_little_memory() -> None:
