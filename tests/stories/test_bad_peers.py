@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any
 
+import anyio
 import pytest
 
 from cwinference import TLS, AsyncClient, Retry, errors, types
@@ -160,6 +161,23 @@ async def test_a_cancelled_call_ends_at_once_and_the_client_lives_on(kind: str) 
         with pytest.raises(asyncio.CancelledError):
             await call
         assert (await client.gateways.get("quick")).spec.id == "quick"
+
+
+@pytest.mark.parametrize("kind", ["grpc-async", "connect-async", "rest-async"])
+async def test_a_scope_of_anyio_knows_its_own_cancellation(kind: str) -> None:
+    go_on = threading.Event()
+
+    def answer(received: Any) -> Any:
+        go_on.wait(10)
+        return slow(0)(received)
+
+    async with told(kind, answer) as (client, _):
+        with anyio.move_on_after(0.05) as scope:
+            await client.gateways.get("x")
+        with pytest.raises(TimeoutError), anyio.fail_after(0.05):
+            await client.gateways.get("x")
+        go_on.set()
+    assert scope.cancelled_caught
 
 
 async def test_a_closed_client_leaves_no_thread_and_no_socket(kind: str) -> None:

@@ -159,11 +159,13 @@ class AwaitingTransport:
         except grpc.aio.AioRpcError as error:
             _notice(error, pool, lane, began, seen)
             raise _translate(error, method, lane.connection, timeout, time.monotonic() - began) from None
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise errors.Cancelled("the client was closed before an answer came", method=method.name) from None
+            if task is not None and not task.cancelling():
+                raise errors.Cancelled("the client was closed before an answer came", method=method.name) from None
+            if not cancelled.args:
+                await asyncio.sleep(0)  # grpc.aio drops the message by which anyio knows its own; here anyio repeats it
+            raise
         finally:
             spare = pool.give(lane, began)
             if spare is not None:
