@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -113,10 +114,14 @@ async def test_a_half_open_connection_is_left_behind(
     server.faults.add("half_open", nth=1)
     version = {"http_version": 2} if kind.startswith("rest") else {}
     async with open_client(kind, server.endpoint, retry=None, **version) as client:
-        for _ in range(3):
-            with pytest.raises(errors.DeadlineExceeded):
+        with pytest.raises(errors.DeadlineExceeded):
+            await client.gateways.list(timeout=0.2)
+        for _ in range(20):  # a busy machine takes more of them
+            with suppress(errors.DeadlineExceeded):
                 await client.gateways.list(timeout=0.2)
-        await client.gateways.list(timeout=5)
+                break
+        else:
+            pytest.fail("the connection is still waited for")
 
 
 async def test_over_http1_a_half_open_connection_is_left_at_once(server: Faulty) -> None:
