@@ -65,13 +65,15 @@ class SocketServer:
             if self._tls is None:
                 self._handler(connection)
             else:
-                with self._tls.wrap_socket(connection, server_side=True) as secured:
+                with self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as secured:
+                    self.connections[self.connections.index(connection)] = secured
+                    secured.do_handshake()
                     self._handler(secured)
 
 
 def _shut(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # SSLSocket's own would disturb whoever reads
 
 
 def join(one: socket.socket, other: socket.socket) -> None:
