@@ -10,7 +10,7 @@ from ._peer import Peer
 class Effort:
     """How long to measure."""
 
-    pairs: int = 11
+    pairs: int = 15
     """How often ours and theirs take turns."""
     calls: int = 2000
     """Calls in a turn, where calls are counted."""
