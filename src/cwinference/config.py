@@ -218,7 +218,11 @@ def read_certificates(tls: TLS | None) -> Certificates:
     if (tls.cert is None) != (tls.key is None):
         raise ConfigurationError("tls: cert and key go together")
     ca = tls.ca if tls.ca is not None else os.environ.get("SSL_CERT_FILE") or None
-    return Certificates(ca=_pem(ca, "tls.ca"), cert=_pem(tls.cert, "tls.cert"), key=_pem(tls.key, "tls.key"))
+    return Certificates(
+        ca=_pem(ca, "tls.ca", "CERTIFICATE"),
+        cert=_pem(tls.cert, "tls.cert", "CERTIFICATE"),
+        key=_pem(tls.key, "tls.key", "PRIVATE KEY"),
+    )
 
 
 def check_proxy(proxy: str | None) -> str | None:
@@ -280,7 +284,7 @@ def check_timeout(timeout: float | None, argument: str = "timeout") -> float | N
     return None if timeout > _LONGEST_TIMEOUT else float(timeout)
 
 
-def _pem(source: str | os.PathLike[str] | bytes | None, argument: str) -> bytes | None:
+def _pem(source: str | os.PathLike[str] | bytes | None, argument: str, kind: str) -> bytes | None:
     if source is None or isinstance(source, bytes):
         data = source
     elif not isinstance(source, str | os.PathLike):
@@ -292,8 +296,8 @@ def _pem(source: str | os.PathLike[str] | bytes | None, argument: str) -> bytes 
             data = _read(Path(source), Path(source).stat().st_mtime_ns)
         except OSError as error:
             raise ConfigurationError(f"{argument}: {source}: {error.strerror}") from None
-    if data is not None and b"-----BEGIN" not in data:
-        raise ConfigurationError(f"{argument}: it holds no PEM block")
+    if data is not None and f"{kind}-----".encode() not in data:
+        raise ConfigurationError(f"{argument}: it holds no {kind} in PEM")
     return data
 
 

@@ -18,6 +18,7 @@ from cwinference.config import (
 )
 
 PEM = b"-----BEGIN CERTIFICATE-----\n"
+KEY = b"-----BEGIN PRIVATE KEY-----\n"
 
 
 @pytest.fixture(autouse=True)
@@ -211,7 +212,7 @@ def test_what_is_no_proxy_is_refused_without_its_password(proxy: Any) -> None:
 
 
 def test_no_setting_shows_a_password() -> None:
-    assert "canary" not in repr(settings(proxy="http://user:canary@proxy:3128", tls=TLS(cert=PEM, key=PEM + b"canary")))
+    assert "canary" not in repr(settings(proxy="http://user:canary@proxy:3128", tls=TLS(cert=PEM, key=KEY + b"canary")))
     assert "canary" not in repr(TLS(cert=PEM, key=b"canary"))
 
 
@@ -231,8 +232,8 @@ def test_what_is_neither_a_path_nor_bytes_is_refused_by_name() -> None:
 def test_certificates_come_from_files_or_bytes(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.write_bytes(PEM)
-    found = read_certificates(TLS(ca=file, cert=PEM, key=str(file)))
-    assert (found.ca, found.cert, found.key) == (PEM, PEM, PEM)
+    found = read_certificates(TLS(ca=file, cert=PEM, key=KEY))
+    assert (found.ca, found.cert, found.key) == (PEM, PEM, KEY)
 
 
 def test_the_environments_certificates_are_used_unless_others_are_given(
@@ -249,9 +250,10 @@ def test_the_environments_certificates_are_used_unless_others_are_given(
     ("tls", "problem"),
     [
         (TLS(ca="no-such-file"), "tls.ca: no-such-file: No such file"),
-        (TLS(ca=b"not a certificate"), "tls.ca: it holds no PEM block"),
+        (TLS(ca=b"not a certificate"), "tls.ca: it holds no CERTIFICATE in PEM"),
+        (TLS(ca=KEY), "tls.ca: it holds no CERTIFICATE in PEM"),
         (TLS(cert=PEM), "tls: cert and key go together"),
-        (TLS(key=PEM), "tls: cert and key go together"),
+        (TLS(key=KEY), "tls: cert and key go together"),
     ],
 )
 def test_certificates_that_cannot_be_used_are_refused_by_name(tls: TLS, problem: str) -> None:
