@@ -113,6 +113,18 @@ async def test_a_wait_has_an_end(kind: str) -> None:
     assert len(peer.received) > 5
 
 
+@pytest.mark.parametrize("verb", ["create", "update", "modify"])
+async def test_a_timeout_beside_wait_holds_for_the_wait_too(kind: str, verb: str) -> None:
+    clock = FakeClock()
+    arguments: dict[str, Any] = {"name": "front", "wait": True, "timeout": 5}
+    if verb != "create":
+        arguments["id"] = "some-id"
+    async with told(kind, showing(gateway("CREATING")), clock=clock.clock) as (client, _):
+        with pytest.raises(errors.WaitTimeout, match="Gateway front: CREATING"):
+            await getattr(client.gateways, verb)(**arguments)
+    assert sum(clock.slept) <= 5
+
+
 async def test_after_an_update_an_old_ready_does_not_count(kind: str) -> None:
     stale, fresh = gateway("READY", updated=100), gateway("READY", updated=101)
     async with patient(kind, stale, stale, fresh) as (client, peer):

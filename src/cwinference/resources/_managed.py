@@ -23,7 +23,7 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
     """Where the replies hold it."""
     _get_request: type[Any]
     _ready_within: float
-    """Seconds for which `wait=True` waits."""
+    """Seconds for which `wait=True` waits, unless the call has a timeout of its own."""
 
     @operation
     def wait_deleted(self, id: str, *, timeout: float | None = 1200.0) -> Flow[None]:
@@ -43,15 +43,16 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
             (lambda: self._do(self._get(request.id, rest()))) if own_id else None,
             lambda found: found.spec.name == request.name,
         )
-        return (yield from self._until_ready(made.spec.id, self._ready_within)) if wait else made
+        return (yield from self._ready(made, options, rest)) if wait else made
 
     def _get(self, id: str, options: CallOptions, **how: Any) -> Call[R]:
         return Call(self._get_request(id=required("id", id)), held_in(self._field), options, **how)
 
-    def _update(self, request: Message, options: CallOptions, *, wait: bool, as_json: bool = False) -> Flow[R]:
+    def _update(self, request: Message, options: CallOptions, *, wait: bool) -> Flow[R]:
         check_wait(wait)
-        reply = yield from self._do(self._one(request, options, repeatable=False, as_json=as_json))
-        return (yield from self._until_ready(reply.spec.id, self._ready_within, after=reply)) if wait else reply
+        rest = rest_of(options, self._driver.context)
+        reply = yield from self._do(self._one(request, options, repeatable=False))
+        return (yield from self._ready(reply, options, rest, after=reply)) if wait else reply
 
     def _modify(
         self,
@@ -69,10 +70,16 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
         lost: list[str] = []
         current = yield from self._do(self._get(id, options, as_json=True, lost=lost))
         check_lost(lost, f"{self._field}.spec")
-        return (yield from self._update(rewrite(current), rest(), wait=wait, as_json=True))
+        reply = yield from self._do(self._one(rewrite(current), rest(), repeatable=False, as_json=True))
+        return (yield from self._ready(reply, options, rest, after=reply)) if wait else reply
 
     def _delete(self, request: Message, options: CallOptions) -> Flow[R | None]:
         return delete(self._do(one_or_none(request, self._field, self._kind, options)))
+
+    def _ready(self, written: R, options: CallOptions, rest: Callable[[], CallOptions], **how: Any) -> Flow[R]:
+        """Wait for what was written; a timeout that the caller gave holds for the wait too."""
+        within = rest().get("timeout") if "timeout" in options else self._ready_within
+        return (yield from self._until_ready(written.spec.id, within, **how))
 
     def _until_ready(self, id: str, timeout: float | None, **how: Any) -> Flow[R]:
         return until_ready(self._reader(id), self._driver.context.clock, timeout=timeout, **how)

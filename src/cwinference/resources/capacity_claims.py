@@ -39,7 +39,7 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
             name: unique in the organization; lower-case letters, digits and hyphens. It can never change.
             id: a UUID of your own. Left out, one is made, which lets a lost request be repeated safely.
             resources: instance type, number of instances, terms and zones.
-            wait: return only when it is READY (at most 3,600 s).
+            wait: return only when it is READY (at most 3,600 s, or the `timeout` of this call).
 
         Raises:
             ConfigurationError: an empty name.

@@ -56,7 +56,7 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
             disabled: create it without running it.
             hot_load: switches hot-loading on. It is seen only in answers that came as JSON (`transport="rest"`,
                 `codec="json"`, `modify`), since its number in the binary form is not published.
-            wait: return only when it is READY (at most 3,600 s).
+            wait: return only when it is READY (at most 3,600 s, or the `timeout` of this call).
 
         Raises:
             ConfigurationError: an empty name.

@@ -53,7 +53,7 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
             body_based_routing: the model is named in the JSON body. Exactly one routing is needed.
             header_based_routing: the model is named in an HTTP header.
             path_based_routing: the model is the first segment of the path.
-            wait: return only when it is READY (at most 600 s).
+            wait: return only when it is READY (at most 600 s, or the `timeout` of this call).
 
         Raises:
             ConfigurationError: an empty name, or two members of a oneof.
