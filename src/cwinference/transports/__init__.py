@@ -21,7 +21,13 @@ UNUSABLE_TLS = "tls: the certificates or the key cannot be used"
 
 _TLS_ADVICE = {
     "; no TLS is spoken there: is the endpoint http://?": ("WRONG_VERSION_NUMBER", "InvalidContentType"),
-    "; trust its authority by tls=TLS(ca=...)": ("UnknownIssuer", "self signed", "unable to get local issuer"),
+    "; trust its authority by tls=TLS(ca=...)": (
+        "UnknownIssuer",
+        "BadSignature",  # an authority of this name is trusted, but has another key
+        "UnsupportedSignatureAlgorithm",  # likewise, of another kind
+        "self signed",
+        "unable to get local issuer",
+    ),
 }
 
 
