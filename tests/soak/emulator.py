@@ -112,7 +112,7 @@ def serve(state: str) -> None:
         port = free.getsockname()[1]
     with Emulator(port=port, ready_after=0.02, token=TOKEN, state=state) as emulator:
         faults = emulator.faults
-        every = faults.add("delay", seconds=0, times=0)
+        every = faults.add("delay", seconds=0, probability=0)
         kinds = list[Any]()
         _say({"endpoint": emulator.endpoint})
         for line in sys.stdin:
