@@ -2,21 +2,28 @@
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
-_owners: WeakSet[Any] = WeakSet()
+_owners: WeakKeyDictionary[Any, Callable[[], Any]] = WeakKeyDictionary()
 
 
 def lock_of(owner: object) -> threading.Lock:
     """The lock that `owner` keeps as its `_lock`; a forked child gets another one there."""
-    _owners.add(owner)
+    _owners[owner] = threading.Lock
     return threading.Lock()
 
 
+def condition_of(owner: object) -> threading.Condition:
+    """The same for a condition."""
+    _owners[owner] = threading.Condition
+    return threading.Condition()
+
+
 def _renew() -> None:
-    for owner in _owners:
-        owner._lock = threading.Lock()
+    for owner, make in list(_owners.items()):
+        owner._lock = make()
 
 
 if hasattr(os, "register_at_fork"):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from cwinference.inference import Answer, Chunk, Inference
 
-from .forking import tell
+from .forking import fork_while_another_thread_holds_our_locks, tell
 from .inferences import MESSAGES
 from .model_server import MODEL
 
@@ -30,7 +30,7 @@ def main(url: str, version: str) -> None:
     ):
         chunks = iter(stream)
         next(chunks)
-        child = os.fork()
+        child = fork_while_another_thread_holds_our_locks()
         if child == 0:
             signal.alarm(20)
             tell("queue", text_of(lambda: inference.chat.completions.create(model=MODEL, messages=MESSAGES, timeout=5)))

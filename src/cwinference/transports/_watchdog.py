@@ -5,6 +5,8 @@ import threading
 import time
 from typing import Protocol
 
+from .._locks import condition_of
+
 
 class Watched(Protocol):
     """Something that may wait for too long."""
@@ -22,13 +24,13 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._watched: set[Watched] = set()
-        self._changed = threading.Condition()
+        self._lock = condition_of(self)
         self._thread: threading.Thread | None = None
         self._wakes_at = -math.inf
 
     def add(self, watched: Watched) -> None:
         """Begin to watch."""
-        with self._changed:
+        with self._lock:
             self._watched.add(watched)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="cwinference streams", daemon=True)
@@ -36,24 +38,24 @@ class Watchdog:
 
     def remove(self, watched: Watched) -> None:
         """Watch it no longer."""
-        with self._changed:
+        with self._lock:
             self._watched.discard(watched)
             if not self._watched:
-                self._changed.notify()
+                self._lock.notify()
 
     def start(self, watched: Watched, seconds: float) -> None:
         """It waits from now on, for so long at most."""
         watched.due = due = time.monotonic() + seconds
         if due < self._wakes_at:
-            with self._changed:
-                self._changed.notify()
+            with self._lock:
+                self._lock.notify()
 
     def _run(self) -> None:
-        with self._changed:
+        with self._lock:
             while self._watched:
                 self._wakes_at = math.inf  # from here on a new wait asks for another look
                 self._wakes_at = nearest = self._expire_due()
-                self._changed.wait(None if nearest == math.inf else max(0.0, nearest - time.monotonic()))
+                self._lock.wait(None if nearest == math.inf else max(0.0, nearest - time.monotonic()))
             self._wakes_at = -math.inf
             self._thread = None
 
