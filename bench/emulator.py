@@ -15,7 +15,7 @@ from typing import Any
 import grpc.aio
 
 from cwinference import Client, types
-from cwinference._methods import METHODS
+from cwinference._wire.methods import METHODS
 from cwinference.emulator import Emulator
 
 from ._case import Case, Effort
@@ -71,7 +71,7 @@ def _cpu_of(process: int) -> float:
 
 
 def _throughput(_: Peer, effort: Effort) -> float:
-    command = ("-c", "from cwinference._main import main; main()", "emulator", "--port", "0", "--ready-after", "0")
+    command = ("-c", "from cwinference._cli.main import main; main()", "emulator", "--port", "0", "--ready-after", "0")
     with _serving(*command) as (port, ours), _serving("-c", _EMPTY) as (empty_port, empty):
         with Client("CW-SECRET-emulator-admin", endpoint=f"http://127.0.0.1:{port}") as client:
             front = _make_gateway(client, "front").spec.id

@@ -6,7 +6,7 @@ from statistics import median
 import grpc.aio
 
 from cwinference import AsyncClient, types
-from cwinference._methods import METHODS
+from cwinference._wire.methods import METHODS
 
 from ._case import Case, Effort
 from ._measure import ratio_async, seconds_async

@@ -16,7 +16,7 @@ from connectrpc.compat import google_protobuf_binary_codec
 from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
 
 from cwinference import AsyncClient, Client, types
-from cwinference._methods import METHODS
+from cwinference._wire.methods import METHODS
 
 from ._case import Case, Effort
 from ._measure import AsyncCall, Call, ratio_async, ratio_sync

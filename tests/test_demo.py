@@ -9,7 +9,7 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
-from cwinference.emulator.models._llama import DEMO_PACKAGES
+from cwinference.emulator.gateway.models.llama import DEMO_PACKAGES
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "examples" / "demo.py"

@@ -16,7 +16,7 @@ from google.protobuf.descriptor import Descriptor
 
 import cwinference
 from cwinference import AsyncClient, Client, types
-from cwinference._methods import METHODS
+from cwinference._wire.methods import METHODS
 
 SOURCE = Path(cwinference.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
@@ -34,9 +34,8 @@ OWNERS = {
 
 BELOW = {
     "types": {"types"},
-    "transports": {"transports", "types", "errors", "config", "auth"} | {"_details", "_json", "_locks", "_methods"},
-    "resources": {"resources", "types", "errors", "status", "config"}
-    | {"_call", "_flow", "_json", "_methods", "_operation", "_retry"},
+    "transports": {"transports", "types", "errors", "config", "auth", "_locks", "_wire"},
+    "resources": {"resources", "types", "errors", "status", "config", "_calls", "_wire"},
 }
 """What a part may import of the library."""
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from cwinference import Client, types
-from cwinference._main import parsed
+from cwinference._cli.main import parsed
 from cwinference.emulator import Emulator
 from tests.support import certificates
 

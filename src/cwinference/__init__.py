@@ -18,10 +18,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from . import auth, errors, types
-from ._policy import Retry
 from ._version import __version__
 from .client import AsyncClient, Client
 from .config import TLS
+from .retry import Retry
 from .status import HotLoadState, State, describe
 
 if TYPE_CHECKING:

@@ -4,14 +4,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
 from . import types
-from ._call import UNSET
-from ._closing import AsyncClosing, Closing
-from ._drivers import Awaiting, Blocking
-from ._flow import Clock
-from ._operation import Mode
-from ._policy import Budget, Retry, check_retry
-from ._retry import Context, OnCall
-from ._session import Session
+from ._calls.attempts import Context, OnCall
+from ._calls.call import UNSET
+from ._calls.closing import AsyncClosing, Closing
+from ._calls.drivers import Awaiting, Blocking
+from ._calls.flow import Clock
+from ._calls.operation import Mode
+from ._calls.session import Session
 from .auth import Credentials, TokenSource, hidden
 from .config import (
     MAX_REPLY_BYTES,
@@ -26,7 +25,8 @@ from .config import (
 )
 from .errors import ConfigurationError
 from .resources import CapacityClaims, Deployments, Gateways, HotLoads
-from .transports import AsyncTransport, Transport, open_async, open_blocking
+from .retry import Budget, Retry, check_retry
+from .transports.base import AsyncTransport, Transport, open_async, open_blocking
 
 if TYPE_CHECKING:
     from .inference import AsyncInference, GatewayOptions, Inference

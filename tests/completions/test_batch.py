@@ -15,7 +15,7 @@ import pytest
 
 from cwinference import errors
 from cwinference.inference import AsyncInference, BatchResult, Inference
-from cwinference.inference._keys import KeySet
+from cwinference.inference.batch.key_set import KeySet
 from tests.support.batches import NOBODY, answers, echo, expected, lines, request, wait_until
 from tests.support.inferences import MESSAGES
 from tests.support.model_server import MODEL, Asked, ModelServer, Reply, completion, plain

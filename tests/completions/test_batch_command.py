@@ -44,7 +44,7 @@ def _reached(there: ModelServer, count: int) -> bool:
 
 
 def _command(*arguments: str) -> "subprocess.Popen[str]":
-    main = "import sys; from cwinference._main import main; sys.exit(main())"
+    main = "import sys; from cwinference._cli.main import main; sys.exit(main())"
     program = [sys.executable, "-c", main, "batch", *arguments]
     environment = {name: value for name, value in os.environ.items() if "TOKEN" not in name}
     return subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cwinference import Retry, errors
-from cwinference._flow import Clock
+from cwinference._calls.flow import Clock
 from cwinference.transports.completion_errors import failed_completion
 from tests.support.inferences import MESSAGES, Front, asked, open_front
 from tests.support.model_server import DONE, MODEL, Asked, Reply, completion, event, piece, plain, streamed

@@ -16,9 +16,9 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import Message
 
 from cwinference import errors
-from cwinference._methods import Method
+from cwinference._wire.methods import Method
 from cwinference.config import MAX_REPLY_BYTES, Certificates, Endpoint, Settings
-from cwinference.transports import Seen
+from cwinference.transports.base import Seen
 
 _PACKAGE = "connectrpc.conformance.v1"
 _POOL = descriptor_pool.Default()

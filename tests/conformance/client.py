@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any, BinaryIO
 
 from cwinference import errors
-from cwinference.transports import Seen
+from cwinference.transports.base import Seen
 from tests.conformance import cases
 
 _AT_ONCE = 24

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cwinference import State, types
-from cwinference.emulator._completions import Completions
-from cwinference.emulator._seam import Caller, Refusal
+from cwinference.emulator.gateway.app import Completions
+from cwinference.emulator.interfaces import Caller, Refusal
 
 ORGANIZATION = "cw1a2b"
 OURS = {"authorization": "Bearer ours"}

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cwinference.emulator.models._builtin import Builtin
+from cwinference.emulator.gateway.models.text_generator import Builtin
 from tests.support.asgi import ask
 
 from .gateways import MODEL, OURS, completions

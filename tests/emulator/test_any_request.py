@@ -6,12 +6,13 @@ from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cwinference._methods import METHODS, Method
-from cwinference.emulator import _connect, _grpc
-from cwinference.emulator._app import Front
-from cwinference.emulator._auth import Tokens
-from cwinference.emulator._seam import Caller
-from cwinference.emulator._service import Service
+from cwinference._wire.methods import METHODS, Method
+from cwinference.emulator.interfaces import Caller
+from cwinference.emulator.protocols import connect as _connect
+from cwinference.emulator.protocols import grpc as _grpc
+from cwinference.emulator.protocols.app import Front
+from cwinference.emulator.protocols.service import Service
+from cwinference.emulator.tokens import Tokens
 
 TOKEN = "CW-SECRET-of-an-admin"
 KINDS = ["", "text/html", "application/connect+proto", *_connect.CODECS, *_grpc.CODECS, *_grpc.WEB_CODECS]

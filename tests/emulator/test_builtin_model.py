@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cwinference.emulator.models._builtin import Builtin
+from cwinference.emulator.gateway.models.text_generator import Builtin
 from tests.support.asgi import Answer, ask
 
 from .gateways import MODEL, OURS, completions

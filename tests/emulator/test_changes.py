@@ -10,8 +10,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cwinference import types
-from cwinference.emulator._behaviour import Behaviour
-from cwinference.emulator._seam import Refusal
+from cwinference.emulator.behavior import Behaviour
+from cwinference.emulator.interfaces import Refusal
 from tests.support.emulated_api import Emulated, request
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cwinference import Client, State, errors, types
-from cwinference._main import main
+from cwinference._cli.main import main
 from tests.support import certificates
 
 ROUTED: dict[str, Any] = {
@@ -25,7 +25,7 @@ ROUTED: dict[str, Any] = {
 @contextmanager
 def running(*arguments: str) -> Generator[tuple[subprocess.Popen[str], str]]:
     """The program and the endpoint that it printed."""
-    code = "import sys; from cwinference._main import main; sys.exit(main())"
+    code = "import sys; from cwinference._cli.main import main; sys.exit(main())"
     command = [sys.executable, "-W", "error", "-c", code, "emulator", "--port", "0", *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, "PYTHONDEVMODE": "1"}) as it:

@@ -17,7 +17,7 @@ from google.rpc import error_details_pb2
 from pyqwest import HTTPVersion, SyncClient, SyncHTTPTransport
 
 from cwinference import types
-from cwinference.emulator._seam import Refusal
+from cwinference.emulator.interfaces import Refusal
 from tests.support import samples
 from tests.support.emulated import ADMIN, VIEWER, Served
 

@@ -16,8 +16,8 @@ from google.protobuf.json_format import MessageToDict
 from google.rpc.error_details_pb2 import ErrorInfo
 
 from cwinference.emulator import Emulator
-from cwinference.emulator._fault_options import OPTIONS
-from cwinference.emulator._faults import Fault, Faults
+from cwinference.emulator.faults.faults import Fault, Faults
+from cwinference.emulator.faults.options import OPTIONS
 from cwinference.errors import ConfigurationError
 
 GATEWAYS = "/v1alpha1/inference/gateways"

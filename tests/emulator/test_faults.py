@@ -9,7 +9,7 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 
 from cwinference import AsyncClient, errors, types
-from cwinference._flow import Clock
+from cwinference._calls.flow import Clock
 from cwinference.transports import _pool
 from tests.support.clients import KINDS, open_client
 from tests.support.faulty import Faulty, faulty

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from cwinference import State, types
-from cwinference.emulator._completions import Completions
-from cwinference.emulator._openai import Request
-from cwinference.emulator._reply import Reply
+from cwinference.emulator.gateway.app import Completions
+from cwinference.emulator.gateway.openai_request import Request
+from cwinference.emulator.gateway.response import Reply
 from tests.support.asgi import Answer, ask
 
 from .gateways import BY_BODY, BY_HEADER, BY_PATH, MODEL, OURS, THEIRS, completions, deployment, gateway

@@ -13,7 +13,7 @@ from coreweave.inference.v1alpha1.hot_load_pb2_grpc import HotLoadServiceStub
 from google.rpc import error_details_pb2, status_pb2
 
 from cwinference import types
-from cwinference.emulator._seam import Refusal
+from cwinference.emulator.interfaces import Refusal
 from tests.support import samples
 from tests.support.emulated import ADMIN, VIEWER, Served
 

@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 
 from cwinference import HotLoadState, types
-from cwinference.emulator._behaviour import Behaviour, Fate
-from cwinference.emulator._seam import Refusal
+from cwinference.emulator.behavior import Behaviour, Fate
+from cwinference.emulator.interfaces import Refusal
 from tests.support.emulated_api import DEPLOYMENT_ID, STRANGER, Emulated, request
 
 FIRST_ID = "17c0a9d4-5b6e-4f70-8c2d-3e4f5a6b7c8d"

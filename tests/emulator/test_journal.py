@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from cwinference import State, errors, types
-from cwinference.emulator._api import EmulatedApi
-from cwinference.emulator._clock import Clock
-from cwinference.emulator._journal import Journal, Row
-from cwinference.emulator._seam import Refusal
+from cwinference.emulator.api.emulated_api import EmulatedApi
+from cwinference.emulator.api.journal import Journal, Row
+from cwinference.emulator.clock import Clock
+from cwinference.emulator.interfaces import Refusal
 from tests.support.emulated_api import DEPLOYMENT_ID, START, Emulated, request
 
 
@@ -134,10 +134,10 @@ CREATE_FOR_EVER = """
 import sys
 from uuid import uuid4
 from cwinference import types
-from cwinference._methods import METHODS
-from cwinference.emulator._api import EmulatedApi
-from cwinference.emulator._journal import Journal, Row
-from cwinference.emulator._seam import Caller
+from cwinference._wire.methods import METHODS
+from cwinference.emulator.api.emulated_api import EmulatedApi
+from cwinference.emulator.api.journal import Journal, Row
+from cwinference.emulator.interfaces import Caller
 
 api = EmulatedApi(journal=Journal(sys.argv[1]))
 while True:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from cwinference import State, errors, types
-from cwinference.emulator._behaviour import Behaviour, Fate
-from cwinference.emulator._seam import Refusal
+from cwinference.emulator.behavior import Behaviour, Fate
+from cwinference.emulator.interfaces import Refusal
 from tests.support.emulated_api import CLAIM_ID, DEPLOYMENT_ID, GATEWAY_ID, Emulated, request
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from cwinference.emulator import models
-from cwinference.emulator._server import Server
-from cwinference.emulator.models._builtin import Builtin
-from cwinference.emulator.models._proxy import Proxy
+from cwinference.emulator.gateway import models as models
+from cwinference.emulator.gateway.models.proxy import Proxy
+from cwinference.emulator.gateway.models.text_generator import Builtin
+from cwinference.emulator.server import Server
 from cwinference.errors import ConfigurationError
 from tests.support import certificates
 from tests.support.asgi import Answer, ask

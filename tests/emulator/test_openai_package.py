@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from cwinference import State
-from cwinference.emulator._openai import Request
-from cwinference.emulator._reply import Reply
-from cwinference.emulator._server import Server
-from cwinference.emulator.models._builtin import Builtin
+from cwinference.emulator.gateway.models.text_generator import Builtin
+from cwinference.emulator.gateway.openai_request import Request
+from cwinference.emulator.gateway.response import Reply
+from cwinference.emulator.server import Server
 
 from .gateways import BY_BODY, BY_HEADER, BY_PATH, MODEL, completions, deployment, gateway
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cwinference import errors, types
-from cwinference.emulator._behaviour import Behaviour
-from cwinference.emulator._parameters import Parameters
+from cwinference.emulator.behavior import Behaviour
+from cwinference.emulator.parameters import Parameters
 from tests.support.emulated_api import GATEWAY_ID, STRANGER, Emulated, request
 
 ZONE = re.compile(r"[A-Z]{2}-[A-Z]+-[0-9]+[A-Z]+|RNO2A")

@@ -9,10 +9,10 @@ from google.protobuf.json_format import MessageToDict
 from google.rpc import error_details_pb2
 
 from cwinference import types
-from cwinference.emulator._seam import Refusal
+from cwinference.emulator.interfaces import Refusal
 from cwinference.errors import CODES
-from cwinference.transports._answers import error_of as read_error
 from cwinference.transports._http_rule import target
+from cwinference.transports.http_errors import error_of as read_error
 from tests.support import samples
 from tests.support.emulated import ROOT, VIEWER, Answer, Served
 

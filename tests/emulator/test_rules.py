@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from cwinference import errors, types
 from cwinference.emulator import Emulator
-from cwinference.emulator._rules import RuleSet, check
+from cwinference.emulator.rules.checker import RuleSet, check
 from tests.emulator.rule_requests import CLAIM, DEPLOYMENT, GATEWAY, UUID, requests
 from tests.support import samples
 from tests.support.clients import KINDS, open_client

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from cwinference import types
-from cwinference._methods import METHODS
+from cwinference._wire.methods import METHODS
 from tests.support import samples
 from tests.support.emulated_api import OURS, Emulated, request
 

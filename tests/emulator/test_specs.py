@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cwinference import types
-from cwinference.emulator._behaviour import Fate
+from cwinference.emulator.behavior import Fate
 from tests.support.emulated_api import GATEWAY_ID, OURS, Emulated, request
 
 

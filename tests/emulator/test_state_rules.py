@@ -8,8 +8,8 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, PreconditionFailure, QuotaFailure, ResourceInfo
 
 from cwinference import types
-from cwinference.emulator._behaviour import Behaviour
-from cwinference.emulator._seam import Refusal, Violation
+from cwinference.emulator.behavior import Behaviour
+from cwinference.emulator.interfaces import Refusal, Violation
 from tests.support.emulated_api import CLAIM_ID, DEPLOYMENT_ID, GATEWAY_ID, OURS, STRANGER, Emulated, request
 
 

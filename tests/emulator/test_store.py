@@ -10,8 +10,8 @@ import pytest
 
 from cwinference import State, types
 from cwinference.emulator import Fate
-from cwinference.emulator._clock import SECOND, Clock
-from cwinference.emulator._seam import Refusal
+from cwinference.emulator.clock import SECOND, Clock
+from cwinference.emulator.interfaces import Refusal
 from tests.support.emulated_api import DEPLOYMENT_ID, START, Emulated, request
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from cwinference import AsyncClient, Retry, errors, types
-from cwinference._methods import METHODS
-from cwinference.emulator._seam import Caller
+from cwinference._wire.methods import METHODS
+from cwinference.emulator.interfaces import Caller
 from tests.support.clients import KINDS, open_client
 from tests.support.cutting import Cut, Cutter, Direction
 from tests.support.faulty import Faulty, faulty

@@ -14,7 +14,7 @@ import pytest
 
 from cwinference import AsyncClient, Client, errors, types
 from cwinference.inference import AsyncInference, Inference
-from cwinference.inference._gate import Gate
+from cwinference.inference._limiter import Gate
 from tests.support.clients import KINDS
 from tests.support.forking import new_client
 from tests.support.inferences import MESSAGES

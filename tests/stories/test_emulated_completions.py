@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cwinference import AsyncClient, errors, types
-from cwinference.emulator._openai import Request
-from cwinference.emulator._reply import Reply
-from cwinference.emulator._server import Server
+from cwinference.emulator.gateway.openai_request import Request
+from cwinference.emulator.gateway.response import Reply
+from cwinference.emulator.server import Server
 from tests.emulator.gateways import completions
 from tests.support.fronts import MODEL, ROUTINGS, deploy, front
 from tests.support.fronts import Front as There

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
 from cwinference import AsyncClient, Retry, errors, types
-from cwinference._flow import Clock
+from cwinference._calls.flow import Clock
 from tests.support import samples
 from tests.support.peer import Answer, Failure, Received
 from tests.support.told import told

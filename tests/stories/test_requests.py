@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cwinference import types
-from cwinference._methods import Method
+from cwinference._wire.methods import Method
 from tests.support import samples
 from tests.support.peer import Received
 from tests.support.told import told

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from cwinference import AsyncClient, Client
-from cwinference._operation import Resource
+from cwinference._calls.operation import Resource
 
 TOKEN = "CW-SECRET-of-the-tests"
 

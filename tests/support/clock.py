@@ -1,6 +1,6 @@
 """Time that passes only when somebody sleeps."""
 
-from cwinference._flow import Clock
+from cwinference._calls.flow import Clock
 
 
 class FakeClock:

@@ -9,12 +9,12 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from cwinference._methods import METHODS, Method
-from cwinference.emulator._app import Front
-from cwinference.emulator._auth import Tokens
-from cwinference.emulator._seam import Caller, Refusal
-from cwinference.emulator._server import Certificate, Server
-from cwinference.emulator._service import Service
+from cwinference._wire.methods import METHODS, Method
+from cwinference.emulator.interfaces import Caller, Refusal
+from cwinference.emulator.protocols.app import Front
+from cwinference.emulator.protocols.service import Service
+from cwinference.emulator.server import Certificate, Server
+from cwinference.emulator.tokens import Tokens
 
 ADMIN, VIEWER = "CW-SECRET-of-an-admin", "CW-SECRET-of-a-viewer"
 ROOT = "/v1alpha1/inference"

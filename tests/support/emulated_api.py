@@ -6,10 +6,10 @@ from typing import Any, cast
 from google.protobuf.message import Message
 
 from cwinference import types
-from cwinference._methods import METHODS
-from cwinference.emulator._api import EmulatedApi
-from cwinference.emulator._clock import Clock
-from cwinference.emulator._seam import Caller
+from cwinference._wire.methods import METHODS
+from cwinference.emulator.api.emulated_api import EmulatedApi
+from cwinference.emulator.clock import Clock
+from cwinference.emulator.interfaces import Caller
 from tests.support import samples
 
 START = datetime(2026, 10, 1, 9, tzinfo=UTC)

@@ -7,17 +7,17 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from cwinference._methods import METHODS, Method
-from cwinference.emulator._api import EmulatedApi
-from cwinference.emulator._app import Front
-from cwinference.emulator._auth import Tokens
-from cwinference.emulator._behaviour import Behaviour
-from cwinference.emulator._clock import Clock
-from cwinference.emulator._fault_layer import FaultLayer
-from cwinference.emulator._faults import Faults
-from cwinference.emulator._seam import Caller
-from cwinference.emulator._server import Certificate, Server
-from cwinference.emulator._service import Service
+from cwinference._wire.methods import METHODS, Method
+from cwinference.emulator.api.emulated_api import EmulatedApi
+from cwinference.emulator.behavior import Behaviour
+from cwinference.emulator.clock import Clock
+from cwinference.emulator.faults.faults import Faults
+from cwinference.emulator.faults.layer import FaultLayer
+from cwinference.emulator.interfaces import Caller
+from cwinference.emulator.protocols.app import Front
+from cwinference.emulator.protocols.service import Service
+from cwinference.emulator.server import Certificate, Server
+from cwinference.emulator.tokens import Tokens
 from tests.support.clients import TOKEN
 
 

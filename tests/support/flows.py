@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from cwinference import Retry
-from cwinference._flow import AskToken, Flow, Send, Sleep
-from cwinference._policy import Budget
-from cwinference._retry import Context
+from cwinference._calls.attempts import Context
+from cwinference._calls.flow import AskToken, Flow, Send, Sleep
 from cwinference.auth import Credentials, Metadata
+from cwinference.retry import Budget
 
 from .clock import FakeClock
 

@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from cwinference import _details, _json, errors, types
-from cwinference._methods import METHODS
+from cwinference import errors, types
+from cwinference._wire import error_details as _details
+from cwinference._wire import json_reader as _json
+from cwinference._wire.methods import METHODS
 from cwinference.inference._sse import EventParser
 from cwinference.status import describe
-from cwinference.transports._answers import error_of, seconds_of
 from cwinference.transports._gzip import inflate
 from cwinference.transports._http_rule import target
+from cwinference.transports.http_errors import error_of, seconds_of
 
 SLOW = 0.1
 """Seconds that no input may take."""

@@ -20,7 +20,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
-from cwinference._methods import METHODS, Method
+from cwinference._wire.methods import METHODS, Method
 
 from .sockets import SocketServer, join
 

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
-from cwinference._methods import METHODS, Method
+from cwinference._wire.methods import METHODS, Method
 
 DIRECTORY = Path(__file__).parent.parent / "samples"
 BY_NAME = {method.name: method for method in METHODS.values()}

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
 from cwinference import types
-from cwinference._methods import METHODS
+from cwinference._wire.methods import METHODS
 from cwinference.emulator import Emulator
 
 READY, PENDING = types.Status.STATUS_READY, (types.Status.STATUS_CREATING, types.Status.STATUS_UNSPECIFIED)

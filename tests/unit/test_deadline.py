@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from cwinference.errors import ConfigurationError
-from cwinference.transports._deadline import Deadline
+from cwinference.transports._time_limit import Deadline
 
 
 def this_task() -> asyncio.Task[object]:

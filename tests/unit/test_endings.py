@@ -1,6 +1,6 @@
 """Ends of HTTP/2 answers: read while they come late, left while they come with the last bytes."""
 
-from cwinference.transports._endings import Endings
+from cwinference.transports._stream_ends import Endings
 
 LATE, TIMELY = (0.010, 0.001), (0.001, 0.001)
 

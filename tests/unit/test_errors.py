@@ -10,7 +10,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2
 
 from cwinference import errors, types
-from cwinference.transports._answers import error_of
+from cwinference.transports.http_errors import error_of
 
 CODES = {
     "canceled": (1, errors.Cancelled),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cwinference.errors import ConfigurationError, DeadlineExceeded
-from cwinference.inference._gate import Gate
+from cwinference.inference._limiter import Gate
 
 
 def standing(gate: Gate, count: int) -> None:

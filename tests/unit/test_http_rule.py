@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.message import Message
 
 from cwinference import types
-from cwinference._methods import METHODS
+from cwinference._wire.methods import METHODS
 from cwinference.transports._http_rule import target
 
 GATEWAYS = "/v1alpha1/inference/gateways"

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cwinference import errors, types
-from cwinference._json import parse
-from cwinference._methods import METHODS
+from cwinference._wire.json_reader import parse
+from cwinference._wire.methods import METHODS
 from tests.support import samples
 from tests.support.messages import messages_of
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from cwinference import __version__
-from cwinference._main import main
+from cwinference._cli.main import main
 
 
 @pytest.mark.parametrize(

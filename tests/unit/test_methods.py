@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cwinference import types
-from cwinference._methods import FIRST_PLACEHOLDER, METHODS, HttpRule, Method, holds_placeholder
+from cwinference._wire.methods import FIRST_PLACEHOLDER, METHODS, HttpRule, Method, holds_placeholder
 from tests.support.messages import messages_of
 
 KINDS = [kind for method in METHODS.values() for kind in (method.request, method.reply)]

@@ -6,10 +6,10 @@ from typing import Any, Unpack
 import pytest
 
 from cwinference import Retry, errors, types
-from cwinference._call import Call, CallOptions, whole
-from cwinference._policy import Budget
-from cwinference._retry import attempts
+from cwinference._calls.attempts import attempts
+from cwinference._calls.call import Call, CallOptions, whole
 from cwinference.auth import Credentials
+from cwinference.retry import Budget
 from tests.support.flows import Performance, context
 
 DONE = types.GetGatewayResponse()

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
-from cwinference._methods import METHODS, holds_placeholder
+from cwinference._wire.methods import METHODS, holds_placeholder
 from tests.support import samples
 
 VECTORS: dict[str, dict[str, str]] = json.loads((samples.DIRECTORY / "wire-vectors.json").read_text("utf-8"))

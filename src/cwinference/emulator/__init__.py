@@ -6,10 +6,10 @@
 Needs the extra: `pip install cwinference[emulator]`.
 """
 
-from ._behaviour import Behaviour, Fate
-from ._clock import Clock
-from ._emulator import Emulator
-from ._faults import Fault, Faults
-from ._parameters import Parameters
+from .behavior import Behaviour, Fate
+from .clock import Clock
+from .emulator import Emulator
+from .faults.faults import Fault, Faults
+from .parameters import Parameters
 
 __all__ = ["Behaviour", "Clock", "Emulator", "Fate", "Fault", "Faults", "Parameters"]

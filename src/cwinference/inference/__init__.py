@@ -3,12 +3,12 @@
 Start with `client.inference(gateway)`, or with `Inference` and `AsyncInference` on their own.
 """
 
-from ._answers import Answer, Chunk, Model, Usage
 from ._base import GatewayOptions
-from ._batch import BatchResult
 from ._client import AsyncInference, Inference
-from ._gate import Stats
+from ._limiter import Stats
+from ._responses import Answer, Chunk, Model, Usage
 from ._stream import AsyncStream, Stream
+from .batch.runner import BatchResult
 
 __all__ = [
     "Answer",

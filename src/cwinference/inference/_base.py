@@ -4,12 +4,11 @@ from dataclasses import replace
 from typing import Any, ClassVar, Generic, Self, TypedDict, Unpack
 
 from .. import types
-from .._call import UNSET
-from .._flow import Clock
-from .._operation import Mode
-from .._policy import Budget, Retry, check_retry
-from .._retry import Context, OnCall
-from .._session import Session
+from .._calls.attempts import Context, OnCall
+from .._calls.call import UNSET
+from .._calls.flow import Clock
+from .._calls.operation import Mode
+from .._calls.session import Session
 from ..auth import Anonymous, Credentials, TokenSource, hidden
 from ..config import (
     MAX_REPLY_BYTES,
@@ -22,11 +21,12 @@ from ..config import (
     read_certificates,
 )
 from ..errors import ConfigurationError
-from ._front import Front
-from ._gate import Gate, Stats
-from ._gateway import GatewayFront
-from ._parts import Chat, Completions, Models
-from ._route import Route, Routing, route_to
+from ..retry import Budget, Retry, check_retry
+from ._gateway_server import GatewayFront
+from ._limiter import Gate, Stats
+from ._model_server import Front
+from ._resources import Chat, Completions, Models
+from ._routing import Route, Routing, route_to
 from ._session import Connections
 
 TIMEOUT = 600.0

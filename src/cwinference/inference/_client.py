@@ -3,16 +3,16 @@
 import os
 from typing import TYPE_CHECKING, Any, cast
 
-from .._closing import AsyncClosing, Closing
-from .._drivers import Awaiting, Blocking
-from .._session import Session
+from .._calls.closing import AsyncClosing, Closing
+from .._calls.drivers import Awaiting, Blocking
+from .._calls.session import Session
 from ..errors import ConfigurationError
 from ..transports.completions import AwaitingCompletions, BlockingCompletions
 from ._base import SETTINGS, BaseInference
-from ._batch import CONCURRENCY, Batch, BatchResult, Requests, run_on_loop, run_on_threads
-from ._front import Front
-from ._hand_over import openai_client
+from ._model_server import Front
+from ._openai import openai_client
 from ._session import AwaitingSession, BlockingSession, Connections
+from .batch.runner import CONCURRENCY, Batch, BatchResult, Requests, run_on_loop, run_on_threads
 
 if TYPE_CHECKING:
     import openai

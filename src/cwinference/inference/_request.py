@@ -4,13 +4,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
-from .._call import UNSET, Call
-from .._flow import Flow
-from .._policy import Retry, check_retry
+from .._calls.call import UNSET, Call
+from .._calls.flow import Flow
 from ..auth import Metadata
 from ..config import Endpoint, check_timeout
 from ..errors import ApiError, ConfigurationError, DeadlineExceeded, Unavailable
-from ._route import is_header_name
+from ..retry import Retry, check_retry
+from ._routing import is_header_name
 
 T = TypeVar("T")
 

@@ -5,19 +5,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from .._call import Call
+from .._calls.call import Call
+from .._calls.session import Session
 from .._locks import lock_of
-from .._methods import Method
-from .._session import Session
+from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import Endpoint, Settings
 from ..errors import ConfigurationError, DeadlineExceeded, ProtocolError
 from ..transports._http import refuse_after_fork
 from ..transports.completion_errors import failed_completion
 from ..transports.completions import AwaitingBody, AwaitingCompletions, BlockingBody, BlockingCompletions
-from ._gate import Gate, Tally
-from ._reader import stalled
+from ._limiter import Gate, Tally
 from ._request import Ask, HttpRequest
+from ._stream_reader import stalled
 
 EngineT = TypeVar("EngineT", BlockingCompletions, AwaitingCompletions)
 

@@ -4,13 +4,13 @@ import warnings
 from collections.abc import AsyncGenerator, Generator
 from typing import Any, Self
 
-from .._closing import AsyncClosing, Closing
+from .._calls.closing import AsyncClosing, Closing
 from ..errors import ApiError, ConfigurationError
 from ..transports.completions import AwaitingBody, BlockingBody
-from ._answers import Chunk, Usage
-from ._front import Front
-from ._reader import Reader
+from ._model_server import Front
 from ._request import Prompt
+from ._responses import Chunk, Usage
+from ._stream_reader import Reader
 
 
 class _Stream:

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from .. import errors
-from .._call import CallOptions, UnknownOption, build, required
-from .._flow import Flow
-from .._retry import Context
+from .._calls.attempts import Context
+from .._calls.call import CallOptions, UnknownOption, build, required
+from .._calls.flow import Flow
 
 log = logging.getLogger("cwinference")
 

@@ -6,9 +6,9 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.message import Message
 
 from .. import types
-from .._call import Call, CallOptions, held_in, one, one_or_none, required
-from .._flow import Flow
-from .._operation import Mode, Resource, operation
+from .._calls.call import Call, CallOptions, held_in, one, one_or_none, required
+from .._calls.flow import Flow
+from .._calls.operation import Mode, Resource, operation
 from ._changes import check_changes, check_lost, check_wait, create, delete, rest_of
 from ._waits import until_gone, until_ready
 

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
-from .._flow import Clock, Flow, Sleep
+from .._calls.flow import Clock, Flow, Sleep
 from ..config import check_hook, check_timeout
 from ..status import HotLoadState, State, describe, name_of, state_of, state_text, unmet
 

@@ -7,9 +7,9 @@ from typing import Unpack
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import types
-from .._call import Call, CallOptions, build, given_or_new, many, required, required_if_given, whole
-from .._flow import Flow
-from .._operation import Mode, operation
+from .._calls.call import Call, CallOptions, build, given_or_new, many, required, required_if_given, whole
+from .._calls.flow import Flow
+from .._calls.operation import Mode, operation
 from ._changes import replacement
 from ._filters import later_than
 from ._managed import ManagedResource

@@ -7,9 +7,9 @@ from typing import Any, TypeAlias, Unpack
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
-from .._call import Call, CallOptions, at_most_one, build, given_or_new, many, required, whole
-from .._flow import Flow
-from .._operation import Mode, operation
+from .._calls.call import Call, CallOptions, at_most_one, build, given_or_new, many, required, whole
+from .._calls.flow import Flow
+from .._calls.operation import Mode, operation
 from ._changes import replacement
 from ._filters import later_than
 from ._managed import ManagedResource

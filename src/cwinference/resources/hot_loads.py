@@ -6,9 +6,9 @@ from typing import Any, Unpack
 from google.protobuf.message import Message
 
 from .. import types
-from .._call import Call, CallOptions, build, given_or_new, one, required, required_if_given, whole
-from .._flow import Emit, Flow, Pages
-from .._operation import Mode, Resource, operation, paged
+from .._calls.call import Call, CallOptions, build, given_or_new, one, required, required_if_given, whole
+from .._calls.flow import Emit, Flow, Pages
+from .._calls.operation import Mode, Resource, operation, paged
 from ..errors import ProtocolError
 from ._changes import create, rest_of
 from ._waits import until_ready

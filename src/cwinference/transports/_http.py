@@ -17,12 +17,12 @@ import pyqwest
 from .. import errors
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
-from . import UNUSABLE_TLS, is_over, tls_advice
-from ._aside import Opening, aside
-from ._deadline import Deadline
-from ._endings import Endings
 from ._gzip import check_size, inflate
+from ._interruptible import Opening, aside
 from ._pool import Lane, Pool
+from ._stream_ends import Endings
+from ._time_limit import Deadline
+from .base import UNUSABLE_TLS, is_over, tls_advice
 
 Headers = Mapping[str, str]
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from .._methods import HttpRule, Method
+from .._wire.methods import HttpRule, Method
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 

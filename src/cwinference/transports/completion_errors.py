@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from .. import errors
-from ._answers import (
+from .http_errors import (
     API_STATUS,
     LONGEST_MESSAGE,
     PROXY_STATUS,

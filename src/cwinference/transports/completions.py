@@ -15,10 +15,10 @@ import pyqwest
 from .. import errors
 from ..auth import Metadata
 from ..config import Settings
-from ._aside import Opening, aside
-from ._deadline import Deadline
 from ._gzip import check_size, inflate
 from ._http import Answer, AwaitingHttp, BlockingHttp, deadline_exceeded, refuse_after_fork, translate
+from ._interruptible import Opening, aside
+from ._time_limit import Deadline
 from ._watchdog import Watchdog
 
 _HTTP_VERSION = 1

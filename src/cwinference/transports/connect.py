@@ -13,14 +13,14 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import DecodeError, Message
 
 from .. import errors
-from .._json import parse
-from .._methods import Method
+from .._wire.json_reader import parse
+from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Codec, Settings
-from . import Seen
-from ._answers import error_of
 from ._gzip import deflate
 from ._http import Answer, AwaitingHttp, BlockingHttp
+from .base import Seen
+from .http_errors import error_of
 
 _HTTP_VERSION = 2
 _MOST_MILLISECONDS = 9_999_999_999

@@ -18,12 +18,12 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from .. import errors
-from .._methods import Method
+from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings, proxy_for_grpc
-from . import UNUSABLE_TLS, Seen, is_over, running_loop, tls_advice
 from ._forks import at_rest, at_work
 from ._pool import Lane, Pool
+from .base import UNUSABLE_TLS, Seen, is_over, running_loop, tls_advice
 
 _IDLE_MILLISECONDS = 240_000
 _KEEPALIVE_MILLISECONDS = 300_000
@@ -311,7 +311,10 @@ def _details(serialized: bytes | None) -> tuple[tuple[Message, ...], float | Non
     """The details of an error, and the seconds to wait that they ask for."""
     if not serialized:
         return (), None
-    from .._details import from_status, retry_delay  # it loads json_format, which the other errors can do without
+    from .._wire.error_details import (  # it loads json_format, which the other errors can do without
+        from_status,
+        retry_delay,
+    )
 
     details = from_status(serialized)
     return details, retry_delay(details)

@@ -3,14 +3,14 @@
 from google.protobuf.message import Message
 
 from .. import errors
-from .._json import parse
-from .._methods import Method
+from .._wire.json_reader import parse
+from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import Settings
-from . import Seen
-from ._answers import error_of
 from ._http import Answer, AwaitingHttp, BlockingHttp, request_headers
 from ._http_rule import target
+from .base import Seen
+from .http_errors import error_of
 
 _HTTP_VERSION = 1
 _JSON = "application/json"

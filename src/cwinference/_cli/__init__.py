@@ -1,0 +1,1 @@
+"""The command line, `cwinference <command>`: a file for each command."""

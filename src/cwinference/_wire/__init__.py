@@ -1,0 +1,1 @@
+"""What is known of the wire: the table of methods, protobuf's JSON, error details."""

@@ -1,0 +1,252 @@
+"""Protobuf's JSON form into messages, by tables made from the descriptors: ten times faster than json_format.
+
+It reads what json_format reads, and is as forgiving as a client has to be: unknown fields are dropped (and named, for
+who asks), unknown names of enum values read as 0, and `"True"` and `"False"` are accepted for a condition's status,
+because the API's documentation prints them.
+"""
+
+import json
+import math
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache, lru_cache, partial
+from typing import Any, TypeGuard, TypeVar, cast
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ..errors import ProtocolError
+
+M = TypeVar("M", bound=Message)
+Convert = Callable[[Any], Any]
+_Reader = Callable[[Descriptor], Convert]
+
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
+
+_ENUM_ALIASES = {"coreweave.inference.v1alpha1.Condition.Status": {"True": 2, "False": 1}}
+_LONGEST_NAME = 100
+_PLAIN_TIME = re.compile(r"([1-9]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+
+
+def parse(body: bytes, kind: type[M], lost: list[str] | None = None) -> M:
+    """Decode a JSON body. Raises ProtocolError; names of fields that the type does not know are added to `lost`."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ProtocolError(f"the answer ({len(body)} bytes) is not JSON") from None
+    descriptor: Any = kind.DESCRIPTOR
+    try:
+        if not _tabular(descriptor):
+            message = ParseDict(value, kind(), ignore_unknown_fields=True)
+        else:
+            message = _of_usual_json(kind, descriptor, value) or kind(**_exact(descriptor)(json.loads(body)))
+        if lost is not None:
+            lost += _unknown(descriptor, json.loads(body), "")
+    except (*_UNREADABLE, ArithmeticError, RecursionError) as error:
+        raise ProtocolError(f"the answer is not a {descriptor.name}: {str(error)[:200]}") from None
+    return message
+
+
+def _of_usual_json(kind: type[M], descriptor: Descriptor, value: Any) -> M | None:
+    """Most JSON needs little more than other names. What it takes apart is of no use when the constructor refuses."""
+    try:
+        return kind(**_quick(descriptor)(value))
+    except _UNREADABLE:
+        return None
+
+
+@cache
+def _quick(descriptor: Descriptor) -> Convert:
+    """Turns an object's JSON, in place, into arguments of its message's constructor, which judges the rest itself."""
+    table = _differing(descriptor)
+
+    def read(value: dict[str, Any]) -> dict[str, Any]:
+        for key, name, convert in table:
+            item = value.pop(key, None)
+            if item is not None:
+                value[name] = item if convert is None else convert(item)
+        return value
+
+    return read
+
+
+def _exact(descriptor: Descriptor) -> Convert:
+    """The same field by field: unknown ones are dropped, and every form that JSON allows is read."""
+    return partial(_read_fields, descriptor)
+
+
+def _read_fields(descriptor: Descriptor, value: Any) -> dict[str, Any]:
+    table, result, name = _every(descriptor), dict[str, Any](), "an object"
+    try:
+        for key, item in value.items():
+            field = table.get(key)
+            if field is not None and item is not None:
+                name, convert = field
+                result[name] = item if convert is None else convert(item)
+    except _UNREADABLE as error:
+        raise ValueError(f"{name}: {error}") from None
+    return result
+
+
+def _unknown(descriptor: Descriptor, value: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Paths of the fields, and of the enum values, that the type does not know, in JSON that it could read."""
+    fields = {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
+    for key, item in value.items():
+        field = fields.get(key)
+        if field is None:
+            yield f"{path}{key[:_LONGEST_NAME]}"
+        elif item is not None:
+            kind = field.message_type
+            if kind is not None and kind.GetOptions().map_entry:
+                field, item = kind.fields_by_name["value"], list(item.values())
+            for each in item if _is_list(item) else [item]:
+                if field.message_type is not None and isinstance(each, dict) and not _has_own_form(field.message_type):
+                    yield from _unknown(field.message_type, cast(Any, each), f"{path}{field.name}.")
+                elif field.enum_type is not None and isinstance(each, str) and each not in _numbers(field.enum_type):
+                    yield f"{path}{field.name}={each[:_LONGEST_NAME]}"
+
+
+@cache
+def _every(descriptor: Descriptor) -> Mapping[str, tuple[str, Convert | None]]:
+    """All fields by the names they may have in JSON."""
+    fields = [(field, _converter(field, _exact)) for field in descriptor.fields]
+    return {key: (field.name, convert) for field, convert in fields for key in (field.name, field.json_name)}
+
+
+@cache
+def _differing(descriptor: Descriptor) -> tuple[tuple[str, str, Convert | None], ...]:
+    """The fields whose JSON the constructor would not take as it is, or not by the name that JSON has for them."""
+    table = list[tuple[str, str, Convert | None]]()
+    for field in descriptor.fields:
+        convert = None if _taken_as_it_is(field) else _converter(field, _quick)
+        if convert is not None:
+            table.append((field.name, field.name, convert))
+        if field.json_name != field.name:
+            table.append((field.json_name, field.name, convert))
+    return tuple(table)
+
+
+def _taken_as_it_is(field: FieldDescriptor) -> bool:
+    kind = field.message_type
+    if kind is not None and kind.GetOptions().map_entry:
+        return _taken_as_it_is(kind.fields_by_name["value"]) and kind.fields_by_name["key"].cpp_type not in _KEYS
+    if field.is_repeated or field.type == FieldDescriptor.TYPE_BYTES:
+        return False
+    if field.enum_type is not None:
+        return field.enum_type.full_name not in _ENUM_ALIASES
+    return kind is None or (kind.full_name != Timestamp.DESCRIPTOR.full_name and not _differing(kind))
+
+
+@cache
+def _tabular(descriptor: Descriptor, above: tuple[str, ...] = ()) -> bool:
+    """Whether the tables cover a message: all but recursive ones and well-known types with a JSON form of their own."""
+    name = descriptor.full_name
+    if name == Timestamp.DESCRIPTOR.full_name:
+        return True
+    if name in above or _has_own_form(descriptor):
+        return False
+    return all(_tabular(each.message_type, (*above, name)) for each in descriptor.fields if each.message_type)
+
+
+def _has_own_form(descriptor: Descriptor) -> bool:
+    """Whether it is a well-known type, whose JSON is not an object of its fields."""
+    return descriptor.full_name.startswith("google.protobuf.")
+
+
+def _converter(field: FieldDescriptor, reader: _Reader) -> Convert | None:
+    kind = field.message_type
+    if kind is not None and kind.GetOptions().map_entry:
+        key, value = kind.fields_by_name["key"], kind.fields_by_name["value"]
+        return partial(_map, _KEYS.get(key.cpp_type), _single(value, reader))
+    single = _single(field, reader)
+    return partial(_list, single) if field.is_repeated else single
+
+
+def _single(field: FieldDescriptor, reader: _Reader) -> Convert | None:
+    if field.message_type is not None:
+        timestamp = field.message_type.full_name == Timestamp.DESCRIPTOR.full_name
+        return _timestamp if timestamp else reader(field.message_type)
+    if field.enum_type is not None:
+        return _numbers(field.enum_type).__getitem__
+    return _SCALARS.get(field.cpp_type) if field.type != FieldDescriptor.TYPE_BYTES else _bytes
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _list(single: Convert | None, value: object) -> list[Any]:
+    if not _is_list(value):
+        raise ValueError("not a list")
+    return value if single is None else [single(each) for each in value]
+
+
+def _map(key: Convert | None, single: Convert | None, value: Any) -> dict[Any, Any]:
+    items = value.items()
+    return {name if key is None else key(name): each if single is None else single(each) for name, each in items}
+
+
+class _Numbers(dict[Any, int]):
+    """An enum's numbers by name; other numbers stand for themselves, names that we do not know for 0."""
+
+    def __missing__(self, value: Any) -> int:
+        return 0 if isinstance(value, str) else _integer(value)
+
+
+@cache
+def _numbers(descriptor: EnumDescriptor) -> _Numbers:
+    aliases = _ENUM_ALIASES.get(descriptor.full_name, {})
+    return _Numbers({value.name: value.number for value in descriptor.values} | aliases)
+
+
+@lru_cache(4096)
+def _timestamp(value: Any) -> Any:
+    plain = _PLAIN_TIME.fullmatch(value)
+    if plain is None:
+        time = Timestamp()
+        time.FromJsonString(value)
+        return time
+    second, fraction = plain.groups()
+    seconds = int(datetime.fromisoformat(second).replace(tzinfo=UTC).timestamp())
+    return {"seconds": seconds, "nanos": int(fraction.ljust(9, "0"))} if fraction else {"seconds": seconds}
+
+
+def _integer(value: Any) -> int:
+    if type(value) is int:
+        return value
+    number = int(value) if isinstance(value, str) else value
+    if isinstance(value, bool) or number != int(number):
+        raise ValueError("not a whole number")
+    return int(number)
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError("not a number")
+    return {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value) or float(value)
+
+
+def _bytes(value: Any) -> bytes:
+    text = value.replace("+", "-").replace("/", "_")
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+_SCALARS: Mapping[int, Convert] = {
+    FieldDescriptor.CPPTYPE_INT32: _integer,
+    FieldDescriptor.CPPTYPE_INT64: _integer,
+    FieldDescriptor.CPPTYPE_UINT32: _integer,
+    FieldDescriptor.CPPTYPE_UINT64: _integer,
+    FieldDescriptor.CPPTYPE_FLOAT: _float,
+    FieldDescriptor.CPPTYPE_DOUBLE: _float,
+}
+_KEYS: Mapping[int, Convert] = {
+    FieldDescriptor.CPPTYPE_BOOL: {"true": True, "false": False}.__getitem__,
+    FieldDescriptor.CPPTYPE_INT32: int,
+    FieldDescriptor.CPPTYPE_INT64: int,
+    FieldDescriptor.CPPTYPE_UINT32: int,
+    FieldDescriptor.CPPTYPE_UINT64: int,
+}

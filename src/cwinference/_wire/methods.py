@@ -1,0 +1,136 @@
+"""The API's methods as values, read once from the descriptors; every transport works from this table.
+
+Also the rule of placeholder numbers: names from the contract whose field numbers are not published stand in our .proto
+files with numbers from 60001 upwards, and whatever holds one may travel only as JSON.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.api import annotations_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from .. import types
+
+FIRST_PLACEHOLDER = 60001
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRule:
+    """How a method is reached over REST: `GET /v1alpha1/inference/gateways/{id}`."""
+
+    verb: str
+    template: str
+    body: str
+    """`"*"`: the whole request is the body, apart from what the path took; empty: the rest goes into the query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One unary method: all that a transport needs to know of it."""
+
+    name: str
+    service: str
+    path: str
+    """`/<package>.<Service>/<Method>`, as in gRPC and Connect."""
+    request: type[Message] = field(repr=False)
+    reply: type[Message] = field(repr=False)
+    read_only: bool
+    """Declared NO_SIDE_EFFECTS: repeating it changes nothing."""
+    http: HttpRule | None = None
+    json_only: bool = False
+    """Its own messages have nothing but placeholder numbers, so it may travel only as JSON."""
+    may_hold_placeholder: bool = False
+    """Some message inside its request has a placeholder number; whether one is populated depends on the request."""
+
+    @classmethod
+    def of(cls, descriptor: MethodDescriptor) -> "Method":
+        """Describe any unary method by its descriptor."""
+        options = descriptor.GetOptions()
+        service = descriptor.containing_service.full_name
+        request, reply = descriptor.input_type, descriptor.output_type
+        return cls(
+            name=descriptor.name,
+            service=service,
+            path=f"/{service}/{descriptor.name}",
+            request=GetMessageClass(request),
+            reply=GetMessageClass(reply),
+            read_only=options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS,
+            http=_http_rule(options),
+            json_only=_is_placeholder(request) or _is_placeholder(reply),
+            may_hold_placeholder=any(map(_has_placeholder, _reachable(request))),
+        )
+
+    def travels_as_json(self, request: Message) -> bool:
+        """Whether this request would be corrupted by a binary codec."""
+        return self.json_only or (self.may_hold_placeholder and holds_placeholder(request))
+
+
+def holds_placeholder(message: Message) -> bool:
+    """Whether a field with a placeholder number is populated in the message or in anything inside it."""
+    for descriptor, value in message.ListFields():
+        if descriptor.number >= FIRST_PLACEHOLDER:
+            return True
+        if any(map(holds_placeholder, _messages_in(descriptor, value))):
+            return True
+    return False
+
+
+def _messages_in(descriptor: FieldDescriptor, value: Any) -> Iterator[Message]:
+    kind = descriptor.message_type
+    if kind is None:
+        return
+    if kind.GetOptions().map_entry:
+        if kind.fields_by_name["value"].message_type is not None:
+            yield from value.values()
+    elif descriptor.is_repeated:
+        yield from value
+    else:
+        yield value
+
+
+def _has_placeholder(message: Descriptor) -> bool:
+    return any(each.number >= FIRST_PLACEHOLDER for each in message.fields)
+
+
+def _is_placeholder(message: Descriptor) -> bool:
+    return bool(message.fields) and all(each.number >= FIRST_PLACEHOLDER for each in message.fields)
+
+
+def _reachable(message: Descriptor, seen: set[str] | None = None) -> Iterator[Descriptor]:
+    seen = set() if seen is None else seen
+    if message.full_name in seen:
+        return
+    seen.add(message.full_name)
+    yield message
+    for each in message.fields:
+        if each.message_type is not None:
+            yield from _reachable(each.message_type, seen)
+
+
+def _http_rule(options: MethodOptions) -> HttpRule | None:
+    extension: Any = annotations_pb2.http
+    if not options.HasExtension(extension):
+        return None
+    rule: Any = options.Extensions[extension]
+    verb: str = rule.WhichOneof("pattern")
+    return HttpRule(verb=verb.upper(), template=getattr(rule, verb), body=rule.body)
+
+
+def _table() -> dict[type[Message], Method]:
+    files = {each.DESCRIPTOR.file for each in (types.Gateway, types.Deployment, types.CapacityClaim, types.HotLoad)}
+    methods = (
+        Method.of(method)
+        for file in sorted(files, key=lambda file: file.name)
+        for service in file.services_by_name.values()
+        for method in service.methods
+    )
+    return {method.request: method for method in methods}
+
+
+METHODS: Mapping[type[Message], Method] = _table()
+"""Every method of the API by its request type, which names it: no two methods share one."""

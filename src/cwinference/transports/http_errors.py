@@ -1,0 +1,138 @@
+"""What an HTTP answer that is not a success means: the table of surface and documentation, in one place."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol, cast
+from urllib.parse import unquote
+
+from google.protobuf.message import Message
+
+from .. import errors
+from .._wire.error_details import from_json, retry_delay, tells_of_precondition
+
+LONGEST_MESSAGE = 2000
+"""Characters kept of a message."""
+
+API_STATUS: Mapping[int, type[errors.ApiError]] = {
+    400: errors.InvalidArgument,
+    401: errors.Unauthenticated,
+    403: errors.PermissionDenied,
+    404: errors.NotFound,
+    409: errors.AlreadyExists,
+    412: errors.FailedPrecondition,
+    416: errors.OutOfRange,
+    429: errors.ResourceExhausted,
+    499: errors.Cancelled,
+    500: errors.Internal,
+    501: errors.Unimplemented,
+    503: errors.Unavailable,
+    504: errors.DeadlineExceeded,
+}
+"""What an HTTP number inside an error body of the API means."""
+
+PROXY_STATUS: Mapping[int, type[errors.ApiError]] = {
+    400: errors.Internal,
+    401: errors.Unauthenticated,
+    403: errors.PermissionDenied,
+    404: errors.Unimplemented,
+    429: errors.Unavailable,
+    502: errors.Unavailable,
+    503: errors.Unavailable,
+    504: errors.Unavailable,
+}
+"""What an HTTP status means when the answer is not the API's word (the table of the gRPC and Connect protocols)."""
+
+
+class HttpHeaders(Protocol):
+    """Headers by name, in any case."""
+
+    def get(self, key: str, default: str) -> str: ...
+
+
+def error_of(status: int, headers: HttpHeaders, body: bytes, method: str) -> errors.ApiError:
+    """The error that a failed answer stands for. Never raises, whatever the body holds."""
+    parsed = parsed_object(body)
+    details: tuple[Message, ...] = from_json(parsed.get("details"))
+    kind = (
+        kind_by_code(parsed.get("code"), details)
+        or _by_grpc_status(headers)
+        or PROXY_STATUS.get(status, errors.Unknown)
+    )
+    return kind(
+        _message(parsed, headers, body, status),
+        details=details,
+        http_status=status,
+        method=method,
+        retry_after=_retry_after(headers, details),
+    )
+
+
+def parsed_object(body: bytes) -> Mapping[str, Any]:
+    """The body as a JSON object; empty when it is none."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def kind_by_code(code: object, details: tuple[Message, ...]) -> type[errors.ApiError] | None:
+    """By the body's `code`: a name, a gRPC number (1 to 16) or an HTTP number (100 and more)."""
+    if isinstance(code, str) and code.isdecimal() and len(code) < 4:
+        code = int(code)
+    if isinstance(code, str):
+        name = code.lower()
+        return errors.CODES.get("canceled" if name == "cancelled" else name)
+    if isinstance(code, bool) or not isinstance(code, int):
+        return None
+    if code == 400 and tells_of_precondition(details):
+        return errors.FailedPrecondition
+    if code < 100:
+        return errors.BY_NUMBER.get(code)
+    return API_STATUS.get(code) or PROXY_STATUS.get(code, errors.Unknown)
+
+
+def _by_grpc_status(headers: HttpHeaders) -> type[errors.ApiError] | None:
+    """By the header of an edge that answers HTTP with an empty body and gRPC's status beside it."""
+    number = headers.get("grpc-status", "")
+    return errors.BY_NUMBER.get(int(number)) if number.isdecimal() and len(number) < 3 else None
+
+
+def _message(parsed: Mapping[str, Any], headers: HttpHeaders, body: bytes, status: int) -> str:
+    message = parsed.get("message")
+    if isinstance(message, str) and message:
+        return message[:LONGEST_MESSAGE]
+    hidden = unquote(headers.get("grpc-message", ""))
+    if hidden:
+        return hidden[:LONGEST_MESSAGE]
+    kind = headers.get("content-type", "").partition(";")[0]
+    text = body[:LONGEST_MESSAGE].decode("utf-8", "replace").strip() if kind == "text/plain" else ""
+    return text or f"HTTP {status}, not in the API's own form ({kind or 'no content type'}, {len(body)} bytes)"
+
+
+def _retry_after(headers: HttpHeaders, details: tuple[Message, ...]) -> float | None:
+    """Seconds by RetryInfo, else by Retry-After, a number of seconds or a date."""
+    delay = retry_delay(details)
+    return delay if delay is not None else seconds_of(headers.get("retry-after", ""), headers.get("date", ""))
+
+
+def seconds_of(retry_after: str, date: str) -> float | None:
+    """Retry-After in seconds, by the server's own clock where it tells it; None when it cannot be read."""
+    text = retry_after.strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    until = _date(text)
+    if until is None:
+        return None
+    now = _date(date) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
