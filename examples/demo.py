@@ -30,7 +30,7 @@ with front.chat.completions.stream(model="demo/smollm2", messages=question) as s
     for chunk in stream: print(chunk.text, end="", flush=True)
 """
 
-COLOURS = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+COLORS = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 def main() -> None:
@@ -172,12 +172,12 @@ def write(text: str) -> None:
 
 def bold(text: str) -> str:
     """Brighter, on a terminal."""
-    return f"\x1b[1m{text}\x1b[0m" if COLOURS else text
+    return f"\x1b[1m{text}\x1b[0m" if COLORS else text
 
 
 def faint(text: str) -> str:
     """Paler, on a terminal."""
-    return f"\x1b[2m{text}\x1b[0m" if COLOURS else text
+    return f"\x1b[2m{text}\x1b[0m" if COLORS else text
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ OWNERS = {
 
 BELOW = {
     "types": {"types"},
-    "transports": {"transports", "types", "errors", "config", "auth", "_locks", "_wire"},
-    "resources": {"resources", "types", "errors", "status", "config", "_calls", "_wire"},
+    "transports": {"transports", "types", "errors", "config", "auth", "_locks", "_text", "_wire"},
+    "resources": {"resources", "types", "errors", "status", "config", "_calls", "_text", "_wire"},
 }
 """What a part may import of the library."""
 

@@ -9,13 +9,13 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["cwinference"]):
-    from tests.support import fuzzing
+    from tests.support import fuzz_targets
 
 
 def main(name: str, seconds: str, *more: str) -> None:
     atheris.Setup(
         [sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-verbosity=0", *more],
-        lambda data: fuzzing.feed(name, data),
+        lambda data: fuzz_targets.feed(name, data),
     )
     atheris.Fuzz()
 

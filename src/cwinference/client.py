@@ -7,7 +7,7 @@ from . import types
 from ._calls.attempts import Context, OnCall
 from ._calls.call import UNSET
 from ._calls.closing import AsyncClosing, Closing
-from ._calls.drivers import Awaiting, Blocking
+from ._calls.drivers import AsyncDriver, SyncDriver
 from ._calls.flow import Clock
 from ._calls.operation import Mode
 from ._calls.session import Session
@@ -26,7 +26,7 @@ from .config import (
 from .errors import ConfigurationError
 from .resources import CapacityClaims, Deployments, Gateways, HotLoads
 from .retry import Budget, Retry, check_retry
-from .transports.base import AsyncTransport, Transport, open_async, open_blocking
+from .transports.base import AsyncTransport, Transport, open_async, open_sync
 
 if TYPE_CHECKING:
     from .inference import AsyncInference, GatewayOptions, Inference
@@ -128,13 +128,13 @@ class BaseClient(Generic[Mode]):
         return copy
 
 
-class Client(Closing, BaseClient[Blocking]):
+class Client(Closing, BaseClient[SyncDriver]):
     """The blocking client of the CoreWeave Inference API; may be used by many threads at once."""
 
-    def _driver_of(self, settings: Settings, context: Context) -> Blocking:
+    def _driver_of(self, settings: Settings, context: Context) -> SyncDriver:
         if context.credentials.may_be_async:
             raise ConfigurationError("token: an async callable needs AsyncClient")
-        return Blocking(Session[Transport](settings, open_blocking), context)
+        return SyncDriver(Session[Transport](settings, open_sync), context)
 
     def inference(self, gateway: types.Gateway | str, **options: Unpack["GatewayOptions"]) -> "Inference":
         """Completions of a gateway's models, with this client's settings and connections. Does no I/O.
@@ -156,11 +156,11 @@ class Client(Closing, BaseClient[Blocking]):
                 transport.close()
 
 
-class AsyncClient(AsyncClosing, BaseClient[Awaiting]):
+class AsyncClient(AsyncClosing, BaseClient[AsyncDriver]):
     """The asyncio client of the CoreWeave Inference API; may be used from several event loops."""
 
-    def _driver_of(self, settings: Settings, context: Context) -> Awaiting:
-        return Awaiting(Session[AsyncTransport](settings, open_async), context)
+    def _driver_of(self, settings: Settings, context: Context) -> AsyncDriver:
+        return AsyncDriver(Session[AsyncTransport](settings, open_async), context)
 
     def inference(self, gateway: types.Gateway | str, **options: Unpack["GatewayOptions"]) -> "AsyncInference":
         from .inference import AsyncInference

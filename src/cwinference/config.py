@@ -11,9 +11,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from ._text import redacted
 from ._version import __version__
 from .auth import TokenSource
-from .errors import ConfigurationError, redacted
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,32 +4,12 @@
 Server text is kept as it came in `message` and cleaned of control characters wherever it is printed.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-_TOKEN = re.compile(r"CW-SECRET-[^\s\"',;]+")
-"""A CoreWeave token in somebody's text, up to a quote, comma or semicolon."""
-
-
-def printable(text: str) -> str:
-    """The text with control characters (escape sequences of a terminal among them) shown as `\\x1b` and the like, and
-    without the tokens that a server may have echoed."""
-    return redacted(_UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text))
-
-
-def one_line(text: str) -> str:
-    """The same without line breaks: for a line of a log or of a list."""
-    return " ".join(printable(text).split())
-
-
-def redacted(text: str) -> str:
-    """The text with CoreWeave tokens left out."""
-    return _TOKEN.sub("CW-SECRET-***", text)
+from ._text import printable
 
 
 class InferenceError(Exception):
@@ -309,7 +289,4 @@ __all__ = [
     "Unimplemented",
     "Unknown",
     "WaitTimeout",
-    "one_line",
-    "printable",
-    "redacted",
 ]

@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Any, TypeAlias, cast
 
 from . import types
-from .errors import one_line
+from ._text import one_line
 
 Resource: TypeAlias = types.Gateway | types.Deployment | types.CapacityClaim
 
@@ -15,7 +15,7 @@ class State(Enum):
 
     CREATING, UPDATING and DELETING pass by themselves. READY: it serves. ERROR: something is wrong that the service
     expects to recover from. FAILED: something is wrong for good. UNKNOWN: not settled, or newer than this release.
-    `state.hopeless`: it will not become READY by itself.
+    `state.is_terminal`: it will not become READY by itself.
     """
 
     UNKNOWN = types.Status.STATUS_UNSPECIFIED
@@ -37,7 +37,7 @@ class State(Enum):
         return cast(State, cls._value2member_map_.get(resource.status.status, cls.UNKNOWN))
 
     @property
-    def hopeless(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether it will not become ready by itself."""
         return self in (State.FAILED, State.DELETING)
 
@@ -46,7 +46,7 @@ class HotLoadState(Enum):
     """Where a hot-load stands: `HotLoadState.of(hot_load)`, the API's `HOT_LOAD_STATE_*` values.
 
     PENDING and IN_PROGRESS pass by themselves; COMPLETED, FAILED and CANCELED are final. UNKNOWN: not settled, or newer
-    than this release. `state.hopeless`: it will not complete any more.
+    than this release. `state.is_terminal`: it will not complete any more.
     """
 
     UNKNOWN = types.HotLoadState.HOT_LOAD_STATE_UNSPECIFIED
@@ -65,7 +65,7 @@ class HotLoadState(Enum):
         return cast(HotLoadState, cls._value2member_map_.get(hot_load.status.state, cls.UNKNOWN))
 
     @property
-    def hopeless(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether it will not complete any more."""
         return self in (HotLoadState.FAILED, HotLoadState.CANCELED)
 

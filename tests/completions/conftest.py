@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.inferences import KINDS
+from tests.support.inference_kinds import KINDS
 
 
 @pytest.fixture(params=KINDS)

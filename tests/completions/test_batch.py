@@ -16,9 +16,9 @@ import pytest
 from cwinference import errors
 from cwinference.inference import AsyncInference, BatchResult, Inference
 from cwinference.inference.batch.key_set import KeySet
-from tests.support.batches import NOBODY, answers, echo, expected, lines, request, wait_until
-from tests.support.inferences import MESSAGES
-from tests.support.model_server import MODEL, Asked, ModelServer, Reply, completion, plain
+from tests.support.batch_files import NOBODY, answers, echo, expected, lines, request, wait_until
+from tests.support.inference_kinds import MESSAGES
+from tests.support.scripted_model_server import MODEL, Asked, ModelServer, Reply, completion, plain
 
 
 @pytest.fixture(params=["sync", "async"])

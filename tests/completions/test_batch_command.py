@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 
 from cwinference.emulator import Emulator
-from tests.support.batches import NOBODY, answers, echo, expected, lines, request, wait_until
-from tests.support.model_server import Asked, ModelServer, Reply, plain
+from tests.support.batch_files import NOBODY, answers, echo, expected, lines, request, wait_until
+from tests.support.scripted_model_server import Asked, ModelServer, Reply, plain
 
 
 def test_a_killed_command_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from cwinference import Retry, errors
 from cwinference._calls.flow import Clock
 from cwinference.transports.completion_errors import failed_completion
-from tests.support.inferences import MESSAGES, Front, asked, open_front
-from tests.support.model_server import DONE, MODEL, Asked, Reply, completion, event, piece, plain, streamed
+from tests.support.inference_kinds import MESSAGES, Front, asked, open_front
+from tests.support.scripted_model_server import DONE, MODEL, Asked, Reply, completion, event, piece, plain, streamed
 
 FAST = Retry(initial_backoff=0)
 

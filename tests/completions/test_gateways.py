@@ -9,10 +9,10 @@ import pytest
 from google.protobuf.message import Message
 
 from cwinference import AsyncClient, Client, State, errors, types
-from tests.support.clients import TOKEN
-from tests.support.inferences import Front
-from tests.support.model_server import MODEL, Asked, ModelServer, Reply, completion, plain
-from tests.support.peer import Failure, Peer, Received
+from tests.support.client_kinds import TOKEN
+from tests.support.inference_kinds import Front
+from tests.support.scripted_model_server import MODEL, Asked, ModelServer, Reply, completion, plain
+from tests.support.scripted_server import Failure, Peer, Received
 
 READY = types.Status.STATUS_READY
 WANDB = "wandb-key-of-the-tests"

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from cwinference import errors
-from tests.support.inferences import asked
-from tests.support.model_server import DONE, Asked, Reply, completion, piece, plain, silence, streamed
+from tests.support.inference_kinds import asked
+from tests.support.scripted_model_server import DONE, Asked, Reply, completion, piece, plain, silence, streamed
 
 
 @pytest.fixture(params=["sync-1", "async-1"])

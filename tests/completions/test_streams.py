@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cwinference import errors
-from tests.support.inferences import Front, asked
-from tests.support.model_server import DONE, Asked, Reply, comments, event, piece, silence, streamed
+from tests.support.inference_kinds import Front, asked
+from tests.support.scripted_model_server import DONE, Asked, Reply, comments, event, piece, silence, streamed
 
 ROLE = event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
 

@@ -9,8 +9,8 @@ import pytest
 from cwinference import TLS, errors
 from cwinference.inference import AsyncInference, Inference
 from tests.support import certificates
-from tests.support.inferences import Front
-from tests.support.model_server import DONE, Asked, ModelServer, Reply, completion, piece, plain, streamed
+from tests.support.inference_kinds import Front
+from tests.support.scripted_model_server import DONE, Asked, ModelServer, Reply, completion, piece, plain, streamed
 
 
 @pytest.fixture(scope="module")

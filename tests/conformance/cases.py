@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from cwinference import errors
 from cwinference._wire.methods import Method
 from cwinference.config import MAX_REPLY_BYTES, Certificates, Endpoint, Settings
-from cwinference.transports.base import Seen
+from cwinference.transports.base import ResponseMetadata
 
 _PACKAGE = "connectrpc.conformance.v1"
 _POOL = descriptor_pool.Default()
@@ -97,14 +97,14 @@ def metadata_of(case: Any) -> tuple[tuple[str, Any], ...]:
     )
 
 
-def succeeded(case: Any, reply: Any, seen: Seen) -> Any:
+def succeeded(case: Any, reply: Any, seen: ResponseMetadata) -> Any:
     """How a call ended that gave a reply."""
     result = _result(case, seen)
     result.response.payloads.append(reply.payload)
     return result
 
 
-def failed(case: Any, error: Exception, seen: Seen) -> Any:
+def failed(case: Any, error: Exception, seen: ResponseMetadata) -> Any:
     """How a call ended that failed."""
     result = _result(case, seen)
     failure = result.response.error
@@ -118,7 +118,7 @@ def failed(case: Any, error: Exception, seen: Seen) -> Any:
 
 def cancelled(case: Any) -> Any:
     """How a call ended that was cancelled by its task."""
-    result = _result(case, Seen())
+    result = _result(case, ResponseMetadata())
     result.response.error.code = _NUMBER_OF[errors.Cancelled]
     return result
 
@@ -130,13 +130,13 @@ def impossible(case: Any, reason: str) -> Any:
     return result
 
 
-def _code_of_garbage(seen: Seen) -> int:
+def _code_of_garbage(seen: ResponseMetadata) -> int:
     """What the protocol calls a ProtocolError of ours: unknown for an answer of another kind, else internal."""
     kind = dict(seen.headers).get("content-type", "application/")
     return _INTERNAL if kind.startswith("application/") else _UNKNOWN
 
 
-def _result(case: Any, seen: Seen) -> Any:
+def _result(case: Any, seen: ResponseMetadata) -> Any:
     result = Result(test_name=case.test_name)
     result.response.SetInParent()
     for pairs, headers in (

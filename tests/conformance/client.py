@@ -10,16 +10,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from typing import Any, BinaryIO
 
 from cwinference import errors
-from cwinference.transports.base import Seen
+from cwinference.transports.base import ResponseMetadata
+from cwinference.transports.connect import AsyncConnectTransport, ConnectTransport
+from cwinference.transports.grpc import AsyncGrpcTransport, GrpcTransport
 from tests.conformance import cases
 
 _AT_ONCE = 24
 _LONGEST_SECONDS = 8.0
 """Limit of a case with a raw answer that names none: the runner waits 20 s for an outcome of each."""
+
+
+SYNC = {"grpc": GrpcTransport, "connect": ConnectTransport}
+ASYNC = {"grpc": AsyncGrpcTransport, "connect": AsyncConnectTransport}
 
 
 class Transports:
@@ -28,8 +33,8 @@ class Transports:
     Those answered with raw bytes get one each: what no sound server sends may cost the neighbours on its connection.
     """
 
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
+    def __init__(self, kinds: dict[str, Any]) -> None:
+        self._kinds = kinds
         self._open: dict[Any, Any] = {}
         self._lock = threading.Lock()
 
@@ -38,8 +43,7 @@ class Transports:
         with self._lock:
             key = (settings, *options.items(), case.test_name if cases.is_raw(case) else "")
             if key not in self._open:
-                module = import_module(f"cwinference.transports.{settings.transport}")
-                self._open[key] = getattr(module, self._kind)(settings, **options)
+                self._open[key] = self._kinds[settings.transport](settings, **options)
             return self._open[key]
 
     def all(self) -> list[Any]:
@@ -55,16 +59,16 @@ def arguments(case: Any) -> tuple[Any, ...]:
     return method, cases.request_of(case, method), cases.metadata_of(case), timeout
 
 
-def run_blocking(read: Iterator[Any], write: Callable[[Any], None]) -> None:
+def run_sync(read: Iterator[Any], write: Callable[[Any], None]) -> None:
     """Cases on threads; those that cancel cannot be tried, because nothing stops a blocking call from outside."""
-    transports = Transports("BlockingTransport")
+    transports = Transports(SYNC)
 
     def run(case: Any) -> None:
         if case.HasField("cancel"):
             write(cases.impossible(case, "a blocking call cannot be cancelled"))
             return
         time.sleep(case.request_delay_ms / 1000)
-        seen = Seen()
+        seen = ResponseMetadata()
         try:
             reply = transports.for_case(case).send(*arguments(case), seen=seen)
             write(cases.succeeded(case, reply, seen))
@@ -79,14 +83,14 @@ def run_blocking(read: Iterator[Any], write: Callable[[Any], None]) -> None:
         transport.close()
 
 
-async def run_awaiting(read: Iterator[Any], write: Callable[[Any], None]) -> None:
+async def run_async(read: Iterator[Any], write: Callable[[Any], None]) -> None:
     """Cases as tasks."""
-    transports, room = Transports("AwaitingTransport"), asyncio.Semaphore(_AT_ONCE)
+    transports, room = Transports(ASYNC), asyncio.Semaphore(_AT_ONCE)
 
     async def run(case: Any) -> None:
         async with room:
             await asyncio.sleep(case.request_delay_ms / 1000)
-            seen = Seen()
+            seen = ResponseMetadata()
             call = asyncio.ensure_future(transports.for_case(case).send(*arguments(case), seen=seen))
             if case.HasField("cancel"):
                 asyncio.get_running_loop().call_later(case.cancel.after_close_send_ms / 1000, call.cancel)
@@ -128,6 +132,6 @@ def writer(stream: BinaryIO) -> Callable[[Any], None]:
 if __name__ == "__main__":
     source, target = read_cases(sys.stdin.buffer), writer(sys.stdout.buffer)
     if sys.argv[1] == "sync":
-        run_blocking(source, target)
+        run_sync(source, target)
     else:
-        asyncio.run(run_awaiting(source, target))
+        asyncio.run(run_async(source, target))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.emulated import Served, served
+from tests.support.emulated_protocols import Served, served
 
 
 @pytest.fixture(scope="module")

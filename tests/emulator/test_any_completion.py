@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cwinference.emulator.gateway.models.text_generator import Builtin
-from tests.support.asgi import ask
+from tests.support.asgi_requests import ask
 
-from .gateways import MODEL, OURS, completions
+from .gateway_requests import MODEL, OURS, completions
 
 APP = completions(Builtin())
 WORDS = st.text(max_size=20)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from cwinference.emulator.gateway.models.text_generator import Builtin
-from tests.support.asgi import Answer, ask
+from tests.support.asgi_requests import Answer, ask
 
-from .gateways import MODEL, OURS, completions
+from .gateway_requests import MODEL, OURS, completions
 
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who are you?"}]
 

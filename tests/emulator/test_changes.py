@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cwinference import types
-from cwinference.emulator.behavior import Behaviour
+from cwinference.emulator.behavior import Behavior
 from cwinference.emulator.interfaces import Refusal
 from tests.support.emulated_api import Emulated, request
 
@@ -60,7 +60,7 @@ def wait(emulated: Emulated, chance: random.Random) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_a_follower_sees_every_change(seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - the same story each time
-    behaviour = Behaviour(update_after=1.5, delete_after=2, status_lag=seed % 2)
+    behaviour = Behavior(update_after=1.5, delete_after=2, status_lag=seed % 2)
     emulated = Emulated(behaviour=behaviour, ready_after=3)
     follower = Follower(emulated)
     steps: list[Callable[[Emulated, random.Random], None]] = [create, update, delete, wait, wait]

@@ -19,7 +19,7 @@ from pyqwest import HTTPVersion, SyncClient, SyncHTTPTransport
 from cwinference import types
 from cwinference.emulator.interfaces import Refusal
 from tests.support import samples
-from tests.support.emulated import ADMIN, VIEWER, Served
+from tests.support.emulated_protocols import ADMIN, VIEWER, Served
 
 PACKAGE = "/coreweave.inference.v1alpha1"
 GET_GATEWAY = f"{PACKAGE}.GatewayService/GetGateway"

@@ -13,7 +13,7 @@ import pytest
 from cwinference import Client, types
 from cwinference.emulator import Clock, Emulator
 from cwinference.errors import ConfigurationError
-from tests.support.fronts import MODEL, ROUTINGS, deploy, front
+from tests.support.ready_gateways import MODEL, ROUTINGS, deploy, front
 
 
 def post(endpoint: str, token: str, **body: Any) -> Any:

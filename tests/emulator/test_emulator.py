@@ -14,9 +14,9 @@ import pytest
 from pyqwest import SyncClient
 
 from cwinference import TLS, Client, State, errors, types
-from cwinference.emulator import Behaviour, Clock, Emulator, Fate
+from cwinference.emulator import Behavior, Clock, Emulator, Fate
 from tests.support import certificates
-from tests.support.clients import KINDS, open_client
+from tests.support.client_kinds import KINDS, open_client
 
 ROUTED: dict[str, Any] = {
     "core_weave_auth": types.CoreWeaveAuth(),
@@ -179,7 +179,7 @@ def test_a_file_tells_which_resources_come_to_a_bad_end(tmp_path: Path) -> None:
 def test_arguments_win_over_the_file_and_the_file_over_behaviour(tmp_path: Path) -> None:
     config = tmp_path / "emulator.toml"
     config.write_text("[behaviour]\nready_after = 60\ndelete_after = 60")
-    behaviour = Behaviour(ready_after=5, delete_after=5, update_after=60)
+    behaviour = Behavior(ready_after=5, delete_after=5, update_after=60)
     with (
         Emulator(config=config, behaviour=behaviour, ready_after=0) as emulator,
         Client(emulator.token, endpoint=emulator.endpoint) as client,

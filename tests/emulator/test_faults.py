@@ -11,8 +11,8 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from cwinference import AsyncClient, errors, types
 from cwinference._calls.flow import Clock
 from cwinference.transports import _pool
-from tests.support.clients import KINDS, open_client
-from tests.support.faulty import Faulty, faulty
+from tests.support.client_kinds import KINDS, open_client
+from tests.support.faulty_emulator import Faulty, faulty
 
 KINDS_HERE = [kind for kind in KINDS if kind.endswith("async")]
 FIELDS: dict[str, Any] = {"core_weave_auth": types.CoreWeaveAuth(), "path_based_routing": types.PathBasedRouting()}

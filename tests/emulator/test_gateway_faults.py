@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from cwinference.transports import _pool
-from tests.support.fronts import MODEL, front
-from tests.support.inferences import open_front
+from tests.support.inference_kinds import open_front
+from tests.support.ready_gateways import MODEL, front
 
 
 @pytest.mark.parametrize("size", [10, 1_000_000])

@@ -13,9 +13,9 @@ from cwinference import State, types
 from cwinference.emulator.gateway.app import Completions
 from cwinference.emulator.gateway.openai_request import Request
 from cwinference.emulator.gateway.response import Reply
-from tests.support.asgi import Answer, ask
+from tests.support.asgi_requests import Answer, ask
 
-from .gateways import BY_BODY, BY_HEADER, BY_PATH, MODEL, OURS, THEIRS, completions, deployment, gateway
+from .gateway_requests import BY_BODY, BY_HEADER, BY_PATH, MODEL, OURS, THEIRS, completions, deployment, gateway
 
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
 SPACES = b" " * 34_000_000

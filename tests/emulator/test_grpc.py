@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 from cwinference import types
 from cwinference.emulator.interfaces import Refusal
 from tests.support import samples
-from tests.support.emulated import ADMIN, VIEWER, Served
+from tests.support.emulated_protocols import ADMIN, VIEWER, Served
 
 AS_ADMIN = (("authorization", f"Bearer {ADMIN}"),)
 PACKAGE = "/coreweave.inference.v1alpha1"

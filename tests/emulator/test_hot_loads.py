@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from cwinference import HotLoadState, types
-from cwinference.emulator.behavior import Behaviour, Fate
+from cwinference.emulator.behavior import Behavior, Fate
 from cwinference.emulator.interfaces import Refusal
 from tests.support.emulated_api import DEPLOYMENT_ID, STRANGER, Emulated, request
 
@@ -17,7 +17,7 @@ Replica = types.HotLoadReplica
 
 def hot_loading(replicas: int = 2, **settings: Any) -> Emulated:
     """A READY deployment with hot-loading switched on; hot-loads take 9 seconds."""
-    settings.setdefault("behaviour", Behaviour(hot_load_after=9))
+    settings.setdefault("behaviour", Behavior(hot_load_after=9))
     emulated = Emulated(**settings)
     emulated.sample("CreateGateway")
     deployment = request("CreateDeployment.newer")
@@ -131,7 +131,7 @@ def test_a_failed_hot_load_is_no_link(emulated: Emulated) -> None:
 
 
 def test_at_most_128_deltas_make_a_chain() -> None:
-    emulated = hot_loading(behaviour=Behaviour(hot_load_after=0))
+    emulated = hot_loading(behaviour=Behavior(hot_load_after=0))
     load(emulated, full("0"))
     for number in range(1, 129):
         load(emulated, incremental(str(number), previous=str(number - 1)))
@@ -173,7 +173,7 @@ def test_the_deployment_must_be_there_and_ready_and_switched_on() -> None:
 
 def test_a_deployment_may_hot_load_only_under_conditions() -> None:
     sent = request("CreateDeployment.newer")
-    closed = Emulated(behaviour=Behaviour(hot_load_organizations=()))
+    closed = Emulated(behaviour=Behavior(hot_load_organizations=()))
     closed.sample("CreateGateway")
     assert refusal(closed, sent).message == "hot-load is not enabled for this organization"
     emulated = Emulated()
@@ -251,7 +251,7 @@ def test_hot_loads_come_in_pages_newest_first(emulated: Emulated) -> None:
 
 @pytest.mark.parametrize(("asked", "given"), [(0, 50), (7, 7), (1001, 60)])
 def test_a_page_has_50_items_unless_told_otherwise(asked: int, given: int) -> None:
-    emulated = hot_loading(behaviour=Behaviour(hot_load_after=0))
+    emulated = hot_loading(behaviour=Behavior(hot_load_after=0))
     for number in range(60):
         load(emulated, full(str(number)))
     assert len(emulated(types.ListHotLoadsRequest(max_page_size=asked)).hot_loads) == given
@@ -297,7 +297,7 @@ def test_cancel_is_not_implemented(emulated: Emulated) -> None:
 
 
 def test_cancel_works_by_a_setting_and_rolls_nothing_back() -> None:
-    emulated = hot_loading(behaviour=Behaviour(hot_load_after=9, cancel_hot_loads=True))
+    emulated = hot_loading(behaviour=Behavior(hot_load_after=9, cancel_hot_loads=True))
     emulated(full("a", id=SECOND_ID))
     emulated.pass_time(6)
     canceled = emulated.sample("CancelHotLoad")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cwinference import State, errors, types
-from cwinference.emulator.behavior import Behaviour, Fate
+from cwinference.emulator.behavior import Behavior, Fate
 from cwinference.emulator.interfaces import Refusal
 from tests.support.emulated_api import CLAIM_ID, DEPLOYMENT_ID, GATEWAY_ID, Emulated, request
 
@@ -132,7 +132,7 @@ def test_an_updated_deployment_applies_its_resources_again(settled: Emulated) ->
 
 
 def test_a_status_may_lag_behind_an_update() -> None:
-    emulated = Emulated(behaviour=Behaviour(status_lag=3))
+    emulated = Emulated(behaviour=Behavior(status_lag=3))
     emulated.sample("CreateGateway")
     emulated.pass_time(10)
     updated = emulated.sample("UpdateGateway")
@@ -159,7 +159,7 @@ def test_what_is_deleted_is_deleting_and_then_gone(settled: Emulated) -> None:
 
 
 def test_delays_of_their_own_are_kept() -> None:
-    emulated = Emulated(behaviour=Behaviour(update_after=2, delete_after=1))
+    emulated = Emulated(behaviour=Behavior(update_after=2, delete_after=1))
     emulated.sample("CreateGateway")
     emulated.pass_time(10)
     emulated.sample("UpdateGateway")
@@ -202,7 +202,7 @@ def test_a_disabled_deployment_stays_short_of_ready_with_its_resources_applied(s
 
 
 def test_a_disabled_deployment_becomes_ready_by_a_setting() -> None:
-    emulated = Emulated(behaviour=Behaviour(disabled_becomes_ready=True))
+    emulated = Emulated(behaviour=Behavior(disabled_becomes_ready=True))
     emulated.sample("CreateGateway")
     emulated.sample("CreateDeployment")
     emulated(disabled())
@@ -254,4 +254,4 @@ def test_every_condition_is_complete(settled: Emulated) -> None:
 
 def test_a_negative_delay_is_refused() -> None:
     with pytest.raises(errors.ConfigurationError, match="update_after: expected a number of seconds from 0, got -1"):
-        Behaviour(update_after=-1)
+        Behavior(update_after=-1)

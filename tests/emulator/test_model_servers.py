@@ -17,11 +17,11 @@ from cwinference.emulator.gateway.models.text_generator import Builtin
 from cwinference.emulator.server import Server
 from cwinference.errors import ConfigurationError
 from tests.support import certificates
-from tests.support.asgi import Answer, ask
-from tests.support.peer import http
-from tests.support.sockets import Handler, SocketServer
+from tests.support.asgi_requests import Answer, ask
+from tests.support.scripted_server import http
+from tests.support.socket_servers import Handler, SocketServer
 
-from .gateways import MODEL, OURS, completions, deployment
+from .gateway_requests import MODEL, OURS, completions, deployment
 
 STREAM = b'data: {"model": "other", "choices": []}\n\ndata: [DONE]\n\n'
 EVENTS = {"content-type": "text/event-stream"}

@@ -13,7 +13,7 @@ from cwinference.emulator.gateway.openai_request import Request
 from cwinference.emulator.gateway.response import Reply
 from cwinference.emulator.server import Server
 
-from .gateways import BY_BODY, BY_HEADER, BY_PATH, MODEL, completions, deployment, gateway
+from .gateway_requests import BY_BODY, BY_HEADER, BY_PATH, MODEL, completions, deployment, gateway
 
 openai = pytest.importorskip("openai")
 ROUTINGS = {

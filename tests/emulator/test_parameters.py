@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cwinference import errors, types
-from cwinference.emulator.behavior import Behaviour
+from cwinference.emulator.behavior import Behavior
 from cwinference.emulator.parameters import Parameters
 from tests.support.emulated_api import GATEWAY_ID, STRANGER, Emulated, request
 
@@ -48,7 +48,7 @@ def test_the_parameters_suit_the_official_acceptance_tests(emulated: Emulated) -
 
 
 def test_the_current_rules_bring_another_engine() -> None:
-    emulated = Emulated(behaviour=Behaviour(rules="current"))
+    emulated = Emulated(behaviour=Behavior(rules="current"))
     runtime = emulated(types.GetDeploymentParametersRequest()).runtime_parameters
     assert set(runtime.runtime_versions) == {"vllm", "dynamo-vllm", "dynamo-sglang"}
 

@@ -14,7 +14,7 @@ from cwinference.errors import CODES
 from cwinference.transports._http_rule import target
 from cwinference.transports.http_errors import error_of as read_error
 from tests.support import samples
-from tests.support.emulated import ROOT, VIEWER, Answer, Served
+from tests.support.emulated_protocols import ROOT, VIEWER, Answer, Served
 
 
 def code_of(answer: Answer) -> str:

@@ -14,7 +14,7 @@ from cwinference.emulator import Emulator
 from cwinference.emulator.rules.checker import RuleSet, check
 from tests.emulator.rule_requests import CLAIM, DEPLOYMENT, GATEWAY, UUID, requests
 from tests.support import samples
-from tests.support.clients import KINDS, open_client
+from tests.support.client_kinds import KINDS, open_client
 
 GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("rules.golden.json").read_text("utf-8"))
 

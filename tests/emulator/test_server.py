@@ -9,7 +9,7 @@ import h2.connection
 import h2.events
 
 from cwinference import types
-from tests.support.emulated import ADMIN, Served, served
+from tests.support.emulated_protocols import ADMIN, Served, served
 
 PATH = "/coreweave.inference.v1alpha1.GatewayService/GetGateway"
 

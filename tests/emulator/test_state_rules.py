@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, PreconditionFailure, QuotaFailure, ResourceInfo
 
 from cwinference import types
-from cwinference.emulator.behavior import Behaviour
+from cwinference.emulator.behavior import Behavior
 from cwinference.emulator.interfaces import Refusal, Violation
 from tests.support.emulated_api import CLAIM_ID, DEPLOYMENT_ID, GATEWAY_ID, OURS, STRANGER, Emulated, request
 
@@ -171,7 +171,7 @@ def test_options_that_the_engine_does_not_have_are_refused_together(emulated: Em
 
 
 def test_zones_types_and_versions_are_taken_as_they_come_unless_the_parameters_are_enforced() -> None:
-    strict, gateway = Emulated(behaviour=Behaviour(enforce_parameters=True)), another("Gateway")
+    strict, gateway = Emulated(behaviour=Behavior(enforce_parameters=True)), another("Gateway")
     gateway.zones[:] = ["US-EAST-04A", "RNO2A"]
     claim = another("CapacityClaim")
     claim.resources.instance_id = "gb200-4x"
@@ -192,7 +192,7 @@ def test_zones_types_and_versions_are_taken_as_they_come_unless_the_parameters_a
 
 
 def test_a_quota_holds_for_each_kind_and_organization() -> None:
-    emulated = Emulated(behaviour=Behaviour(quota=1))
+    emulated = Emulated(behaviour=Behavior(quota=1))
     emulated.sample("CreateGateway")
     emulated.sample("CreateCapacityClaim")
     found = refusal(emulated, another("Gateway"))

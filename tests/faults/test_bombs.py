@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.peer import http, read_request
 from tests.support.samples import BY_NAME, DIRECTORY, response_to
-from tests.support.sockets import SocketServer, http2_answer
+from tests.support.scripted_server import http, read_request
+from tests.support.socket_servers import SocketServer, http2_answer
 
 ROOT = Path(__file__).parents[2]
 MIB = 1024 * 1024
@@ -106,7 +106,7 @@ def pieces(bomb: Bomb | None, media: str) -> Iterator[bytes]:
 
 def calls(kind: str, endpoint: str) -> tuple[str, str, int]:
     """How two calls of a process of its own ended, and by how many bytes it grew."""
-    command = [sys.executable, "-m", "tests.support.bombed", kind, endpoint, str(LIMIT)]
+    command = [sys.executable, "-m", "tests.support.memory_program", kind, endpoint, str(LIMIT)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     first, second, growth = done.stdout.split()
     return first, second, int(growth) * 1024

@@ -14,7 +14,7 @@ import cwinference
 from cwinference import TLS, AsyncClient, Client, Retry, auth, errors, types
 from cwinference.emulator import Emulator
 from cwinference.inference import AsyncInference, Inference
-from tests.support.clients import KINDS, open_client
+from tests.support.client_kinds import KINDS, open_client
 
 TOKENS = ["canary-of-a-token-3f9c", "CW-SECRET-canary-3f9c"]
 """The first is not in the form of CoreWeave's tokens, so that cutting those out of texts does not help."""

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from cwinference import AsyncClient, types
-from tests.support.clients import open_client
-from tests.support.peer import Received
-from tests.support.sockets import SERVER, SocketServer, silence
-from tests.support.told import told
+from tests.support.client_kinds import open_client
+from tests.support.connected_client import told
+from tests.support.scripted_server import Received
+from tests.support.socket_servers import SERVER, SocketServer, silence
 
 CANCELS = int(os.environ.get("CWINFERENCE_CANCELS", "300"))
 KINDS = ["grpc-async", "connect-async", "rest-async"]

@@ -14,15 +14,15 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 import pytest
 
 from cwinference import AsyncClient, Retry, errors
-from tests.support import inferences
-from tests.support.clients import KINDS, open_client
-from tests.support.faulty import faulty
-from tests.support.inferences import Front, open_front
-from tests.support.model_server import ModelServer, Reply, comments, streamed
-from tests.support.model_server import silence as never
-from tests.support.peer import Failure
-from tests.support.sockets import SocketServer, silence
-from tests.support.told import told
+from tests.support import inference_kinds
+from tests.support.client_kinds import KINDS, open_client
+from tests.support.connected_client import told
+from tests.support.faulty_emulator import faulty
+from tests.support.inference_kinds import Front, open_front
+from tests.support.scripted_model_server import ModelServer, Reply, comments, streamed
+from tests.support.scripted_model_server import silence as never
+from tests.support.scripted_server import Failure
+from tests.support.socket_servers import SocketServer, silence
 
 CALLS = int(os.environ.get("CWINFERENCE_CALLS", "4"))
 AT_ONCE = 4
@@ -143,7 +143,7 @@ async def hesitant(kind: str) -> AsyncGenerator[AsyncClient]:
             yield client
 
 
-@pytest.mark.parametrize("kind", inferences.KINDS)
+@pytest.mark.parametrize("kind", inference_kinds.KINDS)
 @pytest.mark.parametrize("way", ["whole", "streamed", "first_token"])
 @pytest.mark.parametrize("peer", [silent, unaccepting, half_open, babbling, slow_tls])
 async def test_completions_end_with_their_deadline(kind: str, way: str, peer: Peer) -> None:
@@ -154,7 +154,7 @@ async def test_completions_end_with_their_deadline(kind: str, way: str, peer: Pe
             await check(lambda: overrun_of_completion(front, way))
 
 
-@pytest.mark.parametrize("kind", inferences.KINDS)
+@pytest.mark.parametrize("kind", inference_kinds.KINDS)
 @pytest.mark.parametrize("way", ["whole", "streamed", "first_token"])
 @pytest.mark.parametrize("rest", [comments, never])
 async def test_completions_that_began_end_with_their_deadline(

@@ -16,10 +16,10 @@ import pytest
 from cwinference import AsyncClient, Retry, errors, types
 from cwinference._wire.methods import METHODS
 from cwinference.emulator.interfaces import Caller
-from tests.support.clients import KINDS, open_client
-from tests.support.cutting import Cut, Cutter, Direction
-from tests.support.faulty import Faulty, faulty
-from tests.support.peer import Failure, Peer
+from tests.support.breaking_relay import Cut, Cutter, Direction
+from tests.support.client_kinds import KINDS, open_client
+from tests.support.faulty_emulator import Faulty, faulty
+from tests.support.scripted_server import Failure, Peer
 
 PLACES = int(os.environ.get("CWINFERENCE_CUTS", "16"))
 OURS = Caller("cw1a2b")

@@ -9,8 +9,8 @@ from itertools import repeat
 import pytest
 
 from cwinference import AsyncClient, errors
-from tests.support.peer import read_request
-from tests.support.sockets import SocketServer
+from tests.support.scripted_server import read_request
+from tests.support.socket_servers import SocketServer
 
 MIB = 1024 * 1024
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from cwinference import types
-from tests.support.forking import forked
-from tests.support.model_server import ModelServer, completion, piece, plain, silence, streamed
-from tests.support.peer import Peer, Received
-from tests.support.prefork import WORKERS
+from tests.support.fork_program import forked
+from tests.support.prefork_program import WORKERS
+from tests.support.scripted_model_server import ModelServer, completion, piece, plain, silence, streamed
+from tests.support.scripted_server import Peer, Received
 
 ROOT = Path(__file__).parents[2]
 REFUSED_BY = "ConfigurationError"
@@ -26,7 +26,7 @@ def echo(received: Received) -> types.GetGatewayResponse:
 
 def prefork(kind: str, endpoint: str, how: str) -> tuple[str, list[str], str]:
     """What the parent got before, the workers, and the parent after; within 10 s."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.support.prefork", kind, endpoint, how]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.support.prefork_program", kind, endpoint, how]
     started = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
     assert time.monotonic() - started < 10
@@ -91,6 +91,6 @@ def test_a_stream_begun_before_and_a_call_that_would_queue_are_told_at_once_too(
 
 def split_stream(url: str, version: int) -> dict[str, str]:
     """How a stream goes on in a forked child and in its parent, and how a call of the child queues behind it."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.support.split_stream", url, str(version)]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.support.split_stream_program", url, str(version)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
     return dict(line.split(": ", 1) for line in done.stdout.splitlines())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support import fuzzing, samples
+from tests.support import fuzz_targets, samples
 
 FEW = settings(max_examples=80, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -43,12 +43,12 @@ INPUTS: dict[str, st.SearchStrategy[bytes]] = {
 }
 
 
-@pytest.mark.parametrize("name", fuzzing.TARGETS)
+@pytest.mark.parametrize("name", fuzz_targets.TARGETS)
 def test_only_our_errors_come_out(name: str) -> None:
     @FEW
     @given(INPUTS.get(name, st.binary()) | st.binary() | st.text().map(str.encode))
     def try_it(data: bytes) -> None:
-        fuzzing.feed(name, data)
+        fuzz_targets.feed(name, data)
 
     try_it()
 
@@ -73,4 +73,4 @@ KNOWN_BAD = [
 
 @pytest.mark.parametrize(("name", "data"), KNOWN_BAD)
 def test_what_broke_others_does_not_break_us(name: str, data: bytes) -> None:
-    fuzzing.feed(name, data)
+    fuzz_targets.feed(name, data)

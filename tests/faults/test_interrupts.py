@@ -14,14 +14,14 @@ import pytest
 
 from cwinference import AsyncClient, Client, errors, types
 from cwinference.inference import AsyncInference, Inference
-from cwinference.inference._limiter import Gate
-from tests.support.clients import KINDS
-from tests.support.forking import new_client
-from tests.support.inferences import MESSAGES
-from tests.support.model_server import MODEL, Asked, ModelServer, Reply, completion, piece, plain, streamed
-from tests.support.model_server import silence as never
-from tests.support.peer import Peer, Received
-from tests.support.sockets import SocketServer, silence
+from cwinference.inference._limiter import Limiter
+from tests.support.client_kinds import KINDS
+from tests.support.fork_program import new_client
+from tests.support.inference_kinds import MESSAGES
+from tests.support.scripted_model_server import MODEL, Asked, ModelServer, Reply, completion, piece, plain, streamed
+from tests.support.scripted_model_server import silence as never
+from tests.support.scripted_server import Peer, Received
+from tests.support.socket_servers import SocketServer, silence
 
 SOON = 1.0
 STREAM: dict[str, Any] = {"model": MODEL, "messages": MESSAGES}
@@ -185,7 +185,7 @@ async def read_async(server: ModelServer, tell: Callable[[], None]) -> None:
 
 
 def test_who_leaves_the_queue_with_ctrl_c_takes_no_place() -> None:
-    gate, lined_up = Gate(1), threading.Event()
+    gate, lined_up = Limiter(1), threading.Event()
     gate.enter(None)
     lined_up.set()
     with interrupted(lined_up):

@@ -11,13 +11,13 @@ import pytest
 
 from cwinference import AsyncClient, errors, types
 from cwinference.inference import AsyncInference, Inference
-from tests.support.clients import open_client
-from tests.support.forking import call, new_client
-from tests.support.inferences import MESSAGES, open_front
-from tests.support.model_server import MODEL, ModelServer, completion, plain
-from tests.support.peer import Peer, Received
-from tests.support.sockets import SocketServer, silence
-from tests.support.told import told
+from tests.support.client_kinds import open_client
+from tests.support.connected_client import told
+from tests.support.fork_program import call, new_client
+from tests.support.inference_kinds import MESSAGES, open_front
+from tests.support.scripted_model_server import MODEL, ModelServer, completion, plain
+from tests.support.scripted_server import Peer, Received
+from tests.support.socket_servers import SocketServer, silence
 
 ASYNC = ["grpc-async", "connect-async", "rest-async"]
 THREADS = 8

@@ -12,12 +12,12 @@ import time
 import pytest
 
 from cwinference import AsyncClient, Retry, errors
-from tests.support.clients import KINDS, open_client
-from tests.support.http2 import Http2Server
-from tests.support.peer import Failure, http, read_request
+from tests.support.client_kinds import KINDS, open_client
+from tests.support.connected_client import told
+from tests.support.http2_server import Http2Server
 from tests.support.samples import DIRECTORY
-from tests.support.sockets import SocketServer
-from tests.support.told import told
+from tests.support.scripted_server import Failure, http, read_request
+from tests.support.socket_servers import SocketServer
 
 OUTAGES = [float(seconds) for seconds in os.environ.get("CWINFERENCE_OUTAGES", "1").split(",")]
 CALLS = int(os.environ.get("CWINFERENCE_FAILURES", "1000"))

@@ -14,11 +14,11 @@ import h2.events
 import pytest
 
 from cwinference import AsyncClient, Retry, errors
-from tests.support.clients import open_client
-from tests.support.http2 import Http2Server
-from tests.support.peer import Failure
-from tests.support.sockets import SocketServer
-from tests.support.told import told
+from tests.support.client_kinds import open_client
+from tests.support.connected_client import told
+from tests.support.http2_server import Http2Server
+from tests.support.scripted_server import Failure
+from tests.support.socket_servers import SocketServer
 
 READS = int(os.environ.get("CWINFERENCE_READS", "1500"))
 IN_FLIGHT = 32

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.soak.load import Tally
+from tests.soak.load import Counters
 from tests.soak.report import Result, told
 from tests.soak.watch import FIGURES, MEMORY, Sample, courses
 
@@ -20,7 +20,7 @@ def test_a_few_seconds_of_mixed_load_with_faults_go_well_and_leave_nothing_behin
 
 
 def result(samples: list[Sample], **seen: Any) -> Result:
-    given: dict[str, Any] = {"tally": Tally(), "after": FLAT, "complaints": "", "judged": True, **seen}
+    given: dict[str, Any] = {"counters": Counters(), "after": FLAT, "complaints": "", "judged": True, **seen}
     return Result(600, 200_000, 30, faults={}, courses=courses(samples), before=FLAT, **given)
 
 
@@ -39,8 +39,8 @@ def test_growth_while_warming_up_is_passed_over() -> None:
 
 
 def test_what_is_left_or_was_said_is_noticed() -> None:
-    tally = Tally()
-    tally.problem("a wrong answer")
-    found = result([FLAT] * 8, tally=tally, after=tuple(each + 50 for each in FLAT), complaints="a traceback")
+    counters = Counters()
+    counters.problem("a wrong answer")
+    found = result([FLAT] * 8, counters=counters, after=tuple(each + 50 for each in FLAT), complaints="a traceback")
     assert len(found.problems()) == 8
     assert "soak: FAILED\n  a wrong answer\n" in told(found)

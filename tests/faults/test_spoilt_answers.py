@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from cwinference import errors
-from tests.support.clients import open_client
-from tests.support.http2 import Headers, Http2Server
+from tests.support.client_kinds import open_client
+from tests.support.http2_server import Headers, Http2Server
 
 
 def first_unknown(number: int) -> Headers:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.faults.test_cancels import settled
-from tests.support.inferences import Front, asked
-from tests.support.model_server import piece, silence, streamed
+from tests.support.inference_kinds import Front, asked
+from tests.support.scripted_model_server import piece, silence, streamed
 
 CANCELS = int(os.environ.get("CWINFERENCE_CANCELS", "60"))
 KINDS = ["async-1", "async-2"]

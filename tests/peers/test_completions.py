@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from cwinference import Retry, errors
-from tests.support.inferences import Front, open_front
+from tests.support.inference_kinds import Front, open_front
 
 PROGRAMS = Path(__file__).parent.parent.parent / ".venv-peers" / "bin"
 KINDS = ["sync-1", "async-1"]

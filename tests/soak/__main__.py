@@ -15,12 +15,12 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from cwinference import Client, types
-from tests.support.clients import KINDS, open_client
-from tests.support.fronts import ROUTINGS, deploy
-from tests.support.inferences import open_front
+from tests.support.client_kinds import KINDS, open_client
+from tests.support.inference_kinds import open_front
+from tests.support.ready_gateways import ROUTINGS, deploy
 
 from .emulator import TOKEN, Reloading, reloading
-from .load import FIELDS, SETTINGS, ZONES, Tally, Worker
+from .load import FIELDS, SETTINGS, ZONES, Counters, Worker
 from .report import Result, told
 from .watch import Sample, courses, sample, settled
 
@@ -59,7 +59,7 @@ class Soak:
     def __init__(self, emulator: Reloading, seed: int) -> None:
         self._emulator = emulator
         self._seed = seed
-        self._tally = Tally()
+        self._tally = Counters()
         self._reloads = 0
 
     async def run(self, seconds: float, calls: int) -> Result:
@@ -80,7 +80,7 @@ class Soak:
             seconds=lasted,
             calls=calls,
             reloads=self._reloads,
-            tally=self._tally,
+            counters=self._tally,
             faults=faults,
             courses=courses(samples),
             judged=seconds >= JUDGED_FROM,

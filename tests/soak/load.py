@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cwinference import AsyncClient, errors, types
-from tests.support.clients import open_client
-from tests.support.fronts import MODEL
-from tests.support.inferences import Front
+from tests.support.client_kinds import open_client
+from tests.support.inference_kinds import Front
+from tests.support.ready_gateways import MODEL
 
 from .emulator import TOKEN
 
@@ -35,7 +35,7 @@ MOST_PROBLEMS = 20
 
 
 @dataclass
-class Tally:
+class Counters:
     """What came of the operations."""
 
     done: Counter[str] = field(default_factory=Counter[str])
@@ -75,7 +75,7 @@ class Worker:
         client: AsyncClient,
         front: Front,
         own: types.GatewaySpec,
-        tally: Tally,
+        counters: Counters,
         seed: int,
     ) -> None:
         """`own` is a gateway that nobody changes, by whose name the worker goes."""
@@ -84,7 +84,7 @@ class Worker:
         self._endpoint = endpoint
         self._client = client
         self._front = front
-        self._tally = tally
+        self._tally = counters
         self._chance = random.Random(f"{seed} {own.name}")  # noqa: S311
         self._number = 0
         self._own = own

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from .load import Tally
+from .load import Counters
 from .watch import FIGURES, Course, Sample
 
 
@@ -14,7 +14,7 @@ class Result:
     seconds: float
     calls: int
     reloads: int
-    tally: Tally
+    counters: Counters
     faults: Mapping[str, int]
     courses: Sequence[Course]
     judged: bool
@@ -27,7 +27,7 @@ class Result:
     def problems(self) -> Sequence[str]:
         """What must not be; nothing when all is well."""
         return [
-            *self.tally.problems,
+            *self.counters.problems,
             *(self._growth() if self.judged else ()),
             *self._left(),
             *self.complaints.splitlines(),
@@ -60,12 +60,12 @@ def _growth(result: Result) -> Iterator[str]:
 
 
 def _work(result: Result) -> Iterator[str]:
-    tally = result.tally
+    counters = result.counters
     yield f"{'operation':34}{'right':>8}{'failed':>9}"
-    for name in sorted(tally.done | tally.failed_of):
-        yield f"{name:34}{tally.done[name]:8,}{tally.failed_of[name]:9,}"
+    for name in sorted(counters.done | counters.failed_of):
+        yield f"{name:34}{counters.done[name]:8,}{counters.failed_of[name]:9,}"
     yield ""
-    yield _line("failed with", tally.failed)
+    yield _line("failed with", counters.failed)
     yield _line("faults", result.faults)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support import certificates
-from tests.support.clients import KINDS
+from tests.support.client_kinds import KINDS
 
 
 @pytest.fixture(params=KINDS)

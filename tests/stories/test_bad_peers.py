@@ -11,11 +11,11 @@ import anyio
 import pytest
 
 from cwinference import TLS, AsyncClient, Retry, errors, types
-from tests.support.clients import open_client
-from tests.support.clock import FakeClock
-from tests.support.peer import Answer, Raw, http
-from tests.support.sockets import SocketServer, hang_up, http2_answer, silence
-from tests.support.told import told
+from tests.support.client_kinds import open_client
+from tests.support.connected_client import told
+from tests.support.fake_clock import FakeClock
+from tests.support.scripted_server import Answer, Raw, http
+from tests.support.socket_servers import SocketServer, hang_up, http2_answer, silence
 
 ONCE: dict[str, Any] = {"retry": None}
 

@@ -11,10 +11,10 @@ from cwinference import AsyncClient, errors, types
 from cwinference.emulator.gateway.openai_request import Request
 from cwinference.emulator.gateway.response import Reply
 from cwinference.emulator.server import Server
-from tests.emulator.gateways import completions
-from tests.support.fronts import MODEL, ROUTINGS, deploy, front
-from tests.support.fronts import Front as There
-from tests.support.inferences import KINDS, Front, open_front
+from tests.emulator.gateway_requests import completions
+from tests.support.inference_kinds import KINDS, Front, open_front
+from tests.support.ready_gateways import MODEL, ROUTINGS, deploy, front
+from tests.support.ready_gateways import Front as There
 
 OTHER = types.DeploymentModel(name="org/other:7b", bucket="models", path="other")
 

@@ -11,10 +11,10 @@ from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc import error_details_pb2
 
 from cwinference import AsyncClient, errors
-from tests.support.clients import open_client
-from tests.support.peer import STATUS_OF, Answer, Failure, Raw, http
-from tests.support.sockets import SocketServer, http2_answer
-from tests.support.told import told
+from tests.support.client_kinds import open_client
+from tests.support.connected_client import told
+from tests.support.scripted_server import STATUS_OF, Answer, Failure, Raw, http
+from tests.support.socket_servers import SocketServer, http2_answer
 
 BAD_REQUEST = error_details_pb2.BadRequest(
     field_violations=[error_details_pb2.BadRequest.FieldViolation(field="name", description="too long")]

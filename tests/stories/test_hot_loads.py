@@ -8,9 +8,9 @@ from google.protobuf.message import Message
 
 from cwinference import HotLoadState, Retry, errors, types
 from tests.support import samples
-from tests.support.clock import FakeClock
-from tests.support.peer import Answer, Failure, Received
-from tests.support.told import told
+from tests.support.connected_client import told
+from tests.support.fake_clock import FakeClock
+from tests.support.scripted_server import Answer, Failure, Received
 
 BASE = "/v1alpha1/inference"
 AT_ONCE = Retry(initial_backoff=0)

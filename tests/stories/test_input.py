@@ -8,8 +8,8 @@ import pytest
 
 from cwinference import AsyncClient, errors, types
 from tests.support import samples
-from tests.support.peer import Received
-from tests.support.told import told
+from tests.support.connected_client import told
+from tests.support.scripted_server import Received
 
 CORE_WEAVE, WANDB = types.CoreWeaveAuth(), types.WeightsAndBiasesAuth()
 BODY, PATH = types.BodyBasedRouting(), types.PathBasedRouting()

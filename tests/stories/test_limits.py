@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from cwinference import Retry, errors, types
-from tests.support.peer import Received
-from tests.support.told import told
+from tests.support.connected_client import told
+from tests.support.scripted_server import Received
 
 
 def big(size: int) -> Any:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from cwinference import Client, Retry, errors, types
-from tests.support.clients import KINDS, open_client
-from tests.support.forking import forked
-from tests.support.peer import Failure, Peer, Received
-from tests.support.sockets import SocketServer, silence
-from tests.support.told import told
+from tests.support.client_kinds import KINDS, open_client
+from tests.support.connected_client import told
+from tests.support.fork_program import forked
+from tests.support.scripted_server import Failure, Peer, Received
+from tests.support.socket_servers import SocketServer, silence
 
 ASYNC = [kind for kind in KINDS if kind.endswith("async")]
 SYNC = [kind for kind in KINDS if kind.endswith("sync") and kind not in ASYNC]

@@ -9,10 +9,10 @@ import pytest
 
 from cwinference import AsyncClient, Client, Retry, errors, types
 from tests.support import samples
-from tests.support.clients import open_client
-from tests.support.clock import FakeClock
-from tests.support.peer import Failure, Received
-from tests.support.told import told
+from tests.support.client_kinds import open_client
+from tests.support.connected_client import told
+from tests.support.fake_clock import FakeClock
+from tests.support.scripted_server import Failure, Received
 
 CANARY = "CW-SECRET-canary"
 READY: Any = {"status": "STATUS_READY"}

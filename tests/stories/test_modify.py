@@ -10,9 +10,9 @@ from google.protobuf.message import Message
 
 from cwinference import errors, types
 from tests.support import samples
-from tests.support.clock import FakeClock
-from tests.support.peer import Answer, Raw, Received, http
-from tests.support.told import told
+from tests.support.connected_client import told
+from tests.support.fake_clock import FakeClock
+from tests.support.scripted_server import Answer, Raw, Received, http
 
 UPDATED = {"Gateway": types.UpdateGatewayRequest, "Deployment": types.UpdateDeploymentRequest}
 

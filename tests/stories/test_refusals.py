@@ -3,8 +3,8 @@
 import pytest
 
 from cwinference import Retry, errors
-from tests.support.clients import open_client
-from tests.support.http2 import Http2Server
+from tests.support.client_kinds import open_client
+from tests.support.http2_server import Http2Server
 
 
 @pytest.fixture(params=["grpc-sync", "grpc-async"])

@@ -11,8 +11,8 @@ from google.rpc import error_details_pb2
 from cwinference import AsyncClient, Retry, errors, types
 from cwinference._calls.flow import Clock
 from tests.support import samples
-from tests.support.peer import Answer, Failure, Received
-from tests.support.told import told
+from tests.support.connected_client import told
+from tests.support.scripted_server import Answer, Failure, Received
 
 AT_ONCE = Retry(initial_backoff=0)
 DOWN = Failure("unavailable", "down")

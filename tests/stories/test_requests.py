@@ -10,8 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cwinference import types
 from cwinference._wire.methods import Method
 from tests.support import samples
-from tests.support.peer import Received
-from tests.support.told import told
+from tests.support.connected_client import told
+from tests.support.scripted_server import Received
 
 RESOURCES = {"Gateway": "gateways", "Deployment": "deployments", "CapacityClaim": "capacity_claims"}
 LISTS = ("gateways", "deployments", "capacity_claims")

@@ -12,9 +12,9 @@ import pytest
 from cwinference import TLS, errors
 from cwinference.emulator import Emulator
 from tests.support import certificates
-from tests.support.clients import open_client
-from tests.support.inferences import open_front
-from tests.support.sockets import SocketServer, join, silence
+from tests.support.client_kinds import open_client
+from tests.support.inference_kinds import open_front
+from tests.support.socket_servers import SocketServer, join, silence
 
 Pair = tuple[Path, Path]
 HOST = "https://inference.test:8443"

@@ -8,10 +8,10 @@ import pytest
 
 from cwinference import Retry, auth, errors, types
 from tests.support import samples
-from tests.support.clients import open_client
-from tests.support.peer import Failure, Peer, Raw, Received, http
-from tests.support.sockets import SocketServer, http2_answer
-from tests.support.told import told
+from tests.support.client_kinds import open_client
+from tests.support.connected_client import told
+from tests.support.scripted_server import Failure, Peer, Raw, Received, http
+from tests.support.socket_servers import SocketServer, http2_answer
 
 ASYNC = ["grpc-async", "connect-async", "connect-json-async", "rest-async"]
 SYNC = ["grpc-sync", "connect-sync", "connect-json-sync", "rest-sync"]

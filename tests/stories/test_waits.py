@@ -8,9 +8,9 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cwinference import AsyncClient, State, errors, types
-from tests.support.clock import FakeClock
-from tests.support.peer import Answer, Failure, Received
-from tests.support.told import told
+from tests.support.connected_client import told
+from tests.support.fake_clock import FakeClock
+from tests.support.scripted_server import Answer, Failure, Received
 
 DOWN = Failure("unavailable", "down")
 GONE = Failure("not_found", "gone")

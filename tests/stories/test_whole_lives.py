@@ -10,7 +10,7 @@ import pytest
 
 from cwinference import AsyncClient, HotLoadState, State, describe, errors, types
 from cwinference.emulator import Emulator, Fate
-from tests.support.clients import open_client
+from tests.support.client_kinds import open_client
 
 AUTH = types.CoreWeaveAuth()
 ROUTING = types.BodyBasedRouting(api_type=types.BodyBasedRouting.API_TYPE_OPENAI)

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pyqwest
 
-from cwinference.transports.completions import AwaitingBody
+from cwinference.transports.completions import AsyncBody
 
 
 class Response:
@@ -35,8 +35,8 @@ async def nothing() -> AsyncIterator[bytes]:
         yield each
 
 
-def body_of(response: Response, spare: Connection | None) -> AwaitingBody:
-    return AwaitingBody(cast(Any, response), lambda: spare)
+def body_of(response: Response, spare: Connection | None) -> AsyncBody:
+    return AsyncBody(cast(Any, response), lambda: spare)
 
 
 async def test_the_end_of_a_stream_closes_the_connection_that_the_pool_has_no_more_use_for() -> None:

@@ -11,7 +11,7 @@ from cwinference._calls.call import one_or_none
 from cwinference._calls.flow import Flow
 from cwinference.auth import Credentials
 from cwinference.resources._changes import check_lost, create, delete, replace_fields, replacement, rest_of
-from tests.support.flows import Performance, context, look
+from tests.support.flow_runner import Performance, context, look
 
 GONE = errors.NotFound("gone")
 OURS = types.Gateway(spec=types.GatewaySpec(id="some-id", name="front"))

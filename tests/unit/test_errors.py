@@ -10,6 +10,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2
 
 from cwinference import errors, types
+from cwinference._text import printable
 from cwinference.transports.http_errors import error_of
 
 CODES = {
@@ -133,7 +134,7 @@ def test_control_characters_are_shown_not_obeyed(error: Exception) -> None:
 
 def test_printable_text_stays_as_it_is() -> None:
     text = "Zone US-EAST-04A: ü 模型 \N{ROCKET}\n\tnext"
-    assert errors.printable(text) == text
+    assert printable(text) == text
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_printable_text_stays_as_it_is() -> None:
     ],
 )
 def test_a_token_that_a_server_echoes_is_not_shown(text: str, shown: str) -> None:
-    assert errors.printable(text) == shown
+    assert printable(text) == shown
     assert "CW-SECRET-a" not in repr(errors.Unauthenticated(text)) + str(errors.Unauthenticated(text))
 
 

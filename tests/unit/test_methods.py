@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cwinference import types
 from cwinference._wire.methods import FIRST_PLACEHOLDER, METHODS, HttpRule, Method, holds_placeholder
-from tests.support.messages import messages_of
+from tests.support.random_messages import messages_of
 
 KINDS = [kind for method in METHODS.values() for kind in (method.request, method.reply)]
 

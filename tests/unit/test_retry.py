@@ -10,7 +10,7 @@ from cwinference._calls.attempts import attempts
 from cwinference._calls.call import Call, CallOptions, whole
 from cwinference.auth import Credentials
 from cwinference.retry import Budget
-from tests.support.flows import Performance, context
+from tests.support.flow_runner import Performance, context
 
 DONE = types.GetGatewayResponse()
 DOWN = errors.Unavailable("down")

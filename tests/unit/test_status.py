@@ -39,8 +39,8 @@ def test_every_hot_load_state_has_its_own(state: HotLoadState) -> None:
 def test_a_number_that_this_release_does_not_know_is_unknown_and_not_hopeless(number: Any) -> None:
     assert State.of(gateway(number)) is State.UNKNOWN
     assert HotLoadState.of(types.HotLoad(status=types.HotLoadStatus(state=number))) is HotLoadState.UNKNOWN
-    assert not State.UNKNOWN.hopeless
-    assert not HotLoadState.UNKNOWN.hopeless
+    assert not State.UNKNOWN.is_terminal
+    assert not HotLoadState.UNKNOWN.is_terminal
 
 
 def test_a_resource_without_a_status_is_unknown() -> None:
@@ -48,8 +48,8 @@ def test_a_resource_without_a_status_is_unknown() -> None:
 
 
 def test_these_states_are_hopeless() -> None:
-    assert [state.name for state in State if state.hopeless] == ["DELETING", "FAILED"]
-    assert [state.name for state in HotLoadState if state.hopeless] == ["FAILED", "CANCELED"]
+    assert [state.name for state in State if state.is_terminal] == ["DELETING", "FAILED"]
+    assert [state.name for state in HotLoadState if state.is_terminal] == ["FAILED", "CANCELED"]
 
 
 def test_a_description_has_a_line_for_the_state_and_one_per_condition() -> None:

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cwinference import errors, types
 from cwinference.resources._waits import Polling, until_gone, until_ready
-from tests.support.flows import Performance, look
+from tests.support.flow_runner import Performance, look
 
 DOWN = errors.Unavailable("down")
 GONE = errors.NotFound("gone")

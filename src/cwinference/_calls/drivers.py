@@ -1,4 +1,4 @@
-"""The two drivers: they perform the steps of a flow, `Blocking` for `Client`, `Awaiting` for `AsyncClient`.
+"""The two drivers: they perform the steps of a flow, `SyncDriver` for `Client`, `AsyncDriver` for `AsyncClient`.
 
 A single RPC whose first attempt works does not need a flow at all: both drivers try that first, and hand a failure to
 `recover`. This is what keeps the facade's cost within a few per cent of a bare stub.
@@ -37,7 +37,7 @@ def _resume(flow: Generator[Any, Any, Any], outcome: Outcome) -> Any:
     return flow.send(answer) if error is None else flow.throw(error)
 
 
-class Blocking:
+class SyncDriver:
     """Performs operations on the calling thread."""
 
     def __init__(self, session: Session[Transport], context: Context) -> None:
@@ -130,7 +130,7 @@ class Blocking:
         return (step.credentials or self.context.credentials).fetch(step.stale)
 
 
-class Awaiting:
+class AsyncDriver:
     """Performs operations on the running event loop."""
 
     def __init__(self, session: Session[AsyncTransport], context: Context) -> None:

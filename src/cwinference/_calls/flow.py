@@ -1,4 +1,4 @@
-"""Behaviour written once for both clients: a flow is a generator that yields the steps it wants done.
+"""Behavior written once for both clients: a flow is a generator that yields the steps it wants done.
 
 A flow never blocks and never awaits. It yields a step, is sent the step's answer (or has its error thrown in), and
 returns its result. `_drivers.py` holds the two small loops that perform steps, one blocking and one awaiting.

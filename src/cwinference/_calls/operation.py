@@ -11,7 +11,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, ov
 
 from .attempts import attempts
 from .call import Call
-from .drivers import Awaiting, Blocking, Operation
+from .drivers import AsyncDriver, Operation, SyncDriver
 from .flow import Flow, Pages
 from .signatures import iterator_of, result_of, show
 
@@ -20,7 +20,7 @@ _OPTIONS = "`timeout` (seconds for the whole call; None for no limit) and `retry
 P = ParamSpec("P")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-Mode = TypeVar("Mode", Blocking, Awaiting)
+Mode = TypeVar("Mode", SyncDriver, AsyncDriver)
 
 
 class Resource(Generic[Mode]):
@@ -60,9 +60,9 @@ class operation(Generic[P, T]):  # noqa: N801 - read as a decorator
     @overload
     def __get__(self, resource: None, owner: Any) -> Self: ...
     @overload
-    def __get__(self, resource: Resource[Blocking], owner: Any) -> Callable[P, T]: ...
+    def __get__(self, resource: Resource[SyncDriver], owner: Any) -> Callable[P, T]: ...
     @overload
-    def __get__(self, resource: Resource[Awaiting], owner: Any) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, resource: Resource[AsyncDriver], owner: Any) -> Callable[P, Coroutine[Any, Any, T]]: ...
     def __get__(self, resource: Resource[Any] | None, owner: Any) -> Any:
         if resource is None:
             return self
@@ -86,9 +86,9 @@ class paged(Generic[P, T]):  # noqa: N801 - read as a decorator
     @overload
     def __get__(self, resource: None, owner: Any) -> Self: ...
     @overload
-    def __get__(self, resource: Resource[Blocking], owner: Any) -> Callable[P, Iterator[T]]: ...
+    def __get__(self, resource: Resource[SyncDriver], owner: Any) -> Callable[P, Iterator[T]]: ...
     @overload
-    def __get__(self, resource: Resource[Awaiting], owner: Any) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, resource: Resource[AsyncDriver], owner: Any) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, resource: Resource[Any] | None, owner: Any) -> Any:
         if resource is None:
             return self

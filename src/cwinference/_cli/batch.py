@@ -42,7 +42,8 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do the batch. 0: everything is answered; 1: something failed; 130: interrupted, to be run again."""
-    from ..errors import ConfigurationError, InferenceError, one_line
+    from .._text import one_line
+    from ..errors import ConfigurationError, InferenceError
 
     try:
         result = asyncio.run(_batch(options))

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 from ..config import is_loopback
-from ..emulator import Behaviour, Emulator
+from ..emulator import Behavior, Emulator
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")
 _READY_AFTER = 2.0
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     for name in _SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), partial(_stop, stop))
-    emulator = Emulator(**settings, behaviour=Behaviour(ready_after=_READY_AFTER))
+    emulator = Emulator(**settings, behaviour=Behavior(ready_after=_READY_AFTER))
     for text in options.fault:
         emulator.faults.add_text(text)
     with emulator:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from .._text import one_line
 from .._version import __version__
-from ..errors import ConfigurationError, one_line
+from ..errors import ConfigurationError
 
 _COMMANDS = ("cwinference._cli.emulator", "cwinference._cli.batch")
 

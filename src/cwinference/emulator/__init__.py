@@ -6,10 +6,10 @@
 Needs the extra: `pip install cwinference[emulator]`.
 """
 
-from .behavior import Behaviour, Fate
+from .behavior import Behavior, Fate
 from .clock import Clock
 from .emulator import Emulator
 from .faults.faults import Fault, Faults
 from .parameters import Parameters
 
-__all__ = ["Behaviour", "Clock", "Emulator", "Fate", "Fault", "Faults", "Parameters"]
+__all__ = ["Behavior", "Clock", "Emulator", "Fate", "Fault", "Faults", "Parameters"]

@@ -10,7 +10,7 @@ from .rules.checker import RuleSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
+class Behavior:
     """How resources live. All times are seconds."""
 
     ready_after: float = 0.0

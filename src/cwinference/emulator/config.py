@@ -1,6 +1,6 @@
 """The emulator's TOML file: tokens of organizations, parameters, behaviour, fates, faults.
 
-[behaviour]                     # any setting of `Behaviour`
+[behaviour]                     # any setting of `Behavior`
 ready_after = 5.0
 rules = "current"
 
@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ..errors import ConfigurationError
-from .behavior import Behaviour, Fate
+from .behavior import Behavior, Fate
 from .interfaces import Caller
 from .parameters import Parameters
 from .tokens import TOKEN_FORM, is_token
@@ -77,7 +77,7 @@ def load(path: str | os.PathLike[str]) -> Config:
 
 def _behaviour(value: object, where: str) -> Mapping[str, Any]:
     settings = _table(value, where)
-    _made(Behaviour, settings, where)
+    _made(Behavior, settings, where)
     return settings
 
 

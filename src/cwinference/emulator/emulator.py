@@ -13,7 +13,7 @@ from .. import errors
 from .._wire.methods import METHODS
 from .api.emulated_api import EmulatedApi
 from .api.journal import Journal
-from .behavior import Behaviour, Fate
+from .behavior import Behavior, Fate
 from .clock import Clock
 from .config import Config, load
 from .faults.faults import Faults
@@ -72,7 +72,7 @@ class Emulator:
         state: str | os.PathLike[str] | None = None,
         config: str | os.PathLike[str] | None = None,
         rules: RuleSet | None = None,
-        behaviour: Behaviour | None = None,
+        behaviour: Behavior | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.token = _check_token(token, "token", ADMIN_TOKEN)
@@ -191,9 +191,9 @@ def _server_module() -> Any:
     return server
 
 
-def _behaviour(given: Behaviour | None, config: Config, **arguments: Any) -> Behaviour:
+def _behaviour(given: Behavior | None, config: Config, **arguments: Any) -> Behavior:
     settings = {name: value for name, value in arguments.items() if value is not None}
-    return replace(given or Behaviour(), **{**config.behaviour, **settings})
+    return replace(given or Behavior(), **{**config.behaviour, **settings})
 
 
 def _check_token(token: str | None, argument: str, default: str) -> str:

@@ -22,8 +22,8 @@ from ..config import (
 )
 from ..errors import ConfigurationError
 from ..retry import Budget, Retry, check_retry
-from ._gateway_server import GatewayFront
-from ._limiter import Gate, Stats
+from ._gateway_server import GatewayServer
+from ._limiter import Limiter, Stats
 from ._model_server import Front
 from ._resources import Chat, Completions, Models
 from ._routing import Route, Routing, route_to
@@ -102,7 +102,7 @@ class BaseInference(Generic[Mode]):
         settings = _settings(route, tls, proxy, http_version, max_reply_bytes)
         context = _context(token, timeout, retry, on_call, clock)
         self._owner = True
-        self._use(Front(context, Gate(limit), route), Connections(settings, self._open_engine), None)
+        self._use(Front(context, Limiter(limit), route), Connections(settings, self._open_engine), None)
 
     @classmethod
     def of(cls, driver: Mode, gateway: types.Gateway | str, **options: Unpack[GatewayOptions]) -> Self:
@@ -185,11 +185,11 @@ def _gateway_front(
         known = ", ".join(GatewayOptions.__annotations__)
         raise TypeError(f"client.inference: unexpected keyword argument {next(iter(unknown))!r}; it takes {known}")
     retry = management.retry if retry is UNSET else check_retry(retry)
-    return GatewayFront(
+    return GatewayServer(
         gateway,
         replace(management, timeout=check_timeout(timeout), retry=retry),
         management,
-        Gate(limit),
+        Limiter(limit),
         token=token,
         endpoint=endpoint,
         plaintext=allow_plaintext,

@@ -4,30 +4,30 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from .._calls.closing import AsyncClosing, Closing
-from .._calls.drivers import Awaiting, Blocking
+from .._calls.drivers import AsyncDriver, SyncDriver
 from .._calls.session import Session
 from ..errors import ConfigurationError
-from ..transports.completions import AwaitingCompletions, BlockingCompletions
+from ..transports.completions import AsyncCompletionTransport, SyncCompletionTransport
 from ._base import SETTINGS, BaseInference
 from ._model_server import Front
 from ._openai import openai_client
-from ._session import AwaitingSession, BlockingSession, Connections
+from ._session import AsyncInferenceSession, Connections, SyncInferenceSession
 from .batch.runner import CONCURRENCY, Batch, BatchResult, Requests, run_on_loop, run_on_threads
 
 if TYPE_CHECKING:
     import openai
 
 
-class Inference(Closing, BaseInference[Blocking]):
+class Inference(Closing, BaseInference[SyncDriver]):
     """Completions of deployed models, blocking; may be used by many threads at once."""
 
-    _open_engine = BlockingCompletions
+    _open_engine = SyncCompletionTransport
 
-    def _driver_of(self, front: Front, connections: Connections[Any], management: Session[Any] | None) -> Blocking:
+    def _driver_of(self, front: Front, connections: Connections[Any], management: Session[Any] | None) -> SyncDriver:
         if front.context.credentials.may_be_async:
             raise ConfigurationError("token: an async callable needs AsyncInference")
-        session = BlockingSession(connections, front.gate, front.tally, management)
-        return Blocking(cast(Any, session), front.context)
+        session = SyncInferenceSession(connections, front.gate, front.counters, management)
+        return SyncDriver(cast(Any, session), front.context)
 
     def openai(self, model: str | None = None, **options: Any) -> "openai.OpenAI":
         """The openai package's client for this gateway, with its URL, token and headers; needs the extra `openai`.
@@ -85,14 +85,14 @@ class Inference(Closing, BaseInference[Blocking]):
                 engine.close()
 
 
-class AsyncInference(AsyncClosing, BaseInference[Awaiting]):
+class AsyncInference(AsyncClosing, BaseInference[AsyncDriver]):
     """Completions of deployed models, for asyncio; may be used from several event loops."""
 
-    _open_engine = AwaitingCompletions
+    _open_engine = AsyncCompletionTransport
 
-    def _driver_of(self, front: Front, connections: Connections[Any], management: Session[Any] | None) -> Awaiting:
-        session = AwaitingSession(connections, front.gate, front.tally, management)
-        return Awaiting(cast(Any, session), front.context)
+    def _driver_of(self, front: Front, connections: Connections[Any], management: Session[Any] | None) -> AsyncDriver:
+        session = AsyncInferenceSession(connections, front.gate, front.counters, management)
+        return AsyncDriver(cast(Any, session), front.context)
 
     def openai(self, model: str | None = None, **options: Any) -> "openai.AsyncOpenAI":
         """The openai package's client for this gateway, with its URL, token and headers; needs the extra `openai`.

@@ -13,7 +13,7 @@ from ..auth import Credentials, TokenSource
 from ..config import resolve_wandb_key
 from ..errors import ApiError, ConfigurationError, InferenceError, NotFound
 from ..status import State
-from ._limiter import Gate
+from ._limiter import Limiter
 from ._model_server import Front
 from ._request import Prompt
 from ._routing import Route, route_of
@@ -21,7 +21,7 @@ from ._routing import Route, route_of
 _ASK_AGAIN_SECONDS = 60.0
 
 
-class GatewayFront(Front):
+class GatewayServer(Front):
     """The gateway with an id, or of a message. `management` is the context of the client that it came from."""
 
     def __init__(
@@ -29,7 +29,7 @@ class GatewayFront(Front):
         gateway: types.Gateway | str,
         context: Context,
         management: Context,
-        gate: Gate,
+        gate: Limiter,
         *,
         token: TokenSource | None,
         endpoint: str | None,

@@ -58,7 +58,7 @@ class _Waiter:
             self.future.set_result(None)
 
 
-class Gate:
+class Limiter:
     """Lets a limited number in; `leave` has to follow each entry."""
 
     def __init__(self, limit: int) -> None:
@@ -146,7 +146,7 @@ class Gate:
         self.leave()
 
 
-class Tally:
+class Counters:
     """Counts what became of the calls."""
 
     def __init__(self) -> None:

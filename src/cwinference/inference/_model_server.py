@@ -13,7 +13,7 @@ from ..auth import Metadata
 from ..config import USER_AGENT
 from ..errors import ApiError, ConfigurationError, ProtocolError
 from ..transports.completion_errors import error_in_answer
-from ._limiter import Gate, Stats, Tally
+from ._limiter import Counters, Limiter, Stats
 from ._request import Ask, HttpRequest, Prompt
 from ._responses import Answer, Json, Model, check_completion, check_models, total_tokens
 from ._routing import Route
@@ -27,12 +27,12 @@ _STREAM: Metadata = (("user-agent", USER_AGENT), ("accept", "text/event-stream")
 
 
 class Front:
-    """A server of completions, and what was done with it. `GatewayFront` is the one that has to be found first."""
+    """A server of completions, and what was done with it. `GatewayServer` is the one that has to be found first."""
 
-    def __init__(self, context: Context, gate: Gate, route: Route | None) -> None:
+    def __init__(self, context: Context, gate: Limiter, route: Route | None) -> None:
         self.context = context
         self.gate = gate
-        self.tally = Tally()
+        self.counters = Counters()
         self.driver: Any = None
         """Who drives it; its context has to be this one's."""
         self._route: Route | None = route
@@ -53,8 +53,10 @@ class Front:
 
     def stats(self) -> Stats:
         """How things stand."""
-        tally = self.tally
-        return Stats(self.gate.in_flight, self.gate.queued, tally.done, tally.failed, tally.retried, tally.tokens)
+        counters = self.counters
+        return Stats(
+            self.gate.in_flight, self.gate.queued, counters.done, counters.failed, counters.retried, counters.tokens
+        )
 
     def complete(self, prompt: Prompt) -> Operation[Answer]:
         """Ask for a completion and take its whole answer."""
@@ -114,9 +116,9 @@ class Front:
         try:
             answer = Answer(check_completion(_value(body, method), method))
         except (ApiError, ProtocolError):
-            self.tally.fail()
+            self.counters.fail()
             raise
-        self.tally.succeed(total_tokens(answer.raw))
+        self.counters.succeed(total_tokens(answer.raw))
         return answer
 
     def _checked(self, method: str, body: bytes) -> bytes:
@@ -127,9 +129,9 @@ class Front:
         try:
             models = check_models(_value(body, method), method)
         except (ApiError, ProtocolError):
-            self.tally.fail()
+            self.counters.fail()
             raise
-        self.tally.succeed(0)
+        self.counters.succeed(0)
         return models
 
 

@@ -6,7 +6,7 @@ from inspect import cleandoc
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from .._calls.call import UNSET
-from .._calls.drivers import Awaiting, Blocking, Operation
+from .._calls.drivers import AsyncDriver, Operation, SyncDriver
 from .._calls.operation import Mode, Resource, operation
 from .._calls.signatures import show
 from ..config import check_timeout
@@ -79,15 +79,15 @@ class streaming(Generic[P]):  # noqa: N801 - read as a decorator
     @overload
     def __get__(self, part: None, owner: Any) -> Self: ...
     @overload
-    def __get__(self, part: Part[Blocking], owner: Any) -> Callable[P, Stream]: ...
+    def __get__(self, part: Part[SyncDriver], owner: Any) -> Callable[P, Stream]: ...
     @overload
-    def __get__(self, part: Part[Awaiting], owner: Any) -> Callable[P, AsyncStream]: ...
+    def __get__(self, part: Part[AsyncDriver], owner: Any) -> Callable[P, AsyncStream]: ...
     def __get__(self, part: Part[Any] | None, owner: Any) -> Any:
         if part is None:
             return self
         build = self._build.__get__(part)
         front, driver = part._front, part._driver  # pyright: ignore[reportPrivateUsage]
-        kind = Stream if isinstance(driver, Blocking) else AsyncStream
+        kind = Stream if isinstance(driver, SyncDriver) else AsyncStream
 
         @functools.wraps(build)
         def method(*args: Any, **kwargs: Any) -> Any:

@@ -14,12 +14,12 @@ from ..config import Endpoint, Settings
 from ..errors import ConfigurationError, DeadlineExceeded, ProtocolError
 from ..transports._http import refuse_after_fork
 from ..transports.completion_errors import failed_completion
-from ..transports.completions import AwaitingBody, AwaitingCompletions, BlockingBody, BlockingCompletions
-from ._limiter import Gate, Tally
+from ..transports.completions import AsyncBody, AsyncCompletionTransport, SyncBody, SyncCompletionTransport
+from ._limiter import Counters, Limiter
 from ._request import Ask, HttpRequest
 from ._stream_reader import stalled
 
-EngineT = TypeVar("EngineT", BlockingCompletions, AwaitingCompletions)
+EngineT = TypeVar("EngineT", SyncCompletionTransport, AsyncCompletionTransport)
 
 
 _TIMER_SLACK = 0.01
@@ -61,15 +61,15 @@ class Connections(Generic[EngineT]):
             return engines
 
 
-class FrontSession(Generic[EngineT]):
+class BaseInferenceSession(Generic[EngineT]):
     """What a driver sends with: completions by HTTP, calls of the management API with their own client's session."""
 
     def __init__(
-        self, connections: Connections[EngineT], gate: Gate, tally: Tally, management: Session[Any] | None
+        self, connections: Connections[EngineT], gate: Limiter, counters: Counters, management: Session[Any] | None
     ) -> None:
         self.connections: Connections[EngineT] = connections
         self.gate = gate
-        self.tally = tally
+        self.counters = counters
         self._management = management
 
     def transport_for(self, call: Call[Any]) -> Any:
@@ -81,15 +81,15 @@ class FrontSession(Generic[EngineT]):
     def _count(self, asked: HttpRequest) -> None:
         asked.sent += 1
         if asked.sent > 1:
-            self.tally.repeat()
+            self.counters.repeat()
 
 
-class BlockingSession(FrontSession[BlockingCompletions]):
+class SyncInferenceSession(BaseInferenceSession[SyncCompletionTransport]):
     """For threads."""
 
     def send(
         self, method: Method, request: Any, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
-    ) -> bytes | BlockingBody:
+    ) -> bytes | SyncBody:
         """Send one attempt; the whole body, or for a stream an open one. Raises ApiError or ProtocolError."""
         refuse_after_fork()
         asked: HttpRequest = request
@@ -108,13 +108,18 @@ class BlockingSession(FrontSession[BlockingCompletions]):
                 raise failed_completion(answer.status, answer.headers, answer.body, method.name)
             return answer.body
         except BaseException:
-            self.tally.fail()
+            self.counters.fail()
             raise
 
     def _open(
-        self, engine: BlockingCompletions, method: Method, asked: HttpRequest, metadata: Metadata, timeout: float | None
-    ) -> BlockingBody:
-        body: BlockingBody | None = None
+        self,
+        engine: SyncCompletionTransport,
+        method: Method,
+        asked: HttpRequest,
+        metadata: Metadata,
+        timeout: float | None,
+    ) -> SyncBody:
+        body: SyncBody | None = None
         started = time.monotonic()
         try:
             headers = (*metadata, *asked.headers)
@@ -130,13 +135,13 @@ class BlockingSession(FrontSession[BlockingCompletions]):
         return body
 
 
-class AwaitingSession(FrontSession[AwaitingCompletions]):
+class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
     """For event loops."""
 
     async def send(
         self, method: Method, request: Any, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
-    ) -> bytes | AwaitingBody:
-        """Send one attempt; as `BlockingSession.send`."""
+    ) -> bytes | AsyncBody:
+        """Send one attempt; as `SyncInferenceSession.send`."""
         refuse_after_fork()
         asked: HttpRequest = request
         engine = self.connections.to(asked.endpoint)
@@ -154,13 +159,18 @@ class AwaitingSession(FrontSession[AwaitingCompletions]):
                 raise failed_completion(answer.status, answer.headers, answer.body, method.name)
             return answer.body
         except BaseException:
-            self.tally.fail()
+            self.counters.fail()
             raise
 
     async def _open(
-        self, engine: AwaitingCompletions, method: Method, asked: HttpRequest, metadata: Metadata, timeout: float | None
-    ) -> AwaitingBody:
-        body: AwaitingBody | None = None
+        self,
+        engine: AsyncCompletionTransport,
+        method: Method,
+        asked: HttpRequest,
+        metadata: Metadata,
+        timeout: float | None,
+    ) -> AsyncBody:
+        body: AsyncBody | None = None
         started = time.monotonic()
         limits = [each for each in (timeout, asked.first) if each is not None]
         try:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from .._calls.closing import AsyncClosing, Closing
 from ..errors import ApiError, ConfigurationError
-from ..transports.completions import AwaitingBody, BlockingBody
+from ..transports.completions import AsyncBody, SyncBody
 from ._model_server import Front
 from ._request import Prompt
 from ._responses import Chunk, Usage
@@ -48,7 +48,7 @@ class _Stream:
         body, self._body = self._body, None
         self._closed = True
         if body is not None:
-            self._reader.count(self._front.tally)
+            self._reader.count(self._front.counters)
         return body
 
     def _warn(self) -> None:
@@ -61,7 +61,7 @@ class Stream(Closing, _Stream):
     The request is sent when the block is entered, or at the first step. Leaving early, by break or error, hangs up.
     """
 
-    _body: BlockingBody | None
+    _body: SyncBody | None
 
     def __enter__(self) -> Self:
         self._open()
@@ -93,7 +93,7 @@ class Stream(Closing, _Stream):
             self._warn()
             self.close()
 
-    def _open(self) -> BlockingBody:
+    def _open(self) -> SyncBody:
         if self._body is None:
             self._body = self._begin()
         assert self._body is not None  # noqa: S101
@@ -107,7 +107,7 @@ class AsyncStream(AsyncClosing, _Stream):
     hangs up.
     """
 
-    _body: AwaitingBody | None
+    _body: AsyncBody | None
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -140,7 +140,7 @@ class AsyncStream(AsyncClosing, _Stream):
             self._warn()
             self._give_up().abandon()
 
-    async def _open(self) -> AwaitingBody:
+    async def _open(self) -> AsyncBody:
         if self._body is None:
             self._body = await self._begin()
         assert self._body is not None  # noqa: S101

@@ -7,7 +7,7 @@ from typing import cast
 from .._calls.flow import Clock
 from ..errors import ApiError, DeadlineExceeded, InferenceError, ProtocolError, StreamInterrupted, StreamStalled
 from ..transports.completion_errors import error_in_answer
-from ._limiter import Tally
+from ._limiter import Counters
 from ._responses import Chunk, Json, Usage, first_choice, usage_of
 from ._sse import EventParser
 
@@ -46,12 +46,12 @@ class Reader:
         self._deadline = deadline
         self._waited = waited
 
-    def count(self, tally: Tally) -> None:
+    def count(self, counters: Counters) -> None:
         """Count how the stream went."""
         if self.done:
-            tally.succeed(self.usage.total_tokens)
+            counters.succeed(self.usage.total_tokens)
         else:
-            tally.fail()
+            counters.fail()
 
     def begin(self) -> float | None:
         """Seconds that the next read may take; None for no limit. Raises when there are none."""

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
 from .._calls.flow import Clock, Flow, Sleep
+from .._text import one_line
 from ..config import check_hook, check_timeout
 from ..status import HotLoadState, State, describe, name_of, state_of, state_text, unmet
 
@@ -126,7 +127,7 @@ def is_ready(resource: Any) -> bool:
     """READY, COMPLETED, or for a disabled deployment: its resources are applied."""
     state = state_of(resource)
     if isinstance(resource, types.Deployment) and resource.spec.disabled:
-        return state is State.READY or (not state.hopeless and _resources_applied(resource))
+        return state is State.READY or (not state.is_terminal and _resources_applied(resource))
     return state in (State.READY, HotLoadState.COMPLETED)
 
 
@@ -145,7 +146,7 @@ def _tell(resource: Any, before: Any, on_change: Callable[[Any], object] | None)
 def _refuse_hopeless(resource: Any, settled: bool) -> None:
     """FAILED may be a leftover from before an update that is not settled; DELETING never is."""
     state = state_of(resource)
-    if state is State.DELETING or (settled and state.hopeless):
+    if state is State.DELETING or (settled and state.is_terminal):
         raise errors.ResourceFailed(
             f"{name_of(resource)} is {state.name} and will not be ready: {unmet(resource)}", resource
         )
@@ -163,7 +164,7 @@ def _passing(error: errors.ApiError) -> errors.ApiError:
     """What a wait goes on through; an error that will not pass, such as an untrusted certificate, is raised."""
     if error.permanent:
         raise error
-    log.info("wait: %s", errors.one_line(str(error)))
+    log.info("wait: %s", one_line(str(error)))
     return error
 
 

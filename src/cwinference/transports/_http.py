@@ -68,7 +68,7 @@ class _Line(NamedTuple):
     client: pyqwest.SyncClient
 
 
-class BlockingHttp:
+class SyncHttp:
     """HTTP for threads."""
 
     def __init__(self, settings: Settings, default_version: int) -> None:
@@ -121,7 +121,7 @@ class BlockingHttp:
         return _Line(transport, pyqwest.SyncClient(transport))
 
 
-class AwaitingHttp:
+class AsyncHttp:
     """HTTP for event loops; pyqwest's own threads serve all of them."""
 
     def __init__(self, settings: Settings, default_version: int) -> None:

@@ -6,8 +6,7 @@ gRPC, Connect and REST are a module each, imported only when chosen.
 
 import asyncio
 from collections.abc import Coroutine
-from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
@@ -36,7 +35,7 @@ def tls_advice(text: str) -> str:
     return next((advice for advice, signs in _TLS_ADVICE.items() if any(sign in text for sign in signs)), "")
 
 
-class Seen:
+class ResponseMetadata:
     """What came with an answer beside its message, for a caller who asks: names in lower case, in the order sent."""
 
     def __init__(self) -> None:
@@ -54,7 +53,7 @@ class Transport(Protocol):
         metadata: Metadata,
         timeout: float | None,
         lost: list[str] | None = None,
-        seen: Seen | None = None,
+        seen: ResponseMetadata | None = None,
     ) -> Message:
         """Send one attempt and give the reply.
 
@@ -79,7 +78,7 @@ class AsyncTransport(Protocol):
         metadata: Metadata,
         timeout: float | None,
         lost: list[str] | None = None,
-        seen: Seen | None = None,
+        seen: ResponseMetadata | None = None,
     ) -> Coroutine[Any, Any, Message]:
         """Send one attempt and give the reply; as `Transport.send`."""
         ...
@@ -89,18 +88,34 @@ class AsyncTransport(Protocol):
         ...
 
 
-def open_blocking(settings: Settings) -> Transport:
-    """The chosen transport for `Client`; connects to nothing yet."""
-    return cast(Transport, _module(settings).BlockingTransport(settings))
+def open_sync(settings: Settings) -> Transport:
+    """Return the chosen transport for `Client`. Only its own library is imported, and nothing connects yet."""
+    if settings.transport == "grpc":
+        from .grpc import GrpcTransport
+
+        return GrpcTransport(settings)
+    if settings.transport == "connect":
+        from .connect import ConnectTransport
+
+        return ConnectTransport(settings)
+    from .rest import RestTransport
+
+    return RestTransport(settings)
 
 
 def open_async(settings: Settings) -> AsyncTransport:
-    """The chosen transport for `AsyncClient`; connects to nothing yet."""
-    return cast(AsyncTransport, _module(settings).AwaitingTransport(settings))
+    """Return the chosen transport for `AsyncClient`; as `open_sync`."""
+    if settings.transport == "grpc":
+        from .grpc import AsyncGrpcTransport
 
+        return AsyncGrpcTransport(settings)
+    if settings.transport == "connect":
+        from .connect import AsyncConnectTransport
 
-def _module(settings: Settings) -> Any:
-    return import_module(f".{settings.transport}", __package__)
+        return AsyncConnectTransport(settings)
+    from .rest import AsyncRestTransport
+
+    return AsyncRestTransport(settings)
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

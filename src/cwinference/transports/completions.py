@@ -16,7 +16,7 @@ from .. import errors
 from ..auth import Metadata
 from ..config import Settings
 from ._gzip import check_size, inflate
-from ._http import Answer, AwaitingHttp, BlockingHttp, deadline_exceeded, refuse_after_fork, translate
+from ._http import Answer, AsyncHttp, SyncHttp, deadline_exceeded, refuse_after_fork, translate
 from ._interruptible import Opening, aside
 from ._time_limit import Deadline
 from ._watchdog import Watchdog
@@ -32,7 +32,7 @@ _IN_BODY = "Error reading"
 """How pyqwest's text begins when the answer had begun."""
 
 
-class BlockingCompletions(BlockingHttp):
+class SyncCompletionTransport(SyncHttp):
     """Completions for threads."""
 
     def __init__(self, settings: Settings) -> None:
@@ -55,7 +55,7 @@ class BlockingCompletions(BlockingHttp):
         content: bytes | None,
         timeout: float | None,
         first: float | None,
-    ) -> "BlockingBody":
+    ) -> "SyncBody":
         """Begin an exchange whose answer is read piece by piece.
 
         `timeout` limits all of it, `first` the time until the answer begins, both in seconds.
@@ -70,7 +70,7 @@ class BlockingCompletions(BlockingHttp):
         except BaseException as error:
             self._give(lane, began)
             raise _ours(error, timeout) from None
-        return BlockingBody(response, self._watchdog, lambda: self._give(lane, began))
+        return SyncBody(response, self._watchdog, lambda: self._give(lane, began))
 
 
 class _Body:
@@ -101,7 +101,7 @@ class _Body:
         return spare
 
 
-class BlockingBody(_Body):
+class SyncBody(_Body):
     """The body of an answer, read piece by piece on the calling thread."""
 
     def __init__(self, response: pyqwest.SyncResponse, watchdog: Watchdog, release: Callable[[], object]) -> None:
@@ -159,7 +159,7 @@ class BlockingBody(_Body):
 
 
 class _Line:
-    """A connection of `AwaitingCompletions`: pyqwest's transport, and its client, which takes answers whole."""
+    """A connection of `AsyncCompletionTransport`: pyqwest's transport, and its client, which takes answers whole."""
 
     __slots__ = ("aclose", "client", "execute")
 
@@ -169,7 +169,7 @@ class _Line:
         self.client = pyqwest.Client(transport)
 
 
-class AwaitingCompletions(AwaitingHttp):
+class AsyncCompletionTransport(AsyncHttp):
     """Completions for event loops."""
 
     def __init__(self, settings: Settings) -> None:
@@ -203,7 +203,7 @@ class AwaitingCompletions(AwaitingHttp):
 
     async def open(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
-    ) -> "AwaitingBody":
+    ) -> "AsyncBody":
         """Begin an exchange whose answer is read piece by piece. `timeout` limits the time until it begins."""
         limit = Deadline(timeout)
         lane, began = self._pool.take(), time.monotonic()
@@ -215,7 +215,7 @@ class AwaitingCompletions(AwaitingHttp):
             if (spare := self._pool.give(lane, began)) is not None:
                 await spare.aclose()
             raise (deadline_exceeded(timeout) if limit.expired else _ours(error, timeout)) from None
-        return AwaitingBody(response, lambda: self._pool.give(lane, began))
+        return AsyncBody(response, lambda: self._pool.give(lane, began))
 
     async def _fetch_bounded(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
@@ -238,7 +238,7 @@ class AwaitingCompletions(AwaitingHttp):
         return _Line(super()._connect())
 
 
-class AwaitingBody(_Body):
+class AsyncBody(_Body):
     """The body of an answer, read piece by piece on an event loop."""
 
     def __init__(self, response: pyqwest.Response, release: Callable[[], object]) -> None:

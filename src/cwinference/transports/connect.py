@@ -18,8 +18,8 @@ from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Codec, Settings
 from ._gzip import deflate
-from ._http import Answer, AwaitingHttp, BlockingHttp
-from .base import Seen
+from ._http import Answer, AsyncHttp, SyncHttp
+from .base import ResponseMetadata
 from .http_errors import error_of
 
 _HTTP_VERSION = 2
@@ -28,11 +28,11 @@ _MOST_MILLISECONDS = 9_999_999_999
 _TRAILER = "trailer-"
 
 
-class BlockingTransport:
+class ConnectTransport:
     """Connect for threads."""
 
     def __init__(self, settings: Settings, *, compress: bool = False, use_get: bool = False) -> None:
-        self._http = BlockingHttp(settings, _HTTP_VERSION)
+        self._http = SyncHttp(settings, _HTTP_VERSION)
         self._wire = _Wire(settings, compress, use_get)
 
     def send(
@@ -42,7 +42,7 @@ class BlockingTransport:
         metadata: Metadata,
         timeout: float | None,
         lost: list[str] | None = None,
-        seen: Seen | None = None,
+        seen: ResponseMetadata | None = None,
     ) -> Message:
         try:
             answer = self._http.fetch(*self._wire.post_or_get(method, request, metadata, timeout), timeout)
@@ -55,11 +55,11 @@ class BlockingTransport:
         self._http.close()
 
 
-class AwaitingTransport:
+class AsyncConnectTransport:
     """Connect for event loops."""
 
     def __init__(self, settings: Settings, *, compress: bool = False, use_get: bool = False) -> None:
-        self._http = AwaitingHttp(settings, _HTTP_VERSION)
+        self._http = AsyncHttp(settings, _HTTP_VERSION)
         self._wire = _Wire(settings, compress, use_get)
 
     async def send(
@@ -69,7 +69,7 @@ class AwaitingTransport:
         metadata: Metadata,
         timeout: float | None,
         lost: list[str] | None = None,
-        seen: Seen | None = None,
+        seen: ResponseMetadata | None = None,
     ) -> Message:
         try:
             answer = await self._http.fetch(*self._wire.post_or_get(method, request, metadata, timeout), timeout)
@@ -118,7 +118,7 @@ class _Wire:
             return _Request("GET", f"{url}?{self._query(content)}", (*metadata, *self._common, *limit), None)
         return _Request("POST", url, (*metadata, *self._common, *self._of_post, *limit), content)
 
-    def reply(self, method: Method, answer: Answer, lost: list[str] | None, seen: Seen | None) -> Message:
+    def reply(self, method: Method, answer: Answer, lost: list[str] | None, seen: ResponseMetadata | None) -> Message:
         """The reply in an answer; raises the error that it stands for."""
         if seen is not None:
             seen.headers = [pair for pair in answer.headers.items() if not pair[0].startswith(_TRAILER)]

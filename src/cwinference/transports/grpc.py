@@ -23,7 +23,7 @@ from ..auth import Metadata
 from ..config import USER_AGENT, Settings, proxy_for_grpc
 from ._forks import at_rest, at_work
 from ._pool import Lane, Pool
-from .base import UNUSABLE_TLS, Seen, is_over, running_loop, tls_advice
+from .base import UNUSABLE_TLS, ResponseMetadata, is_over, running_loop, tls_advice
 
 _IDLE_MILLISECONDS = 240_000
 _KEEPALIVE_MILLISECONDS = 300_000
@@ -71,7 +71,7 @@ class _Connection:
         return check is None or check(False) == grpc.ChannelConnectivity.READY.value[0]
 
 
-class BlockingTransport:
+class GrpcTransport:
     """gRPC for threads."""
 
     def __init__(self, settings: Settings, *, compress: bool = False) -> None:
@@ -88,7 +88,7 @@ class BlockingTransport:
         metadata: Metadata,
         timeout: float | None,
         lost: list[str] | None = None,
-        seen: Seen | None = None,
+        seen: ResponseMetadata | None = None,
     ) -> Message:
         if self._process != os.getpid():
             self._after_fork()
@@ -128,7 +128,7 @@ class BlockingTransport:
         return _Connection(grpc.insecure_channel(target, options, self._compression))
 
 
-class AwaitingTransport:
+class AsyncGrpcTransport:
     """gRPC for event loops; each loop has channels of its own."""
 
     def __init__(self, settings: Settings, *, compress: bool = False) -> None:
@@ -146,7 +146,7 @@ class AwaitingTransport:
         metadata: Metadata,
         timeout: float | None,
         lost: list[str] | None = None,
-        seen: Seen | None = None,
+        seen: ResponseMetadata | None = None,
     ) -> Message:
         pool, began = self._pool_of_this_loop(), time.monotonic()
         lane = pool.take()
@@ -249,7 +249,9 @@ def _decode(method: Method, raw: Any) -> Message:
         ) from None
 
 
-def _notice(error: Any, pool: Pool[_Connection], lane: Lane[_Connection], began: float, seen: Seen | None) -> None:
+def _notice(
+    error: Any, pool: Pool[_Connection], lane: Lane[_Connection], began: float, seen: ResponseMetadata | None
+) -> None:
     """Keep what a failed call tells beside its code; a connection that cannot be used any more is left."""
     if seen is not None:
         _tell(seen, error.initial_metadata(), error.trailing_metadata())
@@ -260,7 +262,7 @@ def _notice(error: Any, pool: Pool[_Connection], lane: Lane[_Connection], began:
         pool.leave(lane)
 
 
-def _tell(seen: Seen, headers: Any, trailers: Any) -> None:
+def _tell(seen: ResponseMetadata, headers: Any, trailers: Any) -> None:
     seen.headers, seen.trailers = [*map(_as_text, headers or ())], [*map(_as_text, trailers or ())]
 
 

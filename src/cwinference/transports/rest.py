@@ -7,21 +7,21 @@ from .._wire.json_reader import parse
 from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import Settings
-from ._http import Answer, AwaitingHttp, BlockingHttp, request_headers
+from ._http import Answer, AsyncHttp, SyncHttp, request_headers
 from ._http_rule import target
-from .base import Seen
+from .base import ResponseMetadata
 from .http_errors import error_of
 
 _HTTP_VERSION = 1
 _JSON = "application/json"
 
 
-class BlockingTransport:
+class RestTransport:
     """REST for threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._base = settings.endpoint.url
-        self._http = BlockingHttp(settings, _HTTP_VERSION)
+        self._http = SyncHttp(settings, _HTTP_VERSION)
 
     def send(
         self,
@@ -30,7 +30,7 @@ class BlockingTransport:
         metadata: Metadata,
         timeout: float | None,
         lost: list[str] | None = None,
-        seen: Seen | None = None,
+        seen: ResponseMetadata | None = None,
     ) -> Message:
         path, body = target(method, request)
         headers = request_headers(metadata, accept=_JSON, **_content_type(body))
@@ -45,12 +45,12 @@ class BlockingTransport:
         self._http.close()
 
 
-class AwaitingTransport:
+class AsyncRestTransport:
     """REST for event loops."""
 
     def __init__(self, settings: Settings) -> None:
         self._base = settings.endpoint.url
-        self._http = AwaitingHttp(settings, _HTTP_VERSION)
+        self._http = AsyncHttp(settings, _HTTP_VERSION)
 
     async def send(
         self,
@@ -59,7 +59,7 @@ class AwaitingTransport:
         metadata: Metadata,
         timeout: float | None,
         lost: list[str] | None = None,
-        seen: Seen | None = None,
+        seen: ResponseMetadata | None = None,
     ) -> Message:
         path, body = target(method, request)
         headers = request_headers(metadata, accept=_JSON, **_content_type(body))
@@ -83,7 +83,7 @@ def _content_type(body: bytes | None) -> dict[str, str]:
     return {} if body is None else {"content_type": _JSON}
 
 
-def _reply(answer: Answer, method: Method, lost: list[str] | None, seen: Seen | None) -> Message:
+def _reply(answer: Answer, method: Method, lost: list[str] | None, seen: ResponseMetadata | None) -> Message:
     """The reply in the answer, or the error that it stands for."""
     if seen is not None:
         seen.headers = [*answer.headers.items()]

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from ... import types
 from ..._wire.methods import Method
-from ..behavior import Behaviour, Fate
+from ..behavior import Behavior, Fate
 from ..clock import Clock
 from ..interfaces import Caller, Refusal, Violation
 from ..parameters import Parameters
@@ -42,7 +42,7 @@ class EmulatedApi:
         self,
         *,
         ready_after: float | None = None,
-        behaviour: Behaviour | None = None,
+        behaviour: Behavior | None = None,
         clock: Clock | None = None,
         check: Check | None = None,
         public_url: str = "http://127.0.0.1:0",
@@ -63,7 +63,7 @@ class EmulatedApi:
                 next create or update on, and may be put in and taken out at any time.
             journal: where state is kept over a restart; None: nowhere. Closed by `close`.
         """
-        behaviour = behaviour or Behaviour()
+        behaviour = behaviour or Behavior()
         if ready_after is not None:
             behaviour = replace(behaviour, ready_after=ready_after)
         self.clock = clock or Clock()

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from google.protobuf.message import Message
 
-from ..behavior import Behaviour, Fate
+from ..behavior import Behavior, Fate
 from ..interfaces import Caller
 from ..parameters import Parameters
 from . import refusals
@@ -24,7 +24,7 @@ class World:
     """The surroundings of every resource."""
 
     store: Store
-    behaviour: Behaviour
+    behaviour: Behavior
     parameters: Parameters
     public_url: str
     fates: Mapping[str, Fate]

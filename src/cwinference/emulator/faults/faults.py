@@ -23,8 +23,9 @@ from typing import Any, TypeGuard, cast
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.json_format import ParseDict, ParseError
 
+from ..._text import one_line
 from ..._wire import error_details
-from ...errors import ConfigurationError, one_line
+from ...errors import ConfigurationError
 from .options import OPTIONS, Kind, check
 
 _SELECTION = ("method", "path", "nth", "probability", "seed", "times")

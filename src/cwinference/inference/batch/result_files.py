@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from ...errors import ApiError, ConfigurationError, InferenceError, ProtocolError, printable
+from ..._text import printable
+from ...errors import ApiError, ConfigurationError, InferenceError, ProtocolError
 from .key_set import KeySet
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from ..._calls.call import UNSET
+from ..._text import one_line
 from ...config import check_count
-from ...errors import ApiError, ConfigurationError, InferenceError, PermissionDenied, Unauthenticated, one_line
-from .._limiter import Gate
+from ...errors import ApiError, ConfigurationError, InferenceError, PermissionDenied, Unauthenticated
+from .._limiter import Limiter
 from .._request import CHAT, TEXT, Prompt, check_model, checked
 from .key_set import KeySet
 from .progress_bar import Progress
@@ -84,7 +85,7 @@ class Batch:
             raise ConfigurationError(f"out: expected the path of a file, got {out!r}")
         source = _source(requests, Path(out))
         self.ledger = Ledger(Path(out))
-        self.window = Gate(max(_AHEAD, 2 * self.workers)) if ordered else None
+        self.window = Limiter(max(_AHEAD, 2 * self.workers)) if ordered else None
         """Lets a request in only when not too many answers are held back."""
         self._items = self._to_ask(source)
         self._lock = threading.Lock()

@@ -14,8 +14,8 @@ import h2.config
 import h2.connection
 import h2.events
 
-from .peer import read_request
-from .sockets import SocketServer
+from .scripted_server import read_request
+from .socket_servers import SocketServer
 
 MODEL = "org/model"
 

@@ -1,6 +1,6 @@
 """A small prefork server's life: the parent uses a client, forks its workers, all of them call, the parent goes on.
 
-`python -m tests.support.prefork KIND ENDPOINT fork|multiprocessing`
+`python -m tests.support.prefork_program KIND ENDPOINT fork|multiprocessing`
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from typing import Any
 from cwinference import errors
 from cwinference.inference import AsyncInference, Inference
 
-from .forking import call, new_client, tell
-from .inferences import MESSAGES
-from .model_server import MODEL
+from .fork_program import call, new_client, tell
+from .inference_kinds import MESSAGES
+from .scripted_model_server import MODEL
 
 WORKERS = 4
 CALLS = 5

@@ -1,6 +1,6 @@
 """A program that uses a client, forks, and tells how the calls of both processes end.
 
-`python -m tests.support.forking KIND ENDPOINT used|unused|closed [locked]`
+`python -m tests.support.fork_program KIND ENDPOINT used|unused|closed [locked]`
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Any
 
 from cwinference import AsyncClient, Client, errors
 
-from .clients import TRANSPORTS
+from .client_kinds import TRANSPORTS
 
 ROOT = Path(__file__).parents[2]
 

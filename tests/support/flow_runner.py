@@ -11,7 +11,7 @@ from cwinference._calls.flow import AskToken, Flow, Send, Sleep
 from cwinference.auth import Credentials, Metadata
 from cwinference.retry import Budget
 
-from .clock import FakeClock
+from .fake_clock import FakeClock
 
 T = TypeVar("T")
 

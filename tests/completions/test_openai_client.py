@@ -7,7 +7,17 @@ import pytest
 
 from cwinference import errors, types
 from cwinference.inference import AsyncInference, Inference
-from tests.support.model_server import DONE, MODEL, Asked, ModelServer, Reply, completion, piece, plain, streamed
+from tests.support.scripted_model_server import (
+    DONE,
+    MODEL,
+    Asked,
+    ModelServer,
+    Reply,
+    completion,
+    piece,
+    plain,
+    streamed,
+)
 
 pytest.importorskip("openai")
 

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from cwinference._wire.methods import METHODS, Method
 from cwinference.emulator.api.emulated_api import EmulatedApi
-from cwinference.emulator.behavior import Behaviour
+from cwinference.emulator.behavior import Behavior
 from cwinference.emulator.clock import Clock
 from cwinference.emulator.faults.faults import Faults
 from cwinference.emulator.faults.layer import FaultLayer
@@ -18,7 +18,7 @@ from cwinference.emulator.protocols.app import Front
 from cwinference.emulator.protocols.service import Service
 from cwinference.emulator.server import Certificate, Server
 from cwinference.emulator.tokens import Tokens
-from tests.support.clients import TOKEN
+from tests.support.client_kinds import TOKEN
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Faulty:
 @contextmanager
 def faulty(tls: Certificate | None = None, **behaviour: Any) -> Generator[Faulty]:
     """A server with a state of its own, for as long as the block runs."""
-    recorded = Recorded(EmulatedApi(clock=Clock(), behaviour=Behaviour(**behaviour)))
+    recorded = Recorded(EmulatedApi(clock=Clock(), behaviour=Behavior(**behaviour)))
     front = Front(Service(recorded, Tokens({TOKEN: Caller("cw1a2b")})), METHODS.values())
     faults = Faults()
     server = Server(FaultLayer(front, faults, front.method_of), tls=tls)

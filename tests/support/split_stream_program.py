@@ -1,6 +1,6 @@
 """A program that forks in the middle of a stream of completions, and tells how it goes on in both processes.
 
-`python -m tests.support.split_stream URL HTTP_VERSION`
+`python -m tests.support.split_stream_program URL HTTP_VERSION`
 """
 
 import os
@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from cwinference.inference import Answer, Chunk, Inference
 
-from .forking import fork_while_another_thread_holds_our_locks, tell
-from .inferences import MESSAGES
-from .model_server import MODEL
+from .fork_program import fork_while_another_thread_holds_our_locks, tell
+from .inference_kinds import MESSAGES
+from .scripted_model_server import MODEL
 
 
 def text_of(ask: Callable[[], Chunk | Answer]) -> str:

@@ -16,7 +16,7 @@ import h2.exceptions
 import h2.settings
 
 from .samples import BY_NAME, response_to
-from .sockets import SocketServer
+from .socket_servers import SocketServer
 
 Headers = Sequence[tuple[str, str]]
 

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import Literal
 
-from .sockets import SocketServer
+from .socket_servers import SocketServer
 
 Direction = Literal["up", "down"]
 """From the client to the server, or back."""

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from cwinference.errors import ConfigurationError, DeadlineExceeded
-from cwinference.inference._limiter import Gate
+from cwinference.inference._limiter import Limiter
 
 
-def standing(gate: Gate, count: int) -> None:
+def standing(gate: Limiter, count: int) -> None:
     """Wait until so many stand in the queue."""
     while gate.queued != count:
         threading.Event().wait(0.001)
@@ -19,11 +19,11 @@ def standing(gate: Gate, count: int) -> None:
 @pytest.mark.parametrize("limit", [0, -1, True, 1.5, None])
 def test_a_limit_is_a_whole_number_above_0(limit: Any) -> None:
     with pytest.raises(ConfigurationError, match="limit"):
-        Gate(limit)
+        Limiter(limit)
 
 
 async def test_coroutines_and_threads_come_in_the_order_of_their_arrival() -> None:
-    gate, order = Gate(1), list[str]()
+    gate, order = Limiter(1), list[str]()
     gate.enter(None)
 
     async def await_turn(name: str) -> None:
@@ -51,7 +51,7 @@ async def test_coroutines_and_threads_come_in_the_order_of_their_arrival() -> No
 
 
 async def test_nobody_overtakes_the_queue() -> None:
-    gate = Gate(1)
+    gate = Limiter(1)
     gate.enter(None)
     waiting = asyncio.ensure_future(gate.enter_async(None))
     await asyncio.sleep(0)
@@ -62,7 +62,7 @@ async def test_nobody_overtakes_the_queue() -> None:
 
 
 async def test_waiting_ends_at_the_limit_and_tells_what_is_left_of_it() -> None:
-    gate = Gate(1)
+    gate = Limiter(1)
     assert gate.enter(5) == 5
     with pytest.raises(DeadlineExceeded, match="limit="):
         gate.enter(0.01)
@@ -78,7 +78,7 @@ async def test_waiting_ends_at_the_limit_and_tells_what_is_left_of_it() -> None:
 
 
 async def test_who_is_cancelled_leaves_the_queue_or_passes_the_place_on() -> None:
-    gate = Gate(1)
+    gate = Limiter(1)
     gate.enter(None)
     first, second = asyncio.ensure_future(gate.enter_async(None)), asyncio.ensure_future(gate.enter_async(None))
     await asyncio.sleep(0)
@@ -96,7 +96,7 @@ async def test_who_is_cancelled_leaves_the_queue_or_passes_the_place_on() -> Non
 
 
 def test_a_place_goes_past_who_waits_on_a_loop_that_is_closed() -> None:
-    gate = Gate(1)
+    gate = Limiter(1)
     gate.enter(None)
     loop = asyncio.new_event_loop()
     task = loop.create_task(gate.enter_async(None))
@@ -108,7 +108,7 @@ def test_a_place_goes_past_who_waits_on_a_loop_that_is_closed() -> None:
 
 
 def test_no_place_is_lost_among_many_threads() -> None:
-    gate, inside, most, lock = Gate(3), 0, 0, threading.Lock()
+    gate, inside, most, lock = Limiter(3), 0, 0, threading.Lock()
 
     def work() -> None:
         nonlocal inside, most

@@ -15,7 +15,7 @@ from cwinference import errors, types
 from cwinference._wire.json_reader import parse
 from cwinference._wire.methods import METHODS
 from tests.support import samples
-from tests.support.messages import messages_of
+from tests.support.random_messages import messages_of
 
 M = TypeVar("M", bound=Message)
 REPLIES = sorted({method.reply for method in METHODS.values()}, key=lambda kind: kind.DESCRIPTOR.full_name)

@@ -6,8 +6,8 @@ from typing import Any
 
 from cwinference import AsyncClient
 
-from .clients import TOKEN, open_client
-from .peer import Answer, Peer
+from .client_kinds import TOKEN, open_client
+from .scripted_server import Answer, Peer
 
 
 @asynccontextmanager

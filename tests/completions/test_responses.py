@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from cwinference import Retry, errors, types
-from tests.support.inferences import MESSAGES, asked, open_front
-from tests.support.model_server import DONE, MODEL, Asked, Reply, completion, event, piece, plain, streamed
+from tests.support.inference_kinds import MESSAGES, asked, open_front
+from tests.support.scripted_model_server import DONE, MODEL, Asked, Reply, completion, event, piece, plain, streamed
 
 FAST = Retry(initial_backoff=0)
 

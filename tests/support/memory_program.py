@@ -1,6 +1,6 @@
 """A program that calls twice and tells how each call ended, and by how many KiB its memory grew at most.
 
-`python -m tests.support.bombed KIND ENDPOINT LIMIT`, where LIMIT is of a reply, in bytes.
+`python -m tests.support.memory_program KIND ENDPOINT LIMIT`, where LIMIT is of a reply, in bytes.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import sys
 
 from cwinference import AsyncClient, errors
 
-from .clients import open_client
+from .client_kinds import open_client
 
 
 async def main(kind: str, endpoint: str, limit: int) -> None:

@@ -22,7 +22,7 @@ from google.rpc import status_pb2
 
 from cwinference._wire.methods import METHODS, Method
 
-from .sockets import SocketServer, join
+from .socket_servers import SocketServer, join
 
 STATUS_OF = {
     "canceled": (1, 499), "unknown": (2, 500), "invalid_argument": (3, 400), "deadline_exceeded": (4, 504),

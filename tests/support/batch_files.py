@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .model_server import MODEL, Asked, Reply, completion, plain
+from .scripted_model_server import MODEL, Asked, Reply, completion, plain
 
 NOBODY = "http://127.0.0.1:9"
 """Where nobody listens."""

@@ -7,9 +7,9 @@ from typing import Any
 
 from cwinference.inference import Answer, AsyncInference, Chunk, Inference
 
-from .clients import TOKEN
-from .model_server import MODEL, ModelServer
-from .model_server import Answer as Told
+from .client_kinds import TOKEN
+from .scripted_model_server import MODEL, ModelServer
+from .scripted_model_server import Answer as Told
 
 KINDS = [f"{mode}-{version}" for mode in ("sync", "async") for version in (1, 2)]
 MESSAGES = [{"role": "user", "content": "What is the capital of France?"}]
