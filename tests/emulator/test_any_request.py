@@ -33,7 +33,7 @@ class Empty:
     """Answers everything with nothing."""
 
     def call(self, method: Method, request: Message, caller: Caller) -> Message:
-        return method.reply()
+        return method.response()
 
 
 FRONT = Front(Service(Empty(), Tokens({TOKEN: Caller("cw1a2b")})), METHODS.values())

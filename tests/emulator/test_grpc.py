@@ -48,7 +48,7 @@ def test_every_method_but_those_of_hot_loads_answers_in_binary(
     if method.travels_as_json(request):
         return
     server.api.answers[method.name] = samples.response_to(method)
-    reply = method.reply.FromString(send_bytes(channel, request.SerializeToString(), method.path))
+    reply = method.response.FromString(send_bytes(channel, request.SerializeToString(), method.path))
     assert reply == samples.response_to(method)
     assert server.request == request
 

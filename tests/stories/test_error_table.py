@@ -76,7 +76,7 @@ async def test_control_characters_of_a_server_are_not_printed(kind: str) -> None
 
 
 async def test_an_answer_without_a_resource_is_a_protocol_error(kind: str) -> None:
-    error = await failed(kind, lambda received: received.method.reply())
+    error = await failed(kind, lambda received: received.method.response())
     assert isinstance(error, errors.ProtocolError)
 
 
@@ -88,7 +88,7 @@ async def test_an_answer_of_another_type_is_a_protocol_error(kind: str) -> None:
 
 async def test_an_answer_over_the_limit_is_a_protocol_error(kind: str) -> None:
     def long_one(received: Any) -> Message:
-        reply = received.method.reply()
+        reply = received.method.response()
         reply.gateway.spec.name = "x" * 5000
         return reply  # type: ignore[no-any-return]
 

@@ -99,7 +99,7 @@ async def test_an_empty_member_of_a_oneof_arrives_as_set(kind: str) -> None:
 
 
 async def test_an_empty_list_is_an_empty_sequence(kind: str) -> None:
-    async with told(kind, lambda received: received.method.reply()) as (client, _):
+    async with told(kind, lambda received: received.method.response()) as (client, _):
         assert list(await client.gateways.list()) == []
 
 

@@ -44,8 +44,8 @@ def showing(*resources: Message | Failure) -> Answer:
         found = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(found, Failure):
             return found
-        field = received.method.reply.DESCRIPTOR.fields[0].name
-        reply: Message = received.method.reply(**{field: found})
+        field = received.method.response.DESCRIPTOR.fields[0].name
+        reply: Message = received.method.response(**{field: found})
         return reply
 
     return answer

@@ -70,7 +70,7 @@ def retry_after(data: bytes) -> None:
 
 def json_reply(data: bytes) -> None:
     """A JSON body, for a reply of any method."""
-    kind = _METHODS[data[0] % len(_METHODS)].reply if data else types.GetGatewayResponse
+    kind = _METHODS[data[0] % len(_METHODS)].response if data else types.GetGatewayResponse
     lost: list[str] = []
     reply = _json.parse(data[1:], kind, lost)
     assert kind.FromString(reply.SerializeToString()) == reply

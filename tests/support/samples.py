@@ -39,7 +39,7 @@ def request(name: str) -> Message:
 
 def response(name: str) -> Message:
     """A sample as a response message."""
-    message: Message = ParseDict(value(name), method_of(name).reply())
+    message: Message = ParseDict(value(name), method_of(name).response())
     return message
 
 

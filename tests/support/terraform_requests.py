@@ -50,7 +50,7 @@ class Terraform:
         for attempt in range(_RETRIES + 1):
             status, body = self._post(request)
             if status == 200:
-                return METHODS[type(request)].reply.FromString(body)
+                return METHODS[type(request)].response.FromString(body)
             if status != 429 and (status < 500 or status == 501):
                 raise _diagnostic(json.loads(body))
             self._sleep(min(5.0, 0.2 * 2**attempt))

@@ -18,7 +18,7 @@ from tests.support import samples
 from tests.support.random_messages import messages_of
 
 M = TypeVar("M", bound=Message)
-REPLIES = sorted({method.reply for method in METHODS.values()}, key=lambda kind: kind.DESCRIPTOR.full_name)
+REPLIES = sorted({method.response for method in METHODS.values()}, key=lambda kind: kind.DESCRIPTOR.full_name)
 
 
 def parse_value(value: object, kind: type[M], lost: list[str] | None = None) -> M:
@@ -29,7 +29,7 @@ def parse_value(value: object, kind: type[M], lost: list[str] | None = None) -> 
 def test_a_sample_decodes_as_json_format_decodes_it(name: str) -> None:
     body = json.dumps(samples.value(name)).encode()
 
-    assert parse(body, samples.method_of(name).reply) == samples.response(name)
+    assert parse(body, samples.method_of(name).response) == samples.response(name)
 
 
 @settings(max_examples=150, deadline=None)

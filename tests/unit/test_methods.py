@@ -13,7 +13,7 @@ from cwinference import types
 from cwinference._wire.methods import FIRST_PLACEHOLDER, METHODS, HttpRule, Method, holds_placeholder
 from tests.support.random_messages import messages_of
 
-KINDS = [kind for method in METHODS.values() for kind in (method.request, method.reply)]
+KINDS = [kind for method in METHODS.values() for kind in (method.request, method.response)]
 
 # Messages in which a placeholder may stand at any depth: in a map, in a list, in a oneof, in itself.
 STRANGE = """
@@ -123,7 +123,7 @@ def test_a_method_is_found_by_its_request_type() -> None:
         service="coreweave.inference.v1alpha1.CapacityClaimService",
         path="/coreweave.inference.v1alpha1.CapacityClaimService/UpdateCapacityClaim",
         request=types.UpdateCapacityClaimRequest,
-        reply=types.UpdateCapacityClaimResponse,
+        response=types.UpdateCapacityClaimResponse,
         read_only=False,
         http=HttpRule("PATCH", "/v1alpha1/inference/capacityclaims/{id}", "*"),
     )

@@ -90,7 +90,7 @@ def test_only_samples_with_an_unpublished_field_are_kept_off_the_binary_wire(nam
 
 def test_json_names_are_the_lower_camel_case_of_field_names() -> None:
     for method in METHODS.values():
-        for descriptor in (method.request.DESCRIPTOR, method.reply.DESCRIPTOR):
+        for descriptor in (method.request.DESCRIPTOR, method.response.DESCRIPTOR):
             assert all(field.json_name == lower_camel(field.name) for field in descriptor.fields)
 
 

@@ -38,7 +38,7 @@ class Method:
     path: str
     """`/<package>.<Service>/<Method>`, as in gRPC and Connect."""
     request: type[Message] = field(repr=False)
-    reply: type[Message] = field(repr=False)
+    response: type[Message] = field(repr=False)
     read_only: bool
     """Declared NO_SIDE_EFFECTS: repeating it changes nothing."""
     http: HttpRule | None = None
@@ -52,16 +52,16 @@ class Method:
         """Describe any unary method by its descriptor."""
         options = descriptor.GetOptions()
         service = descriptor.containing_service.full_name
-        request, reply = descriptor.input_type, descriptor.output_type
+        request, response = descriptor.input_type, descriptor.output_type
         return cls(
             name=descriptor.name,
             service=service,
             path=f"/{service}/{descriptor.name}",
             request=GetMessageClass(request),
-            reply=GetMessageClass(reply),
+            response=GetMessageClass(response),
             read_only=options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS,
             http=_http_rule(options),
-            json_only=_is_placeholder(request) or _is_placeholder(reply),
+            json_only=_is_placeholder(request) or _is_placeholder(response),
             may_hold_placeholder=any(map(_has_placeholder, _reachable(request))),
         )
 

@@ -131,12 +131,12 @@ class _Wire:
             kind = answer.content_type or "without a content type"
             raise errors.ProtocolError(f"the answer is {kind}, not {self._media_type}", http_status=200)
         if self._codec == "json":
-            return parse(answer.body, method.reply, lost)
+            return parse(answer.body, method.response, lost)
         try:
-            return method.reply.FromString(answer.body)
+            return method.response.FromString(answer.body)
         except DecodeError:
             raise errors.ProtocolError(
-                f"the answer ({len(answer.body)} bytes) is not a {method.reply.DESCRIPTOR.name}", http_status=200
+                f"the answer ({len(answer.body)} bytes) is not a {method.response.DESCRIPTOR.name}", http_status=200
             ) from None
 
     def _query(self, content: bytes) -> str:

@@ -242,10 +242,10 @@ def _decode(method: Method, raw: Any) -> Message:
     if raw is None:
         raise errors.Unimplemented("the answer says OK but holds no message", method=method.name)
     try:
-        return method.reply.FromString(raw)
+        return method.response.FromString(raw)
     except DecodeError:
         raise errors.ProtocolError(
-            f"the answer ({len(raw)} bytes) is not a {method.reply.DESCRIPTOR.name}", method=method.name
+            f"the answer ({len(raw)} bytes) is not a {method.response.DESCRIPTOR.name}", method=method.name
         ) from None
 
 

@@ -90,7 +90,7 @@ def _reply(answer: Answer, method: Method, lost: list[str] | None, seen: Respons
     if not 200 <= answer.status < 300:
         raise error_of(answer.status, answer.headers, answer.body, method.name)
     try:
-        return parse(answer.body, method.reply, lost)
+        return parse(answer.body, method.response, lost)
     except errors.ProtocolError as error:
         error.method, error.http_status = method.name, answer.status
         raise

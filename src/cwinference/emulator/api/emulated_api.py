@@ -108,7 +108,7 @@ class EmulatedApi:
         if self._check is not None and (violations := self._check(request)):
             raise refusals.invalid(violations)
         with self._store.session(self._perform):
-            return method.reply(**handler(request, caller))
+            return method.response(**handler(request, caller))
 
     def gateway(self, id: str) -> types.Gateway | None:
         """The gateway as it stands now, whatever its organization."""
