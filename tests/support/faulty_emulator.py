@@ -12,7 +12,7 @@ from cwinference.emulator.api.emulated_api import EmulatedApi
 from cwinference.emulator.behavior import Behavior
 from cwinference.emulator.clock import Clock
 from cwinference.emulator.faults.faults import Faults
-from cwinference.emulator.faults.layer import FaultLayer
+from cwinference.emulator.faults.middleware import FaultLayer
 from cwinference.emulator.interfaces import Caller
 from cwinference.emulator.protocols.app import Front
 from cwinference.emulator.protocols.service import Service

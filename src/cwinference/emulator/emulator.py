@@ -17,7 +17,7 @@ from .behavior import Behavior, Fate
 from .clock import Clock
 from .config import Config, load
 from .faults.faults import Faults
-from .faults.layer import FaultLayer
+from .faults.middleware import FaultLayer
 from .gateway.app import Completions
 from .gateway.models import engine
 from .interfaces import Caller

@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 from ... import types
 from ..interfaces import Caller, Violation
-from . import refusals
+from . import rpc_errors as refusals
 from .conditions import Observed
 from .lifecycle import Lifecycle
 from .tables import Record, in_order
-from .world import Fields, Handlers, find
+from .context import Fields, Handlers, find
 
 _HOT_LOAD_ENGINE = "dynamo-vllm"
 _APPLIED = Observed("ResourcesApplied", True, "Applied", "Resources were applied.")

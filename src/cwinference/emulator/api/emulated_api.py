@@ -13,7 +13,7 @@ from ..behavior import Behavior, Fate
 from ..clock import Clock
 from ..interfaces import Caller, Refusal, Violation
 from ..parameters import Parameters
-from . import refusals
+from . import rpc_errors as refusals
 from .capacity_claims import CapacityClaims
 from .deployments import Deployments
 from .gateways import Gateways
@@ -21,7 +21,7 @@ from .hot_loads import HotLoads
 from .journal import Journal
 from .store import Store
 from .tables import Record, in_order
-from .world import Handlers, World
+from .context import Handlers, World
 
 M = TypeVar("M", bound=Message)
 Check = Callable[[Message], Sequence[Violation]]

@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 from ... import types
 from ..interfaces import Caller, Violation
-from . import refusals
+from . import rpc_errors as refusals
 from .conditions import Observed
 from .lifecycle import SETTLED, Lifecycle
 from .tables import Record
-from .world import Fields, Handlers
+from .context import Fields, Handlers
 
 
 class Gateways(Lifecycle):

@@ -8,12 +8,13 @@ from uuid import uuid4
 from ... import types
 from ..clock import timestamp
 from ..interfaces import Caller, Refusal
-from . import pages, refusals
+from . import pages
+from . import rpc_errors as refusals
 from .conditions import Observed, observe
 from .replicas import rollout_of
 from .store import spread
 from .tables import Record
-from .world import Fields, Handlers, World, fields_for, find
+from .context import Fields, Handlers, World, fields_for, find
 
 STARTED, HALFWAY, FINISHED = "started", "halfway", "finished"
 _BASE_WEIGHTS = "initial"

@@ -11,11 +11,11 @@ from ... import types
 from ..behavior import Fate
 from ..clock import moment_of, nanoseconds
 from ..interfaces import Caller
-from . import refusals
+from . import rpc_errors as refusals
 from .conditions import Observed, observe
 from .store import spread
 from .tables import Record
-from .world import Fields, Handlers, World, fields_for, find
+from .context import Fields, Handlers, World, fields_for, find
 
 UPDATING, HALFWAY, SETTLED, RECOVERED, GONE = "updating", "halfway", "settled", "recovered", "gone"
 """The steps of a life, as plans name them."""

@@ -4,7 +4,7 @@ import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from ..interfaces import Refusal, Violation
-from . import refusals
+from . import rpc_errors as refusals
 
 _USUAL, _MOST = 50, 1000
 _POSITION_BYTES, _SEAL_BYTES = 8, 12

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from ..behavior import Behavior, Fate
 from ..interfaces import Caller
 from ..parameters import Parameters
-from . import refusals
+from . import rpc_errors as refusals
 from .store import Store
 from .tables import Record, Table
 
