@@ -54,7 +54,7 @@ def test_the_demo_tells_its_story_and_what_it_says_to_try_next_works(tmp_path: P
 
 def test_a_model_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
     told = run("--model", "nowhere.gguf", at=tmp_path)
-    assert (told.returncode, told.stderr) == (1, "demo: model: there is no file nowhere.gguf\n")
+    assert (told.returncode, told.stderr) == (1, "demo: model: no such file: nowhere.gguf\n")
 
 
 def test_the_packages_that_the_emulator_names_are_those_that_the_demo_installs() -> None:

@@ -1,7 +1,8 @@
 """pytest fixtures for programs that use cwinference: an emulator of the API, and clients connected to it.
 
-Registered with pytest by the package, so this module imports nothing of it until a fixture is used; that is why it is a
-package beside it.
+They are registered with pytest, which imports this module in every test run of an environment where cwinference is
+installed. So it must be cheap to import: it is a package of its own, next to `cwinference`, and imports that one only
+when a fixture is used.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def inference_emulator() -> Iterator[Emulator]:
-    """An emulator of the API of this test's own: empty, on a free port, resources READY at once."""
+    """Run an emulator for one test: without resources, on a free port; created resources are READY at the next poll."""
     from cwinference.emulator import Emulator
 
     with Emulator() as emulator:
@@ -28,7 +29,7 @@ def inference_emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def inference_client(inference_emulator: Emulator) -> Iterator[Client]:
-    """A `Client` connected to `inference_emulator`, as an admin."""
+    """Connect a `Client` to `inference_emulator`, as an admin; it is closed after the test."""
     from cwinference import Client
 
     with Client(inference_emulator.token, endpoint=inference_emulator.endpoint) as client:
@@ -37,7 +38,7 @@ def inference_client(inference_emulator: Emulator) -> Iterator[Client]:
 
 @pytest.fixture
 def inference_async_client(inference_emulator: Emulator) -> AsyncClient:
-    """An `AsyncClient` connected to `inference_emulator`, as an admin. It is used, and may be closed, in any loop."""
+    """Connect an `AsyncClient` to `inference_emulator`, as an admin; any event loop may use it and close it."""
     from cwinference import AsyncClient
 
     return AsyncClient(inference_emulator.token, endpoint=inference_emulator.endpoint)

@@ -1,7 +1,7 @@
-"""Thousands of requests, valid but for a few fields each: what the table of rules is held against.
+"""Generates thousands of requests with a few fields changed in each, to test the rule table against protovalidate.
 
-They come from a seed by `random()` alone, whose sequence Python promises to keep, so that the golden file needs no
-requests in it.
+They are generated from a seed with `random()` only: Python guarantees that its sequence stays the same, so the golden
+file does not have to contain the requests.
 """
 
 import random
@@ -51,7 +51,7 @@ BASES: dict[str, tuple[Json, int]] = {
     **{f"Get{noun}Request": ({"id": UUID}, 40) for noun in NOUNS},
     **{f"Delete{noun}Request": ({"id": UUID}, 40) for noun in NOUNS},
 }
-"""A valid request of each type, and how many are made of it."""
+"""A valid request of each type, and how many requests are derived from it."""
 
 IDS = [
     *("", UUID, OTHER_UUID, "00000000-0000-0000-0000-000000000000", "not-a-uuid", "urn:uuid:" + UUID, f"{{{UUID}}}"),
@@ -106,8 +106,8 @@ ENUMS = [0, 1, 2, 3, 4, -1, 2**31 - 1]
 ALPHABET = "aZ09-._~:/?#[]@!$&'()*+,;=% \n\0é😀\\\"zF"
 
 
-class Maker:
-    """Draws from the pools above; every draw is one or more calls of `random()`."""
+class Generator:
+    """Draws values from the pools above; every draw is one or more calls of `random()`."""
 
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed).random  # noqa: S311
@@ -119,72 +119,72 @@ class Maker:
         return pool[self.below(len(pool))]
 
     def text(self, pool: Sequence[str]) -> str:
-        """One of the pool, three times in ten with a character put in, left out or changed."""
+        """Return a text of the pool, three times in ten with a character inserted, removed or replaced."""
         chosen = self.pick(pool)
         if self.below(10) < 7:
             return chosen
         at = self.below(len(chosen) + 1)
         return chosen[:at] + self.pick(["", self.pick(ALPHABET)]) + chosen[at + self.below(2) :]
 
-    def list(self, pool: Sequence[T], draw: Callable[[Sequence[T]], T]) -> list[T]:
-        return [draw(pool) for _ in range(self.pick([0, 1, 1, 1, 2, 2, 3]))]
+    def list(self, pool: Sequence[T], draw_item: Callable[[Sequence[T]], T]) -> list[T]:
+        return [draw_item(pool) for _ in range(self.pick([0, 1, 1, 1, 2, 2, 3]))]
 
     def map(self, keys: Sequence[str]) -> dict[str, str]:
-        many = self.pick([0, 1, 1, 2, 2, 3, 3, 100, 101, 300])
-        if many >= 100:
-            return {f"A{n}": "" for n in range(many)}
-        return {self.text(keys): self.text(VALUES) for _ in range(many)}
+        count = self.pick([0, 1, 1, 2, 2, 3, 3, 100, 101, 300])
+        if count >= 100:
+            return {f"A{n}": "" for n in range(count)}
+        return {self.text(keys): self.text(VALUES) for _ in range(count)}
 
 
-def _pools(make: Maker) -> dict[str, Callable[[], Any]]:
-    """How each field, by its path in JSON, is spoiled; None takes it away."""
+def _pools(draw: Generator) -> dict[str, Callable[[], Any]]:
+    """Return how to draw a new value for each field, by its path in JSON; None removes the field."""
     return {
-        "id": lambda: make.text(IDS),
-        "parentGatewayId": lambda: make.text(IDS),
-        "name": lambda: make.text(LABELS),
-        "zones": lambda: make.list(ZONES, make.text),
-        "gatewayIds": lambda: make.list(IDS, make.text),
-        "auth": lambda: make.pick(
+        "id": lambda: draw.text(IDS),
+        "parentGatewayId": lambda: draw.text(IDS),
+        "name": lambda: draw.text(LABELS),
+        "zones": lambda: draw.list(ZONES, draw.text),
+        "gatewayIds": lambda: draw.list(IDS, draw.text),
+        "auth": lambda: draw.pick(
             [
                 {},
                 {"coreWeaveAuth": {}},
-                {"weightsAndBiasesAuth": {"apiKey": make.pick(NAMES), "serverUrl": make.pick(["", make.text(URIS)])}},
+                {"weightsAndBiasesAuth": {"apiKey": draw.pick(NAMES), "serverUrl": draw.pick(["", draw.text(URIS)])}},
             ]
         ),
-        "routing": lambda: make.pick(
+        "routing": lambda: draw.pick(
             [
                 {},
                 {"pathBasedRouting": {}},
-                {"bodyBasedRouting": {"apiType": make.pick(ENUMS)}},
-                {"headerBasedRouting": {"headerName": make.text(HEADERS)}},
+                {"bodyBasedRouting": {"apiType": draw.pick(ENUMS)}},
+                {"headerBasedRouting": {"headerName": draw.text(HEADERS)}},
             ]
         ),
-        "endpointConfiguration": lambda: make.pick([None, {}]),
-        "endpointConfiguration.additionalDns": lambda: make.list(HOSTS, make.text),
-        "runtime": lambda: make.pick([None, {}]),
-        "runtime.engine": lambda: make.text(ENGINES),
-        "runtime.version": lambda: make.text(VERSIONS),
-        "runtime.engineConfig": lambda: make.map(KEYS),
-        "runtime.engineEnv": lambda: make.map(KEYS),
-        "resources": lambda: make.pick([None, {}]),
-        "resources.instanceType": lambda: make.pick(NAMES),
-        "resources.gpuCount": lambda: make.pick(UINTS),
-        "resources.instanceId": lambda: make.pick(NAMES),
-        "resources.instanceCount": lambda: make.pick(UINTS),
-        "resources.capacityType": lambda: make.pick(ENUMS),
-        "resources.zones": lambda: make.list(ZONES, make.text),
-        "model": lambda: make.pick([None, {}]),
-        "model.name": lambda: make.text(MODELS),
-        "model.bucket": lambda: make.text(LABELS),
-        "model.path": lambda: make.text(PATHS),
-        "autoscaling": lambda: make.pick([None, {}]),
-        "autoscaling.min": lambda: make.pick(UINTS),
-        "autoscaling.max": lambda: make.pick(UINTS),
-        "autoscaling.priority": lambda: make.pick(UINTS),
-        "autoscaling.capacityClasses": lambda: make.list(ENUMS, make.pick),
-        "autoscaling.concurrency": lambda: make.pick(UINTS),
-        "traffic": lambda: make.pick([None, {}]),
-        "traffic.weight": lambda: make.pick(UINTS),
+        "endpointConfiguration": lambda: draw.pick([None, {}]),
+        "endpointConfiguration.additionalDns": lambda: draw.list(HOSTS, draw.text),
+        "runtime": lambda: draw.pick([None, {}]),
+        "runtime.engine": lambda: draw.text(ENGINES),
+        "runtime.version": lambda: draw.text(VERSIONS),
+        "runtime.engineConfig": lambda: draw.map(KEYS),
+        "runtime.engineEnv": lambda: draw.map(KEYS),
+        "resources": lambda: draw.pick([None, {}]),
+        "resources.instanceType": lambda: draw.pick(NAMES),
+        "resources.gpuCount": lambda: draw.pick(UINTS),
+        "resources.instanceId": lambda: draw.pick(NAMES),
+        "resources.instanceCount": lambda: draw.pick(UINTS),
+        "resources.capacityType": lambda: draw.pick(ENUMS),
+        "resources.zones": lambda: draw.list(ZONES, draw.text),
+        "model": lambda: draw.pick([None, {}]),
+        "model.name": lambda: draw.text(MODELS),
+        "model.bucket": lambda: draw.text(LABELS),
+        "model.path": lambda: draw.text(PATHS),
+        "autoscaling": lambda: draw.pick([None, {}]),
+        "autoscaling.min": lambda: draw.pick(UINTS),
+        "autoscaling.max": lambda: draw.pick(UINTS),
+        "autoscaling.priority": lambda: draw.pick(UINTS),
+        "autoscaling.capacityClasses": lambda: draw.list(ENUMS, draw.pick),
+        "autoscaling.concurrency": lambda: draw.pick(UINTS),
+        "traffic": lambda: draw.pick([None, {}]),
+        "traffic.weight": lambda: draw.pick(UINTS),
     }
 
 
@@ -195,35 +195,35 @@ ONEOFS = {
 
 
 def requests() -> Iterator[tuple[str, Json]]:
-    """Type name and JSON of each request, always the same ones in the same order."""
-    for kind, (base, many) in BASES.items():
-        make = Maker(kind)
-        pools = _pools(make)
-        paths = [path for path in pools if _reaches(base, path)]
-        for _ in range(many):
+    """Yield the type name and the JSON of each request: always the same ones in the same order."""
+    for kind, (base, count) in BASES.items():
+        draw = Generator(kind)
+        pools = _pools(draw)
+        paths = [path for path in pools if _has_path(base, path)]
+        for _ in range(count):
             request = deepcopy(base)
-            for _ in range(make.pick([1, 1, 1, 2, 2, 3, 5])):
-                path = make.pick(paths)
-                _spoil(request, path, pools[path]())
+            for _ in range(draw.pick([1, 1, 1, 2, 2, 3, 5])):
+                path = draw.pick(paths)
+                _set(request, path, pools[path]())
             yield kind, request
 
 
-def _reaches(base: Json, path: str) -> bool:
-    head, _, rest = path.partition(".")
-    if head in ONEOFS:
-        return any(field in base for field in ONEOFS[head])
-    return head in base and (not rest or rest in base[head] or (head, rest) == ("traffic", "weight"))
+def _has_path(base: Json, path: str) -> bool:
+    name, _, subfield = path.partition(".")
+    if name in ONEOFS:
+        return any(field in base for field in ONEOFS[name])
+    return name in base and (not subfield or subfield in base[name] or (name, subfield) == ("traffic", "weight"))
 
 
-def _spoil(request: Json, path: str, value: Any) -> None:
-    head, _, rest = path.partition(".")
-    if head in ONEOFS:
-        for field in ONEOFS[head]:
+def _set(request: Json, path: str, value: Any) -> None:
+    name, _, subfield = path.partition(".")
+    if name in ONEOFS:
+        for field in ONEOFS[name]:
             request.pop(field, None)
         request |= value
-    elif rest:
-        request.setdefault(head, {})[rest] = value
+    elif subfield:
+        request.setdefault(name, {})[subfield] = value
     elif value is None:
-        request.pop(head, None)
+        request.pop(name, None)
     else:
-        request[head] = value
+        request[name] = value

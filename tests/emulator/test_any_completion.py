@@ -1,4 +1,4 @@
-"""Whatever is sent below a gateway is answered as by OpenAI's servers, and never as if the emulator had broken."""
+"""Whatever is sent below a gateway's endpoint gets a response in OpenAI's form, and never an internal error."""
 
 import asyncio
 import json
@@ -7,12 +7,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cwinference.emulator.gateway.models.text_generator import Builtin
-from tests.support.asgi_requests import ask
+from cwinference.emulator.gateway.models.text_generator import TextGenerator
+from tests.support.asgi_requests import call_app
 
-from .gateway_requests import MODEL, OURS, completions
+from .gateway_requests import MODEL, OURS, completions_app
 
-APP = completions(Builtin())
+APP = completions_app(TextGenerator())
 WORDS = st.text(max_size=20)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.just("\ud800"),
@@ -22,7 +22,7 @@ VALUES = st.recursive(
 FLAG = st.booleans()
 PARTS = st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": WORDS}), min_size=1)
 MESSAGE = st.fixed_dictionaries({"role": WORDS, "content": WORDS | PARTS})
-SENSIBLE: dict[str, st.SearchStrategy[Any]] = {
+VALID: dict[str, st.SearchStrategy[Any]] = {
     "max_tokens": st.integers(1, 99),
     "max_completion_tokens": st.integers(1, 99),
     "n": st.integers(1, 3),
@@ -35,19 +35,19 @@ SENSIBLE: dict[str, st.SearchStrategy[Any]] = {
     "ignore_eos": FLAG,
     "include_stop_str_in_output": FLAG,
 }
-NEEDED = {
+REQUIRED = {
     "model": st.just(MODEL),
     "prompt": WORDS | st.lists(WORDS, min_size=1, max_size=3) | st.lists(st.integers(0, 9), min_size=1),
     "messages": st.lists(MESSAGE, min_size=1, max_size=3),
 }
-NAMES = st.sampled_from([*NEEDED, *SENSIBLE, "logprobs", "top_logprobs", "stream_options"])
+NAMES = st.sampled_from([*REQUIRED, *VALID, "logprobs", "top_logprobs", "stream_options"])
 BODIES = st.builds(
-    lambda body, strange: {**body, **strange},
-    st.fixed_dictionaries(NEEDED, optional=SENSIBLE),
+    lambda body, random_fields: {**body, **random_fields},
+    st.fixed_dictionaries(REQUIRED, optional=VALID),
     st.just({}) | st.dictionaries(NAMES, VALUES, max_size=2),
 )
-"""What makes sense, and up to two fields that may be anything."""
-ROUTES = st.sampled_from([*["completions", "chat/completions"] * 3, "models", "models/x", "nowhere"])
+"""Valid fields, and up to two that may be anything."""
+ROUTES = st.sampled_from([*["completions", "chat/completions"] * 3, "models", "models/x", "unknown"])
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
@@ -56,13 +56,13 @@ ROUTES = st.sampled_from([*["completions", "chat/completions"] * 3, "models", "m
     ROUTES,
     BODIES.map(lambda body: json.dumps(body).encode()) | st.binary(),
 )
-def test_any_request_is_answered(verb: str, route: str, body: bytes) -> None:
-    answer = asyncio.run(ask(APP, verb, f"/gateway/front/v1/{route}", body, OURS))
-    assert answer.status in (200, 400, 404, 405)
-    assert answer.complete
-    if answer.status != 200:
-        assert set(answer.error) == {"message", "type", "param", "code"}
-    elif answer.headers["content-type"].startswith("text/event-stream"):
-        assert answer.events[-1] == "[DONE]"
+def test_any_request_gets_a_response(verb: str, route: str, body: bytes) -> None:
+    response = asyncio.run(call_app(APP, verb, f"/gateway/front/v1/{route}", body, OURS))
+    assert response.status in (200, 400, 404, 405)
+    assert response.complete
+    if response.status != 200:
+        assert set(response.error) == {"message", "type", "param", "code"}
+    elif response.headers["content-type"].startswith("text/event-stream"):
+        assert response.events[-1] == "[DONE]"
     else:
-        assert answer.json["object"]
+        assert response.json["object"]

@@ -1,4 +1,4 @@
-"""The built-in generator, asked as a server of OpenAI's routes."""
+"""The built-in text generator, by OpenAI's routes."""
 
 import asyncio
 import re
@@ -6,68 +6,70 @@ from typing import Any
 
 import pytest
 
-from cwinference.emulator.gateway.models.text_generator import Builtin
-from tests.support.asgi_requests import Answer, ask
+from cwinference.emulator.gateway.models.text_generator import TextGenerator
+from tests.support.asgi_requests import AppResponse, call_app
 
-from .gateway_requests import MODEL, OURS, completions
+from .gateway_requests import MODEL, OURS, completions_app
 
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who are you?"}]
 
 
-async def post(route: str, body: Any, builtin: Builtin | None = None, leave_after: int | None = None) -> Answer:
-    app = completions(builtin or Builtin())
+async def post(
+    route: str, body: Any, generator: TextGenerator | None = None, disconnect_after: int | None = None
+) -> AppResponse:
+    app = completions_app(generator or TextGenerator())
     path = f"/gateway/front/v1/{route}"
-    return await ask(app, "POST", path, {"model": MODEL, **body}, OURS, leave_after=leave_after)
+    return await call_app(app, "POST", path, {"model": MODEL, **body}, OURS, disconnect_after=disconnect_after)
 
 
-async def chat(**body: Any) -> Answer:
+async def chat(**body: Any) -> AppResponse:
     return await post("chat/completions", {"messages": MESSAGES, **body})
 
 
-async def text(**body: Any) -> Answer:
+async def text(**body: Any) -> AppResponse:
     return await post("completions", {"prompt": "Who are you?", **body})
 
 
-def words(answer: Answer) -> list[str]:
-    """The text of each choice, however it came."""
-    if not answer.headers["content-type"].startswith("text/event-stream"):
-        choices = sorted(answer.json["choices"], key=lambda each: each["index"])
+def words(response: AppResponse) -> list[str]:
+    """Return the text of each choice of a response, streamed or not."""
+    if not response.headers["content-type"].startswith("text/event-stream"):
+        choices = sorted(response.json["choices"], key=lambda each: each["index"])
         return [each["text"] if "text" in each else each["message"]["content"] for each in choices]
     found: dict[int, str] = {}
-    for event in answer.events[:-1]:
+    for event in response.events[:-1]:
         for choice in event["choices"]:
             piece = choice["text"] if "text" in choice else choice["delta"].get("content", "")
             found[choice["index"]] = found.get(choice["index"], "") + piece
     return [found[index] for index in sorted(found)]
 
 
-async def test_a_chat_is_answered_by_words_that_say_what_made_them() -> None:
-    answer = (await chat()).json
-    assert answer["id"].startswith("chatcmpl-")
-    assert (answer["object"], answer["model"]) == ("chat.completion", MODEL)
-    (choice,) = answer["choices"]
+async def test_the_text_of_a_chat_says_that_it_is_from_the_generator() -> None:
+    response = (await chat()).json
+    assert response["id"].startswith("chatcmpl-")
+    assert (response["object"], response["model"]) == ("chat.completion", MODEL)
+    (choice,) = response["choices"]
     assert choice["message"]["role"] == "assistant"
     assert choice["message"]["content"].startswith("This is the emulator's built-in text generator, not a model.")
     assert '"Be brief. Who are you?"' in choice["message"]["content"]
     assert choice["finish_reason"] == "stop"
 
 
-async def test_a_text_completion_has_sixteen_tokens_unless_told_otherwise() -> None:
-    answer = (await text()).json
-    assert answer["id"].startswith("cmpl-")
-    assert answer["object"] == "text_completion"
-    assert answer["choices"][0]["finish_reason"] == "length"
-    assert answer["usage"]["completion_tokens"] == 16
+async def test_a_text_completion_has_sixteen_tokens_by_default() -> None:
+    response = (await text()).json
+    assert response["id"].startswith("cmpl-")
+    assert response["object"] == "text_completion"
+    assert response["choices"][0]["finish_reason"] == "length"
+    assert response["usage"]["completion_tokens"] == 16
 
 
-async def test_the_same_request_gets_the_same_words_and_another_seed_others() -> None:
-    first, again, other = [words(await chat(seed=seed)) for seed in (1, 1, 2)]
-    assert first == again != other
+async def test_the_same_request_gets_the_same_text_and_another_seed_another() -> None:
+    first, second, other = [words(await chat(seed=seed)) for seed in (1, 1, 2)]
+    assert first == second != other
 
 
-@pytest.mark.parametrize("ask_for", [chat, text])
-async def test_a_stream_brings_the_same_words_in_many_chunks(ask_for: Any) -> None:
-    plain, streamed = await ask_for(n=2, max_tokens=40), await ask_for(n=2, max_tokens=40, stream=True)
+@pytest.mark.parametrize("complete", [chat, text])
+async def test_a_stream_has_the_same_text_in_many_chunks(complete: Any) -> None:
+    plain, streamed = await complete(n=2, max_tokens=40), await complete(n=2, max_tokens=40, stream=True)
     assert streamed.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert words(streamed) == words(plain)
     assert streamed.events[-1] == "[DONE]"
@@ -76,7 +78,7 @@ async def test_a_stream_brings_the_same_words_in_many_chunks(ask_for: Any) -> No
     assert len({event["id"] for event in streamed.events[:-1]}) == 1
 
 
-async def test_a_streamed_chat_begins_with_the_role_and_ends_with_the_reason() -> None:
+async def test_a_streamed_chat_begins_with_the_role_and_ends_with_the_finish_reason() -> None:
     events = (await chat(stream=True)).events
     assert events[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert events[-2]["choices"][0] == {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}
@@ -84,7 +86,7 @@ async def test_a_streamed_chat_begins_with_the_role_and_ends_with_the_reason() -
     assert not any("usage" in event for event in events[:-1])
 
 
-async def test_a_stream_tells_its_usage_in_a_last_chunk_when_asked_to() -> None:
+async def test_a_stream_ends_with_its_usage_on_request() -> None:
     plain = (await chat()).json
     events = (await chat(stream=True, stream_options={"include_usage": True})).events
     assert (events[-2]["choices"], events[-2]["usage"]) == ([], plain["usage"])
@@ -100,47 +102,45 @@ async def test_usage_counts_all_prompts_and_choices() -> None:
     assert [each["index"] for each in many["choices"]] == [0, 1, 2, 3, 4, 5]
 
 
-async def test_token_ids_are_a_prompt() -> None:
-    answer = (await text(prompt=[[1, 2, 3], [4, 5]], max_tokens=100)).json
-    assert answer["usage"]["prompt_tokens"] == 5
-    assert [each["text"].count("You sent") for each in answer["choices"]] == [1, 1]
+async def test_a_prompt_can_be_token_ids() -> None:
+    response = (await text(prompt=[[1, 2, 3], [4, 5]], max_tokens=100)).json
+    assert response["usage"]["prompt_tokens"] == 5
+    assert [each["text"].count("You sent") for each in response["choices"]] == [1, 1]
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("keep", "end"), [(False, "built-"), (True, "built-in te")])
-async def test_a_stop_sequence_ends_the_text_wherever_it_lies_among_the_tokens(
-    stream: bool, keep: bool, end: str
-) -> None:
-    answer = await text(stop=["generator", "in te"], include_stop_str_in_output=keep, max_tokens=50, stream=stream)
-    assert words(answer) == ["This is the emulator's " + end]
-    last = answer.events[-2] if stream else answer.json
+async def test_a_stop_sequence_ends_the_text_even_inside_a_token(stream: bool, keep: bool, end: str) -> None:
+    response = await text(stop=["generator", "in te"], include_stop_str_in_output=keep, max_tokens=50, stream=stream)
+    assert words(response) == ["This is the emulator's " + end]
+    last = response.events[-2] if stream else response.json
     assert last["choices"][0]["finish_reason"] == "stop"
 
 
-async def test_a_text_goes_on_to_its_last_token_when_its_end_is_ignored() -> None:
-    answer = (await chat(max_tokens=5000, ignore_eos=True)).json
-    assert answer["usage"]["completion_tokens"] == 5000
-    assert answer["choices"][0]["finish_reason"] == "length"
+async def test_ignore_eos_generates_max_tokens() -> None:
+    response = (await chat(max_tokens=5000, ignore_eos=True)).json
+    assert response["usage"]["completion_tokens"] == 5000
+    assert response["choices"][0]["finish_reason"] == "length"
 
 
-async def test_an_answer_so_long_that_all_others_would_wait_for_it_is_refused() -> None:
-    refused = [await text(n=128, max_tokens=5000, ignore_eos=True), await text(prompt=["Hi"] * 50_000)]
-    assert [answer.error["param"] for answer in refused] == ["max_tokens", "max_tokens"]
+async def test_a_response_so_long_that_it_would_block_all_others_is_rejected() -> None:
+    rejected = [await text(n=128, max_tokens=5000, ignore_eos=True), await text(prompt=["Hi"] * 50_000)]
+    assert [response.error["param"] for response in rejected] == ["max_tokens", "max_tokens"]
 
 
-async def test_an_echo_comes_first() -> None:
+async def test_an_echo_comes_before_the_text() -> None:
     assert words(await text(echo=True, max_tokens=1)) == ["Who are you?This"]
     assert words(await text(echo=True, max_tokens=0)) == ["Who are you?"]
 
 
 @pytest.mark.parametrize("more", [{"prompt": "a " * 131_072}, {"prompt": [1] * 131_072}, {"max_tokens": 131_072}])
-async def test_what_does_not_fit_into_the_context_is_refused_as_openai_does(more: Any) -> None:
-    answer = await text(**more)
-    assert (answer.status, answer.error["code"]) == (400, "context_length_exceeded")
-    assert answer.error["param"] == "prompt"
+async def test_a_request_longer_than_the_context_is_rejected_as_by_openai(more: Any) -> None:
+    response = await text(**more)
+    assert (response.status, response.error["code"]) == (400, "context_length_exceeded")
+    assert response.error["param"] == "prompt"
 
 
-async def test_logprobs_are_told_in_the_shape_of_each_route() -> None:
+async def test_logprobs_have_the_form_of_each_route() -> None:
     legacy = (await text(logprobs=2, max_tokens=3)).json["choices"][0]
     assert "".join(legacy["logprobs"]["tokens"]) == legacy["text"]
     assert [len(legacy["logprobs"][name]) for name in ("token_logprobs", "top_logprobs", "text_offset")] == [3, 3, 3]
@@ -183,28 +183,28 @@ async def test_logprobs_are_told_in_the_shape_of_each_route() -> None:
 )
 async def test_a_wrong_value_is_a_bad_request_that_names_the_field(route: str, field: str, value: Any) -> None:
     name = re.split(r"[.\[]", field)[0]
-    answer = await (text if route == "text" else chat)(
+    response = await (text if route == "text" else chat)(
         **{"logprobs": None if route == "text" else True, "stream": route == "stream", name: value}
     )
-    assert (answer.status, answer.error["param"]) == (400, field)
-    assert answer.error["message"].startswith(f"{field}: ")
+    assert (response.status, response.error["param"]) == (400, field)
+    assert response.error["message"].startswith(f"{field}: ")
 
 
-async def test_alternatives_go_with_logprobs() -> None:
+async def test_top_logprobs_require_logprobs() -> None:
     assert (await chat(top_logprobs=2)).error["param"] == "top_logprobs"
 
 
-async def test_fields_that_it_does_not_know_are_ignored() -> None:
+async def test_unknown_fields_are_ignored() -> None:
     assert (await chat(tools=[], top_k=5, anything=1)).status == 200
 
 
-async def test_content_in_parts_is_read() -> None:
+async def test_content_can_consist_of_parts() -> None:
     parts = [{"type": "text", "text": "Look:"}, {"type": "image_url", "image_url": {"url": "data:"}}]
-    (answer,) = words(await chat(messages=[{"role": "user", "content": parts}]))
-    assert '"Look: (image_url)"' in answer
+    (generated,) = words(await chat(messages=[{"role": "user", "content": parts}]))
+    assert '"Look: (image_url)"' in generated
 
 
-async def test_generation_stops_when_the_client_hangs_up() -> None:
+async def test_a_stream_stops_when_the_client_disconnects() -> None:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -212,27 +212,27 @@ async def test_generation_stops_when_the_client_hangs_up() -> None:
         await asyncio.sleep(0)
 
     body = {"prompt": "Hi", "stream": True, "ignore_eos": True, "max_tokens": 1000}
-    answer = await post("completions", body, Builtin(0.01, sleep=sleep), leave_after=3)
-    assert not answer.complete
+    response = await post("completions", body, TextGenerator(0.01, sleep=sleep), disconnect_after=3)
+    assert not response.complete
     assert len(slept) < 10
 
 
-async def test_a_plain_answer_is_given_up_when_the_client_hangs_up() -> None:
-    async def for_ever(seconds: float) -> None:
+async def test_a_complete_response_is_canceled_when_the_client_disconnects() -> None:
+    async def forever(seconds: float) -> None:
         await asyncio.Event().wait()
 
-    answer = await post("completions", {"prompt": "Hi"}, Builtin(sleep=for_ever), leave_after=0)
-    assert answer.status == 0
+    response = await post("completions", {"prompt": "Hi"}, TextGenerator(sleep=forever), disconnect_after=0)
+    assert response.status == 0
 
 
-async def test_a_pause_is_kept_for_every_token() -> None:
+async def test_there_is_a_pause_for_every_token() -> None:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
     body = {"prompt": "Hi", "max_tokens": 4}
-    await post("completions", {**body, "stream": True}, Builtin(0.5, sleep=sleep))
+    await post("completions", {**body, "stream": True}, TextGenerator(0.5, sleep=sleep))
     assert slept == [0.5] * 4
-    await post("completions", body, Builtin(0.5, sleep=sleep))
+    await post("completions", body, TextGenerator(0.5, sleep=sleep))
     assert slept[4:] == [2.0]

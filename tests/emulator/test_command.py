@@ -1,4 +1,4 @@
-"""`cwinference emulator`, as a process and by its exit codes."""
+"""`cwinference emulator`: run as a process, and called for its exit codes and errors."""
 
 import os
 import signal
@@ -24,66 +24,75 @@ ROUTED: dict[str, Any] = {
 
 @contextmanager
 def running(*arguments: str) -> Generator[tuple[subprocess.Popen[str], str]]:
-    """The program and the endpoint that it printed."""
+    """Run the program; yield it and the endpoint that it printed."""
     code = "import sys; from cwinference._cli.main import main; sys.exit(main())"
     command = [sys.executable, "-W", "error", "-c", code, "emulator", "--port", "0", *arguments]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, "PYTHONDEVMODE": "1"}) as it:
-        assert it.stdout is not None
-        first = it.stdout.readline()
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, "PYTHONDEVMODE": "1"}
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
         try:
-            assert first.startswith("listening on http://127.0.0.1:"), it.communicate()
-            yield it, first.removeprefix("listening on ").strip()
+            assert first.startswith("listening on http://127.0.0.1:"), process.communicate()
+            yield process, first.removeprefix("listening on ").strip()
         finally:
-            it.kill()
+            process.kill()
 
 
-def told(it: subprocess.Popen[str]) -> list[str]:
-    """What else a program prints that ends by itself, without complaint but for that of a busy machine."""
-    assert it.stdout is not None
-    assert it.stderr is not None
-    lines = it.stdout.read().splitlines()
-    complaints = [line for line in it.stderr.read().splitlines() if not line.startswith("Executing <")]
-    assert (it.wait(timeout=10), complaints) == (0, [])
+def remaining_output(process: subprocess.Popen[str]) -> list[str]:
+    """Return what else a program prints; it must exit with 0 and print no errors."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    lines = process.stdout.read().splitlines()
+    # On a busy machine asyncio's debug mode warns about slow callbacks.
+    error_lines = [line for line in process.stderr.read().splitlines() if not line.startswith("Executing <")]
+    assert (process.wait(timeout=10), error_lines) == (0, [])
     return lines
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_until_a_signal_and_stops_cleanly(number: signal.Signals) -> None:
+def test_it_serves_until_a_signal_and_exits_cleanly(number: signal.Signals) -> None:
     with (
-        running("--ready-after", "3600") as (it, endpoint),
+        running("--ready-after", "3600") as (process, endpoint),
         Client("CW-SECRET-emulator-admin", endpoint=endpoint) as client,
     ):
         gateway = client.gateways.create("front", **ROUTED)
         assert State.of(client.gateways.get(gateway.spec.id)) is State.CREATING
-        it.send_signal(number)
-        assert told(it) == ["admin token: CW-SECRET-emulator-admin", "viewer token: CW-SECRET-emulator-viewer"]
+        process.send_signal(number)
+        assert remaining_output(process) == [
+            "admin token: CW-SECRET-emulator-admin",
+            "viewer token: CW-SECRET-emulator-viewer",
+        ]
 
 
-def test_tokens_that_are_given_are_not_printed() -> None:
-    with running("--token", "CW-SECRET-a", "--viewer-token", "CW-SECRET-v") as (it, endpoint):
+def test_tokens_given_as_arguments_are_not_printed() -> None:
+    with running("--token", "CW-SECRET-a", "--viewer-token", "CW-SECRET-v") as (process, endpoint):
         for token in ("CW-SECRET-a", "CW-SECRET-v"):
             with Client(token, endpoint=endpoint) as client:
                 assert client.gateways.list() == []
-        it.terminate()
-        assert told(it) == []
+        process.terminate()
+        assert remaining_output(process) == []
 
 
-def test_faults_may_be_given() -> None:
+def test_faults_can_be_given_as_arguments() -> None:
     with (
-        running("--fault", "error method=ListGateways code=aborted", "--fault", "delay seconds=0") as (it, endpoint),
+        running("--fault", "error method=ListGateways code=aborted", "--fault", "delay seconds=0") as (
+            process,
+            endpoint,
+        ),
         Client("CW-SECRET-emulator-admin", endpoint=endpoint) as client,
     ):
         with pytest.raises(errors.Aborted):
             client.gateways.list()
         assert client.deployments.list() == []
-        it.terminate()
-        told(it)
+        process.terminate()
+        remaining_output(process)
 
 
-def refusal(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
-    """The one line that a wrong command prints before it exits with 2."""
+def error_line(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
+    """Return the one line that an invalid command prints before it exits with 2."""
     try:
         code: object = main(["emulator", *arguments])
     except SystemExit as end:
@@ -97,17 +106,17 @@ def refusal(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str
     ("arguments", "problem"),
     [
         (["--port", "http"], "--port"),
-        (["--port", "70000"], "port: expected 0 to 65535"),
+        (["--port", "70000"], "port: expected a number from 0 to 65535"),
         (["--ready-after", "soon"], "--ready-after"),
-        (["--ready-after", "-1"], "ready_after: expected a number of seconds from 0, got -1"),
+        (["--ready-after", "-1"], "ready_after: expected a number of seconds, at least 0, got -1"),
         (["--rules", "mine"], "--rules"),
-        (["--colour", "red"], "--colour"),
-        (["--tls-cert", "nowhere.pem"], "they go together"),
-        (["--tls-cert", "nowhere.pem", "--tls-key", "nowhere.pem"], "tls_cert: nowhere.pem: No such file"),
+        (["--color", "red"], "--color"),
+        (["--tls-cert", "nowhere.pem"], "tls_cert, tls_key: expected both or neither"),
+        (["--tls-cert", "nowhere.pem", "--tls-key", "nowhere.pem"], "tls_cert: cannot read nowhere.pem: No such file"),
         (["--config", "nowhere.toml"], "config: nowhere.toml: No such file"),
         (["--state", "nowhere/at/all"], "state file nowhere/at/all"),
         (["--model", "gpt-9"], "model: expected"),
-        (["--model", "http://127.0.0.1:9"], "model: no server answers at http://127.0.0.1:9"),
+        (["--model", "http://127.0.0.1:9"], "model: no server responds at http://127.0.0.1:9"),
         (["--state", ""], "state: expected the path of a file"),
         (["--public-url", "example.com"], "public_url: expected"),
         (["--public-url", "http://localhost:port"], "public_url: expected"),
@@ -117,33 +126,33 @@ def refusal(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str
         (["--fault", "error code=teapot"], "code: expected one of canceled"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
+def test_an_invalid_argument_is_reported_in_one_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], problem: str
 ) -> None:
-    assert problem in refusal(capsys, ["--port", "0", *arguments])
+    assert problem in error_line(capsys, ["--port", "0", *arguments])
 
 
-def test_a_taken_port_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_taken_port_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert "in use" in refusal(capsys, ["--port", str(taken.getsockname()[1])])
+        assert "in use" in error_line(capsys, ["--port", str(taken.getsockname()[1])])
 
 
-def test_broken_toml_is_said_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_invalid_toml_is_reported_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     config = tmp_path / "emulator.toml"
     config.write_text("a = [")
-    assert "not TOML" in refusal(capsys, ["--config", str(config)])
+    assert "not TOML" in error_line(capsys, ["--config", str(config)])
 
 
-def test_a_key_behind_a_passphrase_is_said_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_key_with_a_passphrase_is_reported_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     cert, key = certificates.make(tmp_path)
     locked = tmp_path / "locked.pem"
     command = ["openssl", "ec", "-in", str(key), "-aes128", "-passout", "pass:secret", "-out", str(locked)]
     subprocess.run(command, check=True, capture_output=True)
-    assert "tls_cert, tls_key" in refusal(capsys, ["--port", "0", "--tls-cert", str(cert), "--tls-key", str(locked)])
+    assert "tls_cert, tls_key" in error_line(capsys, ["--port", "0", "--tls-cert", str(cert), "--tls-key", str(locked)])
 
 
-def test_a_host_that_others_can_reach_is_warned_of() -> None:
-    with running("--host", "0.0.0.0") as (it, _):  # noqa: S104 - for a moment
-        it.terminate()
-        _, complaint = it.communicate(timeout=10)
-    assert "warning: --host 0.0.0.0 lets anyone who can reach this machine use the emulator" in complaint
+def test_a_host_that_others_can_reach_causes_a_warning() -> None:
+    with running("--host", "0.0.0.0") as (process, _):  # noqa: S104 - only for a moment
+        process.terminate()
+        _, errors_printed = process.communicate(timeout=10)
+    assert "warning: --host 0.0.0.0 lets anyone who can reach this machine use the emulator" in errors_printed

@@ -1,4 +1,4 @@
-"""The whole way: an emulator's gateway and deployment, managed by a client, asked over HTTP."""
+"""End to end: a gateway and a deployment of an emulator, created by a client, and completions over HTTP."""
 
 import json
 import subprocess
@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from cwinference import Client, types
-from cwinference.emulator import Clock, Emulator
+from cwinference.emulator import Emulator, EmulatorClock
 from cwinference.errors import ConfigurationError
 from tests.support.ready_gateways import MODEL, ROUTINGS, deploy, front
 
 
 def post(endpoint: str, token: str, **body: Any) -> Any:
-    """The status, and the text or the error's code."""
+    """Return the status, and the text or the error's code."""
     request = urllib.request.Request(  # noqa: S310 - loopback
         f"{endpoint}/v1/completions",
         json.dumps({"model": MODEL, "prompt": "Hi", **body}).encode(),
@@ -31,7 +31,7 @@ def post(endpoint: str, token: str, **body: Any) -> Any:
             return error.code, json.load(error)["error"]["code"]
 
 
-def test_a_deployment_answers_once_it_is_ready_until_it_is_disabled_or_gone() -> None:
+def test_a_deployment_serves_from_ready_until_it_is_disabled_or_deleted() -> None:
     with front() as there:
         token = there.emulator.token
         assert post(there.endpoint, token) == (200, "This is the emulator's built-in text generator, not a model.")
@@ -47,9 +47,9 @@ def test_a_deployment_answers_once_it_is_ready_until_it_is_disabled_or_gone() ->
         assert post(there.endpoint, token) == (404, "gateway_not_found")
 
 
-def test_nothing_answers_before_it_is_ready() -> None:
+def test_nothing_serves_before_it_is_ready() -> None:
     with (
-        Emulator(ready_after=5, clock=Clock(running=False)) as emulator,
+        Emulator(ready_after=5, clock=EmulatorClock(running=False)) as emulator,
         Client(emulator.token, endpoint=emulator.endpoint) as client,
     ):
         gateway = client.gateways.create("front", core_weave_auth=types.CoreWeaveAuth(), **ROUTINGS["body"])
@@ -63,8 +63,8 @@ def test_nothing_answers_before_it_is_ready() -> None:
         assert post(endpoint, emulator.token)[0] == 200
 
 
-def test_a_model_that_cannot_be_had_is_told_before_anything_is_served() -> None:
-    with pytest.raises(ConfigurationError, match=r"^model: there is no file nowhere\.gguf"):
+def test_a_missing_model_is_reported_before_anything_is_served() -> None:
+    with pytest.raises(ConfigurationError, match=r"^model: no such file: nowhere\.gguf"):
         Emulator(model="nowhere.gguf").start()
 
 
@@ -79,5 +79,5 @@ def test_the_command_ends_with_code_2_and_one_line_when_the_model_server_is_down
     ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 2
-    assert ended.stderr.startswith("cwinference emulator: model: no server answers at http://127.0.0.1:1/v1: ")
+    assert ended.stderr.startswith("cwinference emulator: model: no server responds at http://127.0.0.1:1/v1: ")
     assert ended.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Faults below a gateway, met by those who ask for completions."""
+"""Injected faults below a gateway's endpoint, and what clients get that request completions."""
 
 import http.client
 import json
@@ -14,55 +14,55 @@ from tests.support.ready_gateways import MODEL, front
 
 
 @pytest.mark.parametrize("size", [10, 1_000_000])
-def test_errors_take_openais_form_and_the_connection_lives_on(size: int) -> None:
+def test_errors_have_openais_form_and_keep_the_connection_open(size: int) -> None:
     with front() as there:
         there.emulator.faults.add("error", path="/gateway/*/completions", code="resource_exhausted", message="too fast")
         connection = http.client.HTTPConnection(str(urlsplit(there.endpoint).netloc), timeout=10)
         for _ in range(2):
             connection.request("POST", urlsplit(there.endpoint).path + "/v1/chat/completions", b" " * size)
-            answer = connection.getresponse()
-            error = json.loads(answer.read())["error"]
-            assert (answer.status, error["message"], error["code"]) == (429, "too fast", "resource_exhausted")
-            assert not answer.will_close
+            response = connection.getresponse()
+            error = json.loads(response.read())["error"]
+            assert (response.status, error["message"], error["code"]) == (429, "too fast", "resource_exhausted")
+            assert not response.will_close
         connection.close()
 
 
 @pytest.mark.parametrize("kind", ["sync-2", "async-2"])
-@pytest.mark.parametrize("way", ["whole", "streamed"])
-async def test_completions_leave_a_half_open_connection_behind(
-    kind: str, way: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("form", ["complete", "streamed"])
+async def test_completions_replace_a_half_open_connection(
+    kind: str, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_pool, "SILENT_SECONDS", 0.5)
 
-    async def ask(seconds: float) -> None:
-        if way == "whole":
+    async def request(seconds: float) -> None:
+        if form == "complete":
             await inference.chat(timeout=seconds)
         else:
             await inference.read(inference.stream(first_token_timeout=seconds))
 
     with front() as there:
         async with open_front(kind, there.endpoint, there.emulator.token, retry=None) as inference:
-            await ask(5)
+            await request(5)
             there.emulator.faults.add("half_open", nth=1)
             with pytest.raises(TimeoutError):
-                await ask(0.2)
-            for _ in range(20):  # a busy machine takes more of them
+                await request(0.2)
+            for _ in range(20):  # a busy machine needs more attempts
                 with suppress(TimeoutError):
-                    await ask(0.2)
+                    await request(0.2)
                     break
             else:
-                pytest.fail("the connection is still waited for")
+                pytest.fail("the half-open connection is still in use")
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_completion_that_is_delivered_twice_is_answered(stream: bool) -> None:
+def test_a_duplicate_completion_gets_a_response(stream: bool) -> None:
     with front() as there, there.client.inference(there.gateway, timeout=10) as inference:
         twice = there.emulator.faults.add("duplicate", path="/gateway/*")
-        asked: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
+        arguments: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
         if stream:
-            with inference.chat.completions.stream(**asked) as chunks:
+            with inference.chat.completions.stream(**arguments) as chunks:
                 text = "".join(each.text for each in chunks)
         else:
-            text = inference.chat.completions.create(**asked).text
+            text = inference.chat.completions.create(**arguments).text
         assert 'that end in "Hi"' in text
         assert twice.happened == 1

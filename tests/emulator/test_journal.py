@@ -1,4 +1,4 @@
-"""State on disk: everything is there again after a restart and after a kill, and bad files are refused in a line."""
+"""State on disk: it survives a restart and a kill, and unusable files are reported in one line."""
 
 import json
 import signal
@@ -14,10 +14,10 @@ import pytest
 
 from cwinference import State, errors, types
 from cwinference.emulator.api.emulated_api import EmulatedApi
-from cwinference.emulator.api.journal import Journal, Row
-from cwinference.emulator.clock import Clock
-from cwinference.emulator.interfaces import Refusal
-from tests.support.emulated_api import DEPLOYMENT_ID, START, Emulated, request
+from cwinference.emulator.api.journal import Journal, JournalRow
+from cwinference.emulator.clock import EmulatorClock
+from cwinference.emulator.interfaces import RpcError
+from tests.support.emulated_api import DEPLOYMENT_ID, START, InProcessApi, request
 
 
 @pytest.fixture
@@ -26,117 +26,119 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock(START, running=False)
+def clock() -> EmulatorClock:
+    return EmulatorClock(START, running=False)
 
 
-def everything(emulated: Emulated) -> Sequence[Any]:
+def everything(api: InProcessApi) -> Sequence[Any]:
     return [
-        emulated(types.ListGatewaysRequest()),
-        emulated(types.ListDeploymentsRequest()),
-        emulated(types.ListCapacityClaimsRequest()),
-        emulated(types.ListHotLoadsRequest()),
+        api(types.ListGatewaysRequest()),
+        api(types.ListDeploymentsRequest()),
+        api(types.ListCapacityClaimsRequest()),
+        api(types.ListHotLoadsRequest()),
     ]
 
 
-def live(emulated: Emulated) -> None:
-    """Some of everything, some of it on its way."""
-    emulated.sample("CreateGateway")
-    emulated.sample("CreateDeployment.newer")
-    emulated.pass_time(10)
-    emulated.sample("CreateHotLoad.full")
-    emulated.sample("CreateCapacityClaim")
-    emulated.pass_time(5)
-    emulated.sample("UpdateGateway")
+def create_resources(api: InProcessApi) -> None:
+    """Create resources of every kind, some of which are not READY yet."""
+    api.sample("CreateGateway")
+    api.sample("CreateDeployment.newer")
+    api.pass_time(10)
+    api.sample("CreateHotLoad.full")
+    api.sample("CreateCapacityClaim")
+    api.pass_time(5)
+    api.sample("UpdateGateway")
 
 
-def test_everything_is_there_again_after_a_restart(path: Path, clock: Clock) -> None:
-    first = Emulated(clock=clock, journal=Journal(path))
-    live(first)
+def test_everything_is_restored_after_a_restart(path: Path, clock: EmulatorClock) -> None:
+    first = InProcessApi(clock=clock, journal=Journal(path))
+    create_resources(first)
     before = everything(first)
-    first.api.close()
-    second = Emulated(clock=clock, journal=Journal(path))
+    first.emulated.close()
+    second = InProcessApi(clock=clock, journal=Journal(path))
     assert everything(second) == before
-    with pytest.raises(Refusal, match="already exists"):
+    with pytest.raises(RpcError, match="already exists"):
         second.sample("CreateCapacityClaim")
-    with pytest.raises(Refusal, match="in use"):
+    with pytest.raises(RpcError, match="in use"):
         second.sample("DeleteGateway")
-    second.api.close()
+    second.emulated.close()
 
 
-def test_what_was_on_its_way_goes_on(path: Path, clock: Clock) -> None:
-    kept, forgetful = Emulated(clock=clock, journal=Journal(path)), Emulated(clock=Clock(START, running=False))
-    live(kept)
-    live(forgetful)
-    kept.api.close()
+def test_unfinished_changes_continue_after_a_restart(path: Path, clock: EmulatorClock) -> None:
+    restarted = InProcessApi(clock=clock, journal=Journal(path))
+    uninterrupted = InProcessApi(clock=EmulatorClock(START, running=False))
+    create_resources(restarted)
+    create_resources(uninterrupted)
+    restarted.emulated.close()
     clock.advance(100)
-    forgetful.pass_time(100)
-    again = Emulated(clock=clock, journal=Journal(path))
-    assert everything(again) == everything(forgetful)
-    ask = types.ListHotLoadReplicasRequest(hot_load_id=again(types.ListHotLoadsRequest()).hot_loads[0].spec.id)
-    assert again(ask) == forgetful(ask)
-    again.api.close()
+    uninterrupted.pass_time(100)
+    restarted = InProcessApi(clock=clock, journal=Journal(path))
+    assert everything(restarted) == everything(uninterrupted)
+    hot_load = restarted(types.ListHotLoadsRequest()).hot_loads[0]
+    list_replicas = types.ListHotLoadReplicasRequest(hot_load_id=hot_load.spec.id)
+    assert restarted(list_replicas) == uninterrupted(list_replicas)
+    restarted.emulated.close()
 
 
-def test_what_is_gone_stays_gone(path: Path, clock: Clock) -> None:
-    first = Emulated(clock=clock, journal=Journal(path))
-    live(first)
+def test_removed_resources_are_removed_from_the_file(path: Path, clock: EmulatorClock) -> None:
+    first = InProcessApi(clock=clock, journal=Journal(path))
+    create_resources(first)
     first.sample("DeleteDeployment")
     first.pass_time(10)
     before = everything(first)
     assert not before[1].items
-    first.api.close()
+    first.emulated.close()
     with closing(sqlite3.connect(path)) as database:
         kinds = {kind for (kind,) in database.execute("select kind from resources")}
     assert kinds == {"gateway", "capacity_claim"}
-    second = Emulated(clock=clock, journal=Journal(path))
+    second = InProcessApi(clock=clock, journal=Journal(path))
     assert everything(second) == before
-    second.api.close()
+    second.emulated.close()
 
 
-def test_the_order_of_creation_goes_on_where_it_was(path: Path) -> None:
+def test_the_order_of_creation_is_kept_across_restarts(path: Path) -> None:
     names = ["one", "two", "three", "four"]
     for name in names:
-        emulated = Emulated(journal=Journal(path))
+        api = InProcessApi(journal=Journal(path))
         sent = request("CreateGateway")
         sent.id, sent.name = "", name
-        emulated(sent)
-        emulated.api.close()
-    last = Emulated(journal=Journal(path))
+        api(sent)
+        api.emulated.close()
+    last = InProcessApi(journal=Journal(path))
     assert [each.spec.name for each in last(types.ListGatewaysRequest()).items] == names
-    last.api.close()
+    last.emulated.close()
 
 
-def test_stamps_go_on_where_they_were(path: Path) -> None:
-    late, early = Clock(START, running=False), Clock(START, running=False)
+def test_update_times_grow_across_restarts(path: Path) -> None:
+    late, early = EmulatorClock(START, running=False), EmulatorClock(START, running=False)
     late.advance(1000)
-    first = Emulated(clock=late, journal=Journal(path))
+    first = InProcessApi(clock=late, journal=Journal(path))
     gateway = first.sample("CreateGateway")
-    first.api.close()
-    second = Emulated(clock=early, journal=Journal(path))
+    first.emulated.close()
+    second = InProcessApi(clock=early, journal=Journal(path))
     claim = second.sample("CreateCapacityClaim")
     assert claim.status.updated_at.ToNanoseconds() > gateway.status.updated_at.ToNanoseconds()
-    second.api.close()
+    second.emulated.close()
 
 
-def test_a_key_for_weights_and_biases_is_not_written(path: Path) -> None:
-    emulated = Emulated(journal=Journal(path))
+def test_a_weights_and_biases_key_is_not_written(path: Path) -> None:
+    api = InProcessApi(journal=Journal(path))
     sent = request("CreateGateway")
     sent.weights_and_biases_auth.api_key = "wandb-secret"
-    emulated(sent)
+    api(sent)
     written = b"".join(each.read_bytes() for each in path.parent.iterdir())
     assert sent.id.encode() in written
     assert b"wandb-secret" not in written
-    emulated.api.close()
+    api.emulated.close()
 
 
-CREATE_FOR_EVER = """
+CREATE_FOREVER = """
 import sys
 from uuid import uuid4
 from cwinference import types
 from cwinference._wire.methods import METHODS
 from cwinference.emulator.api.emulated_api import EmulatedApi
-from cwinference.emulator.api.journal import Journal, Row
+from cwinference.emulator.api.journal import Journal
 from cwinference.emulator.interfaces import Caller
 
 api = EmulatedApi(journal=Journal(sys.argv[1]))
@@ -147,39 +149,39 @@ while True:
 """
 
 
-def test_what_was_answered_survives_a_kill(path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", CREATE_FOR_EVER, path], stdout=subprocess.PIPE, text=True) as process:
+def test_changes_survive_a_kill_once_their_response_was_sent(path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", CREATE_FOREVER, path], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        answered = [process.stdout.readline().strip() for _ in range(200)]
+        created = [process.stdout.readline().strip() for _ in range(200)]
         process.kill()
-        answered += [line.strip() for line in process.stdout if line.endswith("\n")]
+        created += [line.strip() for line in process.stdout if line.endswith("\n")]
     assert process.returncode == -signal.SIGKILL
-    emulated = Emulated(journal=Journal(path))
-    known = [each.spec.id for each in emulated(types.ListGatewaysRequest()).items]
-    assert known[: len(answered)] == answered
-    assert len(known) <= len(answered) + 1, "at most one was kept whose answer was lost"
-    emulated.api.close()
+    api = InProcessApi(journal=Journal(path))
+    known = [each.spec.id for each in api(types.ListGatewaysRequest()).items]
+    assert known[: len(created)] == created
+    assert len(known) <= len(created) + 1, "at most one was written whose response was not sent"
+    api.emulated.close()
 
 
-def test_one_emulator_at_a_time_holds_the_file(path: Path) -> None:
+def test_one_emulator_at_a_time_can_use_the_file(path: Path) -> None:
     with closing(Journal(path)), pytest.raises(errors.ConfigurationError, match="is in use by another emulator"):
         Journal(path)
     Journal(path).close()
 
 
-def newer(path: Path) -> None:
+def written_by_newer_release(path: Path) -> None:
     Journal(path).close()
     with closing(sqlite3.connect(path)) as database:
         database.execute("pragma user_version = 2")
 
 
-def foreign(path: Path) -> None:
+def other_database(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute("create table mine (id)")
 
 
 def text(path: Path) -> None:
-    path.write_text("no database at all, but a text that is long enough to be looked at" * 50)
+    path.write_text("not a database, but a text that is long enough for SQLite to read its header" * 50)
 
 
 def directory(path: Path) -> None:
@@ -187,33 +189,33 @@ def directory(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "complaint"),
+    ("make_unusable", "message"),
     [
-        (newer, "was written by a newer release (version 2, this one knows 1)"),
-        (foreign, "is a database of something else"),
+        (written_by_newer_release, "was written by a newer release (version 2, this one knows 1)"),
+        (other_database, "is an SQLite database of another application"),
         (text, "file is not a database"),
         (directory, "unable to open database file"),
     ],
 )
-def test_a_file_that_is_no_state_of_ours_is_refused_and_left_alone(
-    spoil: Callable[[Path], None], complaint: str, path: Path
+def test_a_file_that_is_not_a_state_file_is_rejected_and_not_changed(
+    make_unusable: Callable[[Path], None], message: str, path: Path
 ) -> None:
-    spoil(path)
+    make_unusable(path)
     before = path.read_bytes() if path.is_file() else b""
     with pytest.raises(errors.ConfigurationError) as caught:
         Journal(path)
     assert str(caught.value).startswith(f"state file {path}: ")
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert before == (path.read_bytes() if path.is_file() else b"")
 
 
-def test_a_file_in_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_a_missing_directory_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(errors.ConfigurationError, match="unable to open database file"):
         Journal(tmp_path / "none" / "state.db")
 
 
-def test_a_file_may_have_any_name_but_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_can_have_any_name_that_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Journal(":memory:").close()
     assert (tmp_path / ":memory:").exists()
@@ -222,10 +224,10 @@ def test_a_file_may_have_any_name_but_none(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("change", ["set plan = 'x'", "set body = x'ff'", "set kind = 'other'"])
-def test_a_damaged_file_is_refused(change: str, path: Path) -> None:
-    emulated = Emulated(journal=Journal(path))
-    emulated.sample("CreateGateway")
-    emulated.api.close()
+def test_a_damaged_file_is_rejected(change: str, path: Path) -> None:
+    api = InProcessApi(journal=Journal(path))
+    api.sample("CreateGateway")
+    api.emulated.close()
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("update resources " + change)
     with pytest.raises(errors.ConfigurationError, match="is damaged"):
@@ -234,36 +236,36 @@ def test_a_damaged_file_is_refused(change: str, path: Path) -> None:
 
 
 class FullDisk(Journal):
-    """A journal that cannot write for a while."""
+    """A journal that cannot write while `full` is true."""
 
     full = False
 
-    def write(self, changed: Iterable[Row], removed: Iterable[tuple[str, str]]) -> None:
+    def write(self, changed: Iterable[JournalRow], removed: Iterable[tuple[str, str]]) -> None:
         if self.full:
             raise sqlite3.OperationalError("database or disk is full")
         super().write(changed, removed)
 
 
-def test_what_could_not_be_written_is_written_later(path: Path, clock: Clock) -> None:
+def test_changes_that_could_not_be_written_are_written_later(path: Path, clock: EmulatorClock) -> None:
     journal = FullDisk(path)
-    emulated = Emulated(clock=clock, journal=journal)
-    emulated.sample("CreateGateway")
+    api = InProcessApi(clock=clock, journal=journal)
+    api.sample("CreateGateway")
     journal.full = True
     with pytest.raises(sqlite3.OperationalError):
-        emulated.sample("CreateDeployment")
+        api.sample("CreateDeployment")
     journal.full = False
-    before = everything(emulated)
-    emulated.api.close()
-    again = Emulated(clock=clock, journal=Journal(path))
-    assert everything(again) == before
-    assert State.of(again.deployment(DEPLOYMENT_ID)) is State.CREATING
-    again.api.close()
+    before = everything(api)
+    api.emulated.close()
+    restarted = InProcessApi(clock=clock, journal=Journal(path))
+    assert everything(restarted) == before
+    assert State.of(restarted.deployment(DEPLOYMENT_ID)) is State.CREATING
+    restarted.emulated.close()
 
 
-def test_plans_are_kept_as_they_were(path: Path, clock: Clock) -> None:
-    emulated = Emulated(clock=clock, journal=Journal(path))
-    emulated.sample("CreateGateway")
-    emulated.api.close()
+def test_plans_are_written_as_due_times_and_names_of_steps(path: Path, clock: EmulatorClock) -> None:
+    api = InProcessApi(clock=clock, journal=Journal(path))
+    api.sample("CreateGateway")
+    api.emulated.close()
     with closing(sqlite3.connect(path)) as database:
         (plan,) = database.execute("select plan from resources").fetchone()
     now = clock.now()

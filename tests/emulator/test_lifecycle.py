@@ -1,4 +1,4 @@
-"""How resources come, change and go: the state is that of the clock, whoever looks and whenever."""
+"""The lifecycle of resources: their state depends on the clock alone, not on when it is read."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,22 +7,22 @@ import pytest
 
 from cwinference import State, errors, types
 from cwinference.emulator.behavior import Behavior, Fate
-from cwinference.emulator.interfaces import Refusal
-from tests.support.emulated_api import CLAIM_ID, DEPLOYMENT_ID, GATEWAY_ID, Emulated, request
+from cwinference.emulator.interfaces import RpcError
+from tests.support.emulated_api import CLAIM_ID, DEPLOYMENT_ID, GATEWAY_ID, InProcessApi, request
 
 
 @pytest.fixture
-def emulated() -> Emulated:
-    return Emulated()
+def api() -> InProcessApi:
+    return InProcessApi()
 
 
 @pytest.fixture
-def settled(emulated: Emulated) -> Emulated:
-    """A gateway, a deployment and a claim, all READY."""
+def settled(api: InProcessApi) -> InProcessApi:
+    """Create a gateway, a deployment and a claim, and wait until all are READY."""
     for kind in ("Gateway", "Deployment", "CapacityClaim"):
-        emulated.sample(f"Create{kind}")
-    emulated.pass_time(10)
-    return emulated
+        api.sample(f"Create{kind}")
+    api.pass_time(10)
+    return api
 
 
 def conditions(resource: Any) -> Sequence[tuple[str, bool, str, str]]:
@@ -32,63 +32,63 @@ def conditions(resource: Any) -> Sequence[tuple[str, bool, str, str]]:
     ]
 
 
-def test_a_gateway_is_creating_without_an_endpoint_and_then_ready_with_one(emulated: Emulated) -> None:
-    created = emulated.sample("CreateGateway")
+def test_a_gateway_is_creating_without_an_endpoint_and_then_ready_with_one(api: InProcessApi) -> None:
+    created = api.sample("CreateGateway")
     assert State.of(created) is State.CREATING
     assert not created.status.endpoints
     assert not created.status.conditions
-    emulated.pass_time(9.9)
-    assert State.of(emulated.gateway()) is State.CREATING
-    assert conditions(emulated.gateway()) == [("Ready", False, "Reconciling", "Waiting for the load balancer.")]
-    emulated.pass_time(0.1)
-    ready = emulated.gateway()
+    api.pass_time(9.9)
+    assert State.of(api.gateway()) is State.CREATING
+    assert conditions(api.gateway()) == [("Ready", False, "Reconciling", "Waiting for the load balancer.")]
+    api.pass_time(0.1)
+    ready = api.gateway()
     assert State.of(ready) is State.READY
     assert conditions(ready) == [("Ready", True, "AsExpected", "Gateway is serving.")]
     assert ready.status.endpoints == [f"http://127.0.0.1:0/gateway/{GATEWAY_ID}"]
 
 
-def test_without_a_delay_the_reply_says_creating_and_the_next_look_ready() -> None:
-    emulated = Emulated(ready_after=0)
-    assert State.of(emulated.sample("CreateGateway")) is State.CREATING
-    assert State.of(emulated.gateway()) is State.READY
+def test_without_a_delay_the_response_says_creating_and_the_next_poll_ready() -> None:
+    api = InProcessApi(ready_after=0)
+    assert State.of(api.sample("CreateGateway")) is State.CREATING
+    assert State.of(api.gateway()) is State.READY
 
 
-def test_a_deployment_applies_its_resources_before_it_is_ready(emulated: Emulated) -> None:
-    emulated.sample("CreateGateway")
-    assert not emulated.sample("CreateDeployment").status.conditions
-    emulated.pass_time(5)
-    halfway = emulated.deployment()
+def test_a_deployment_applies_its_resources_before_it_is_ready(api: InProcessApi) -> None:
+    api.sample("CreateGateway")
+    assert not api.sample("CreateDeployment").status.conditions
+    api.pass_time(5)
+    halfway = api.deployment()
     assert State.of(halfway) is State.CREATING
     assert [each[:3] for each in conditions(halfway)] == [
         ("ResourcesApplied", True, "Applied"),
         ("Ready", False, "Reconciling"),
     ]
-    emulated.pass_time(5)
-    ready = emulated.deployment()
+    api.pass_time(5)
+    ready = api.deployment()
     assert State.of(ready) is State.READY
     assert [each[:3] for each in conditions(ready)] == [
         ("ResourcesApplied", True, "Applied"),
         ("Ready", True, "AsExpected"),
     ]
-    applied, up = ready.status.conditions
+    applied, serving = ready.status.conditions
     assert applied.last_update_time == halfway.status.updated_at
-    assert up.last_update_time == ready.status.updated_at
+    assert serving.last_update_time == ready.status.updated_at
 
 
-def test_a_claim_counts_pending_and_allocated_instances(emulated: Emulated) -> None:
-    created = emulated.sample("CreateCapacityClaim")
+def test_a_claim_counts_pending_and_allocated_instances(api: InProcessApi) -> None:
+    created = api.sample("CreateCapacityClaim")
     assert (created.status.allocated_instances, created.status.pending_instances) == (0, 2)
-    emulated.pass_time(5)
-    halfway = emulated.claim()
+    api.pass_time(5)
+    halfway = api.claim()
     assert (halfway.status.allocated_instances, halfway.status.pending_instances) == (1, 1)
     assert conditions(halfway) == [("Ready", False, "Reconciling", "Waiting for 1 instance.")]
-    emulated.pass_time(5)
-    ready = emulated.claim()
+    api.pass_time(5)
+    ready = api.claim()
     assert (ready.status.allocated_instances, ready.status.pending_instances) == (2, 0)
     assert conditions(ready) == [("Ready", True, "AllAllocated", "All instances allocated.")]
 
 
-def test_a_claim_that_grows_keeps_what_it_holds(settled: Emulated) -> None:
+def test_a_claim_that_grows_keeps_its_instances(settled: InProcessApi) -> None:
     updated = settled.sample("UpdateCapacityClaim")
     assert State.of(updated) is State.UPDATING
     assert updated.spec.name == "prod-capacity"
@@ -98,21 +98,21 @@ def test_a_claim_that_grows_keeps_what_it_holds(settled: Emulated) -> None:
     assert settled.claim().status.allocated_instances == 3
 
 
-def test_a_claim_that_shrinks_lets_go_at_once(settled: Emulated) -> None:
+def test_a_claim_that_shrinks_releases_instances_at_once(settled: InProcessApi) -> None:
     smaller = request("UpdateCapacityClaim")
     smaller.resources.instance_count = 1
     updated = settled(smaller)
     assert (updated.status.allocated_instances, updated.status.pending_instances) == (1, 0)
 
 
-def test_a_claim_to_other_instances_begins_anew(settled: Emulated) -> None:
+def test_a_claim_for_other_instances_keeps_none(settled: InProcessApi) -> None:
     other = request("UpdateCapacityClaim")
     other.resources.instance_id = "gb200-4x"
     updated = settled(other)
     assert (updated.status.allocated_instances, updated.status.pending_instances) == (0, 3)
 
 
-def test_an_updated_gateway_goes_on_serving(settled: Emulated) -> None:
+def test_a_gateway_serves_during_an_update(settled: InProcessApi) -> None:
     updated = settled.sample("UpdateGateway")
     assert State.of(updated) is State.UPDATING
     assert [each[:2] for each in conditions(updated)] == [("Ready", True)]
@@ -123,7 +123,7 @@ def test_an_updated_gateway_goes_on_serving(settled: Emulated) -> None:
     assert [each.zone for each in ready.status.conditions] == ["US-EAST-04A", "US-WEST-04A"]
 
 
-def test_an_updated_deployment_applies_its_resources_again(settled: Emulated) -> None:
+def test_an_updated_deployment_applies_its_resources_again(settled: InProcessApi) -> None:
     updated = settled.sample("UpdateDeployment")
     assert State.of(updated) is State.UPDATING
     assert conditions(updated) == [("ResourcesApplied", False, "Reconciling", "Applying the new spec.")]
@@ -131,64 +131,66 @@ def test_an_updated_deployment_applies_its_resources_again(settled: Emulated) ->
     assert State.of(settled.deployment()) is State.READY
 
 
-def test_a_status_may_lag_behind_an_update() -> None:
-    emulated = Emulated(behaviour=Behavior(status_lag=3))
-    emulated.sample("CreateGateway")
-    emulated.pass_time(10)
-    updated = emulated.sample("UpdateGateway")
+def test_a_status_can_lag_behind_an_update() -> None:
+    api = InProcessApi(behavior=Behavior(status_lag=3))
+    api.sample("CreateGateway")
+    api.pass_time(10)
+    updated = api.sample("UpdateGateway")
     assert State.of(updated) is State.READY
     assert len(updated.spec.zones) == 2
-    emulated.pass_time(3)
-    assert State.of(emulated.gateway()) is State.UPDATING
-    emulated.pass_time(10)
-    assert State.of(emulated.gateway()) is State.READY
+    api.pass_time(3)
+    assert State.of(api.gateway()) is State.UPDATING
+    api.pass_time(10)
+    assert State.of(api.gateway()) is State.READY
 
 
-def test_what_is_deleted_is_deleting_and_then_gone(settled: Emulated) -> None:
+def test_a_deleted_resource_is_deleting_and_then_gone(settled: InProcessApi) -> None:
     deleting = settled.sample("DeleteDeployment")
     assert State.of(deleting) is State.DELETING
     assert not deleting.status.conditions
     assert State.of(settled.sample("DeleteCapacityClaim")) is State.DELETING
     assert settled.claim().status.allocated_instances == 2
     settled.pass_time(9)
-    assert settled.sample("DeleteDeployment") == deleting, "a repeat changes nothing, the end does not move away"
+    assert settled.sample("DeleteDeployment") == deleting, (
+        "a second delete changes nothing, and does not postpone the end"
+    )
     settled.pass_time(1)
-    for look in (settled.deployment, settled.claim):
-        with pytest.raises(Refusal, match="not found"):
-            look()
+    for get in (settled.deployment, settled.claim):
+        with pytest.raises(RpcError, match="not found"):
+            get()
 
 
-def test_delays_of_their_own_are_kept() -> None:
-    emulated = Emulated(behaviour=Behavior(update_after=2, delete_after=1))
-    emulated.sample("CreateGateway")
-    emulated.pass_time(10)
-    emulated.sample("UpdateGateway")
-    emulated.pass_time(2)
-    assert State.of(emulated.gateway()) is State.READY
-    emulated.sample("DeleteGateway")
-    emulated.pass_time(1)
-    with pytest.raises(Refusal):
-        emulated.gateway()
+def test_updates_and_deletes_can_have_their_own_delays() -> None:
+    api = InProcessApi(behavior=Behavior(update_after=2, delete_after=1))
+    api.sample("CreateGateway")
+    api.pass_time(10)
+    api.sample("UpdateGateway")
+    api.pass_time(2)
+    assert State.of(api.gateway()) is State.READY
+    api.sample("DeleteGateway")
+    api.pass_time(1)
+    with pytest.raises(RpcError):
+        api.gateway()
 
 
-def test_an_update_overtakes_a_create(emulated: Emulated) -> None:
-    emulated.sample("CreateGateway")
-    emulated.pass_time(8)
-    emulated.sample("UpdateGateway")
-    emulated.pass_time(9)
-    assert State.of(emulated.gateway()) is State.UPDATING
-    emulated.pass_time(1)
-    assert State.of(emulated.gateway()) is State.READY
+def test_an_update_replaces_the_steps_of_a_create(api: InProcessApi) -> None:
+    api.sample("CreateGateway")
+    api.pass_time(8)
+    api.sample("UpdateGateway")
+    api.pass_time(9)
+    assert State.of(api.gateway()) is State.UPDATING
+    api.pass_time(1)
+    assert State.of(api.gateway()) is State.READY
 
 
-def disabled() -> Any:
-    off = request("UpdateDeployment")
-    off.disabled = True
-    return off
+def disable() -> Any:
+    sent = request("UpdateDeployment")
+    sent.disabled = True
+    return sent
 
 
-def test_a_disabled_deployment_stays_short_of_ready_with_its_resources_applied(settled: Emulated) -> None:
-    settled(disabled())
+def test_a_disabled_deployment_applies_its_resources_but_does_not_become_ready(settled: InProcessApi) -> None:
+    settled(disable())
     settled.pass_time(1000)
     found = settled.deployment()
     assert State.of(found) is State.UPDATING
@@ -201,13 +203,13 @@ def test_a_disabled_deployment_stays_short_of_ready_with_its_resources_applied(s
     assert State.of(settled.deployment()) is State.READY
 
 
-def test_a_disabled_deployment_becomes_ready_by_a_setting() -> None:
-    emulated = Emulated(behaviour=Behavior(disabled_becomes_ready=True))
-    emulated.sample("CreateGateway")
-    emulated.sample("CreateDeployment")
-    emulated(disabled())
-    emulated.pass_time(10)
-    assert State.of(emulated.deployment()) is State.READY
+def test_a_disabled_deployment_becomes_ready_with_a_setting() -> None:
+    api = InProcessApi(behavior=Behavior(disabled_becomes_ready=True))
+    api.sample("CreateGateway")
+    api.sample("CreateDeployment")
+    api(disable())
+    api.pass_time(10)
+    assert State.of(api.deployment()) is State.READY
 
 
 @pytest.mark.parametrize(
@@ -218,33 +220,35 @@ def test_a_disabled_deployment_becomes_ready_by_a_setting() -> None:
         ("CapacityClaim", CLAIM_ID, ("Ready", False, "InsufficientCapacity")),
     ],
 )
-def test_fate_may_hold_a_failure(kind: str, id: str, expected: tuple[str, bool, str], emulated: Emulated) -> None:
-    emulated.api.fates[id] = Fate()
-    emulated.sample("CreateGateway")
+def test_a_resource_with_a_fate_fails_until_an_update_without_it(
+    kind: str, id: str, expected: tuple[str, bool, str], api: InProcessApi
+) -> None:
+    api.emulated.fates[id] = Fate()
+    api.sample("CreateGateway")
     if kind != "Gateway":
-        emulated.sample(f"Create{kind}")
-    emulated.pass_time(1000)
-    look: Any = {"Gateway": emulated.gateway, "Deployment": emulated.deployment, "CapacityClaim": emulated.claim}[kind]
-    found = look()
+        api.sample(f"Create{kind}")
+    api.pass_time(1000)
+    get: Any = {"Gateway": api.gateway, "Deployment": api.deployment, "CapacityClaim": api.claim}[kind]
+    found = get()
     assert State.of(found) is State.FAILED
     assert [each[:3] for each in conditions(found)] == [expected]
-    del emulated.api.fates[id]
-    emulated.sample(f"Update{kind}")
-    emulated.pass_time(10)
-    assert State.of(look()) is State.READY
+    del api.emulated.fates[id]
+    api.sample(f"Update{kind}")
+    api.pass_time(10)
+    assert State.of(get()) is State.READY
 
 
-def test_fate_is_known_by_name_too_and_may_recover(emulated: Emulated) -> None:
-    emulated.api.fates["chat-gateway"] = Fate("ERROR", "Flapping", "It comes and goes.", recovers_after=5)
-    emulated.sample("CreateGateway")
-    emulated.pass_time(10)
-    assert State.of(emulated.gateway()) is State.ERROR
-    assert conditions(emulated.gateway()) == [("Ready", False, "Flapping", "It comes and goes.")]
-    emulated.pass_time(5)
-    assert State.of(emulated.gateway()) is State.READY
+def test_a_fate_can_be_assigned_by_name_and_can_recover(api: InProcessApi) -> None:
+    api.emulated.fates["chat-gateway"] = Fate("ERROR", "Flapping", "It comes and goes.", recovers_after=5)
+    api.sample("CreateGateway")
+    api.pass_time(10)
+    assert State.of(api.gateway()) is State.ERROR
+    assert conditions(api.gateway()) == [("Ready", False, "Flapping", "It comes and goes.")]
+    api.pass_time(5)
+    assert State.of(api.gateway()) is State.READY
 
 
-def test_every_condition_is_complete(settled: Emulated) -> None:
+def test_every_field_of_a_condition_is_set(settled: InProcessApi) -> None:
     settled.sample("UpdateDeployment")
     for resource in (settled.gateway(), settled.deployment(), settled.claim()):
         assert resource.status.conditions
@@ -252,6 +256,8 @@ def test_every_condition_is_complete(settled: Emulated) -> None:
             assert {field.name for field, _ in condition.ListFields()} == set(condition.DESCRIPTOR.fields_by_name)
 
 
-def test_a_negative_delay_is_refused() -> None:
-    with pytest.raises(errors.ConfigurationError, match="update_after: expected a number of seconds from 0, got -1"):
+def test_a_negative_delay_is_an_error() -> None:
+    with pytest.raises(
+        errors.ConfigurationError, match="update_after: expected a number of seconds, at least 0, got -1"
+    ):
         Behavior(update_after=-1)

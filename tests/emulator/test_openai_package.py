@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from cwinference import State
-from cwinference.emulator.gateway.models.text_generator import Builtin
-from cwinference.emulator.gateway.openai_request import Request
-from cwinference.emulator.gateway.response import Reply
+from cwinference.emulator.gateway.models.text_generator import TextGenerator
+from cwinference.emulator.gateway.openai_request import ModelRequest
+from cwinference.emulator.gateway.response import ResponseWriter
 from cwinference.emulator.server import Server
 
-from .gateway_requests import BY_BODY, BY_HEADER, BY_PATH, MODEL, completions, deployment, gateway
+from .gateway_requests import BY_BODY, BY_HEADER, BY_PATH, MODEL, completions_app, deployment, gateway
 
 openai = pytest.importorskip("openai")
 ROUTINGS = {
@@ -26,7 +26,7 @@ MESSAGES: Any = [{"role": "user", "content": "Hi"}]
 
 @contextmanager
 def endpoint(app: Any) -> Generator[str]:
-    """The gateway on a port of its own."""
+    """Serve a gateway on a port of its own; yield its endpoint."""
     server = Server(app)
     server.start()
     try:
@@ -37,14 +37,14 @@ def endpoint(app: Any) -> Generator[str]:
 
 @contextmanager
 def client(url: str, path: str = "", headers: Any = None, key: str = "ours") -> Generator[Any]:
-    with openai.OpenAI(base_url=f"{url}{path}/v1", api_key=key, default_headers=headers, max_retries=0) as made:
-        yield made
+    with openai.OpenAI(base_url=f"{url}{path}/v1", api_key=key, default_headers=headers, max_retries=0) as client:
+        yield client
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_it_chats_completes_streams_and_lists_models(routing: str) -> None:
+def test_chats_completions_streams_and_models_work(routing: str) -> None:
     spec, path, headers = ROUTINGS[routing]
-    with endpoint(completions(Builtin(), gateway(**spec))) as url, client(url, path, headers) as front:
+    with endpoint(completions_app(TextGenerator(), gateway(**spec))) as url, client(url, path, headers) as front:
         chat = front.chat.completions.create(model=MODEL, messages=MESSAGES)
         assert chat.choices[0].message.content.startswith("This is the emulator's built-in text generator")
         stream = front.chat.completions.create(
@@ -59,13 +59,13 @@ def test_it_chats_completes_streams_and_lists_models(routing: str) -> None:
         assert front.models.retrieve(MODEL).owned_by == "cw1a2b"
 
 
-async def test_its_async_client_has_many_answers_at_once() -> None:
-    with endpoint(completions(Builtin())) as url:
+async def test_its_async_client_gets_many_responses_in_parallel() -> None:
+    with endpoint(completions_app(TextGenerator())) as url:
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="ours") as front:
-            answers = await asyncio.gather(
+            responses = await asyncio.gather(
                 *(front.completions.create(model=MODEL, prompt="Hi", seed=seed) for seed in range(20))
             )
-    assert {each.usage.total_tokens for each in answers} == {17}
+    assert {each.usage.total_tokens for each in responses} == {17}
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ async def test_its_async_client_has_many_answers_at_once() -> None:
     ],
 )
 def test_it_raises_its_own_error_classes(model: str, key: str, messages: Any, kind: str, code: str) -> None:
-    behind = [deployment("one"), deployment("two", "down", state=State.CREATING)]
-    with endpoint(completions(Builtin(), None, behind)) as url, client(url, key=key) as front:
+    deployments = [deployment("one"), deployment("two", "down", state=State.CREATING)]
+    with endpoint(completions_app(TextGenerator(), None, deployments)) as url, client(url, key=key) as front:
         with pytest.raises(getattr(openai, kind)) as caught:
             front.chat.completions.create(model=model, messages=messages)
         assert caught.value.code == code
@@ -88,13 +88,13 @@ def test_it_raises_its_own_error_classes(model: str, key: str, messages: Any, ki
 
 
 def test_an_error_within_a_stream_is_raised_too() -> None:
-    class Breaks:
-        async def answer(self, request: Request, reply: Reply) -> None:
-            await reply.event({"id": "1", "choices": []})
-            await reply.event({"error": {"message": "The model server failed"}})
-            await reply.end()
+    class Failing:
+        async def complete(self, request: ModelRequest, response: ResponseWriter) -> None:
+            await response.event({"id": "1", "choices": []})
+            await response.event({"error": {"message": "The model server failed"}})
+            await response.end()
 
-    with endpoint(completions(Breaks())) as url, client(url) as front:
+    with endpoint(completions_app(Failing())) as url, client(url) as front:
         stream = front.completions.create(model=MODEL, prompt="Hi", stream=True)
         with pytest.raises(openai.APIError, match="The model server failed"):
             list(stream)
@@ -104,15 +104,15 @@ async def test_generation_stops_when_its_stream_is_closed() -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
 
     class Endless:
-        async def answer(self, request: Request, reply: Reply) -> None:
+        async def complete(self, request: ModelRequest, response: ResponseWriter) -> None:
             try:
                 while True:
-                    await reply.event({"id": "1", "choices": [{"index": 0, "text": "word "}]})
+                    await response.event({"id": "1", "choices": [{"index": 0, "text": "word "}]})
                     await asyncio.sleep(0)
             finally:
                 loop.call_soon_threadsafe(stopped.set)
 
-    with endpoint(completions(Endless())) as url:
+    with endpoint(completions_app(Endless())) as url:
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="ours") as front:
             async with await front.completions.create(model=MODEL, prompt="Hi", stream=True) as stream:
                 async for chunk in stream:

@@ -1,4 +1,4 @@
-"""Clients written in other languages: buf's, which is Go's, and plain curl."""
+"""Clients written in other languages: `buf curl`, written in Go, and curl."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ GATEWAY = {"name": "front", "coreWeaveAuth": {}, "bodyBasedRouting": {"apiType":
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 needs_buf = pytest.mark.skipif(
-    not BUF.exists() or not (ROOT / "third_party/googleapis").exists(), reason="made by `make setup lint`"
+    not BUF.exists() or not (ROOT / "third_party/googleapis").exists(), reason="created by `make setup lint`"
 )
 
 
@@ -39,7 +39,7 @@ def buf(emulator: Emulator, method: str, data: Any, *options: str) -> subprocess
     return run(str(BUF), "curl", "--schema", ".", "-H", header, "-d", json.dumps(data), *options, url)
 
 
-WAYS = [
+VARIANTS = [
     ["--protocol", "connect"],
     ["--protocol", "connect", "--http2-prior-knowledge"],
     ["--protocol", "grpc"],
@@ -49,19 +49,19 @@ WAYS = [
 
 
 @needs_buf
-@pytest.mark.parametrize("way", WAYS, ids="-".join)
-def test_buf_curl_creates_reads_and_is_refused(emulator: Emulator, way: list[str]) -> None:
-    named = {**GATEWAY, "name": f"by-{WAYS.index(way)}"}
-    created = json.loads(buf(emulator, "CreateGateway", named, *way).stdout)["gateway"]
-    assert created["spec"]["name"] == named["name"]
-    again = buf(emulator, "CreateGateway", named, *way)
-    error = json.loads(again.stdout or again.stderr)
+@pytest.mark.parametrize("variant", VARIANTS, ids="-".join)
+def test_buf_curl_creates_a_gateway_and_reads_an_error(emulator: Emulator, variant: list[str]) -> None:
+    gateway = {**GATEWAY, "name": f"by-{VARIANTS.index(variant)}"}
+    created = json.loads(buf(emulator, "CreateGateway", gateway, *variant).stdout)["gateway"]
+    assert created["spec"]["name"] == gateway["name"]
+    second = buf(emulator, "CreateGateway", gateway, *variant)
+    error = json.loads(second.stdout or second.stderr)
     assert error["code"] == "already_exists"
     assert error["details"][0]["type"].endswith("google.rpc.ResourceInfo")
 
 
 def curl(*arguments: str) -> tuple[int, Any]:
-    """Status and JSON of an answer."""
+    """Return the status and the JSON of a response."""
     done = run("curl", "--silent", "--show-error", "--write-out", "\n%{http_code} %{http_version}", *arguments)
     assert done.returncode == 0, done.stderr
     text, _, last = done.stdout.rpartition("\n")
@@ -92,7 +92,7 @@ def test_curl_speaks_connect(emulator: Emulator) -> None:
 
 
 @needs_curl
-def test_curl_agrees_on_http_2_over_tls(tmp_path: Path) -> None:
+def test_curl_negotiates_http_2_over_tls(tmp_path: Path) -> None:
     cert, key = certificates.make(tmp_path)
     with Emulator(tls_cert=cert, tls_key=key) as emulator:
         url, token = f"{emulator.endpoint}/v1alpha1/inference/gateways/parameters", f"Bearer {emulator.token}"
@@ -100,7 +100,7 @@ def test_curl_agrees_on_http_2_over_tls(tmp_path: Path) -> None:
 
 
 @needs_curl
-def test_curl_sends_a_body_that_is_too_large_and_reads_the_refusal(emulator: Emulator, tmp_path: Path) -> None:
+def test_curl_sends_a_body_that_is_too_large_and_reads_the_error(emulator: Emulator, tmp_path: Path) -> None:
     large = tmp_path / "large"
     large.write_bytes(bytes(20_000_000))
     url, token = f"{emulator.endpoint}/v1alpha1/inference/gateways", f"authorization: Bearer {emulator.token}"

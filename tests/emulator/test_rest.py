@@ -9,36 +9,36 @@ from google.protobuf.json_format import MessageToDict
 from google.rpc import error_details_pb2
 
 from cwinference import types
-from cwinference.emulator.interfaces import Refusal
+from cwinference.emulator.interfaces import RpcError
 from cwinference.errors import CODES
 from cwinference.transports._http_rule import target
 from cwinference.transports.http_errors import error_of as read_error
 from tests.support import samples
-from tests.support.emulated_protocols import ROOT, VIEWER, Answer, Served
+from tests.support.emulated_protocols import ROOT, VIEWER, ApiServer, HttpResponse
 
 
-def code_of(answer: Answer) -> str:
-    """The code that the library's own client reads from an answer."""
-    return read_error(answer.status, cast(Any, answer.headers), answer.body, "").code
+def code_of(response: HttpResponse) -> str:
+    """Return the code that the library's own client reads from a response."""
+    return read_error(response.status, cast(Any, response.headers), response.body, "").code
 
 
-def post(server: Served, path: str, fields: Any, **headers: str) -> Any:
+def post(server: ApiServer, path: str, fields: Any, **headers: str) -> Any:
     body = json.dumps(fields).encode()
     return server.http("POST", ROOT + path, body, **{"content_type": "application/json", **headers})
 
 
 @pytest.mark.parametrize("name", samples.names("request"))
-def test_every_method_is_reached_by_its_http_rule(server: Served, name: str) -> None:
+def test_every_method_is_reached_by_its_http_rule(server: ApiServer, name: str) -> None:
     method, request = samples.method_of(name), samples.request(name)
-    server.api.answers[method.name] = response = samples.response_to(method)
+    server.api.responses[method.name] = expected = samples.response_to(method)
     path, body = target(method, request)
     assert method.http is not None
-    answer = server.http(method.http.verb, path, body, **({"content_type": "application/json"} if body else {}))
-    assert (answer.status, answer.json) == (200, MessageToDict(response))
+    response = server.http(method.http.verb, path, body, **({"content_type": "application/json"} if body else {}))
+    assert (response.status, response.json) == (200, MessageToDict(expected))
     assert server.request == request
 
 
-def test_paths_are_as_documented(server: Served) -> None:
+def test_paths_are_as_documented(server: ApiServer) -> None:
     for verb, path, method in [
         ("GET", "/gateways/parameters", "GetGatewayParameters"),
         ("GET", "/gateways/parameter", "GetGateway"),
@@ -51,7 +51,7 @@ def test_paths_are_as_documented(server: Served) -> None:
         assert server.api.calls[-1][0] == method
 
 
-def test_an_id_in_the_path_is_decoded_and_wins_over_the_body(server: Served) -> None:
+def test_an_id_in_the_path_is_decoded_and_wins_over_the_body(server: ApiServer) -> None:
     server.http("PATCH", f"{ROOT}/gateways/a%2Fb%20c", b'{"id": "other", "name": "x"}', content_type="application/json")
     assert server.request == types.UpdateGatewayRequest(id="a/b c", name="x")
 
@@ -59,8 +59,8 @@ def test_an_id_in_the_path_is_decoded_and_wins_over_the_body(server: Served) -> 
 TIME = "updated_after: expected a time with its offset, such as 2026-01-31T12:00:00Z, got '{}'"
 
 
-def test_a_query_is_read_by_either_name_and_may_repeat_lists(server: Served) -> None:
-    server.http("GET", f"{ROOT}/deployments?parentGatewayId=7&updated_after=2026-09-01T00:00:00.5%2B02:00&colour=red")
+def test_a_query_can_use_either_name_and_repeat_lists(server: ApiServer) -> None:
+    server.http("GET", f"{ROOT}/deployments?parentGatewayId=7&updated_after=2026-09-01T00:00:00.5%2B02:00&color=red")
     assert server.request.parent_gateway_id == "7"
     assert server.request.updated_after.ToJsonString() == "2026-08-31T22:00:00.500Z"
     server.http("GET", f"{ROOT}/deployments/parameters?gatewayIds=1&gatewayIds=2")
@@ -77,18 +77,18 @@ def test_a_query_is_read_by_either_name_and_may_repeat_lists(server: Served) -> 
         ("parentGatewayId=1&parentGatewayId=2", "parent_gateway_id: given more than once"),
     ],
 )
-def test_a_query_that_cannot_be_read_is_refused(server: Served, query: str, problem: str) -> None:
-    answer = server.http("GET", f"{ROOT}/deployments?{query}")
-    assert (answer.status, answer.json["code"], answer.json["message"]) == (400, 400, problem)
+def test_a_malformed_query_is_rejected(server: ApiServer, query: str, problem: str) -> None:
+    response = server.http("GET", f"{ROOT}/deployments?{query}")
+    assert (response.status, response.json["code"], response.json["message"]) == (400, 400, problem)
     assert not server.api.calls
 
 
-def test_an_error_has_the_documented_form(server: Served) -> None:
+def test_an_error_has_the_documented_form(server: ApiServer) -> None:
     wrong = error_details_pb2.BadRequest(field_violations=[{"field": "name", "description": "is required"}])
-    server.api.answers["CreateGateway"] = Refusal("invalid_argument", "name is required", wrong)
-    answer = post(server, "/gateways", {})
-    assert (answer.status, answer.headers["content-type"]) == (400, "application/json")
-    assert answer.json == {
+    server.api.responses["CreateGateway"] = RpcError("invalid_argument", "name is required", wrong)
+    response = post(server, "/gateways", {})
+    assert (response.status, response.headers["content-type"]) == (400, "application/json")
+    assert response.json == {
         "code": 400,
         "message": "name is required",
         "details": [
@@ -101,55 +101,55 @@ def test_an_error_has_the_documented_form(server: Served) -> None:
 
 
 @pytest.mark.parametrize("code", list(CODES))
-def test_every_code_can_be_read_from_its_error(server: Served, code: str) -> None:
-    server.api.answers["GetGateway"] = Refusal(code, "told")
-    answer = server.http("GET", f"{ROOT}/gateways/7")
-    assert code_of(answer) == code
+def test_every_code_can_be_read_from_its_error(server: ApiServer, code: str) -> None:
+    server.api.responses["GetGateway"] = RpcError(code, "scripted")
+    response = server.http("GET", f"{ROOT}/gateways/7")
+    assert code_of(response) == code
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"7", b'{"name": {}}', b'{"name": "\xff"}', b"[" * 100_000])
-def test_bad_json_is_an_invalid_argument(server: Served, body: bytes) -> None:
-    answer = server.http("POST", f"{ROOT}/gateways", body, content_type="application/json")
-    assert (answer.status, answer.json["code"]) == (400, 400)
+def test_bad_json_is_an_invalid_argument(server: ApiServer, body: bytes) -> None:
+    response = server.http("POST", f"{ROOT}/gateways", body, content_type="application/json")
+    assert (response.status, response.json["code"]) == (400, 400)
 
 
-def test_an_unknown_path_is_never_mistaken_for_an_unknown_resource(server: Served) -> None:
-    for path in (f"{ROOT}/gateways/7/colour", f"{ROOT}/gates", f"{ROOT}/", "/", "/v2/inference/gateways"):
-        answer = server.http("GET", path)
-        assert answer.status == 404
-        assert code_of(answer) == "unimplemented"
+def test_an_unknown_path_is_not_like_an_unknown_resource(server: ApiServer) -> None:
+    for path in (f"{ROOT}/gateways/7/color", f"{ROOT}/gates", f"{ROOT}/", "/", "/v2/inference/gateways"):
+        response = server.http("GET", path)
+        assert response.status == 404
+        assert code_of(response) == "unimplemented"
 
 
-def test_a_verb_that_is_not_allowed_names_those_that_are(server: Served) -> None:
-    answer = server.http("PUT", f"{ROOT}/gateways/7", b"{}", content_type="application/json")
-    assert (answer.status, answer.headers["allow"]) == (405, "DELETE, GET, PATCH")
+def test_the_response_to_a_wrong_verb_lists_those_allowed(server: ApiServer) -> None:
+    response = server.http("PUT", f"{ROOT}/gateways/7", b"{}", content_type="application/json")
+    assert (response.status, response.headers["allow"]) == (405, "DELETE, GET, PATCH")
 
 
-def test_only_json_is_a_body(server: Served) -> None:
-    answer = server.http("POST", f"{ROOT}/gateways", b"name=x", content_type="application/x-www-form-urlencoded")
-    assert answer.status == 415
-    assert "application/json" in answer.json["message"]
+def test_only_json_is_accepted_as_body(server: ApiServer) -> None:
+    response = server.http("POST", f"{ROOT}/gateways", b"name=x", content_type="application/x-www-form-urlencoded")
+    assert response.status == 415
+    assert "application/json" in response.json["message"]
     latin = server.http("POST", f"{ROOT}/gateways", b"{}", content_type="application/json; charset=latin-1")
     assert latin.status == 415
 
 
-def test_roles_hold_here_too(server: Served) -> None:
+def test_roles_are_checked_here_too(server: ApiServer) -> None:
     assert post(server, "/gateways", {}, token=VIEWER).json["code"] == 403
     assert server.http("GET", f"{ROOT}/gateways", token=None).json["code"] == 401
     assert not server.api.calls
 
 
-def test_gzip_is_understood_both_ways(server: Served) -> None:
-    server.api.answers["CreateGateway"] = types.CreateGatewayResponse(
+def test_requests_and_responses_can_be_compressed(server: ApiServer) -> None:
+    server.api.responses["CreateGateway"] = types.CreateGatewayResponse(
         gateway=types.Gateway(spec=types.GatewaySpec(name="x" * 5000))
     )
     body = gzip.compress(b'{"name": "x"}')
     headers = {"content_type": "application/json", "content_encoding": "gzip", "accept_encoding": "gzip"}
-    answer = server.http("POST", f"{ROOT}/gateways", body, **headers)
-    assert json.loads(gzip.decompress(answer.body))["gateway"]["spec"]["name"] == "x" * 5000
+    response = server.http("POST", f"{ROOT}/gateways", body, **headers)
+    assert json.loads(gzip.decompress(response.body))["gateway"]["spec"]["name"] == "x" * 5000
     assert server.request.name == "x"
 
 
-def test_100_megabytes_are_refused(server: Served) -> None:
-    answer = server.http("POST", f"{ROOT}/gateways", bytes(100_000_000), content_type="application/json")
-    assert (answer.status, answer.json["code"]) == (429, 429)
+def test_100_megabytes_are_rejected(server: ApiServer) -> None:
+    response = server.http("POST", f"{ROOT}/gateways", bytes(100_000_000), content_type="application/json")
+    assert (response.status, response.json["code"]) == (429, 429)

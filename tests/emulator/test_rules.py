@@ -1,4 +1,4 @@
-"""The rules of requests: the same verdict, field path and rule id as protovalidate gives."""
+"""Validation of requests: the same violations as protovalidate finds, with the same paths, rule ids and texts."""
 
 import hashlib
 import json
@@ -18,10 +18,11 @@ from tests.support.client_kinds import KINDS, open_client
 
 GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("rules.golden.json").read_text("utf-8"))
 
-Found = list[tuple[str, str, str]]
+Violations = list[tuple[str, str, str]]
+"""Path, rule id and text of each violation."""
 
 
-def broken(request: Message, rules: RuleSet = "published") -> Found:
+def violations(request: Message, rules: RuleSet = "published") -> Violations:
     return [(each.field, each.rule, each.message) for each in check(request, rules)]
 
 
@@ -30,24 +31,24 @@ def message(kind: str, body: dict[str, Any]) -> Message:
     return made
 
 
-def in_maps_last(found: Found) -> Found:
-    """The order of a map is nobody's promise."""
+def in_maps_last(found: Violations) -> Violations:
+    """Sort the violations in maps, since protobuf does not define the order of map entries."""
     return [each for each in found if "engine_" not in each[0]] + sorted(each for each in found if "engine_" in each[0])
 
 
-def test_the_golden_file_speaks_of_these_requests() -> None:
+def test_the_golden_file_was_made_from_these_requests() -> None:
     digest = hashlib.sha256()
     for kind, body in requests():
         digest.update(json.dumps([kind, body]).encode())
     assert digest.hexdigest() == GOLDEN["requests"], "run `make rules`"
 
 
-def test_thousands_of_requests_break_the_rules_that_protovalidate_says_they_break() -> None:
+def test_thousands_of_requests_have_the_violations_that_protovalidate_finds() -> None:
     table = [tuple(each) for each in GOLDEN["violations"]]
-    answers = {kind: iter(found) for kind, found in GOLDEN["answers"].items()}
+    results = {kind: iter(found) for kind, found in GOLDEN["results"].items()}
     for kind, body in requests():
-        expected = [table[index] for index in next(answers[kind])]
-        assert in_maps_last(broken(message(kind, body))) == in_maps_last(expected), (kind, body)
+        expected = [table[index] for index in next(results[kind])]
+        assert in_maps_last(violations(message(kind, body))) == in_maps_last(expected), (kind, body)
 
 
 LONG = ("a" * 49 + ".") * 5
@@ -77,13 +78,13 @@ VALID = {
 
 
 @pytest.mark.parametrize(("kind", "field", "value", "rule"), EDGES)
-def test_verdicts_at_the_edges(kind: str, field: str, value: Any, rule: str) -> None:
+def test_edge_cases(kind: str, field: str, value: Any, rule: str) -> None:
     body = {**VALID.get(kind, {}), field: value}
     assert [each.rule for each in check(message(kind, body))] == ([rule] if rule else [])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_all_violations_come_in_one_answer_over_every_transport(kind: str) -> None:
+async def test_all_violations_are_reported_together_over_every_transport(kind: str) -> None:
     with Emulator() as emulator:
         async with open_client(kind, emulator.endpoint, emulator.token) as client:
             with pytest.raises(errors.InvalidArgument) as caught:
@@ -98,7 +99,7 @@ async def test_all_violations_come_in_one_answer_over_every_transport(kind: str)
 
 
 @pytest.mark.parametrize("name", [name for name in samples.names("request") if "newer" not in name])
-def test_every_plain_sample_obeys_them(name: str) -> None:
+def test_every_sample_request_is_valid(name: str) -> None:
     assert not check(samples.request(name))
 
 
@@ -110,7 +111,7 @@ def claim(**resources: Any) -> Message:
     return message("CreateCapacityClaimRequest", {**CLAIM, "resources": {**CLAIM["resources"], **resources}})
 
 
-SANCTIONED = [
+CHANGES = [
     pytest.param(lambda: deployment(engine="dynamo-sglang"), ["runtime.engine", "string.in"], [], id="engine"),
     pytest.param(
         lambda: claim(zones=["RNO2A", "US-EAST-04A"]), ["resources.zones", "repeated.max_items"], [], id="zones"
@@ -124,15 +125,17 @@ SANCTIONED = [
 ]
 
 
-@pytest.mark.parametrize(("request_of", "published", "current"), SANCTIONED)
-def test_what_has_changed_since_is_a_setting(request_of: Any, published: list[str], current: list[str]) -> None:
+@pytest.mark.parametrize(("request_of", "published", "current"), CHANGES)
+def test_changes_since_the_published_rules_apply_with_the_current_rules(
+    request_of: Any, published: list[str], current: list[str]
+) -> None:
     expected: dict[RuleSet, list[str]] = {"published": published, "current": current}
     for rules, first in expected.items():
-        assert [list(each[:2]) for each in broken(request_of(), rules)] == ([first] if first else [])
+        assert [list(each[:2]) for each in violations(request_of(), rules)] == ([first] if first else [])
 
 
-def test_the_text_of_a_refused_capacity_type_is_the_one_that_users_report() -> None:
-    [(field, _, text)] = broken(claim(capacityType="CAPACITY_TYPE_CUSTOMER"), "current")
+def test_a_rejected_capacity_type_has_the_text_that_users_report() -> None:
+    [(field, _, text)] = violations(claim(capacityType="CAPACITY_TYPE_CUSTOMER"), "current")
     assert f"{field}: {text}" == "resources.capacity_type: must not be in list [0, 1, 2]"
 
 
@@ -174,11 +177,11 @@ HOT_LOADS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
 
 @pytest.mark.parametrize(("body", "expected"), HOT_LOADS)
 def test_hot_loads_follow_the_documentation(body: dict[str, Any], expected: list[tuple[str, str]]) -> None:
-    assert [each[:2] for each in broken(message("CreateHotLoadRequest", body))] == expected
+    assert [each[:2] for each in violations(message("CreateHotLoadRequest", body))] == expected
 
 
-def test_negative_page_sizes_are_refused() -> None:
-    found = [broken(message(kind, {"maxPageSize": -1}))[-1][:2] for kind in PAGED]
+def test_negative_page_sizes_are_rejected() -> None:
+    found = [violations(message(kind, {"maxPageSize": -1}))[-1][:2] for kind in PAGED]
     assert found == [("max_page_size", "int32.gte")] * len(PAGED)
 
 

@@ -1,4 +1,4 @@
-"""The emulated API answers the sample requests with the sample replies, but for times and endpoints."""
+"""The emulated API returns the sample responses to the sample requests, except for times and endpoints."""
 
 from typing import Any
 
@@ -8,103 +8,103 @@ from google.protobuf.json_format import MessageToDict
 from cwinference import types
 from cwinference._wire.methods import METHODS
 from tests.support import samples
-from tests.support.emulated_api import OURS, Emulated, request
+from tests.support.emulated_api import OURS, InProcessApi, request
 
 
-def faceless(value: Any) -> Any:
-    """JSON without the moments and addresses in it; what is empty counts as absent."""
+def normalized(value: Any) -> Any:
+    """Replace times and endpoints in JSON by a placeholder, and remove empty lists."""
     if isinstance(value, dict):
-        kept = {key: faceless(item) for key, item in value.items()}
+        kept = {key: normalized(item) for key, item in value.items()}
         return {
             key: "..." if key == "endpoints" or key.endswith(("At", "Time")) else item
             for key, item in kept.items()
             if item != []
         }
-    return [faceless(each) for each in value] if isinstance(value, list) else value
+    return [normalized(each) for each in value] if isinstance(value, list) else value
 
 
-def answer(emulated: Emulated, sent: Any) -> Any:
-    return faceless(MessageToDict(emulated.api.call(METHODS[type(sent)], sent, OURS)))
+def response(api: InProcessApi, sent: Any) -> Any:
+    return normalized(MessageToDict(api.emulated.call(METHODS[type(sent)], sent, OURS)))
 
 
 def sample(name: str) -> Any:
-    return faceless(samples.value(f"{name}.json"))
+    return normalized(samples.value(f"{name}.json"))
 
 
 @pytest.fixture
-def emulated() -> Emulated:
-    return Emulated()
+def api() -> InProcessApi:
+    return InProcessApi()
 
 
-def test_replies_about_a_gateway(emulated: Emulated) -> None:
-    assert answer(emulated, request("CreateGateway")) == sample("GatewayService.CreateGateway.response")
-    emulated.pass_time(10)
-    assert answer(emulated, request("GetGateway")) == sample("GatewayService.GetGateway.response")
-    assert answer(emulated, request("UpdateGateway")) == sample("GatewayService.UpdateGateway.response")
+def test_responses_about_a_gateway(api: InProcessApi) -> None:
+    assert response(api, request("CreateGateway")) == sample("GatewayService.CreateGateway.response")
+    api.pass_time(10)
+    assert response(api, request("GetGateway")) == sample("GatewayService.GetGateway.response")
+    assert response(api, request("UpdateGateway")) == sample("GatewayService.UpdateGateway.response")
 
 
-def test_the_reply_to_a_gateways_deletion(emulated: Emulated) -> None:
-    emulated.sample("CreateGateway")
-    emulated.pass_time(10)
-    assert answer(emulated, request("DeleteGateway")) == sample("GatewayService.DeleteGateway.response")
+def test_the_response_to_the_deletion_of_a_gateway(api: InProcessApi) -> None:
+    api.sample("CreateGateway")
+    api.pass_time(10)
+    assert response(api, request("DeleteGateway")) == sample("GatewayService.DeleteGateway.response")
 
 
-def test_replies_about_a_gateway_with_newer_fields(emulated: Emulated) -> None:
+def test_responses_about_a_gateway_with_newer_fields(api: InProcessApi) -> None:
     sent = request("CreateGateway")
     sent.endpoint_configuration.allowed_source_ip_ranges.append("203.0.113.0/24")
-    emulated(sent)
-    emulated.pass_time(10)
-    assert answer(emulated, request("GetGateway")) == sample("GatewayService.GetGateway.response.newer")
+    api(sent)
+    api.pass_time(10)
+    assert response(api, request("GetGateway")) == sample("GatewayService.GetGateway.response.newer")
 
 
-def test_replies_about_a_deployment(emulated: Emulated) -> None:
-    emulated.sample("CreateGateway")
-    assert answer(emulated, request("CreateDeployment")) == sample("DeploymentService.CreateDeployment.response")
-    emulated.pass_time(10)
-    assert answer(emulated, request("GetDeployment")) == sample("DeploymentService.GetDeployment.response")
-    assert answer(emulated, request("UpdateDeployment")) == sample("DeploymentService.UpdateDeployment.response")
-    emulated.sample("DeleteDeployment")
-    emulated.pass_time(10)
-    emulated.sample("CreateDeployment")
-    assert answer(emulated, request("DeleteDeployment")) == sample("DeploymentService.DeleteDeployment.response")
+def test_responses_about_a_deployment(api: InProcessApi) -> None:
+    api.sample("CreateGateway")
+    assert response(api, request("CreateDeployment")) == sample("DeploymentService.CreateDeployment.response")
+    api.pass_time(10)
+    assert response(api, request("GetDeployment")) == sample("DeploymentService.GetDeployment.response")
+    assert response(api, request("UpdateDeployment")) == sample("DeploymentService.UpdateDeployment.response")
+    api.sample("DeleteDeployment")
+    api.pass_time(10)
+    api.sample("CreateDeployment")
+    assert response(api, request("DeleteDeployment")) == sample("DeploymentService.DeleteDeployment.response")
 
 
-def test_replies_about_a_hot_loading_deployment(emulated: Emulated) -> None:
-    emulated.sample("CreateGateway")
-    emulated.sample("CreateDeployment.newer")
-    emulated.pass_time(10)
-    assert answer(emulated, request("GetDeployment")) == sample("DeploymentService.GetDeployment.response.newer")
+def test_responses_about_a_deployment_with_hot_load(api: InProcessApi) -> None:
+    api.sample("CreateGateway")
+    api.sample("CreateDeployment.newer")
+    api.pass_time(10)
+    assert response(api, request("GetDeployment")) == sample("DeploymentService.GetDeployment.response.newer")
 
 
-def test_replies_about_a_capacity_claim(emulated: Emulated) -> None:
-    created = answer(emulated, request("CreateCapacityClaim"))
+def test_responses_about_a_capacity_claim(api: InProcessApi) -> None:
+    created = response(api, request("CreateCapacityClaim"))
     assert created == sample("CapacityClaimService.CreateCapacityClaim.response")
-    emulated.pass_time(10)
-    assert answer(emulated, request("GetCapacityClaim")) == sample("CapacityClaimService.GetCapacityClaim.response")
-    listed = answer(emulated, types.ListCapacityClaimsRequest())
+    api.pass_time(10)
+    assert response(api, request("GetCapacityClaim")) == sample("CapacityClaimService.GetCapacityClaim.response")
+    listed = response(api, types.ListCapacityClaimsRequest())
     assert listed == sample("CapacityClaimService.ListCapacityClaims.response")
-    updated = answer(emulated, request("UpdateCapacityClaim"))
+    updated = response(api, request("UpdateCapacityClaim"))
     assert updated == sample("CapacityClaimService.UpdateCapacityClaim.response")
 
 
-def test_the_reply_to_a_claims_deletion(emulated: Emulated) -> None:
-    emulated.sample("CreateCapacityClaim")
-    emulated.pass_time(10)
-    deleted = answer(emulated, request("DeleteCapacityClaim"))
+def test_the_response_to_the_deletion_of_a_claim(api: InProcessApi) -> None:
+    api.sample("CreateCapacityClaim")
+    api.pass_time(10)
+    deleted = response(api, request("DeleteCapacityClaim"))
     assert deleted == sample("CapacityClaimService.DeleteCapacityClaim.response")
 
 
-def test_replies_about_hot_loads(emulated: Emulated) -> None:
-    emulated.sample("CreateGateway")
-    emulated.sample("CreateDeployment.newer")
-    emulated.pass_time(10)
-    emulated.sample("CreateHotLoad.full")
-    emulated.pass_time(10)
-    assert answer(emulated, request("CreateHotLoad")) == sample("HotLoadService.CreateHotLoad.response")
-    emulated.pass_time(4)
-    listed, expected = answer(emulated, types.ListHotLoadsRequest()), sample("HotLoadService.ListHotLoads.response")
+def test_responses_about_hot_loads(api: InProcessApi) -> None:
+    api.sample("CreateGateway")
+    api.sample("CreateDeployment.newer")
+    api.pass_time(10)
+    api.sample("CreateHotLoad.full")
+    api.pass_time(10)
+    assert response(api, request("CreateHotLoad")) == sample("HotLoadService.CreateHotLoad.response")
+    api.pass_time(4)
+    listed, expected = response(api, types.ListHotLoadsRequest()), sample("HotLoadService.ListHotLoads.response")
     assert listed["hotLoads"] == expected["hotLoads"]
-    emulated.pass_time(6)
-    assert answer(emulated, request("GetHotLoad")) == sample("HotLoadService.GetHotLoad.response")
-    replicas = answer(emulated, request("ListHotLoadReplicas"))["replicas"]
+    api.pass_time(6)
+    assert response(api, request("GetHotLoad")) == sample("HotLoadService.GetHotLoad.response")
+    replicas = response(api, request("ListHotLoadReplicas"))["replicas"]
     assert replicas == sample("HotLoadService.ListHotLoadReplicas.response")["replicas"][:1]

@@ -1,4 +1,4 @@
-"""The server below the protocols: a connection that misbehaves harms no other, and itself no longer than need be."""
+"""The server below the protocols: broken connections and streams affect no others, and leave no errors behind."""
 
 import socket
 import struct
@@ -9,7 +9,7 @@ import h2.connection
 import h2.events
 
 from cwinference import types
-from tests.support.emulated_protocols import ADMIN, Served, served
+from tests.support.emulated_protocols import ADMIN, ApiServer, serve_api
 
 PATH = "/coreweave.inference.v1alpha1.GatewayService/GetGateway"
 
@@ -23,11 +23,11 @@ class Http2:
         self.http2.initiate_connection()
 
     def request(self, *headers: tuple[str, str], kind: str = "application/grpc") -> int:
-        """Send the head of a request; its stream's number."""
+        """Send the headers of a request; return the number of its stream."""
         number = self.http2.get_next_available_stream_id()
-        always = [(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", PATH), ("te", "trailers")]
+        fixed = [(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", PATH), ("te", "trailers")]
         self.http2.send_headers(
-            number, [*always, ("content-type", kind), ("authorization", f"Bearer {ADMIN}"), *headers]
+            number, [*fixed, ("content-type", kind), ("authorization", f"Bearer {ADMIN}"), *headers]
         )
         self.flush()
         return number
@@ -39,8 +39,8 @@ class Http2:
     def flush(self) -> None:
         self._socket.sendall(self.http2.data_to_send())
 
-    def answer(self, number: int) -> tuple[dict[str, str], bytes]:
-        """Read until a stream has ended: all its headers, the trailers among them, and its body."""
+    def response(self, number: int) -> tuple[dict[str, str], bytes]:
+        """Read until a stream has ended; return its headers, with the trailers, and its body."""
         headers, body = dict[str, str](), b""
         while True:
             received = self._socket.recv(65536)
@@ -56,15 +56,15 @@ class Http2:
                     return headers, body
             self.flush()
 
-    def rest(self) -> list[h2.events.Event]:
-        """Read until the server closes the connection."""
+    def read_all(self) -> list[h2.events.Event]:
+        """Read until the server closes the connection; return all events."""
         events = list[h2.events.Event]()
         while received := self._socket.recv(65536):
             events += self.http2.receive_data(received)
         return events
 
-    def leave(self) -> None:
-        """Say that nothing more will come."""
+    def end(self) -> None:
+        """Close the sending half of the connection."""
         self._socket.shutdown(socket.SHUT_WR)
 
     def close(self, *, reset: bool = False) -> None:
@@ -73,21 +73,21 @@ class Http2:
         self._socket.close()
 
 
-def test_a_body_that_goes_on_after_its_answer_does_not_end_the_connection(server: Served) -> None:
-    server.api.answers["GetGateway"] = types.GetGatewayResponse()
+def test_data_after_the_response_does_not_end_the_connection(server: ApiServer) -> None:
+    server.api.responses["GetGateway"] = types.GetGatewayResponse()
     connection = Http2(server.port)
     late = connection.request(("connect-timeout-ms", "1"), kind="application/json")
-    assert b"deadline_exceeded" in connection.answer(late)[1]
+    assert b"deadline_exceeded" in connection.response(late)[1]
     connection.data(late, b"{")
     connection.data(late, b"}", end=True)
     other = connection.request()
     connection.data(other, bytes(5), end=True)
-    assert connection.answer(other)[0]["grpc-status"] == "0"
+    assert connection.response(other)[0]["grpc-status"] == "0"
     connection.close()
 
 
-def test_a_stream_that_is_reset_half_way_leaves_the_others_alone(server: Served) -> None:
-    server.api.answers["GetGateway"] = types.GetGatewayResponse()
+def test_a_reset_stream_does_not_affect_the_others(server: ApiServer) -> None:
+    server.api.responses["GetGateway"] = types.GetGatewayResponse()
     connection = Http2(server.port)
     for _ in range(50):
         gone = connection.request()
@@ -95,13 +95,13 @@ def test_a_stream_that_is_reset_half_way_leaves_the_others_alone(server: Served)
         connection.http2.reset_stream(gone)
     kept = connection.request()
     connection.data(kept, bytes(5), end=True)
-    assert connection.answer(kept)[0]["grpc-status"] == "0"
+    assert connection.response(kept)[0]["grpc-status"] == "0"
     assert len(server.api.calls) == 1
     connection.close()
 
 
-def test_bytes_that_are_no_http_and_connections_that_are_reset_harm_nobody(server: Served) -> None:
-    server.api.answers["GetGateway"] = types.GetGatewayResponse()
+def test_bytes_other_than_http_and_reset_connections_affect_no_others(server: ApiServer) -> None:
+    server.api.responses["GetGateway"] = types.GetGatewayResponse()
     for garbage in (b"\x16\x03\x01\x02\x00\x01", b"GET\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff" + bytes(50)):
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
             connection.sendall(garbage)
@@ -114,8 +114,8 @@ def test_bytes_that_are_no_http_and_connections_that_are_reset_harm_nobody(serve
     assert server.http("POST", PATH, b"{}", content_type="application/json").status == 200
 
 
-def test_an_answer_to_a_client_that_has_gone_is_nobodys_error(server: Served) -> None:
-    server.api.answers["GetGateway"] = types.GetGatewayResponse()
+def test_a_response_to_a_client_that_has_disconnected_is_not_an_error(server: ApiServer) -> None:
+    server.api.responses["GetGateway"] = types.GetGatewayResponse()
     for _ in range(20):
         gone = Http2(server.port)
         gone.data(gone.request(), bytes(5), end=True)
@@ -123,24 +123,24 @@ def test_an_answer_to_a_client_that_has_gone_is_nobodys_error(server: Served) ->
     assert server.http("POST", PATH, b"{}", content_type="application/json").status == 200
 
 
-def test_a_connection_that_its_client_has_left_is_closed_at_once(server: Served) -> None:
-    server.api.answers["GetGateway"] = types.GetGatewayResponse()
+def test_a_connection_is_closed_as_soon_as_its_client_has_closed_it(server: ApiServer) -> None:
+    server.api.responses["GetGateway"] = types.GetGatewayResponse()
     connection = Http2(server.port)
-    asked = connection.request()
-    connection.data(asked, bytes(5), end=True)
-    connection.answer(asked)
-    connection.leave()
-    connection.rest()
+    number = connection.request()
+    connection.data(number, bytes(5), end=True)
+    connection.response(number)
+    connection.end()
+    connection.read_all()
     connection.close()
 
 
-def test_a_server_that_stops_says_so_before_it_closes_its_connections() -> None:
-    with served() as server:
-        server.api.answers["GetGateway"] = types.GetGatewayResponse()
+def test_a_server_announces_its_stop_before_it_closes_its_connections() -> None:
+    with serve_api() as server:
+        server.api.responses["GetGateway"] = types.GetGatewayResponse()
         connection = Http2(server.port)
-        asked = connection.request()
-        connection.data(asked, bytes(5), end=True)
-        connection.answer(asked)
-    said = [each for each in connection.rest() if isinstance(each, h2.events.ConnectionTerminated)]
-    assert [(each.error_code, each.last_stream_id) for each in said[:1]] == [(0, asked)]
+        number = connection.request()
+        connection.data(number, bytes(5), end=True)
+        connection.response(number)
+    goaways = [each for each in connection.read_all() if isinstance(each, h2.events.ConnectionTerminated)]
+    assert [(each.error_code, each.last_stream_id) for each in goaways[:1]] == [(0, number)]
     connection.close()

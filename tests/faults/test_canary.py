@@ -91,7 +91,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "error": {"code": "unauthenticated", "message": "no"},
     "page": {"status": 502},
     "delay": {"seconds": 5},
-    "cut": {"when": "answer"},
+    "cut": {"when": "response"},
     "refuse": {},
     "garbage": {},
     "oversized": {"size": 2_000_000},

@@ -17,7 +17,7 @@ from cwinference import AsyncClient, Retry, errors
 from tests.support import inference_kinds
 from tests.support.client_kinds import KINDS, open_client
 from tests.support.connected_client import told
-from tests.support.faulty_emulator import faulty
+from tests.support.faulty_emulator import faulty_emulator
 from tests.support.inference_kinds import Front, open_front
 from tests.support.scripted_model_server import ModelServer, Reply, comments, streamed
 from tests.support.scripted_model_server import silence as never
@@ -89,7 +89,7 @@ def babbling() -> Generator[str]:
 @contextmanager
 def dripping() -> Generator[str]:
     """An answer of which a byte comes every 20 ms."""
-    with faulty() as server:
+    with faulty_emulator() as server:
         server.faults.add("drip", size=1, seconds=0.02)
         server.faults.add("garbage", size=1000)
         yield server.endpoint

@@ -18,7 +18,7 @@ from cwinference._wire.methods import METHODS
 from cwinference.emulator.interfaces import Caller
 from tests.support.breaking_relay import Cut, Cutter, Direction
 from tests.support.client_kinds import KINDS, open_client
-from tests.support.faulty_emulator import Faulty, faulty
+from tests.support.faulty_emulator import FaultyEmulator, faulty_emulator
 from tests.support.scripted_server import Failure, Peer
 
 PLACES = int(os.environ.get("CWINFERENCE_CUTS", "16"))
@@ -50,7 +50,7 @@ def deployment_on(gateway: str) -> dict[str, Any]:
 class Bench:
     """A server, and a relay in front of it that cuts."""
 
-    server: Faulty
+    server: FaultyEmulator
     cutter: Cutter
 
     def stored(self, name: str) -> list[Any]:
@@ -68,7 +68,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
-    with faulty(cancel_hot_loads=True) as server, Cutter(server.port) as cutter:
+    with faulty_emulator(cancel_hot_loads=True) as server, Cutter(server.port) as cutter:
         yield Bench(server, cutter)
 
 
@@ -185,7 +185,7 @@ RELAYED = "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.0.
 
 
 async def test_a_servers_words_do_not_pass_for_a_request_that_was_never_sent(kind: str) -> None:
-    with faulty() as server:
+    with faulty_emulator() as server:
         async with open_client(kind, server.endpoint, retry=PERSISTENT) as client:
             gateway = await client.gateways.create("front", **FRONT)
             server.faults.add("error", method="UpdateGateway", message=RELAYED, after_work=True)
@@ -215,9 +215,9 @@ async def test_an_update_that_never_left_is_sent_again(kind: str) -> None:
     assert caught.value.attempts == 4
 
 
-@pytest.mark.parametrize("when", ["before", "during", "after", "answer"])
+@pytest.mark.parametrize("when", ["before", "during", "after", "response"])
 async def test_a_hot_load_is_started_once(kind: str, when: str) -> None:
-    with faulty(hot_load_after=3600.0) as server:
+    with faulty_emulator(hot_load_after=3600.0) as server:
         async with open_client(kind, server.endpoint, retry=PERSISTENT) as client:
             gateway = await client.gateways.create("front", zones=ZONES, **FRONT)
             server.faults.add("cut", method="CreateHotLoad", when=when, nth=1)

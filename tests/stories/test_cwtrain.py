@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pyqwest import SyncClient
 
-from cwinference.emulator import Behavior, Clock, Emulator, Fate
+from cwinference.emulator import Behavior, Emulator, EmulatorClock, Fate
 from tests.support.cwtrain_requests import CwTrain, Failed
 
 ZONE = "US-EAST-04A"
@@ -22,8 +22,8 @@ GATEWAY = {
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     """Creates take 12 s on its clock, deletes 7 and hot-loads 20."""
-    behaviour = Behavior(ready_after=12, delete_after=7, hot_load_after=20)
-    with Emulator(behaviour=behaviour, clock=Clock(running=False)) as emulator:
+    behavior = Behavior(ready_after=12, delete_after=7, hot_load_after=20)
+    with Emulator(behavior=behavior, clock=EmulatorClock(running=False)) as emulator:
         yield emulator
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from cwinference import AsyncClient, errors, types
-from cwinference.emulator.gateway.openai_request import Request
-from cwinference.emulator.gateway.response import Reply
+from cwinference.emulator.gateway.openai_request import ModelRequest
+from cwinference.emulator.gateway.response import ResponseWriter
 from cwinference.emulator.server import Server
-from tests.emulator.gateway_requests import completions
+from tests.emulator.gateway_requests import completions_app
 from tests.support.inference_kinds import KINDS, Front, open_front
 from tests.support.ready_gateways import MODEL, ROUTINGS, deploy, front
 from tests.support.ready_gateways import Front as There
@@ -93,15 +93,15 @@ async def test_generation_stops_when_a_stream_is_left(kind: str) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
 
     class Endless:
-        async def answer(self, request: Request, reply: Reply) -> None:
+        async def complete(self, request: ModelRequest, response: ResponseWriter) -> None:
             try:
                 while True:
-                    await reply.event({"choices": [{"index": 0, "delta": {"content": "word "}}]})
+                    await response.event({"choices": [{"index": 0, "delta": {"content": "word "}}]})
                     await asyncio.sleep(0)
             finally:
                 loop.call_soon_threadsafe(stopped.set)
 
-    server = Server(completions(Endless()))
+    server = Server(completions_app(Endless()))
     server.start()
     try:
         async with open_front(kind, f"http://127.0.0.1:{server.port}/gateway/front", "ours") as asking:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cwinference import types
-from cwinference.emulator import Behavior, Clock, Emulator, Fate
+from cwinference.emulator import Behavior, Emulator, EmulatorClock, Fate
 from tests.support.terraform_requests import Diagnostic, Terraform
 
 ZONE = "US-EAST-04A"
@@ -15,8 +15,8 @@ ZONE = "US-EAST-04A"
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     """Creates take 12 s on its clock, updates 3 and deletes 7."""
-    behaviour = Behavior(ready_after=12, update_after=3, delete_after=7)
-    with Emulator(behaviour=behaviour, clock=Clock(running=False)) as emulator:
+    behavior = Behavior(ready_after=12, update_after=3, delete_after=7)
+    with Emulator(behavior=behavior, clock=EmulatorClock(running=False)) as emulator:
         yield emulator
 
 
@@ -119,8 +119,8 @@ def test_newer_providers_wait_for_a_disabled_deployment_by_its_condition(terrafo
 
 
 def test_older_providers_wait_for_a_disabled_deployment_to_be_ready() -> None:
-    behaviour = Behavior(ready_after=12, disabled_becomes_ready=True)
-    with Emulator(behaviour=behaviour, clock=Clock(running=False)) as emulator:
+    behavior = Behavior(ready_after=12, disabled_becomes_ready=True)
+    with Emulator(behavior=behavior, clock=EmulatorClock(running=False)) as emulator:
         terraform = Terraform(emulator)
         front = terraform.apply(types.CreateGatewayRequest(**gateway()))
         made = terraform.apply(types.CreateDeploymentRequest(**deployment(front.spec.id)))

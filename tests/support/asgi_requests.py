@@ -8,8 +8,8 @@ from typing import Any
 
 
 @dataclass
-class Answer:
-    """What came back, as far as it came."""
+class AppResponse:
+    """What the application sent, as far as it got."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -36,35 +36,29 @@ class Answer:
         return [each if each == "[DONE]" else json.loads(each) for each in data]
 
 
-async def ask(
-    app: Any,
-    verb: str,
-    path: str,
-    body: Any = None,
-    headers: Mapping[str, str] | None = None,
-    *,
-    leave_after: int | None = None,
-) -> Answer:
-    """Send one request; `body` is bytes, or made JSON. The client leaves after so many pieces of the answer's body."""
+async def call_app(
+    app: Any, verb: str, path: str, body: Any = None, headers: Any = None, *, disconnect_after: int | None = None
+) -> AppResponse:
+    """Send `body`, bytes or encoded as JSON; disconnect after so many pieces of the response's body."""
     content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-    answer, left = Answer(), asyncio.Event()
+    response, disconnected = AppResponse(), asyncio.Event()
     requests = [{"type": "http.request", "body": content, "more_body": False}]
 
     async def receive() -> Mapping[str, Any]:
         if requests:
             return requests.pop()
-        await left.wait()
+        await disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def send(message: Mapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            answer.status = message["status"]
-            answer.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+            response.status = message["status"]
+            response.headers = {name.decode(): value.decode() for name, value in message["headers"]}
             return
-        answer.pieces.append(message.get("body", b""))
-        answer.complete = not message.get("more_body", False)
-        if len(answer.pieces) == leave_after:
-            left.set()
+        response.pieces.append(message.get("body", b""))
+        response.complete = not message.get("more_body", False)
+        if len(response.pieces) == disconnect_after:
+            disconnected.set()
 
     scope = {
         "type": "http",
@@ -73,7 +67,7 @@ async def ask(
         "raw_path": path.encode(),
         "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()],
     }
-    if leave_after == 0:
-        left.set()
+    if disconnect_after == 0:
+        disconnected.set()
     await app(scope, receive, send)
-    return answer
+    return response

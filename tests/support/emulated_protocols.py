@@ -1,4 +1,4 @@
-"""The emulator's protocols over an API that answers as it is told, and requests to it made by hand."""
+"""The emulator's protocols in front of a scripted API, and hand-made requests to them."""
 
 import http.client
 import json
@@ -10,8 +10,8 @@ from typing import Any
 from google.protobuf.message import Message
 
 from cwinference._wire.methods import METHODS, Method
-from cwinference.emulator.interfaces import Caller, Refusal
-from cwinference.emulator.protocols.app import Front
+from cwinference.emulator.interfaces import Caller, RpcError
+from cwinference.emulator.protocols.app import ProtocolRouter
 from cwinference.emulator.protocols.service import Service
 from cwinference.emulator.server import Certificate, Server
 from cwinference.emulator.tokens import Tokens
@@ -21,25 +21,25 @@ ROOT = "/v1alpha1/inference"
 
 
 @dataclass
-class ToldApi:
-    """Answers each method with what stands under its name."""
+class ScriptedApi:
+    """Responds to each method with the message under its name, or raises the exception there."""
 
-    answers: dict[str, Message | Exception] = field(default_factory=dict)
+    responses: dict[str, Message | Exception] = field(default_factory=dict)
     calls: list[tuple[str, Any, Caller]] = field(default_factory=list)
 
     def call(self, method: Method, request: Message, caller: Caller) -> Message:
         self.calls.append((method.name, request, caller))
-        answer = self.answers.get(method.name, Refusal("unknown", "told nothing"))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        response = self.responses.get(method.name, RpcError("unknown", "no scripted response"))
+        if isinstance(response, Exception):
+            raise response
+        return response
 
 
 @dataclass
-class Served:
+class ApiServer:
     """A running server, the API behind it, and plain HTTP/1.1 to it."""
 
-    api: ToldApi
+    api: ScriptedApi
     port: int
 
     @property
@@ -53,7 +53,7 @@ class Served:
 
     def http(
         self, verb: str, path: str, body: bytes | None = None, *, token: str | None = ADMIN, **headers: str
-    ) -> "Answer":
+    ) -> "HttpResponse":
         """Send one request; names of headers are written with underscores."""
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
@@ -63,14 +63,14 @@ class Served:
             connection.request(verb, path, body, names)
             response = connection.getresponse()
             found = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, found, response.read())
+            return HttpResponse(response.status, found, response.read())
         finally:
             connection.close()
 
 
 @dataclass
-class Answer:
-    """What came back."""
+class HttpResponse:
+    """A complete response."""
 
     status: int
     headers: dict[str, str]
@@ -82,13 +82,13 @@ class Answer:
 
 
 @contextmanager
-def served(tls: Certificate | None = None) -> Generator[Served]:
-    """A server for as long as the block runs."""
-    api = ToldApi()
+def serve_api(tls: Certificate | None = None) -> Generator[ApiServer]:
+    """Run a server with a scripted API."""
+    api = ScriptedApi()
     tokens = Tokens({ADMIN: Caller("cw1a2b"), VIEWER: Caller("cw1a2b", admin=False)})
-    server = Server(Front(Service(api, tokens), METHODS.values()), tls=tls)
+    server = Server(ProtocolRouter(Service(api, tokens), METHODS.values()), tls=tls)
     server.start()
     try:
-        yield Served(api, server.port)
+        yield ApiServer(api, server.port)
     finally:
         server.stop()

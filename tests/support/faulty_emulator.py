@@ -1,4 +1,4 @@
-"""The emulator's state and protocols on a real socket, with faults, and a record of the calls that reach its state."""
+"""The emulated API and its protocols on a real socket, with faults, and a record of the calls that reach the API."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ from google.protobuf.message import Message
 from cwinference._wire.methods import METHODS, Method
 from cwinference.emulator.api.emulated_api import EmulatedApi
 from cwinference.emulator.behavior import Behavior
-from cwinference.emulator.clock import Clock
+from cwinference.emulator.clock import EmulatorClock
 from cwinference.emulator.faults.faults import Faults
-from cwinference.emulator.faults.middleware import FaultLayer
+from cwinference.emulator.faults.middleware import FaultMiddleware
 from cwinference.emulator.interfaces import Caller
-from cwinference.emulator.protocols.app import Front
+from cwinference.emulator.protocols.app import ProtocolRouter
 from cwinference.emulator.protocols.service import Service
 from cwinference.emulator.server import Certificate, Server
 from cwinference.emulator.tokens import Tokens
@@ -22,8 +22,8 @@ from tests.support.client_kinds import TOKEN
 
 
 @dataclass
-class Recorded:
-    """The state, and the name of each call that got to it."""
+class RecordingApi:
+    """The emulated API, and the name of each method that was called."""
 
     api: EmulatedApi
     calls: list[str] = field(default_factory=list)
@@ -33,31 +33,31 @@ class Recorded:
         return self.api.call(method, request, caller)
 
     def count(self, method: str) -> int:
-        """How often a method was called."""
+        """Return how often a method was called."""
         return self.calls.count(method)
 
 
 @dataclass
-class Faulty:
-    """A running server that goes wrong as it is told."""
+class FaultyEmulator:
+    """A running server with injected faults."""
 
     endpoint: str
     port: int
     faults: Faults
-    recorded: Recorded
+    recorded: RecordingApi
 
 
 @contextmanager
-def faulty(tls: Certificate | None = None, **behaviour: Any) -> Generator[Faulty]:
-    """A server with a state of its own, for as long as the block runs."""
-    recorded = Recorded(EmulatedApi(clock=Clock(), behaviour=Behavior(**behaviour)))
-    front = Front(Service(recorded, Tokens({TOKEN: Caller("cw1a2b")})), METHODS.values())
+def faulty_emulator(tls: Certificate | None = None, **behavior: Any) -> Generator[FaultyEmulator]:
+    """Run a server with an API of its own."""
+    recorded = RecordingApi(EmulatedApi(clock=EmulatorClock(), behavior=Behavior(**behavior)))
+    router = ProtocolRouter(Service(recorded, Tokens({TOKEN: Caller("cw1a2b")})), METHODS.values())
     faults = Faults()
-    server = Server(FaultLayer(front, faults, front.method_of), tls=tls)
+    server = Server(FaultMiddleware(router, faults, router.method_of), tls=tls)
     server.start()
     try:
         scheme = "http" if tls is None else "https"
-        yield Faulty(f"{scheme}://127.0.0.1:{server.port}", server.port, faults, recorded)
+        yield FaultyEmulator(f"{scheme}://127.0.0.1:{server.port}", server.port, faults, recorded)
     finally:
         server.stop()
         recorded.api.close()

@@ -1,6 +1,7 @@
-"""What protovalidate makes of requests to the API: `Oracle().violations(type name, request as JSON)`.
+"""Validates requests with protovalidate: `Oracle().violations(type name, request as JSON)`.
 
-Run in an environment of its own (see `make rules`): protovalidate and grpcio-tools are no dependencies of ours.
+It runs in an environment of its own (see `make rules`), since cwinference does not depend on protovalidate and
+grpcio-tools.
 """
 
 import json
@@ -27,7 +28,7 @@ PACKAGE = "coreweave.inference.v1alpha1"
 
 
 class Oracle:
-    """The annotated requests of `requests.proto`, and the library that judges them."""
+    """protovalidate, applied to the annotated messages of `requests.proto`."""
 
     def __init__(self) -> None:
         self._pool = descriptor_pool.DescriptorPool()
@@ -36,7 +37,7 @@ class Oracle:
         self._validator = Validator()
 
     def violations(self, kind: str, request: dict[str, Any]) -> list[tuple[str, str, str]]:
-        """Path, rule id and message of each violation, in the library's order."""
+        """Return path, rule id and message of each violation, in the order of protovalidate."""
         message = message_factory.GetMessageClass(self._pool.FindMessageTypeByName(f"{PACKAGE}.{kind}"))()
         json_format.ParseDict(request, message)
         found = [each.proto for each in self._validator.collect_violations(message)]
@@ -48,8 +49,8 @@ def _compiled() -> Iterator[descriptor_pb2.FileDescriptorProto]:
     for module in (descriptor_pb2, duration_pb2, timestamp_pb2, field_mask_pb2):
         module.DESCRIPTOR.CopyToProto(known.file.add())
     known.file.add().ParseFromString(validate_pb.desc().proto.to_binary())
-    with tempfile.TemporaryDirectory() as place:
-        image, out = Path(place, "known.binpb"), Path(place, "out.binpb")
+    with tempfile.TemporaryDirectory() as directory:
+        image, out = Path(directory, "known.binpb"), Path(directory, "out.binpb")
         image.write_bytes(known.SerializeToString())
         options = [f"--proto_path={HERE}", f"--descriptor_set_in={image}", f"--descriptor_set_out={out}"]
         if protoc.main(["protoc", *options, "--include_imports", "rules.proto", "requests.proto"]):

@@ -1,15 +1,15 @@
-"""An emulator of the CoreWeave Inference API on real sockets, for tests and for trying things out.
+"""An emulator of the CoreWeave Inference API on a real socket, for tests and for trying things out.
 
     with Emulator() as emulator:
         client = Client(emulator.token, endpoint=emulator.endpoint)
 
-Needs the extra: `pip install cwinference[emulator]`.
+It needs the extra `emulator`: `pip install 'cwinference[emulator]'`.
 """
 
 from .behavior import Behavior, Fate
-from .clock import Clock
+from .clock import EmulatorClock
 from .emulator import Emulator
 from .faults.faults import Fault, Faults
-from .parameters import Parameters
+from .parameters import EngineOffer, Parameters
 
-__all__ = ["Behavior", "Clock", "Emulator", "Fate", "Fault", "Faults", "Parameters"]
+__all__ = ["Behavior", "Emulator", "EmulatorClock", "EngineOffer", "Fate", "Fault", "Faults", "Parameters"]

@@ -1,4 +1,4 @@
-"""What may be set about how resources live: delays, previews that are on or off, and bad ends."""
+"""Settings of how emulated resources behave: delays, optional features, and failures planned for single resources."""
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -11,62 +11,90 @@ from .rules.checker import RuleSet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behavior:
-    """How resources live. All times are seconds."""
+    """How the emulated API behaves: how long changes take, which optional features are on, and what it rejects.
+
+    Each argument is also a key of the table `[behavior]` in the emulator's TOML file.
+
+    Args:
+        ready_after: seconds from the creation of a resource until it is READY (0.0). With 0 the response to the create
+            still says CREATING, and the next poll returns READY.
+        update_after: seconds from an update until the resource is READY again. None: the same as `ready_after`.
+        delete_after: seconds from a delete until the resource is gone. None: the same as `ready_after`.
+        hot_load_after: seconds from the creation of a hot-load until it is COMPLETED. None: the same as `ready_after`.
+        status_lag: seconds after an update during which the status still describes the state before it, as can happen
+            with the real service (0.0).
+        disabled_becomes_ready: whether a disabled deployment becomes READY, as older official clients expect. False:
+            it stays CREATING or UPDATING, with the condition `Ready` false (False).
+        hot_load_organizations: organizations that may create deployments with hot-load. None: all of them.
+        cancel_hot_loads: whether CancelHotLoad works; the real service responds with UNIMPLEMENTED (False).
+        enforce_parameters: whether to reject zones, instance types, engines and engine versions that are not among the
+            `Parameters` (False). Unknown options and environment variables of an engine are always rejected: only
+            those checks are documented for the API.
+        quota: how many resources of each kind an organization may have; one more is rejected with RESOURCE_EXHAUSTED.
+            None: no limit.
+        rules: which validation rules apply to requests: "published", those of the published API definitions, or
+            "current", with the changes known to have been made since ("published").
+
+    Raises:
+        ConfigurationError: a value has the wrong type or is out of range.
+    """
 
     ready_after: float = 0.0
-    """From a create to READY. With 0 the reply still tells CREATING, and the next look READY."""
     update_after: float | None = None
-    """From an update to READY; None: as `ready_after`."""
     delete_after: float | None = None
-    """From a delete until the resource is gone; None: as `ready_after`."""
     hot_load_after: float | None = None
-    """From the start of a hot-load to COMPLETED; None: as `ready_after`."""
     status_lag: float = 0.0
-    """For how long after an update the status still reads as before, as it may on the real service."""
     disabled_becomes_ready: bool = False
-    """Whether a disabled deployment becomes READY, as older official clients expect, instead of staying short of it."""
     hot_load_organizations: Container[str] | None = None
-    """Organizations that may hot-load; None: all."""
     cancel_hot_loads: bool = False
-    """Whether CancelHotLoad works; the real service answers UNIMPLEMENTED."""
     enforce_parameters: bool = False
-    """Whether zones, instance types, engines and versions must be among the parameters. The API documents such a
-    refusal only for the options and environment variables of engines, which is always on."""
     quota: int | None = None
-    """How many resources of each kind an organization may have; None: any number."""
     rules: RuleSet = "published"
-    """`"current"`: with what is known to have changed since the published rules."""
 
     def __post_init__(self) -> None:
-        _check(self, _OF_BEHAVIOUR)
+        _check(self, _BEHAVIOR_FIELDS)
 
-    def after(self, seconds: float | None) -> float:
-        """A delay, by default that of a create."""
+    def delay(self, seconds: float | None) -> float:
+        """Return a delay in seconds: the given one, or `ready_after` if it is None."""
         return self.ready_after if seconds is None else seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """A bad end instead of READY or COMPLETED."""
+    """How a resource fails, instead of becoming READY, or a hot-load instead of becoming COMPLETED.
+
+    `emulator.fates` assigns fates to resources:
+
+        emulator.fates["my-gateway"] = Fate("ERROR", message="No address left.", recovers_after=30)
+
+    Args:
+        status: the status that the resource ends up in: "FAILED", which is final until the next update, or "ERROR",
+            from which the real service tries to recover. A hot-load becomes FAILED with either ("FAILED").
+        reason: `reason` of the condition that reports the failure, such as "InsufficientCapacity". Empty: a typical
+            one for the kind of resource ("").
+        message: `message` of that condition. Empty: a typical one for the kind of resource ("").
+        recovers_after: seconds from ERROR until the resource becomes READY after all. None: it stays in ERROR until
+            the next update. Without effect on FAILED.
+
+    Raises:
+        ConfigurationError: a value has the wrong type or is out of range.
+    """
 
     status: Literal["FAILED", "ERROR"] = "FAILED"
-    """FAILED is for good; ERROR is what the service expects to recover from. A hot-load always fails."""
     reason: str = ""
-    """The condition's word for it; empty: one that suits the kind of resource."""
     message: str = ""
-    """The condition's text; empty: one that suits the kind of resource."""
     recovers_after: float | None = None
-    """Seconds from ERROR to READY; None: never by itself."""
 
     def __post_init__(self) -> None:
-        _check(self, _OF_FATES)
+        _check(self, _FATE_FIELDS)
 
 
 def _check(settings: Any, expectations: "Mapping[str, _Expectation]") -> None:
     for field in fields(settings):
         value: object = getattr(settings, field.name)
-        holds, expected = expectations.get(field.name, _SECONDS)
-        if not holds(value) and (value is not None or field.default is not None):
+        is_valid, expected = expectations.get(field.name, _SECONDS)
+        may_be_none = field.default is None
+        if not is_valid(value) and not (value is None and may_be_none):
             raise ConfigurationError(f"{field.name}: expected {expected}, got {value!r}")
 
 
@@ -74,7 +102,7 @@ def _is_flag(value: object) -> bool:
     return isinstance(value, bool)
 
 
-def _is_text(value: object) -> bool:
+def _is_string(value: object) -> bool:
     return isinstance(value, str)
 
 
@@ -86,27 +114,29 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _are_names(value: object) -> bool:
+def _is_container_of_strings(value: object) -> bool:
+    # A single string is a container of strings too, but `"cw1a2b"` in place of `["cw1a2b"]` is a mistake.
     if not isinstance(value, Container) or isinstance(value, str):
         return False
-    return not isinstance(value, Iterable) or all(map(_is_text, cast(Iterable[object], value)))
+    return not isinstance(value, Iterable) or all(map(_is_string, cast(Iterable[object], value)))
 
 
 _Expectation: TypeAlias = tuple[Callable[[object], bool], str]
-_SECONDS: _Expectation = (_is_seconds, "a number of seconds from 0")
+"""Whether a value is valid, and a description of valid ones for the error message."""
+_SECONDS: _Expectation = (_is_seconds, "a number of seconds, at least 0")
 _FLAG: _Expectation = (_is_flag, "true or false")
-_TEXT: _Expectation = (_is_text, "a text")
-_OF_BEHAVIOUR: Mapping[str, _Expectation] = {
+_STRING: _Expectation = (_is_string, "a string")
+_BEHAVIOR_FIELDS: Mapping[str, _Expectation] = {
     "disabled_becomes_ready": _FLAG,
-    "hot_load_organizations": (_are_names, "a list of organizations"),
+    "hot_load_organizations": (_is_container_of_strings, "a list of organizations"),
     "cancel_hot_loads": _FLAG,
     "enforce_parameters": _FLAG,
-    "quota": (_is_count, "a whole number from 0"),
+    "quota": (_is_count, "a whole number, at least 0"),
     "rules": (lambda value: value in get_args(RuleSet), "one of " + ", ".join(get_args(RuleSet))),
 }
-"""What settings may be that are no seconds."""
-_OF_FATES: Mapping[str, _Expectation] = {
+"""The fields that are not in seconds."""
+_FATE_FIELDS: Mapping[str, _Expectation] = {
     "status": (lambda value: value in ("FAILED", "ERROR"), "FAILED or ERROR"),
-    "reason": _TEXT,
-    "message": _TEXT,
+    "reason": _STRING,
+    "message": _STRING,
 }

@@ -1,11 +1,11 @@
-"""`Emulator`: settings in, a running server out. Here the parts meet: state, rules, tokens, protocols, server."""
+"""`Emulator`: checks the settings, puts the parts together (state, rules, tokens, protocols, server), and runs them."""
 
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -14,47 +14,34 @@ from .._wire.methods import METHODS
 from .api.emulated_api import EmulatedApi
 from .api.journal import Journal
 from .behavior import Behavior, Fate
-from .clock import Clock
+from .clock import EmulatorClock
 from .config import Config, load
 from .faults.faults import Faults
-from .faults.middleware import FaultLayer
-from .gateway.app import Completions
-from .gateway.models import engine
+from .faults.middleware import FaultMiddleware
+from .gateway.app import CompletionsApp
+from .gateway.models import create_model
 from .interfaces import Caller
-from .protocols.app import Front
+from .protocols.app import ProtocolRouter
 from .protocols.service import Service
 from .rules.checker import RuleSet, check
-from .tokens import ADMIN_TOKEN, ORGANIZATION, TOKEN_FORM, VIEWER_TOKEN, Tokens, is_token
+from .tokens import ADMIN_TOKEN, EXPECTED_TOKEN, ORGANIZATION, VIEWER_TOKEN, Tokens, is_token
 
 if TYPE_CHECKING:
     from .server import Server
 
+_PACKAGES_OF_THE_EXTRA = ("h11", "h2", "hypercorn", "hyperframe")
+
 
 class Emulator:
-    """The whole API on one port, on a thread of its own, for as long as a `with` block lasts.
+    """A server that emulates the whole CoreWeave Inference API on one port, on a thread of its own.
 
-    One port speaks gRPC, gRPC-Web, Connect and REST, and the gateways' OpenAI-compatible routes.
+    It speaks gRPC, gRPC-Web, Connect and REST, and serves the OpenAI-compatible routes of the gateways created in it.
+    It runs while a `with` block lasts, or from `start` to `close`:
 
-    Args:
-        host: address to listen on.
-        port: port to listen on; 0: any free one.
-        ready_after: seconds from a create to READY. With 0 the reply still tells CREATING, and the next look READY.
-        token: the token with the role Inference Admin.
-        viewer_token: the token with the role Inference Viewer.
-        tls_cert: certificate in PEM, to serve https; needs `tls_key`.
-        tls_key: its private key in PEM.
-        public_url: what the gateways' endpoints begin with; None: this emulator's own address.
-        model: what answers completions: "demo", a path to a GGUF file, or the URL of an OpenAI-compatible server;
-            None: a built-in generator of text, which says that it is one.
-        state: file that keeps all resources over a restart; None: they are gone with the emulator.
-        config: TOML file with tokens, parameters, behaviour, fates and faults; arguments win over it.
-        rules: which validation rules hold: "published", or "current" with what is known to have changed since.
-        behaviour: all other settings of how resources live; what config and arguments say wins over it.
-        clock: what time it is; a `Clock(running=False)` stands still until the test moves it.
+        with Emulator() as emulator:
+            client = Client(emulator.token, endpoint=emulator.endpoint)
 
-    Raises:
-        ConfigurationError: a setting is wrong, a file cannot be used, or the port is taken; or hypercorn is missing,
-            which comes with `pip install cwinference[emulator]`. Raised when the block is entered.
+    It needs the extra `emulator`: `pip install 'cwinference[emulator]'`.
     """
 
     def __init__(
@@ -72,32 +59,59 @@ class Emulator:
         state: str | os.PathLike[str] | None = None,
         config: str | os.PathLike[str] | None = None,
         rules: RuleSet | None = None,
-        behaviour: Behavior | None = None,
-        clock: Clock | None = None,
+        behavior: Behavior | None = None,
+        clock: EmulatorClock | None = None,
     ) -> None:
-        self.token = _check_token(token, "token", ADMIN_TOKEN)
-        """Token with the role Inference Admin."""
-        self.viewer_token = _check_token(viewer_token, "viewer_token", VIEWER_TOKEN)
-        """Token with the role Inference Viewer, of the same organization."""
-        if self.token == self.viewer_token:
-            raise errors.ConfigurationError("viewer_token: is the same as token; give another")
-        self.clock = clock or Clock()
-        """The emulator's time; `clock.advance(seconds)` lets it pass."""
-        self.faults = Faults()
-        """What goes wrong on purpose: `faults.add("error", method="CreateGateway", nth=1)`."""
+        """Configure an emulator. It starts to listen in `start`, or when its `with` block is entered.
+
+        Args:
+            host: name or address to listen on ("127.0.0.1").
+            port: port to listen on. 0: any free one (0).
+            ready_after: seconds from the creation of a resource until it is READY. With 0 the response to the create
+                still says CREATING, and the next poll returns READY. None: that of `config` or `behavior`, or else 0.
+            token: the token with the role Inference Admin. None: "CW-SECRET-emulator-admin".
+            viewer_token: the token with the role Inference Viewer. None: "CW-SECRET-emulator-viewer".
+            tls_cert: path of a certificate (chain) in PEM, to serve https; needs `tls_key`. None: serve plain http.
+            tls_key: path of its private key in PEM, without a passphrase.
+            public_url: URL at which clients reach the emulator, such as "https://models.example.com"; the endpoints of
+                gateways begin with it. None: the address it listens on.
+            model: what generates completions: "demo", a small real model that runs in llama.cpp; the path of a GGUF
+                file that runs in llama.cpp; or the URL of an OpenAI-compatible server. None: a built-in text
+                generator, which says in its text that it is not a model.
+            state: path of a file that keeps all resources across restarts; it is created if it does not exist. None:
+                they are lost when the emulator stops.
+            config: path of a TOML file with tokens, parameters, behavior, fates and faults. None: no file.
+            rules: which validation rules apply to requests: "published", those of the published API definitions, or
+                "current", with the changes known to have been made since. None: those of `config` or `behavior`, or
+                else "published".
+            behavior: all other settings of how resources behave. The `[behavior]` of `config` overrides its fields,
+                and `ready_after` and `rules` override both. None: the defaults of `Behavior`.
+            clock: the time that resources live by. `EmulatorClock(running=False)` stands still until the test advances
+                it. None: a clock that follows real time.
+
+        Raises:
+            ConfigurationError: a setting or something in the `config` file is wrong. `start` raises it too: when the
+                port is taken, when the state file, the certificate or the model cannot be used, or when a package of
+                the extra `emulator` is missing.
+        """
+        self._token = _check_token(token, "token", ADMIN_TOKEN)
+        self._viewer_token = _check_token(viewer_token, "viewer_token", VIEWER_TOKEN)
+        if self._token == self._viewer_token:
+            raise errors.ConfigurationError("viewer_token: is the same as token; use two different ones")
+        self._clock = clock or EmulatorClock()
+        self._faults = Faults()
         self._address = host, port
         self._tls = tls_cert, tls_key
         self._public_url = _check_url(public_url)
-        self._engine = engine(model)
+        self._model = create_model(model)
         self._state = state
         self._config = Config() if config is None else load(config)
-        self._callers = {**self._config.tokens, **self._own_callers()}
+        self._callers = {**self._config.tokens, **self._default_callers()}
         for number, table in enumerate(self._config.faults, 1):
-            self.faults.add_table(table, f"config: faults[{number}]")
-        self.fates: dict[str, Fate] = dict(self._config.fates)
-        """Bad ends in store, by id or name of a resource, or by identity of a hot-load: `fates["front"] = Fate()`."""
-        self._behaviour = _behaviour(behaviour, self._config, ready_after=ready_after, rules=rules)
-        self._parts = ExitStack()
+            self._faults.add_table(table, f"config: faults[{number}]")
+        self._fates = dict(self._config.fates)
+        self._behavior = _merge_behavior(behavior, self._config, ready_after=ready_after, rules=rules)
+        self._running_parts = ExitStack()
         self._api: EmulatedApi | None = None
         self._server: Server | None = None
 
@@ -106,49 +120,95 @@ class Emulator:
 
     @property
     def endpoint(self) -> str:
-        """Where it listens, as a client takes it: `http://127.0.0.1:<port>`."""
+        """The URL at which it listens, in the form that a client takes: `http://127.0.0.1:<port>`.
+
+        Raises:
+            RuntimeError: the emulator is not running.
+        """
         if self._server is None:
             raise RuntimeError("the emulator is not running: use it in a `with` block")
         scheme = "http" if self._tls[0] is None else "https"
-        return f"{scheme}://{_reachable(self._server.host)}:{self._server.port}"
+        return f"{scheme}://{_reachable_host(self._server.host)}:{self._server.port}"
+
+    @property
+    def token(self) -> str:
+        """The token with the role Inference Admin, which may call every method."""
+        return self._token
+
+    @property
+    def viewer_token(self) -> str:
+        """The token with the role Inference Viewer, which may only read. It belongs to the same organization."""
+        return self._viewer_token
+
+    @property
+    def faults(self) -> Faults:
+        """The faults to inject, which may change while it runs: `faults.add("error", method="CreateGateway", nth=1)`.
+
+        See `help(Faults)` for the kinds of faults and how to select the calls that they affect.
+        """
+        return self._faults
+
+    @property
+    def fates(self) -> dict[str, Fate]:
+        """The failures planned for resources, which may change while it runs: `fates["my-gateway"] = Fate()`.
+
+        Keys are the id or the name of a resource, or the identity of a hot-load. A fate takes effect when a create or
+        an update of the resource would otherwise complete; remove it from the dict to let the next one succeed.
+        """
+        return self._fates
+
+    @property
+    def clock(self) -> EmulatorClock:
+        """The time that resources live by. `clock.advance(seconds)` moves it forward at once."""
+        return self._clock
 
     def start(self) -> None:
-        """Begin to serve, as entering a `with` block does; with a model, once that is loaded."""
+        """Start serving, as entering a `with` block does. Returns when it accepts connections and a model is loaded.
+
+        Raises:
+            ConfigurationError: a setting turned out to be unusable, or a package of the extra `emulator` is missing.
+            RuntimeError: the emulator is already running.
+        """
         if self._server is not None:
-            raise RuntimeError("the emulator is running already")
+            raise RuntimeError("the emulator is already running")
         with ExitStack() as parts:
-            parts.callback(self._forget)
+            parts.callback(self._forget_parts)
             self._api = self._open_api(parts)
-            self._engine.start()
-            parts.callback(self._engine.close)
+            self._model.start()
+            parts.callback(self._model.close)
             self._server = self._open_server(parts, self._api)
             self._api.public_url = self._public_url or self.endpoint
             self._server.start()
-            self._parts = parts.pop_all()
+            self._running_parts = parts.pop_all()
 
     def close(self) -> None:
-        """Stop serving, as leaving the block does. A second time it does nothing."""
-        self._parts.close()
+        """Stop serving, as leaving the `with` block does. Closing it again does nothing."""
+        self._running_parts.close()
 
-    def _own_callers(self) -> Mapping[str, Caller]:
-        """Of the two tokens that every emulator has. Raises ConfigurationError when the file gives one to others."""
+    def _default_callers(self) -> Mapping[str, Caller]:
+        """Return the callers of `token` and `viewer_token`.
+
+        Raises ConfigurationError if the config file assigns one of the two to somebody else.
+        """
         admin, viewer = Caller(ORGANIZATION), Caller(ORGANIZATION, admin=False)
-        own = {"token": (self.token, admin), "viewer_token": (self.viewer_token, viewer)}
+        own = {"token": (self._token, admin), "viewer_token": (self._viewer_token, viewer)}
         for argument, (token, caller) in own.items():
             if self._config.tokens.get(token, caller) != caller:
-                raise errors.ConfigurationError(f"{argument}: config gives this token to somebody else; give another")
+                raise errors.ConfigurationError(
+                    f"{argument}: config assigns this token to another organization or role; use a different one"
+                )
         return dict(own.values())
 
-    def _forget(self) -> None:
+    def _forget_parts(self) -> None:
         self._server = self._api = None
 
     def _open_api(self, parts: ExitStack) -> EmulatedApi:
         api = EmulatedApi(
-            behaviour=self._behaviour,
-            clock=self.clock,
-            check=partial(check, rules=self._behaviour.rules),
+            behavior=self._behavior,
+            clock=self._clock,
+            check=partial(check, rules=self._behavior.rules),
             parameters=self._config.parameters,
-            fates=self.fates,
+            fates=self._fates,
             journal=None if self._state is None else Journal(self._state),
         )
         parts.callback(api.close)
@@ -156,9 +216,9 @@ class Emulator:
 
     def _open_server(self, parts: ExitStack, api: EmulatedApi) -> "Server":
         tokens = Tokens(self._callers)
-        completions = Completions(api, lambda deployment: self._engine, tokens.caller)
-        front = Front(Service(api, tokens), METHODS.values(), completions)
-        app = FaultLayer(front, self.faults, front.method_of)
+        completions = CompletionsApp(api, lambda deployment: self._model, tokens.caller)
+        router = ProtocolRouter(Service(api, tokens), METHODS.values(), completions)
+        app = FaultMiddleware(router, self._faults, router.method_of)
         host, port = self._address
         server: Server = _server_module().Server(app, host=host, port=port, tls=self._certificate())
         parts.callback(server.stop)
@@ -176,41 +236,42 @@ class Emulator:
     def _certificate(self) -> Any:
         cert, key = self._tls
         if (cert is None) != (key is None):
-            raise errors.ConfigurationError("tls_cert, tls_key: they go together")
+            raise errors.ConfigurationError("tls_cert, tls_key: expected both or neither of them")
         return None if cert is None or key is None else _server_module().Certificate(cert, key)
 
 
-def _server_module() -> Any:
-    """The module that needs hypercorn."""
+def _server_module() -> ModuleType:
+    """Import the one module that needs the packages of the extra, only now that an emulator is started."""
     try:
         from . import server
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("h11", "h2", "hypercorn"):
+        package = (error.name or "").partition(".")[0]
+        if package not in _PACKAGES_OF_THE_EXTRA:
             raise
-        raise errors.ConfigurationError("the emulator needs hypercorn: pip install 'cwinference[emulator]'") from None
+        raise errors.ConfigurationError(f"the emulator needs {package}: pip install 'cwinference[emulator]'") from None
     return server
 
 
-def _behaviour(given: Behavior | None, config: Config, **arguments: Any) -> Behavior:
+def _merge_behavior(given: Behavior | None, config: Config, **arguments: Any) -> Behavior:
     settings = {name: value for name, value in arguments.items() if value is not None}
-    return replace(given or Behavior(), **{**config.behaviour, **settings})
+    return replace(given or Behavior(), **{**config.behavior, **settings})
 
 
 def _check_token(token: str | None, argument: str, default: str) -> str:
     if token is None:
         return default
     if not is_token(token):
-        raise errors.ConfigurationError(f"{argument}: {TOKEN_FORM}")
+        raise errors.ConfigurationError(f"{argument}: expected {EXPECTED_TOKEN}")
     return token
 
 
 def _check_url(url: str | None) -> str | None:
-    if url is not None and not _is_base(url):
+    if url is not None and not _is_base_url(url):
         raise errors.ConfigurationError(f"public_url: expected http://<host>[:<port>] or https://..., got {url!r}")
     return url
 
 
-def _is_base(url: str) -> bool:
+def _is_base_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -220,7 +281,7 @@ def _is_base(url: str) -> bool:
     return is_plain and parts.scheme in ("http", "https") and parts.hostname is not None
 
 
-def _reachable(host: str) -> str:
-    """An address for clients of this machine: that of a server which listens on all addresses is none."""
+def _reachable_host(host: str) -> str:
+    """Return a host that clients on this machine can connect to: wildcard addresses are only good for listening."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
     return f"[{host}]" if ":" in host else host

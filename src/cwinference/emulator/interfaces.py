@@ -1,7 +1,8 @@
-"""What the parts of the emulator know of each other: callers, refusals, violations, and two faces of its state.
+"""The types that the parts of the emulator exchange: callers, errors, rule violations, and two views of its state.
 
-Protocols turn what arrives on the wire into `Api.call` and its result, or its `Refusal`, back into bytes. A gateway's
-completions look their gateway and its deployments up in a `Directory`.
+A protocol turns the bytes of a request into a call of `Api.call`, and its result or its `RpcError` back into bytes. The
+OpenAI-compatible routes find their gateway and its deployments in a `Directory`. So protocols and routes depend on
+this module, and not on the emulated API.
 """
 
 from collections.abc import Sequence
@@ -16,20 +17,20 @@ from .._wire.methods import Method
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a token stands for."""
+    """The organization and the role that a token authenticates."""
 
     organization: str
     admin: bool = True
-    """Whether it may write (Inference Admin), or only read (Inference Viewer)."""
+    """Whether it has the role Inference Admin, which may write; otherwise Inference Viewer, which may only read."""
 
 
-class Refusal(Exception):
-    """An answer that is an error, before it takes a protocol's form."""
+class RpcError(Exception):
+    """An error response of the API, before it is encoded in the form of a protocol."""
 
     def __init__(self, code: str, message: str, *details: Message) -> None:
         super().__init__(message)
         self.code = code
-        """Lower case, as in Connect: `"not_found"`."""
+        """The code in lower case, as in Connect: `"not_found"`."""
         self.message = message
         self.details = details
         """Messages of `google.rpc`."""
@@ -37,30 +38,30 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A rule that a request breaks."""
+    """A validation rule that a request violates."""
 
     field: str
-    """Path in snake_case: `resources.zones[0]`."""
+    """Path in snake_case: `resources.zones[0]`. Empty when the rule is about the whole request."""
     rule: str
     """Id of the rule, as protovalidate names it: `string.valid_zone`."""
     message: str
 
 
 class Api(Protocol):
-    """The management API as a function, free of protocols."""
+    """The management API as a function, independent of protocols."""
 
     def call(self, method: Method, request: Message, caller: Caller) -> Message:
-        """Answer one request, or raise `Refusal`."""
+        """Return the response to one request, or raise `RpcError`."""
         ...
 
 
 class Directory(Protocol):
-    """What the completions of a gateway need to know."""
+    """Access to gateways and their deployments for the OpenAI-compatible routes."""
 
     def gateway(self, id: str) -> types.Gateway | None:
-        """The gateway as it stands now, whatever its organization."""
+        """Return the current state of a gateway of any organization, or None if there is none with this id."""
         ...
 
     def deployments(self, gateway_id: str) -> Sequence[types.Deployment]:
-        """All deployments that name the gateway, as they stand now, in the order of their creation."""
+        """Return the current state of all deployments that name the gateway, in the order of their creation."""
         ...

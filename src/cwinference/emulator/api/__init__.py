@@ -1,1 +1,1 @@
-"""The API itself: a function over a state that lives by the clock. It knows nothing of protocols."""
+"""The emulated management API: functions on a store whose content changes as time passes, independent of protocols."""

@@ -1,4 +1,4 @@
-"""What the kinds of resources share: the store, the settings, and who else may see what."""
+"""What the handlers of all resources share: the store, the settings, and the lookup of a caller's records."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,46 +9,54 @@ from google.protobuf.message import Message
 from ..behavior import Behavior, Fate
 from ..interfaces import Caller
 from ..parameters import Parameters
-from . import rpc_errors as refusals
+from . import rpc_errors
 from .store import Store
 from .tables import Record, Table
 
-Fields: TypeAlias = Mapping[str, Any]
-"""The fields of a reply."""
-Handler: TypeAlias = Callable[[Any, Caller], Fields]
-Handlers: TypeAlias = Mapping[type[Message], Handler]
+ResponseFields: TypeAlias = Mapping[str, Any]
+"""The fields of a response message, by name."""
+RequestHandler: TypeAlias = Callable[[Any, Caller], ResponseFields]
+HandlerMap: TypeAlias = Mapping[type[Message], RequestHandler]
+"""The handler of each request type."""
 
 
 @dataclass(slots=True)
-class World:
-    """The surroundings of every resource."""
+class ApiContext:
+    """The state and the settings that all handlers share."""
 
     store: Store
-    behaviour: Behavior
+    behavior: Behavior
     parameters: Parameters
     public_url: str
     fates: Mapping[str, Fate]
-    """Bad ends, by id or by name (a hot-load's: by identity)."""
+    """Planned failures, by the id or name of a resource, or by the identity of a hot-load."""
 
-    def fate_of(self, *names: str) -> Fate | None:
-        """The bad end of the first of these names that has one."""
-        return next((self.fates[name] for name in names if name in self.fates), None) if self.fates else None
+    def fate_of(self, *keys: str) -> Fate | None:
+        """Return the fate under the first of these keys that has one."""
+        return next((self.fates[key] for key in keys if key in self.fates), None) if self.fates else None
 
     def hot_load_in_progress(self, deployment_id: str) -> bool:
-        """Whether a hot-load of the deployment has not come to its end: only the newest can be on its way."""
+        """Return whether a hot-load of the deployment is unfinished."""
+        # Only the newest can be: a hot-load is not created before the one before it has finished.
         newest = next(reversed(self.store.hot_loads.children(deployment_id).values()), None)
         return newest is not None and not newest.message.status.HasField("finished_at")
 
 
-def find(table: Table, noun: str, id: str, caller: Caller) -> Record:
-    """The caller's record with this id; another organization's is not found."""
+def find_owned(table: Table, noun: str, id: str, caller: Caller) -> Record:
+    """Return the caller's record with this id, or raise `RpcError` (not_found).
+
+    Records of other organizations are not found either, so that a caller cannot learn which ids exist.
+    """
     record = table.get(id)
     if record is None or record.organization != caller.organization:
-        raise refusals.not_found(noun, id)
+        raise rpc_errors.not_found(noun, id)
     return record
 
 
-def fields_for(kind: type[Message], request: Message) -> dict[str, Any]:
-    """The fields of a request that a message knows by the same names; what is present but empty stays present."""
-    known: Any = kind.DESCRIPTOR
+def common_fields(message_type: type[Message], request: Message) -> dict[str, Any]:
+    """Return the fields of a request that a message type has too, by name.
+
+    Submessages that are present but empty are included, so that they are present in the message as well.
+    """
+    known: Any = message_type.DESCRIPTOR
     return {field.name: value for field, value in request.ListFields() if field.name in known.fields_by_name}

@@ -1,4 +1,4 @@
-"""The management API as a function: requests in, replies or refusals out, over a state that lives by the clock."""
+"""The emulated management API as a function: from a request to a response or an `RpcError`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,24 +10,25 @@ from google.protobuf.message import Message
 from ... import types
 from ..._wire.methods import Method
 from ..behavior import Behavior, Fate
-from ..clock import Clock
-from ..interfaces import Caller, Refusal, Violation
+from ..clock import EmulatorClock
+from ..interfaces import Caller, RpcError, Violation
 from ..parameters import Parameters
-from . import rpc_errors as refusals
-from .capacity_claims import CapacityClaims
-from .deployments import Deployments
-from .gateways import Gateways
-from .hot_loads import HotLoads
+from . import rpc_errors
+from .capacity_claims import CapacityClaimHandlers
+from .context import ApiContext, HandlerMap
+from .deployments import DeploymentHandlers
+from .gateways import GatewayHandlers
+from .hot_loads import HotLoadHandlers
 from .journal import Journal
+from .lifecycle import LifecycleHandlers
 from .store import Store
-from .tables import Record, in_order
-from .context import Handlers, World
+from .tables import Record, sorted_by_creation
 
 M = TypeVar("M", bound=Message)
-Check = Callable[[Message], Sequence[Violation]]
-"""The rules that a request breaks whatever the state."""
+RequestCheck = Callable[[Message], Sequence[Violation]]
+"""Returns the validation rules that a request violates, independent of the state."""
 
-_MESSAGES: dict[str, type[Message]] = {
+_MESSAGE_TYPES: dict[str, type[Message]] = {
     "gateway": types.Gateway,
     "deployment": types.Deployment,
     "capacity_claim": types.CapacityClaim,
@@ -36,97 +37,107 @@ _MESSAGES: dict[str, type[Message]] = {
 
 
 class EmulatedApi:
-    """All methods of the four services, and the directory of what gateways serve. Any thread may call."""
+    """All methods of the four services, and the `Directory` of gateways and deployments. It is thread-safe."""
 
     def __init__(
         self,
         *,
         ready_after: float | None = None,
-        behaviour: Behavior | None = None,
-        clock: Clock | None = None,
-        check: Check | None = None,
+        behavior: Behavior | None = None,
+        clock: EmulatorClock | None = None,
+        check: RequestCheck | None = None,
         public_url: str = "http://127.0.0.1:0",
         parameters: Parameters | None = None,
         fates: dict[str, Fate] | None = None,
         journal: Journal | None = None,
     ) -> None:
-        """Begin with what the journal holds, or with nothing.
+        """Start with the content of the journal, or empty.
 
         Args:
-            ready_after: seconds from a create to READY; short for the same field of `behaviour`.
-            behaviour: delays, previews and the like.
-            clock: what time it is; None: a clock of its own, running.
-            check: the rules that requests have to obey; None: none.
+            ready_after: seconds from a create to READY; short for the same field of `behavior`, and overrides it.
+            behavior: delays, optional features and limits. None: the defaults of `Behavior`.
+            clock: the time that resources live by. None: a clock that follows real time.
+            check: the validation of requests. None: requests are not validated.
             public_url: scheme, host and port of the gateways' endpoints.
-            parameters: what resources may be made of; None: what suits the rules.
-            fates: bad ends in store, by id or name of a resource, or by identity of a hot-load. They count from the
-                next create or update on, and may be put in and taken out at any time.
-            journal: where state is kept over a restart; None: nowhere. Closed by `close`.
+            parameters: what resources may be made of. None: the built-in parameters for the rules of `behavior`.
+            fates: planned failures, by the id or name of a resource or the identity of a hot-load. The dict may change
+                at any time; a fate takes effect when a create or an update would otherwise complete.
+            journal: where the state is kept across restarts. None: nowhere. `close` closes it.
+
+        Raises:
+            ConfigurationError: the journal is damaged.
         """
-        behaviour = behaviour or Behavior()
+        behavior = behavior or Behavior()
         if ready_after is not None:
-            behaviour = replace(behaviour, ready_after=ready_after)
-        self.clock = clock or Clock()
+            behavior = replace(behavior, ready_after=ready_after)
+        self.clock = clock or EmulatorClock()
         self.fates = {} if fates is None else fates
-        """Bad ends in store."""
+        """Planned failures; see `fates` of the constructor."""
         self._store = Store(self.clock, journal)
-        self._world = World(
+        self._context = ApiContext(
             store=self._store,
-            behaviour=behaviour,
-            parameters=(parameters or Parameters()).filled(behaviour.rules),
+            behavior=behavior,
+            parameters=(parameters or Parameters()).with_defaults(behavior.rules),
             public_url=public_url.rstrip("/"),
             fates=self.fates,
         )
         self._check = check
-        self._gateways = Gateways(self._world)
-        kinds = (self._gateways, Deployments(self._world), CapacityClaims(self._world))
-        hot_loads = HotLoads(self._world)
-        self._performers = {kind.kind: kind.perform for kind in kinds} | {"hot_load": hot_loads.perform}
-        self._handlers: Handlers = dict(chain.from_iterable(each.handlers().items() for each in (*kinds, hot_loads)))
+        self._gateways = GatewayHandlers(self._context)
+        services: tuple[LifecycleHandlers | HotLoadHandlers, ...] = (
+            self._gateways,
+            DeploymentHandlers(self._context),
+            CapacityClaimHandlers(self._context),
+            HotLoadHandlers(self._context),
+        )
+        self._step_runners = {each.kind: each.run_step for each in services}
+        self._handlers: HandlerMap = dict(chain.from_iterable(each.handlers().items() for each in services))
         try:
-            self._store.load(_MESSAGES)
+            self._store.load(_MESSAGE_TYPES)
         except BaseException:
             self._store.close()
             raise
 
     @property
     def public_url(self) -> str:
-        """Scheme, host and port of the gateways' endpoints; setting it moves those that have one already."""
-        return self._world.public_url
+        """Scheme, host and port of the gateways' endpoints. Setting it updates the existing endpoints."""
+        return self._context.public_url
 
     @public_url.setter
     def public_url(self, url: str) -> None:
-        with self._store.session(self._perform):
-            self._world.public_url = url.rstrip("/")
-            self._gateways.move()
+        with self._store.session(self._run_step):
+            self._context.public_url = url.rstrip("/")
+            self._gateways.update_endpoints()
 
     def call(self, method: Method, request: Message, caller: Caller) -> Message:
-        """Answer one request, or raise `Refusal`. Whether the caller may write at all is decided before."""
+        """Return the response to one request, or raise `RpcError`. The caller's role has been checked before."""
         handler = self._handlers.get(method.request)
         if handler is None:
-            raise Refusal("unimplemented", "this method is not known here")
+            raise RpcError("unimplemented", "the emulator does not implement this method")
         if self._check is not None and (violations := self._check(request)):
-            raise refusals.invalid(violations)
-        with self._store.session(self._perform):
+            raise rpc_errors.invalid_argument(violations)
+        with self._store.session(self._run_step):
+            # The response is built inside the session. Its constructor copies the fields, so that later changes of a
+            # record do not reach a response that is still being encoded.
             return method.response(**handler(request, caller))
 
     def gateway(self, id: str) -> types.Gateway | None:
-        """The gateway as it stands now, whatever its organization."""
-        with self._store.session(self._perform):
+        """Return the current state of a gateway of any organization, or None if there is none with this id."""
+        with self._store.session(self._run_step):
             record = self._store.gateways.get(id)
             return None if record is None else _copy(record.message)
 
     def deployments(self, gateway_id: str) -> Sequence[types.Deployment]:
-        """All deployments that name the gateway, as they stand now, in the order of their creation."""
-        with self._store.session(self._perform):
-            return [_copy(each.message) for each in in_order(self._store.deployments.children(gateway_id).values())]
+        """Return the current state of all deployments that name the gateway, in the order of their creation."""
+        with self._store.session(self._run_step):
+            children = self._store.deployments.children(gateway_id)
+            return [_copy(each.message) for each in sorted_by_creation(children.values())]
 
     def close(self) -> None:
-        """Close the journal. Nothing may be called any more."""
+        """Close the journal. The API must not be called any more."""
         self._store.close()
 
-    def _perform(self, record: Record, step: str, due: int) -> None:
-        self._performers[record.kind](record, step, due)
+    def _run_step(self, record: Record, step: str, due: int) -> None:
+        self._step_runners[record.kind](record, step, due)
 
 
 def _copy(message: M) -> M:

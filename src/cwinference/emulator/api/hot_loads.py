@@ -1,4 +1,4 @@
-"""Hot-loads: one at a time per deployment, chained to the snapshot before, with replicas that come along."""
+"""HotLoadService: one hot-load at a time per deployment, the chain of snapshots, and the progress of replicas."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -6,34 +6,37 @@ from typing import Any
 from uuid import uuid4
 
 from ... import types
-from ..clock import timestamp
-from ..interfaces import Caller, Refusal
-from . import pages
-from . import rpc_errors as refusals
-from .conditions import Observed, observe
-from .replicas import rollout_of
-from .store import spread
+from ..clock import to_timestamp
+from ..interfaces import Caller, RpcError
+from . import pages, rpc_errors
+from .conditions import ConditionTemplate, set_conditions
+from .context import ApiContext, HandlerMap, ResponseFields, common_fields, find_owned
+from .replicas import rollout_from
+from .store import evenly_spaced
 from .tables import Record
-from .context import Fields, Handlers, World, fields_for, find
 
 STARTED, HALFWAY, FINISHED = "started", "halfway", "finished"
+"""The steps of a hot-load; plans, also those in the journal, contain these names."""
 _BASE_WEIGHTS = "initial"
-_MOST_DELTAS = 128
+"""Identity under which the API knows the weights that a deployment serves before its first hot-load."""
+_MAX_DELTAS = 128
 _COMPLETED = types.HotLoadState.HOT_LOAD_STATE_COMPLETED
 _INCREMENTAL = types.SnapshotType.SNAPSHOT_TYPE_INCREMENTAL
-_LOADED_BADLY = Observed("Ready", False, "LoadFailed", "The snapshot could not be loaded.")
+_LOAD_FAILED = ConditionTemplate("Ready", False, "LoadFailed", "The snapshot could not be loaded.")
 
 
-class HotLoads:
-    """HotLoadService."""
+class HotLoadHandlers:
+    """The methods of HotLoadService, and the steps of hot-loads."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.store = world.store
-        self._steps = {STARTED: self._start, HALFWAY: self._come_halfway, FINISHED: self._finish}
+    kind = "hot_load"
 
-    def handlers(self) -> Handlers:
-        """What answers the methods of the service."""
+    def __init__(self, context: ApiContext) -> None:
+        self.context = context
+        self.store = context.store
+        self._steps = {STARTED: self._start, HALFWAY: self._reach_halfway, FINISHED: self._finish}
+
+    def handlers(self) -> HandlerMap:
+        """Return the handlers of the methods of the service."""
         return {
             types.CreateHotLoadRequest: self.create,
             types.GetHotLoadRequest: self.get,
@@ -42,78 +45,81 @@ class HotLoads:
             types.CancelHotLoadRequest: self.cancel,
         }
 
-    def create(self, request: types.CreateHotLoadRequest, caller: Caller) -> Fields:
-        """A new one, PENDING."""
+    def create(self, request: types.CreateHotLoadRequest, caller: Caller) -> ResponseFields:
+        """Create a hot-load, in the state PENDING."""
         if request.hot_load_id and self.store.hot_loads.get(request.hot_load_id) is not None:
-            raise refusals.already_exists("hot-load", "id", request.hot_load_id)
-        deployment = find(self.store.deployments, "deployment", request.deployment_id, caller)
+            raise rpc_errors.already_exists("hot-load", "id", request.hot_load_id)
+        deployment = find_owned(self.store.deployments, "deployment", request.deployment_id, caller)
         self._check_deployment(deployment)
-        spec = types.HotLoadSpec(**fields_for(types.HotLoadSpec, request))
+        spec = types.HotLoadSpec(**common_fields(types.HotLoadSpec, request))
         spec.id = request.hot_load_id or str(uuid4())
         spec.organization_id = caller.organization
         spec.prompt_cache_policy = spec.prompt_cache_policy or types.PromptCachePolicy.PROMPT_CACHE_POLICY_PRESERVE
-        completed = self._completed(deployment)
-        spec.snapshot_chain.extend([*_chain_before(spec, completed), _link(spec)])
-        if len(spec.snapshot_chain) > _MOST_DELTAS + (spec.snapshot_chain[0].type != _INCREMENTAL):
-            raise _refused("CHAIN_TOO_LONG", spec, f"the chain would hold more than {_MOST_DELTAS} deltas")
+        completed = self._completed_hot_loads(deployment)
+        spec.snapshot_chain.extend([*_base_chain(spec, completed), _snapshot_ref(spec)])
+        # A full snapshot at the head of the chain is not a delta.
+        if len(spec.snapshot_chain) > _MAX_DELTAS + (spec.snapshot_chain[0].type != _INCREMENTAL):
+            text = f"the chain would contain more than {_MAX_DELTAS} deltas"
+            raise _precondition_failure("CHAIN_TOO_LONG", spec, text)
         pending = types.HotLoadStatus(state=types.HotLoadState.HOT_LOAD_STATE_PENDING)
         message = types.HotLoad(spec=spec, status=pending)
-        record = self.store.add("hot_load", message, self._rollout(deployment, completed))
-        behaviour = self.world.behaviour
-        delay = behaviour.after(behaviour.hot_load_after)
-        self.store.plan(record, spread(self.store.clock.now(), delay, (STARTED, HALFWAY, FINISHED)))
+        record = self.store.add(self.kind, message, self._rollout_notes(deployment, completed))
+        behavior = self.context.behavior
+        delay = behavior.delay(behavior.hot_load_after)
+        self.store.plan(record, evenly_spaced(self.store.clock.now(), delay, (STARTED, HALFWAY, FINISHED)))
         return {"hot_load": message}
 
-    def get(self, request: types.GetHotLoadRequest, caller: Caller) -> Fields:
-        """One."""
+    def get(self, request: types.GetHotLoadRequest, caller: Caller) -> ResponseFields:
+        """Get one hot-load."""
         return {"hot_load": self._find(request.id, caller).message}
 
-    def list(self, request: types.ListHotLoadsRequest, caller: Caller) -> Fields:
-        """A page of the organization's or of one deployment's, newest first."""
+    def list(self, request: types.ListHotLoadsRequest, caller: Caller) -> ResponseFields:
+        """List one page of the hot-loads of the organization or of one deployment, newest first."""
         listing = ("hot-loads", caller.organization, request.parent_deployment_id)
-        size = pages.size_of(request.max_page_size)
-        after = pages.position_of(request.page_token, *listing)
+        size = pages.page_size(request.max_page_size)
+        # A position is the number of a record, not an index: new hot-loads would shift the indexes between two pages.
+        after = pages.decode_token(request.page_token, *listing)
         page = list(islice(self._newest_first(request.parent_deployment_id, caller, after), size + 1))
         return {
             "hot_loads": [each.message for each in page[:size]],
-            "next_page_token": pages.token_for(page[size - 1].number, *listing) if len(page) > size else "",
+            "next_page_token": pages.encode_token(page[size - 1].number, *listing) if len(page) > size else "",
         }
 
-    def replicas(self, request: types.ListHotLoadReplicasRequest, caller: Caller) -> Fields:
-        """A page of the replicas, by zone and name."""
+    def replicas(self, request: types.ListHotLoadReplicasRequest, caller: Caller) -> ResponseFields:
+        """List one page of the replicas of a hot-load, ordered by zone and name."""
         record = self._find(request.hot_load_id, caller)
         listing = ("replicas", caller.organization, record.id)
-        first = pages.position_of(request.page_token, *listing) or 0
-        rollout = rollout_of(record.notes)
-        end = min(first + pages.size_of(request.max_page_size), rollout.replicas)
+        first = pages.decode_token(request.page_token, *listing) or 0
+        rollout = rollout_from(record.notes)
+        end = min(first + pages.page_size(request.max_page_size), rollout.replicas)
         return {
-            "replicas": [rollout.state_of(index, record.message) for index in range(first, end)],
-            "next_page_token": pages.token_for(end, *listing) if end < rollout.replicas else "",
+            "replicas": [rollout.replica(index, record.message) for index in range(first, end)],
+            "next_page_token": pages.encode_token(end, *listing) if end < rollout.replicas else "",
         }
 
-    def cancel(self, request: types.CancelHotLoadRequest, caller: Caller) -> Fields:
-        """Stop one where it stands; nothing is rolled back."""
-        if not self.world.behaviour.cancel_hot_loads:
-            raise Refusal("unimplemented", "cancelling is not implemented")
+    def cancel(self, request: types.CancelHotLoadRequest, caller: Caller) -> ResponseFields:
+        """Cancel a hot-load. Replicas that are already updated stay so."""
+        if not self.context.behavior.cancel_hot_loads:
+            raise RpcError("unimplemented", "CancelHotLoad is not implemented")
         record = self._find(request.id, caller)
         status = record.message.status
         if status.HasField("finished_at"):
-            raise _refused("FINISHED", record.message.spec, "the hot-load has come to its end")
+            raise _precondition_failure("FINISHED", record.message.spec, "the hot-load has already finished")
         self._end(record, self.store.clock.now(), types.HotLoadState.HOT_LOAD_STATE_CANCELED)
         status.canceled_at.CopyFrom(status.finished_at)
         self.store.plan(record, [])
         return {"hot_load": record.message}
 
-    def perform(self, record: Record, step: str, due: int) -> None:
-        """Do a step that has fallen due."""
+    def run_step(self, record: Record, step: str, due: int) -> None:
+        """Run a step that was due at the given time, in nanoseconds."""
         self._steps[step](record, due)
 
     def _find(self, id: str, caller: Caller) -> Record:
-        return find(self.store.hot_loads, "hot-load", id, caller)
+        return find_owned(self.store.hot_loads, "hot-load", id, caller)
 
     def _newest_first(self, parent: str, caller: Caller, after: int | None) -> Iterator[Record]:
         table = self.store.hot_loads
-        records = table.children(parent) if parent else table.of(caller.organization)
+        records = table.children(parent) if parent else table.in_organization(caller.organization)
         for each in reversed(records.values()):
             if each.organization == caller.organization and (after is None or each.number < after):
                 yield each
@@ -122,24 +128,25 @@ class HotLoads:
         subject = f"deployment/{deployment.id}"
         if not deployment.message.spec.HasField("hot_load"):
             text = "hot-load is not enabled on this deployment"
-            raise refusals.failed_precondition("HOT_LOAD_NOT_ENABLED", subject, text)
-        if self.world.hot_load_in_progress(deployment.id):
+            raise rpc_errors.failed_precondition("HOT_LOAD_NOT_ENABLED", subject, text)
+        if self.context.hot_load_in_progress(deployment.id):
             text = "a hot-load is already in progress on this deployment"
-            raise refusals.failed_precondition("HOT_LOAD_IN_PROGRESS", subject, text)
+            raise rpc_errors.failed_precondition("HOT_LOAD_IN_PROGRESS", subject, text)
         if deployment.message.status.status != types.Status.STATUS_READY:
-            raise refusals.failed_precondition("NOT_READY", subject, "the deployment is not READY")
+            raise rpc_errors.failed_precondition("NOT_READY", subject, "the deployment is not READY")
 
-    def _completed(self, deployment: Record) -> Sequence[types.HotLoad]:
-        """The deployment's hot-loads that succeeded, newest first."""
+    def _completed_hot_loads(self, deployment: Record) -> Sequence[types.HotLoad]:
+        """Return the deployment's hot-loads that have succeeded, newest first."""
         children = self.store.hot_loads.children(deployment.id).values()
         return [each.message for each in reversed(children) if each.message.status.state == _COMPLETED]
 
-    def _rollout(self, deployment: Record, completed: Sequence[types.HotLoad]) -> dict[str, Any]:
+    def _rollout_notes(self, deployment: Record, completed: Sequence[types.HotLoad]) -> dict[str, Any]:
+        """Return the fields of the hot-load's `ReplicaRollout` that are known when it is created."""
         gateway = self.store.gateways.get(deployment.message.spec.gateway_ids[0])
         zones = gateway.message.spec.zones if gateway else ()
         return {
             "name": deployment.message.spec.name,
-            "zone": zones[0] if zones else next(iter(self.world.parameters.zones)),
+            "zone": zones[0] if zones else next(iter(self.context.parameters.zones)),
             "replicas": deployment.message.spec.autoscaling.min,
             "base": completed[0].spec.identity if completed else _BASE_WEIGHTS,
         }
@@ -148,45 +155,51 @@ class HotLoads:
         record.notes["started"] = self.store.touch(record, due)
         record.message.status.state = types.HotLoadState.HOT_LOAD_STATE_IN_PROGRESS
 
-    def _come_halfway(self, record: Record, due: int) -> None:
+    def _reach_halfway(self, record: Record, due: int) -> None:
         record.notes["halfway"] = self.store.touch(record, due)
 
     def _finish(self, record: Record, due: int) -> None:
-        fate = self.world.fate_of(record.id, record.message.spec.identity)
+        fate = self.context.fate_of(record.id, record.message.spec.identity)
         if fate is None:
             self._end(record, due, _COMPLETED)
             return
-        stamp = self._end(record, due, types.HotLoadState.HOT_LOAD_STATE_FAILED)
-        usual = _LOADED_BADLY
-        told = usual._replace(reason=fate.reason or usual.reason, message=fate.message or usual.message)
-        observe(record.message.status, [record.notes["zone"]], stamp, [told])
+        updated_at = self._end(record, due, types.HotLoadState.HOT_LOAD_STATE_FAILED)
+        condition = _LOAD_FAILED._replace(
+            reason=fate.reason or _LOAD_FAILED.reason, message=fate.message or _LOAD_FAILED.message
+        )
+        set_conditions(record.message.status, [record.notes["zone"]], updated_at, [condition])
 
     def _end(self, record: Record, due: int, state: "types.HotLoadState.ValueType") -> int:
-        stamp = self.store.touch(record, due)
+        updated_at = self.store.touch(record, due)
         record.message.status.state = state
-        record.message.status.finished_at.CopyFrom(timestamp(stamp))
-        return stamp
+        record.message.status.finished_at.CopyFrom(to_timestamp(updated_at))
+        return updated_at
 
 
-def _chain_before(spec: types.HotLoadSpec, completed: Sequence[types.HotLoad]) -> Sequence[types.SnapshotRef]:
-    """The chain that a snapshot builds on. It must be what is loaded now, or what the same snapshot built on before."""
+def _base_chain(spec: types.HotLoadSpec, completed: Sequence[types.HotLoad]) -> Sequence[types.SnapshotRef]:
+    """Return the chain of snapshots that a new one builds on; empty for a full snapshot.
+
+    The previous snapshot that an incremental one names must be the one that is loaded now, or the one that it was
+    loaded on top of earlier: the same snapshot may be loaded again. Otherwise raise `RpcError` (failed_precondition).
+    """
     if spec.type != _INCREMENTAL:
         return ()
-    previous = spec.incremental_snapshot_metadata.previous_snapshot_identity
+    previous = _previous_identity(spec)
     loaded = completed[0].spec.identity if completed else _BASE_WEIGHTS
     if previous == loaded:
         return completed[0].spec.snapshot_chain if completed else ()
     for earlier in completed:
-        if earlier.spec.identity == spec.identity and _previous(earlier.spec) == previous:
+        if earlier.spec.identity == spec.identity and _previous_identity(earlier.spec) == previous:
             return earlier.spec.snapshot_chain[:-1]
-    raise _refused("UNKNOWN_PREDECESSOR", spec, f"the deployment serves {loaded}, not {previous or 'nothing'}")
+    text = f"the deployment serves {loaded}, not {previous or 'nothing'}"
+    raise _precondition_failure("UNKNOWN_PREDECESSOR", spec, text)
 
 
-def _previous(spec: types.HotLoadSpec) -> str:
+def _previous_identity(spec: types.HotLoadSpec) -> str:
     return spec.incremental_snapshot_metadata.previous_snapshot_identity
 
 
-def _link(spec: types.HotLoadSpec) -> types.SnapshotRef:
+def _snapshot_ref(spec: types.HotLoadSpec) -> types.SnapshotRef:
     metadata = spec.incremental_snapshot_metadata
     return types.SnapshotRef(
         identity=spec.identity,
@@ -197,5 +210,5 @@ def _link(spec: types.HotLoadSpec) -> types.SnapshotRef:
     )
 
 
-def _refused(type: str, spec: types.HotLoadSpec, text: str) -> Refusal:
-    return refusals.failed_precondition(type, f"hot-load/{spec.id}", text)
+def _precondition_failure(type: str, spec: types.HotLoadSpec, text: str) -> RpcError:
+    return rpc_errors.failed_precondition(type, f"hot-load/{spec.id}", text)

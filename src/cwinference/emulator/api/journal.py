@@ -1,4 +1,9 @@
-"""The emulator's memory on disk: one SQLite file that survives a restart and a kill."""
+"""The emulator's state on disk: one SQLite file, which survives restarts and a kill of the process.
+
+The store writes all changes of a session in one transaction, before any response that reports them is sent. So the file
+always contains the state at the end of some session, never half of a change: after a kill, that of the last session
+whose response was sent, or a later one.
+"""
 
 import json
 import os
@@ -12,9 +17,9 @@ from google.protobuf.message import DecodeError, Message
 
 from ...errors import ConfigurationError
 
-_APPLICATION = 0x63776965
-"""Marks the file as ours, in SQLite's header."""
-_VERSION = 1
+_APPLICATION_ID = 0x63776965
+"""Identifies the file as one of the emulator, in the header of the SQLite file."""
+_SCHEMA_VERSION = 1
 _SCHEMA = """
 create table resources (
     kind text not null,
@@ -29,8 +34,8 @@ create table resources (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One record as it is kept."""
+class JournalRow:
+    """One record as it is written to the file."""
 
     kind: str
     number: int
@@ -41,14 +46,14 @@ class Row:
 
 
 class Journal:
-    """An open state file; one emulator at a time may hold it."""
+    """An open state file. Only one emulator at a time can open it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open or make the file.
+        """Open the file, or create it.
 
         Raises:
-            ConfigurationError: it cannot be opened or written, is not a state file, is in use by another emulator, or
-                was written by a newer release.
+            ConfigurationError: the file cannot be opened or written, is not a state file, is in use by another
+                emulator, or was written by a newer release.
         """
         if not os.fspath(path):
             raise ConfigurationError("state: expected the path of a file, got ''")
@@ -56,18 +61,21 @@ class Journal:
         try:
             self._database = _connect(path)
         except sqlite3.Error as error:
-            raise ConfigurationError(f"state file {path}: {_reason(error)}") from None
+            raise ConfigurationError(f"state file {path}: {_message(error)}") from None
         try:
             self._prepare()
         except sqlite3.Error as error:
             self._database.close()
-            raise ConfigurationError(f"state file {path}: {_reason(error)}") from None
+            raise ConfigurationError(f"state file {path}: {_message(error)}") from None
         except ConfigurationError:
             self._database.close()
             raise
 
-    def rows(self, kinds: Mapping[str, type[Message]]) -> Iterator[Row]:
-        """All records, in the order of their creation; `kinds` gives the message type of each kind.
+    def rows(self, message_types: Mapping[str, type[Message]]) -> Iterator[JournalRow]:
+        """Yield all records in the order of their creation.
+
+        Args:
+            message_types: the message type of each kind.
 
         Raises:
             ConfigurationError: the file is damaged.
@@ -76,17 +84,23 @@ class Journal:
         try:
             for kind, number, body, plan, notes in self._database.execute(query):
                 steps = [(due, step) for due, step in json.loads(plan)]
-                yield Row(kind, number, kinds[kind].FromString(body), steps, json.loads(notes))
+                yield JournalRow(kind, number, message_types[kind].FromString(body), steps, json.loads(notes))
         except (sqlite3.Error, DecodeError, ValueError, KeyError) as error:
-            raise ConfigurationError(f"state file {self._path}: is damaged ({error}); give another file") from None
+            raise ConfigurationError(f"state file {self._path}: is damaged ({error}); use another file") from None
 
-    def write(self, changed: Iterable[Row], removed: Iterable[tuple[str, str]]) -> None:
-        """Keep all of these changes, or none of them when it raises."""
+    def write(self, changed: Iterable[JournalRow], removed: Iterable[tuple[str, str]]) -> None:
+        """Write all changes in one transaction: if it raises, none of them is written.
+
+        Args:
+            changed: records that are new or have changed.
+            removed: kind and id of each record that was removed.
+        """
         with self._database:
+            # Deletes come first: an id that became free may have been taken by a new record in the same session.
             self._database.executemany("delete from resources where kind = ? and id = ?", removed)
             self._database.executemany(
                 "insert or replace into resources values (?, ?, ?, ?, ?, ?)",
-                map(_columns, changed),
+                map(_column_values, changed),
             )
 
     def close(self) -> None:
@@ -94,8 +108,10 @@ class Journal:
         self._database.close()
 
     def _prepare(self) -> None:
-        """Check the file, and give an empty one its tables."""
+        """Lock the file, check that it is a state file, and create the table in an empty one."""
         database = self._database
+        # In exclusive mode SQLite keeps the lock that the first write transaction takes until the file is closed. So a
+        # second emulator fails here, and not at some later request.
         database.execute("pragma locking_mode = exclusive")
         with database:
             database.execute("begin immediate")
@@ -103,26 +119,31 @@ class Journal:
             empty = not database.execute("select count(*) from sqlite_master").fetchone()[0]
             if empty and version == application == 0:
                 database.execute(_SCHEMA)
-                database.execute(f"pragma application_id = {_APPLICATION}")
-                database.execute(f"pragma user_version = {_VERSION}")
-            elif application != _APPLICATION:
-                raise ConfigurationError(f"state file {self._path}: is a database of something else; give another file")
-            elif version > _VERSION:
+                database.execute(f"pragma application_id = {_APPLICATION_ID}")
+                database.execute(f"pragma user_version = {_SCHEMA_VERSION}")
+            elif application != _APPLICATION_ID:
                 raise ConfigurationError(
-                    f"state file {self._path}: was written by a newer release (version {version}, this one knows "
-                    f"{_VERSION}); upgrade cwinference or give another file"
+                    f"state file {self._path}: is an SQLite database of another application; use another file"
                 )
+            elif version > _SCHEMA_VERSION:
+                raise ConfigurationError(
+                    f"state file {self._path}: was written by a newer release (version {version}, this one "
+                    f"knows {_SCHEMA_VERSION}); upgrade cwinference or use another file"
+                )
+        # With a write-ahead log and `normal`, a commit does not wait for the disk: it survives a kill of the process,
+        # and a crash of the machine may undo the last ones, but does not damage the file.
         database.execute("pragma journal_mode = wal")
         database.execute("pragma synchronous = normal")
 
 
 def _connect(path: str | os.PathLike[str]) -> sqlite3.Connection:
-    """A connection that any thread may use (the store lets in one at a time)."""
-    absolute = Path(path).absolute()  # for `:memory:` is none to SQLite
+    """Open a connection that any thread may use; the lock of the store lets in one at a time."""
+    # SQLite takes the relative path `:memory:` for a database in memory, and an absolute one for a file.
+    absolute = Path(path).absolute()
     return sqlite3.connect(absolute, timeout=0.2, isolation_level="IMMEDIATE", check_same_thread=False)
 
 
-def _columns(row: Row) -> tuple[object, ...]:
+def _column_values(row: JournalRow) -> tuple[object, ...]:
     body = row.message.SerializeToString()
     return row.kind, row.message.spec.id, row.number, body, json.dumps(row.plan), json.dumps(row.notes)
 
@@ -132,6 +153,6 @@ def _pragma(database: sqlite3.Connection, name: str) -> int:
     return value
 
 
-def _reason(error: sqlite3.Error) -> str:
+def _message(error: sqlite3.Error) -> str:
     text = str(error)
     return "is in use by another emulator" if "locked" in text else text

@@ -1,4 +1,4 @@
-"""The life that gateways, deployments and capacity claims share: CREATING, UPDATING and DELETING, to READY or gone."""
+"""The lifecycle of gateways, deployments and capacity claims: CREATING, UPDATING or DELETING, then READY or gone."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -9,207 +9,211 @@ from google.protobuf.message import Message
 
 from ... import types
 from ..behavior import Fate
-from ..clock import moment_of, nanoseconds
+from ..clock import from_timestamp, to_nanoseconds
 from ..interfaces import Caller
-from . import rpc_errors as refusals
-from .conditions import Observed, observe
-from .store import spread
+from . import rpc_errors
+from .conditions import ConditionTemplate, set_conditions
+from .context import ApiContext, HandlerMap, ResponseFields, common_fields, find_owned
+from .store import evenly_spaced
 from .tables import Record
-from .context import Fields, Handlers, World, fields_for, find
 
 UPDATING, HALFWAY, SETTLED, RECOVERED, GONE = "updating", "halfway", "settled", "recovered", "gone"
-"""The steps of a life, as plans name them."""
+"""The steps of the lifecycle; plans, also those in the journal, contain these names."""
 
-_BAD_ENDS: Mapping[str, "types.Status.ValueType"] = {
+_FAILURE_STATUSES: Mapping[str, "types.Status.ValueType"] = {
     "FAILED": types.Status.STATUS_FAILED,
     "ERROR": types.Status.STATUS_ERROR,
 }
 
 
-class Lifecycle(ABC):
-    """One kind of resource: its methods, and the steps of its life. What kinds differ in is in the subclasses."""
+class LifecycleHandlers(ABC):
+    """The methods of one kind of resource, and the steps of its lifecycle.
+
+    Subclasses say in class attributes and hooks (`validate...`, `normalize`, `on_...`) what is special about a kind.
+    """
 
     kind: ClassVar[str]
-    """Its field in replies, and its name in the store."""
+    """Name in the store, and of the field in responses that contains one resource."""
     noun: ClassVar[str]
-    """Its name in messages."""
-    items: ClassVar[str]
-    """The field of a list's reply."""
-    message: ClassVar[type[Any]]
-    spec: ClassVar[type[Any]]
-    kept: ClassVar[Sequence[str]] = ("id", "organization_id")
-    """Fields of the spec that an update leaves alone."""
+    """Name in error messages."""
+    list_field: ClassVar[str]
+    """Name of the field in the response of the list method."""
+    message_type: ClassVar[type[Any]]
+    spec_type: ClassVar[type[Any]]
+    immutable_fields: ClassVar[Sequence[str]] = ("id", "organization_id")
+    """Fields of the spec that an update does not change."""
     update_steps: ClassVar[Sequence[str]] = (HALFWAY, SETTLED)
-    bad_ends: ClassVar[Mapping[str, Observed]]
-    """The condition that tells of FAILED and of ERROR."""
+    failure_conditions: ClassVar[Mapping[str, ConditionTemplate]]
+    """The condition that reports a failure, by the status of the `Fate`."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.store = world.store
-        self.table = world.store.tables[self.kind]
+    def __init__(self, context: ApiContext) -> None:
+        self.context = context
+        self.store = context.store
+        self.table = context.store.tables[self.kind]
         self._steps = {
             UPDATING: self._begin_update,
-            HALFWAY: self.halfway,
-            SETTLED: self.settled,
-            RECOVERED: self._reach_ready,
-            GONE: self.gone,
+            HALFWAY: self.on_halfway,
+            SETTLED: self.on_settled,
+            RECOVERED: self._become_ready,
+            GONE: self.on_gone,
         }
 
     @abstractmethod
-    def handlers(self) -> Handlers:
-        """What answers the methods of the kind's service."""
+    def handlers(self) -> HandlerMap:
+        """Return the handlers of the methods of the kind's service."""
 
-    def list(self, request: Any, caller: Caller) -> Fields:
-        """All of the organization's, changed since a moment when one is given."""
-        return {self.items: self.changed_since(request, self.table.of(caller.organization))}
+    def list(self, request: Any, caller: Caller) -> ResponseFields:
+        """List the organization's resources; with `updated_after`, those that have changed since then."""
+        return {self.list_field: self.updated_since(request, self.table.in_organization(caller.organization))}
 
-    def get(self, request: Any, caller: Caller) -> Fields:
-        """One."""
+    def get(self, request: Any, caller: Caller) -> ResponseFields:
+        """Get one resource."""
         return {self.kind: self.find(request.id, caller).message}
 
-    def create(self, request: Any, caller: Caller) -> Fields:
-        """A new one, CREATING."""
+    def create(self, request: Any, caller: Caller) -> ResponseFields:
+        """Create a resource, in the state CREATING."""
         if request.id and self.table.get(request.id) is not None:
-            raise refusals.already_exists(self.noun, "id", request.id)
-        self._refuse_taken_name(request.name, caller)
-        self._refuse_beyond_quota(caller)
-        self.check(request, caller)
-        spec = self.spec(**fields_for(self.spec, request))
+            raise rpc_errors.already_exists(self.noun, "id", request.id)
+        self._check_name_is_free(request.name, caller)
+        self._check_quota(caller)
+        self.validate(request, caller)
+        spec = self.spec_type(**common_fields(self.spec_type, request))
         spec.id = spec.id or str(uuid4())
         spec.organization_id = caller.organization
         self.normalize(spec)
-        record = self.store.add(self.kind, self.message(spec=spec, status={"status": "STATUS_CREATING"}))
-        self.creating(record)
-        self.store.plan(record, spread(self.store.clock.now(), self.world.behaviour.ready_after, (HALFWAY, SETTLED)))
+        record = self.store.add(self.kind, self.message_type(spec=spec, status={"status": "STATUS_CREATING"}))
+        self.on_creating(record)
+        delay = self.context.behavior.ready_after
+        self.store.plan(record, evenly_spaced(self.store.clock.now(), delay, (HALFWAY, SETTLED)))
         return {self.kind: record.message}
 
-    def update(self, request: Any, caller: Caller) -> Fields:
-        """Another spec in place of the old one, UPDATING at once or after the lag."""
+    def update(self, request: Any, caller: Caller) -> ResponseFields:
+        """Replace the spec of a resource. Its state becomes UPDATING, at once or after the status lag."""
         record = self.find(request.id, caller)
         if record.message.status.status == types.Status.STATUS_DELETING:
-            raise refusals.being_deleted(self.noun, request.id)
+            raise rpc_errors.being_deleted(self.noun, request.id)
         before = record.message.spec
-        spec = self.spec(**fields_for(self.spec, request) | {name: getattr(before, name) for name in self.kept})
+        kept = {name: getattr(before, name) for name in self.immutable_fields}
+        spec = self.spec_type(**common_fields(self.spec_type, request) | kept)
         if spec.name != before.name:
-            self._refuse_taken_name(spec.name, caller)
-        self.check(request, caller)
+            self._check_name_is_free(spec.name, caller)
+        self.validate(request, caller)
         self.normalize(spec, before)
-        record.notes |= self.changes(before, spec)
+        record.notes |= self.notes_for_update(before, spec)
         self.table.replace_spec(record, spec)
-        now, lag = self.store.clock.now(), self.world.behaviour.status_lag
+        now, lag = self.store.clock.now(), self.context.behavior.status_lag
         if lag:
             self.store.touch(record, now)
-            self.store.plan(record, [(now + nanoseconds(lag), UPDATING)])
+            self.store.plan(record, [(now + to_nanoseconds(lag), UPDATING)])
         else:
             self._begin_update(record, now)
         return {self.kind: record.message}
 
-    def delete(self, request: Any, caller: Caller) -> Fields:
-        """DELETING, and gone after a while; a repeat changes nothing."""
+    def delete(self, request: Any, caller: Caller) -> ResponseFields:
+        """Begin to delete a resource: it is DELETING, and gone after a delay. Deleting it again changes nothing."""
         record = self.find(request.id, caller)
         status = record.message.status
         if status.status != types.Status.STATUS_DELETING:
-            self.check_delete(record)
-            now, behaviour = self.store.clock.now(), self.world.behaviour
+            self.validate_delete(record)
+            now, behavior = self.store.clock.now(), self.context.behavior
             self.store.touch(record, now)
             status.status = types.Status.STATUS_DELETING
             status.ClearField("conditions")
-            self.deleting(record)
-            self.store.plan(record, spread(now, behaviour.after(behaviour.delete_after), (GONE,)))
+            self.on_deleting(record)
+            self.store.plan(record, evenly_spaced(now, behavior.delay(behavior.delete_after), (GONE,)))
         return {self.kind: record.message}
 
-    def perform(self, record: Record, step: str, due: int) -> None:
-        """Do a step that has fallen due."""
+    def run_step(self, record: Record, step: str, due: int) -> None:
+        """Run a step that was due at the given time, in nanoseconds."""
         self._steps[step](record, due)
 
     def find(self, id: str, caller: Caller) -> Record:
-        """The caller's record with this id."""
-        return find(self.table, self.noun, id, caller)
+        """Return the caller's record with this id, or raise `RpcError` (not_found)."""
+        return find_owned(self.table, self.noun, id, caller)
 
     @abstractmethod
-    def zones(self, record: Record) -> Sequence[str]:
-        """The zones that its conditions speak of."""
+    def condition_zones(self, record: Record) -> Sequence[str]:
+        """Return the zones for which the resource has conditions."""
 
-    def check(self, request: Any, caller: Caller) -> None:
-        """Refuse what the state or the parameters forbid."""
+    def validate(self, request: Any, caller: Caller) -> None:
+        """Raise `RpcError` if the state or the parameters do not allow a create or an update."""
 
-    def check_delete(self, record: Record) -> None:
-        """Refuse to delete what is in use."""
+    def validate_delete(self, record: Record) -> None:
+        """Raise `RpcError` if the resource is in use."""
 
     def normalize(self, spec: Any, before: Any = None) -> None:
-        """Change what the service does not keep as it was sent; `before` is the spec that is replaced."""
+        """Change what the service does not store as it was sent; `before` is the spec that an update replaces."""
 
-    def changes(self, before: Any, after: Any) -> dict[str, Any]:
-        """What an update has to remember of the old spec until it begins."""
+    def notes_for_update(self, before: Any, after: Any) -> dict[str, Any]:
+        """Return what the record has to remember about the old spec until the update begins."""
         return {}
 
-    def creating(self, record: Record) -> None:
-        """Fill in the status of a new one."""
+    def on_creating(self, record: Record) -> None:
+        """Fill in the status of a new resource."""
 
-    def updating(self, record: Record, stamp: int) -> None:
-        """Tell in the status that an update has begun."""
+    def on_updating(self, record: Record, updated_at: int) -> None:
+        """Change the status when an update begins."""
 
-    def deleting(self, record: Record) -> None:
-        """Tell in the status that it is being removed."""
-
-    @abstractmethod
-    def halfway(self, record: Record, due: int) -> None:
-        """Tell in the status how far it has come."""
+    def on_deleting(self, record: Record) -> None:
+        """Change the status when a delete begins."""
 
     @abstractmethod
-    def ready(self, record: Record, stamp: int) -> None:
-        """Tell in the status that all is well."""
+    def on_halfway(self, record: Record, due: int) -> None:
+        """Report progress in the status, halfway through a create or an update."""
 
-    def settled(self, record: Record, due: int) -> None:
-        """Come to the end of a create or an update: READY, or what fate has in store."""
-        fate = self.world.fate_of(record.id, record.message.spec.name)
+    @abstractmethod
+    def on_ready(self, record: Record, updated_at: int) -> None:
+        """Fill in the rest of the status of a resource that has become READY."""
+
+    def on_settled(self, record: Record, due: int) -> None:
+        """Complete a create or an update: the resource becomes READY, or fails if it has a fate."""
+        fate = self.context.fate_of(record.id, record.message.spec.name)
         if fate is None:
-            self._reach_ready(record, due)
+            self._become_ready(record, due)
         else:
-            self.fail(record, due, fate)
+            self._fail(record, due, fate)
 
-    def fail(self, record: Record, due: int, fate: Fate) -> None:
-        """Come to a bad end."""
-        stamp = self.store.touch(record, due)
-        record.message.status.status = _BAD_ENDS[fate.status]
-        usual = self.bad_ends[fate.status]
-        told = usual._replace(reason=fate.reason or usual.reason, message=fate.message or usual.message)
-        self.observe(record, stamp, told)
-        if fate.status == "ERROR" and fate.recovers_after is not None:
-            self.store.plan(record, [(due + nanoseconds(fate.recovers_after), RECOVERED)])
-
-    def gone(self, record: Record, due: int) -> None:
-        """Disappear."""
+    def on_gone(self, record: Record, due: int) -> None:
+        """Complete a delete: remove the resource."""
         self.store.remove(record)
 
-    def observe(self, record: Record, stamp: int, *observed: Observed) -> None:
-        """Replace the conditions, in every zone."""
-        observe(record.message.status, self.zones(record), stamp, observed)
+    def set_conditions(self, record: Record, updated_at: int, *templates: ConditionTemplate) -> None:
+        """Replace the conditions, in every zone of the resource."""
+        set_conditions(record.message.status, self.condition_zones(record), updated_at, templates)
 
-    def changed_since(self, request: Any, records: Mapping[str, Record]) -> Sequence[Message]:
-        """The messages of the records that changed after the request's `updated_after`."""
+    def updated_since(self, request: Any, records: Mapping[str, Record]) -> Sequence[Message]:
+        """Return the messages of the records that changed after the request's `updated_after`; of all without it."""
         if not request.HasField("updated_after"):
             return [record.message for record in records.values()]
-        moment = moment_of(request.updated_after)
-        return [record.message for record in records.values() if record.stamp > moment]
+        updated_after = from_timestamp(request.updated_after)
+        return [record.message for record in records.values() if record.updated_at > updated_after]
 
     def _begin_update(self, record: Record, due: int) -> None:
-        behaviour = self.world.behaviour
-        stamp = self.store.touch(record, due)
+        behavior = self.context.behavior
+        updated_at = self.store.touch(record, due)
         record.message.status.status = types.Status.STATUS_UPDATING
-        self.updating(record, stamp)
-        self.store.plan(record, spread(due, behaviour.after(behaviour.update_after), self.update_steps))
+        self.on_updating(record, updated_at)
+        self.store.plan(record, evenly_spaced(due, behavior.delay(behavior.update_after), self.update_steps))
 
-    def _reach_ready(self, record: Record, due: int) -> None:
-        stamp = self.store.touch(record, due)
+    def _become_ready(self, record: Record, due: int) -> None:
+        updated_at = self.store.touch(record, due)
         record.message.status.status = types.Status.STATUS_READY
-        self.ready(record, stamp)
+        self.on_ready(record, updated_at)
 
-    def _refuse_taken_name(self, name: str, caller: Caller) -> None:
-        if self.table.named(caller.organization, name) is not None:
-            raise refusals.already_exists(self.noun, "name", name)
+    def _fail(self, record: Record, due: int, fate: Fate) -> None:
+        updated_at = self.store.touch(record, due)
+        record.message.status.status = _FAILURE_STATUSES[fate.status]
+        default = self.failure_conditions[fate.status]
+        condition = default._replace(reason=fate.reason or default.reason, message=fate.message or default.message)
+        self.set_conditions(record, updated_at, condition)
+        if fate.status == "ERROR" and fate.recovers_after is not None:
+            self.store.plan(record, [(due + to_nanoseconds(fate.recovers_after), RECOVERED)])
 
-    def _refuse_beyond_quota(self, caller: Caller) -> None:
-        quota = self.world.behaviour.quota
-        if quota is not None and len(self.table.of(caller.organization)) >= quota:
-            raise refusals.quota_exhausted(self.noun, caller.organization, quota)
+    def _check_name_is_free(self, name: str, caller: Caller) -> None:
+        if self.table.by_name(caller.organization, name) is not None:
+            raise rpc_errors.already_exists(self.noun, "name", name)
+
+    def _check_quota(self, caller: Caller) -> None:
+        quota = self.context.behavior.quota
+        if quota is not None and len(self.table.in_organization(caller.organization)) >= quota:
+            raise rpc_errors.quota_exhausted(self.noun, caller.organization, quota)

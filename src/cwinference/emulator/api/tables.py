@@ -1,28 +1,28 @@
-"""Records and the tables that find them: by id, by organization, by name and by parent."""
+"""Records, and tables that index them by id, organization, name and parent."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 Step: TypeAlias = tuple[int, str]
-"""When something falls due, and its name."""
+"""When a step is due, in nanoseconds, and the name of the step."""
 
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """One resource."""
+    """One resource, and what the emulator knows about it besides."""
 
     kind: str
     number: int
-    """Grows with every creation."""
+    """Position in the order of creation, across all kinds."""
     message: Any
-    """The resource as it stands: Gateway, Deployment, CapacityClaim or HotLoad."""
-    stamp: int = 0
-    """Its `updated_at`, in nanoseconds."""
+    """The resource in its current state: a Gateway, Deployment, CapacityClaim or HotLoad."""
+    updated_at: int = 0
+    """The `updated_at` of its status, in nanoseconds."""
     plan: list[Step] = field(default_factory=list[Step])
-    """The steps that lie ahead, earliest first."""
+    """The steps it will go through, in the order in which they are due."""
     notes: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What a kind remembers beyond the message; plain values, because they are kept as JSON."""
+    """What a kind has to remember that is not in the message; only values that JSON can represent."""
 
     @property
     def id(self) -> str:
@@ -31,12 +31,12 @@ class Record:
 
     @property
     def organization(self) -> str:
-        """The owner."""
+        """The id of the organization that owns it."""
         return str(self.message.spec.organization_id)
 
 
 class Table:
-    """The records of one kind, found by id, by organization, by name and by parent."""
+    """The records of one kind, indexed by id, organization, name and parent."""
 
     def __init__(
         self,
@@ -57,38 +57,38 @@ class Table:
         return iter(self._by_id.values())
 
     def get(self, id: str) -> Record | None:
-        """The record with this id, whatever its organization."""
+        """Return the record with this id, of any organization."""
         return self._by_id.get(id)
 
-    def of(self, organization: str) -> dict[str, Record]:
-        """An organization's records by id, in the order of their creation."""
+    def in_organization(self, organization: str) -> dict[str, Record]:
+        """Return an organization's records by id, in the order of their creation."""
         return self._by_organization.get(organization, {})
 
-    def named(self, organization: str, name: str) -> Record | None:
-        """The organization's record with this name."""
+    def by_name(self, organization: str, name: str) -> Record | None:
+        """Return the organization's record with this name."""
         return self._by_name.get((organization, name))
 
     def children(self, parent: str) -> dict[str, Record]:
-        """The records below a parent, by id; in the order in which they came there."""
+        """Return the records of a parent by id, in the order in which they were assigned to it."""
         return self._by_parent.get(parent, {})
 
     def add(self, record: Record) -> None:
-        """Take a record in."""
+        """Add a record."""
         self._by_id[record.id] = record
         self._by_organization.setdefault(record.organization, {})[record.id] = record
         self._index(record)
 
     def replace_spec(self, record: Record, spec: Any) -> None:
-        """Give a record another spec of the same id."""
-        self._forget(record)
+        """Replace the spec of a record by another one with the same id, and index its new name and parents."""
+        self._unindex(record)
         record.message.spec.CopyFrom(spec)
         self._index(record)
 
     def remove(self, record: Record) -> None:
-        """Drop a record."""
-        self._forget(record)
+        """Remove a record."""
+        self._unindex(record)
         del self._by_id[record.id]
-        _drop(self._by_organization, record.organization, record.id)
+        _remove_from(self._by_organization, record.organization, record.id)
 
     def _index(self, record: Record) -> None:
         spec = record.message.spec
@@ -97,19 +97,19 @@ class Table:
         for parent in self._parents(spec):
             self._by_parent.setdefault(parent, {})[record.id] = record
 
-    def _forget(self, record: Record) -> None:
+    def _unindex(self, record: Record) -> None:
         spec = record.message.spec
         self._by_name.pop((record.organization, self._name(spec)), None)
         for parent in self._parents(spec):
-            _drop(self._by_parent, parent, record.id)
+            _remove_from(self._by_parent, parent, record.id)
 
 
-def in_order(records: Iterable[Record]) -> Sequence[Record]:
-    """Records in the order of their creation."""
+def sorted_by_creation(records: Iterable[Record]) -> Sequence[Record]:
+    """Return records in the order of their creation."""
     return sorted(records, key=lambda record: record.number)
 
 
-def _drop(index: dict[str, dict[str, Record]], key: str, id: str) -> None:
+def _remove_from(index: dict[str, dict[str, Record]], key: str, id: str) -> None:
     records = index.get(key, {})
     records.pop(id, None)
     if not records:

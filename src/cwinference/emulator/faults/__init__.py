@@ -1,1 +1,1 @@
-"""What goes wrong on purpose: which faults there are, whom they meet, and what they do."""
+"""Injected faults: which kinds there are, which calls they happen to, and how each is carried out."""

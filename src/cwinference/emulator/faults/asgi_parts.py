@@ -1,49 +1,65 @@
-"""What faults are made of: pieces of ASGI that read, replay, swallow and answer."""
+"""What the faults are built from: small pieces of ASGI that read, replay, discard and respond."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from ..protocols.asgi import App, Receive, Scope, Send
+from ..protocols.asgi import App, Receive, Scope, Send, state_of
+from ..protocols.service import Interceptor
 from .faults import Fault
 
-Layer: TypeAlias = Callable[[Fault, App], App]
-"""Puts a fault around an application."""
+FaultFactory: TypeAlias = Callable[[Fault, App], App]
+"""Wraps an application so that a fault happens to its requests."""
 
 
-def with_headers(headers: Mapping[str, str], app: App) -> App:
-    """The application with more headers in its answers, gRPC's among the trailers."""
-    extra = [(name.lower().encode(), str(value).encode()) for name, value in headers.items()]
+def with_interceptor(interceptor: Interceptor, app: App) -> App:
+    """Wrap an application so that an interceptor runs around the method that a request calls.
+
+    The interceptor is added to the request's own state. From there the protocols pass it to `Service.call`.
+    """
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        async def sending(event: Mapping[str, Any]) -> None:
-            trailing = event.get("trailers", False)
-            if "headers" in event and not trailing:
-                event = {**event, "headers": [*event["headers"], *extra]}
-            await send(event)
-
-        await app(scope, receive, sending)
+        state = state_of(scope)
+        state["interceptors"] = (*state.get("interceptors", ()), interceptor)
+        await app(scope, receive, send)
 
     return call
 
 
-def of_length(headers: Iterable[tuple[bytes, bytes]], size: int) -> list[tuple[bytes, bytes]]:
-    """The headers for a body of another size; where none was promised, none is."""
+def with_headers(headers: Mapping[str, str], app: App) -> App:
+    """Wrap an application so that its responses have more headers; over gRPC they are among the trailers."""
+    extra = [(name.lower().encode(), str(value).encode()) for name, value in headers.items()]
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(event: Mapping[str, Any]) -> None:
+            # A start that announces trailers is left alone, so that the headers are sent once, with the trailers.
+            announces_trailers = event.get("trailers", False)
+            if "headers" in event and not announces_trailers:
+                event = {**event, "headers": [*event["headers"], *extra]}
+            await send(event)
+
+        await app(scope, receive, send_with_headers)
+
+    return call
+
+
+def headers_for_length(headers: Iterable[tuple[bytes, bytes]], size: int) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a response for a body of another size; a content-length is only added if there was one."""
     names = (b"content-length", b"content-encoding")
     had_length = any(name == b"content-length" for name, _ in headers)
     kept = [pair for pair in headers if pair[0] not in names]
     return [*kept, (b"content-length", b"%d" % size)] if had_length else kept
 
 
-async def whole_answer(status: int, content_type: bytes, body: bytes, send: Send) -> None:
-    """Answer in one piece."""
+async def respond(status: int, content_type: bytes, body: bytes, send: Send) -> None:
+    """Send a complete response."""
     headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
 async def read_body(receive: Receive) -> bytes:
-    """All of a request's body."""
+    """Read all of a request's body."""
     pieces: list[bytes] = []
     more = True
     while more:
@@ -53,21 +69,21 @@ async def read_body(receive: Receive) -> bytes:
     return b"".join(pieces)
 
 
-def told(body: bytes, receive: Receive) -> Receive:
-    """A body that was read, once, and then what `receive` gives."""
+def replay_body(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body that was read before, and then the events of `receive`."""
     events = iter([{"type": "http.request", "body": body, "more_body": False}])
 
-    async def receiving() -> Mapping[str, Any]:
+    async def receive_replayed() -> Mapping[str, Any]:
         return next(events, None) or await receive()
 
-    return receiving
+    return receive_replayed
 
 
-async def nothing() -> Mapping[str, Any]:
-    """What comes from a client that is never heard of again."""
+async def receive_nothing() -> Mapping[str, Any]:
+    """Wait forever, as for a client of which nothing more arrives, not even that it disconnected."""
     while True:
         await asyncio.Event().wait()
 
 
-async def nowhere(event: Mapping[str, Any]) -> None:
-    """Where answers go that nobody shall see."""
+async def discard(event: Mapping[str, Any]) -> None:
+    """Discard an event of a response that must not reach the client."""

@@ -1,4 +1,4 @@
-"""Faults on purpose: what goes wrong, and at which calls. One set of words in Python, in TOML and on the command line.
+"""Which faults an emulator injects, and into which calls: configured in Python, in TOML or on the command line.
 
 emulator.faults.add("error", method="CreateGateway", nth=1, code="unavailable")
 
@@ -26,16 +26,32 @@ from google.protobuf.json_format import ParseDict, ParseError
 from ..._text import one_line
 from ..._wire import error_details
 from ...errors import ConfigurationError
-from .options import OPTIONS, Kind, check
+from .options import DEFAULTS, FaultKind, check_fault
 
 _SELECTION = ("method", "path", "nth", "probability", "seed", "times")
+"""The arguments of every kind: they select the calls that a fault happens to."""
 
 
 @dataclass(eq=False)
 class Fault:
-    """One fault, and how often it has happened. `Faults.add` makes it, and says what the fields mean."""
+    """A fault that an emulator injects. `Faults.add` creates it, `Faults.remove` ends it.
 
-    kind: Kind
+    Attributes:
+        kind: what goes wrong, such as "error"; `help(Faults)` lists all kinds.
+        method: name of the method whose calls it happens to. None: any.
+        path: pattern of the paths whose calls it happens to, with `*` for any text. None: any.
+        nth: which of those calls it happens to, counted from 1. None: all of them.
+        probability: how likely it happens to each of them, from 0 to 1.
+        seed: start value of the random numbers that are compared with `probability`.
+        times: how many calls it happens to at most. None: no limit.
+        options: all options of its kind, including those with their default values.
+        happened: how many calls it has happened to so far.
+
+    Raises:
+        ConfigurationError: there is no such kind, option or method, or a value is out of range.
+    """
+
+    kind: FaultKind
     method: str | None = None
     path: str | None = None
     nth: int | Collection[int] | None = None
@@ -44,56 +60,90 @@ class Fault:
     times: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     happened: int = 0
-    """Calls that met it."""
 
     def __post_init__(self) -> None:
-        check(self.kind, {name: getattr(self, name) for name in _SELECTION}, self.options)
-        self.options = {**OPTIONS[self.kind], **self.options}
-        self._seen = 0
+        check_fault(self.kind, {name: getattr(self, name) for name in _SELECTION}, self.options)
+        self.options = {**DEFAULTS[self.kind], **self.options}
+        self._matching_calls = 0
         self._random = random.Random(self.seed)  # noqa: S311
 
-    def meets(self, method: str | None, path: str) -> bool:
-        """Whether it happens to this call, which counts as one more of its kind."""
+    def triggered_by(self, method: str | None, path: str) -> bool:
+        """Count a call if `method` and `path` match, and return whether the fault happens to it."""
         if self.method not in (None, method) or not fnmatchcase(path, self.path or "*"):
             return False
-        self._seen += 1
+        self._matching_calls += 1
         if self.times is not None and self.happened >= self.times:
             return False
-        chosen = self._is_chosen() and self._random.random() < self.probability
-        self.happened += chosen
-        return chosen
+        triggered = self._is_selected() and self._random.random() < self.probability
+        self.happened += triggered
+        return triggered
 
-    def _is_chosen(self) -> bool:
+    def _is_selected(self) -> bool:
         if self.nth is None:
             return True
-        return self._seen == self.nth if isinstance(self.nth, int) else self._seen in self.nth
+        return self._matching_calls == self.nth if isinstance(self.nth, int) else self._matching_calls in self.nth
 
 
 class Faults:
-    """The faults of an emulator; they may be changed while it runs, from any thread.
+    """The faults that an emulator injects. They may be added and removed while it runs, from any thread.
 
-    What goes wrong:
+        fault = emulator.faults.add("error", method="CreateGateway", nth=1, code="unavailable")
 
-    | kind | what the client meets | options, with their defaults |
-    |---|---|---|
-    | `error` | the code, in the form of its protocol; below a gateway, of OpenAI | `code="unavailable"`, `message`, `details` (messages of `google.rpc`; in TOML in protobuf's JSON form, with `@type`), `headers` (of the answer; gRPC's trailers), `after_work=False` (True: the work is done, and the answer is the error all the same) |
-    | `page` | an HTML page, as a proxy gives it | `status=502` |
-    | `delay` | nothing for a while, then everything | `seconds=1` |
-    | `drip` | the answer, piece by piece | `size=1` (bytes of a piece), `seconds=0.1` (between two) |
-    | `cut` | a connection that is reset | `when`: `"before"`: nothing is done; `"during"`: the work is done after the cut, `seconds=0.05` later; `"after"`: the work is done, nothing is answered; `"answer"` (default): the answer breaks off half-way |
-    | `refuse` | its stream refused as surely not processed (HTTP/2), or its connection closed (HTTP/1.1) | |
-    | `goaway` | an answer, and GOAWAY: no further streams on this connection (HTTP/1.1: `connection: close`) | |
-    | `garbage` | bytes that are no message, in the right place | `size=64` |
-    | `oversized` | an answer of so many bytes | `size=67108865`, one more than clients accept |
-    | `content_type` | the answer under a wrong name | `content_type="text/html"` |
-    | `half_open` | a connection that takes everything and never answers again | |
-    | `skew` | times, and a Date, from a server whose clock goes wrong | `seconds=300` (negative: it is late) |
-    | `duplicate` | its request delivered twice; it gets the answer to the second | |
+    The arguments of `add` select the calls that a fault happens to. Several faults can happen to one call; the one
+    added first is the outermost. They work over gRPC, gRPC-Web, Connect and REST, and below the gateways' endpoints.
 
-    At which calls: all, or those of one `method` (`"CreateGateway"`, however it is called) or of a `path` (with `*`:
-    `"/gateway/*"`); of those the `nth` (a number, from 1, or several), or each with a `probability` drawn from `seed=0`, and
-    at most `times` of them. Faults that meet in one call all happen, the first added outermost.
-    """  # noqa: E501
+    The same names work in the emulator's TOML file, as keys of a table `[[faults]]`, and on its command line:
+    `--fault "error method=CreateGateway nth=1 code=unavailable"`.
+
+    The kinds of faults and their options, with the defaults in parentheses:
+
+    "error": the call fails with a status code, in the form of its protocol; below a gateway's endpoint in OpenAI's.
+        code: the status code in lower case, as in Connect ("unavailable").
+        message: the error's message ("injected fault").
+        details: a list of error details, messages of `google.rpc`; in TOML and on the command line tables in protobuf's
+            JSON form, with `@type`. Not sent below a gateway's endpoint (none).
+        headers: a mapping of headers that the response has in addition; over gRPC they are trailers (none).
+        after_work: True: the method is run first, and the error replaces its response. False: it is not run (False).
+
+    "page": the response is an HTML page, as from a proxy; the method is not run.
+        status: the HTTP status, from 200 to 599 (502).
+
+    "delay": the call is handled later.
+        seconds: how much later, at least 0 (1.0).
+
+    "drip": the response's body is sent in small pieces.
+        size: bytes of each piece, at least 1 (1).
+        seconds: pause after each piece, at least 0 (0.1).
+
+    "cut": the connection is reset. Other calls on it fail as well.
+        when: "before": the method is not run. "during": the method is run after the reset. "after": the method is run,
+            and the reset comes in place of the response. "response": half of the response is sent ("response").
+        seconds: how long after the reset the method is run, at least 0; for "during" only (0.05).
+
+    "refuse": the call is refused as not processed. Over HTTP/2 its stream is reset with REFUSED_STREAM, and the
+        connection stays; over HTTP/1.1, which has no equivalent, the connection is closed. No options.
+
+    "goaway": the call is handled, and its connection accepts no more calls. Over HTTP/2 GOAWAY says so, and streams
+        that are opened after it are refused; over HTTP/1.1 the response has `connection: close`. No options.
+
+    "garbage": the response's message is replaced by bytes that are no message in any encoding.
+        size: how many bytes, at least 1 (64).
+
+    "oversized": the response's message is replaced by one that is too large.
+        size: how many bytes, at least 1 (67108865: one more than clients accept by default).
+
+    "content_type": the response has a wrong content type.
+        content_type: the one that it has ("text/html").
+
+    "half_open": the connection stays open, but the server neither reads from it nor sends on it any more. All calls
+        on it get no response. No options.
+
+    "skew": the server's clock seems to be wrong: all times in the response and its Date header are shifted.
+        seconds: by how much, from -1000000000 to 1000000000; negative: into the past (300.0).
+
+    "duplicate": the method is run twice, as if the network had delivered the request twice. The client gets the
+        response to the second one. No options.
+    """
 
     def __init__(self) -> None:
         self._faults: tuple[Fault, ...] = ()
@@ -104,7 +154,7 @@ class Faults:
 
     def add(
         self,
-        kind: Kind,
+        kind: FaultKind,
         *,
         method: str | None = None,
         path: str | None = None,
@@ -114,19 +164,25 @@ class Faults:
         times: int | None = None,
         **options: Any,
     ) -> Fault:
-        """Let something go wrong from now on.
+        """Inject a fault from now on, into the calls that all of the following arguments select.
 
         Args:
-            kind: what goes wrong. The table of all kinds and their `options` stands at the class.
-            method: name of the method that it happens to, however it is called; None: any.
-            path: path that it happens to, `*` standing for anything; None: any.
-            nth: which of those calls, counted from 1 and from now on; None: all.
-            probability: how likely each of them meets it, from 0 to 1.
-            seed: of the draws, so that they can be repeated.
-            times: how often it happens at most; None: without end.
+            kind: what goes wrong, such as "error"; `help(Faults)` lists all kinds and their options.
+            method: the name of a method, such as "CreateGateway", by whatever protocol it is called. None: any method,
+                and also requests that call none (None).
+            path: pattern of the request's URL path, as in `fnmatch`; `*` matches any text, slashes included, as in
+                "/gateway/*/completions". None: any path (None).
+            nth: which of the calls that `method` and `path` select, counted from 1 and from now on: a number, or a
+                collection of numbers. None: all of them (None).
+            probability: how likely the fault happens to each of those, from 0 to 1 (1.0).
+            seed: start value of the random numbers for `probability`, so that a run can be repeated; "garbage" makes
+                its bytes from it too (0).
+            times: how many calls the fault happens to at most, at least 1. None: no limit (None).
+            **options: the options of this kind.
 
         Returns:
-            The fault: `fault.happened` tells how often it happened, and `faults.remove(fault)` ends it.
+            The fault. `fault.happened` is the number of calls that it has happened to, and `faults.remove(fault)` ends
+            it.
 
         Raises:
             ConfigurationError: there is no such kind, option or method, or a value is out of range.
@@ -137,41 +193,62 @@ class Faults:
         return fault
 
     def remove(self, fault: Fault) -> None:
-        """End a fault; one that is not there any more is no error."""
+        """End a fault; calls that it already affects are not restored. Does nothing if it has ended before."""
         with self._lock:
             self._faults = tuple(each for each in self._faults if each is not fault)
 
     def clear(self) -> None:
-        """End all faults."""
+        """End all faults; calls that they already affect are not restored."""
         with self._lock:
             self._faults = ()
 
-    def meeting(self, method: str | None, path: str) -> Sequence[Fault]:
-        """Those that happen to one call."""
-        with self._lock:
-            return [fault for fault in self._faults if fault.meets(method, path)]
+    def triggered_by(self, method: str | None, path: str) -> Sequence[Fault]:
+        """Count a call, and return the faults that happen to it, in the order in which they were added.
 
-    def add_table(self, table: Mapping[str, Any], where: str) -> Fault:
-        """Add a fault from TOML's `[[faults]]`. Raises ConfigurationError, which begins with `where`."""
+        Args:
+            method: the name of the method that is called. None: the request calls none.
+            path: the request's URL path.
+        """
+        with self._lock:
+            return [fault for fault in self._faults if fault.triggered_by(method, path)]
+
+    def add_table(self, table: Mapping[str, Any], location: str) -> Fault:
+        """Add a fault from a table `[[faults]]` of a TOML file.
+
+        Args:
+            table: `kind`, and any arguments of `add`.
+            location: where the table is, for error messages.
+
+        Raises:
+            ConfigurationError: as `add`; the text begins with `location`.
+        """
         try:
-            given = dict(table)
-            if "details" in given:
-                given["details"] = _messages(given["details"])
-            return self.add(given.pop("kind", ""), **given)
+            arguments = dict(table)
+            if "details" in arguments:
+                arguments["details"] = _parse_details(arguments["details"])
+            return self.add(arguments.pop("kind", ""), **arguments)
         except (ConfigurationError, TypeError) as error:
-            raise ConfigurationError(f"{where}: {error}") from None
+            raise ConfigurationError(f"{location}: {error}") from None
 
     def add_text(self, text: str) -> Fault:
-        """Add a fault from `--fault "KIND NAME=VALUE ..."`; values are JSON where they can be, otherwise text."""
-        where = f"--fault {text!r}"
+        """Add a fault from the value of the command-line option `--fault`.
+
+        Args:
+            text: "KIND NAME=VALUE NAME=VALUE ...", quoted as in a shell, with any arguments of `add`. A value that is
+                valid JSON is read as such, any other as a string.
+
+        Raises:
+            ConfigurationError: the text does not have this form, or as `add`.
+        """
+        location = f"--fault {text!r}"
         try:
-            table = _table(shlex.split(text))
+            table = _parse_words(shlex.split(text))
         except ValueError as error:
-            raise ConfigurationError(f"{where}: {error}") from None
-        return self.add_table(table, where)
+            raise ConfigurationError(f"{location}: {error}") from None
+        return self.add_table(table, location)
 
 
-def _table(words: Sequence[str]) -> Mapping[str, Any]:
+def _parse_words(words: Sequence[str]) -> Mapping[str, Any]:
     kind, *pairs = words or [""]
     table: dict[str, Any] = {"kind": kind}
     for pair in pairs:
@@ -179,20 +256,20 @@ def _table(words: Sequence[str]) -> Mapping[str, Any]:
         if not equals:
             raise ValueError(f"{name}: expected NAME=VALUE")
         if name in table:
-            raise ValueError(f"{name}: is given twice")
-        table[name] = _value(value)
+            raise ValueError(f"{name}: given more than once")
+        table[name] = _parse_value(value)
     return table
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         return text
 
 
-def _messages(value: object) -> object:
-    """Messages out of protobuf's JSON form, with `@type`; what has another form stays as it is, to be refused."""
+def _parse_details(value: object) -> object:
+    """Return messages from their JSON form with `@type`; leave a value of any other form to the checks in `add`."""
     if not _are_tables(value):
         return value
     try:

@@ -1,61 +1,60 @@
-"""Makes faults happen: an ASGI application around the emulator's own, a layer for each fault that a call meets."""
+"""Makes faults happen: ASGI middleware that wraps the application once for each fault that a request triggers."""
 
 from collections.abc import Callable, Mapping
 
 from ..._wire.methods import Method
-from ..protocols.asgi import App, Receive, Scope, Send
-from . import delivery
-from . import responses as answers
-from .asgi_parts import Layer
+from ..protocols.app import GATEWAY_PREFIX
+from ..protocols.asgi import App, Receive, Scope, Send, state_of
+from . import delivery, responses
+from .asgi_parts import FaultFactory
 from .faults import Faults
-from .options import Kind
+from .options import FaultKind
 
-_LAYERS: Mapping[Kind, Layer] = {
-    "error": answers.error,
-    "page": answers.page,
+_FACTORIES: Mapping[FaultKind, FaultFactory] = {
+    "error": responses.error,
+    "page": responses.page,
     "delay": delivery.delay,
     "drip": delivery.drip,
     "cut": delivery.cut,
     "refuse": delivery.refuse,
     "goaway": delivery.goaway,
-    "garbage": answers.garbage,
-    "oversized": answers.oversized,
-    "content_type": answers.content_type,
+    "garbage": responses.garbage,
+    "oversized": responses.oversized,
+    "content_type": responses.content_type,
     "half_open": delivery.half_open,
-    "skew": answers.skew,
-    "duplicate": answers.duplicate,
+    "skew": responses.skew,
+    "duplicate": responses.duplicate,
 }
-_GATEWAY_LAYERS: Mapping[Kind, Layer] = {
-    **_LAYERS,
-    "error": answers.gateway_error,
-    "duplicate": answers.duplicate_request,
+_GATEWAY_FACTORIES: Mapping[FaultKind, FaultFactory] = {
+    **_FACTORIES,
+    "error": responses.gateway_error,
+    "duplicate": responses.duplicate_request,
 }
+"""Requests below the gateways' endpoints call no method that could be intercepted, so two kinds work differently."""
 
 
-class FaultLayer:
-    """The application, with the faults that its calls meet."""
+class FaultMiddleware:
+    """An ASGI application that injects faults into the requests to another one."""
 
-    def __init__(
-        self, app: App, faults: Faults, method_of: Callable[[str, str], Method | None], gateways: str = "/gateway/"
-    ) -> None:
-        """`method_of` tells the method by HTTP verb and path; below `gateways` errors take OpenAI's form."""
+    def __init__(self, app: App, faults: Faults, method_of: Callable[[str, str], Method | None]) -> None:
+        """Wrap `app`; `method_of` gives the method that a request calls, by its HTTP verb and its path."""
         self._app = app
         self._faults = faults
         self._method_of = method_of
-        self._gateways = gateways
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, with the faults that it triggers."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        connection = scope["state"]["connection"]
-        if connection.turns_away(scope):
+        connection = state_of(scope)["connection"]
+        if connection.is_beyond_goaway(scope):
             await connection.refuse(scope)
             return
         path: str = scope["path"]
         method = self._method_of(scope["method"], scope["raw_path"].decode("ascii", "replace"))
+        factories = _GATEWAY_FACTORIES if path.startswith(GATEWAY_PREFIX) else _FACTORIES
         app = self._app
-        for fault in reversed(self._faults.meeting(method.name if method else None, path)):
-            layers = _GATEWAY_LAYERS if path.startswith(self._gateways) else _LAYERS
-            app = layers[fault.kind](fault, app)
+        for fault in reversed(self._faults.triggered_by(method.name if method else None, path)):
+            app = factories[fault.kind](fault, app)
         await app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""What a fault may be told: its kinds, the options of each, and the values that make sense."""
+"""The kinds of faults, the options of each, and checks of their values."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -11,7 +11,7 @@ from ..._wire.methods import METHODS
 from ...errors import ConfigurationError
 from ..protocols.codecs import HTTP_STATUS
 
-Kind: TypeAlias = Literal[
+FaultKind: TypeAlias = Literal[
     "error",
     "page",
     "delay",
@@ -26,14 +26,14 @@ Kind: TypeAlias = Literal[
     "skew",
     "duplicate",
 ]
-When: TypeAlias = Literal["before", "during", "after", "answer"]
+CutTime: TypeAlias = Literal["before", "during", "after", "response"]
 
-OPTIONS: Mapping[Kind, Mapping[str, Any]] = {
+DEFAULTS: Mapping[FaultKind, Mapping[str, Any]] = {
     "error": {"code": "unavailable", "message": "injected fault", "details": (), "headers": {}, "after_work": False},
     "page": {"status": 502},
     "delay": {"seconds": 1.0},
     "drip": {"size": 1, "seconds": 0.1},
-    "cut": {"when": "answer", "seconds": 0.05},
+    "cut": {"when": "response", "seconds": 0.05},
     "refuse": {},
     "goaway": {},
     "garbage": {"size": 64},
@@ -43,30 +43,31 @@ OPTIONS: Mapping[Kind, Mapping[str, Any]] = {
     "skew": {"seconds": 300.0},
     "duplicate": {},
 }
-"""What each kind may be told, with its default."""
+"""The options of each kind, with their defaults."""
 
-_MOST_SKEW = 10**9
+_MAX_SKEW = 10**9
 _METHODS = {method.name for method in METHODS.values()}
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
-def check(kind: Kind, selection: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Raises ConfigurationError for what a fault cannot be, by the name of the first that is wrong."""
-    _expect(kind in get_args(Kind), "kind", _one_of(get_args(Kind)), kind)
-    known = OPTIONS[kind]
+def check_fault(kind: FaultKind, selection: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError for the first argument of a fault that is unknown or has a wrong value."""
+    _expect(kind in get_args(FaultKind), "kind", _one_of(get_args(FaultKind)), kind)
+    known = DEFAULTS[kind]
     for name in options:
         if name not in known:
-            raise ConfigurationError(f"{name}: no option of {kind!r}, which takes {', '.join((*known, *selection))}")
+            expected = ", ".join((*known, *selection))
+            raise ConfigurationError(f"{name}: unknown option of {kind!r}; known options are {expected}")
     for name, value in selection.items():
-        holds, expected = _SELECTION[name]
-        _expect(holds(value), name, expected, value)
+        is_valid, expected = _SELECTION[name]
+        _expect(is_valid(value), name, expected, value)
     for name, value in options.items():
-        holds, expected = _SKEW if (kind, name) == ("skew", "seconds") else _OPTION[name]
-        _expect(holds(value), name, expected, value)
+        is_valid, expected = _SKEW if (kind, name) == ("skew", "seconds") else _OPTION[name]
+        _expect(is_valid(value), name, expected, value)
 
 
-def _expect(holds: bool, name: str, expected: str, value: object) -> None:
-    if not holds:
+def _expect(valid: bool, name: str, expected: str, value: object) -> None:
+    if not valid:
         raise ConfigurationError(f"{name}: expected {expected}, got {value!r}")
 
 
@@ -74,7 +75,7 @@ def _one_of(names: Collection[str]) -> str:
     return f"one of {', '.join(names)}"
 
 
-def _is_text(value: object) -> bool:
+def _is_string(value: object) -> bool:
     return isinstance(value, str)
 
 
@@ -82,7 +83,8 @@ def _is_printable(value: object) -> bool:
     return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
-def _is_whole(value: object, least: int, most: float = float("inf")) -> bool:
+# bool is a subclass of int, but `nth = true` in a file is a mistake.
+def _is_integer(value: object, least: int, most: float = float("inf")) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
@@ -94,11 +96,11 @@ def _is_method(value: object) -> bool:
     return value is None or (isinstance(value, str) and value in _METHODS)
 
 
-def _are_calls(value: object) -> bool:
+def _is_nth(value: object) -> bool:
     if value is None:
         return True
-    several = cast(Collection[object], value) if isinstance(value, Collection) else [value]
-    return len(several) > 0 and all(_is_whole(each, 1) for each in several)
+    numbers = cast(Collection[object], value) if isinstance(value, Collection) else [value]
+    return len(numbers) > 0 and all(_is_integer(each, 1) for each in numbers)
 
 
 def _are_messages(value: object) -> bool:
@@ -115,27 +117,28 @@ def _are_headers(value: object) -> bool:
 
 
 _Expectation: TypeAlias = tuple[Callable[[Any], bool], str]
+"""Whether a value is valid, and a description of valid ones for the error message."""
 _SELECTION: Mapping[str, _Expectation] = {
     "method": (_is_method, "the name of a method, such as 'CreateGateway'"),
-    "path": (lambda value: value is None or _is_text(value), "a text"),
-    "nth": (_are_calls, "a whole number from 1, or several"),
+    "path": (lambda value: value is None or _is_string(value), "a string"),
+    "nth": (_is_nth, "a whole number, at least 1, or several"),
     "probability": (lambda value: _is_number(value, 0, 1), "a number from 0 to 1"),
-    "seed": (lambda value: _is_whole(value, -(2**63)), "a whole number"),
-    "times": (lambda value: value is None or _is_whole(value, 1), "a whole number from 1"),
+    "seed": (lambda value: _is_integer(value, -(2**63)), "a whole number"),
+    "times": (lambda value: value is None or _is_integer(value, 1), "a whole number, at least 1"),
 }
 _OPTION: Mapping[str, _Expectation] = {
-    "code": (lambda value: _is_text(value) and value in HTTP_STATUS, _one_of(HTTP_STATUS)),
-    "message": (_is_text, "a text"),
-    "details": (_are_messages, "a list of messages of google.rpc"),
-    "headers": (_are_headers, "names and values, all of them printable ASCII"),
+    "code": (lambda value: _is_string(value) and value in HTTP_STATUS, _one_of(HTTP_STATUS)),
+    "message": (_is_string, "a string"),
+    "details": (_are_messages, "a list of google.rpc messages"),
+    "headers": (_are_headers, "names and values of headers, in printable ASCII"),
     "after_work": (lambda value: isinstance(value, bool), "true or false"),
-    "status": (lambda value: _is_whole(value, 200, 599), "an HTTP status from 200 to 599"),
-    "seconds": (lambda value: _is_number(value, 0), "a number from 0"),
-    "size": (lambda value: _is_whole(value, 1), "a whole number of bytes from 1"),
-    "when": (lambda value: value in get_args(When), _one_of(get_args(When))),
+    "status": (lambda value: _is_integer(value, 200, 599), "an HTTP status from 200 to 599"),
+    "seconds": (lambda value: _is_number(value, 0), "a number of seconds, at least 0"),
+    "size": (lambda value: _is_integer(value, 1), "a whole number of bytes, at least 1"),
+    "when": (lambda value: value in get_args(CutTime), _one_of(get_args(CutTime))),
     "content_type": (_is_printable, "printable ASCII"),
 }
 _SKEW: _Expectation = (
-    lambda value: _is_number(value, -_MOST_SKEW, _MOST_SKEW),
-    f"a number from {-_MOST_SKEW} to {_MOST_SKEW}",
+    lambda value: _is_number(value, -_MAX_SKEW, _MAX_SKEW),
+    f"a number of seconds from {-_MAX_SKEW} to {_MAX_SKEW}",
 )

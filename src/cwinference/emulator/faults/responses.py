@@ -1,4 +1,4 @@
-"""Faults in what is answered: errors, pages, garbage, wrong names and times, and work that is done twice."""
+"""Faults in what a response says: errors, pages, garbage, wrong content types and times; and requests handled twice."""
 
 import json
 import random
@@ -10,11 +10,19 @@ from typing import Any
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ..interfaces import Refusal
-from ..protocols.asgi import SKEW, App, Receive, Scope, Send
+from ..interfaces import RpcError
+from ..protocols.asgi import App, Receive, Scope, Send, state_of
 from ..protocols.codecs import HTTP_STATUS
-from ..protocols.service import AROUND, Around, Work
-from .asgi_parts import nowhere, of_length, read_body, told, whole_answer, with_headers
+from ..protocols.service import CallNext
+from .asgi_parts import (
+    discard,
+    headers_for_length,
+    read_body,
+    replay_body,
+    respond,
+    with_headers,
+    with_interceptor,
+)
 from .faults import Fault
 
 _CHUNK = 64 * 1024
@@ -22,96 +30,85 @@ _PREFIX = 5
 """Bytes before a gRPC message: flags and length."""
 
 
-def _around(work: Around, app: App) -> App:
-    """The application with its work wrapped."""
-
-    async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        token = AROUND.set((*AROUND.get(), work))
-        try:
-            await app(scope, receive, send)
-        finally:
-            AROUND.reset(token)
-
-    return call
-
-
 def error(fault: Fault, app: App) -> App:
-    """The code, in the form of its protocol; the work is done before or not at all."""
-    refusal = Refusal(fault.options["code"], fault.options["message"], *fault.options["details"])
+    """Fail the call with a status code, in the form of its protocol, before or after its method is run."""
+    injected = RpcError(fault.options["code"], fault.options["message"], *fault.options["details"])
 
-    def refuse(work: Work) -> Message:
+    def fail(call_next: CallNext) -> Message:
         if fault.options["after_work"]:
-            work()
-        raise refusal
+            call_next()
+        raise injected
 
-    return with_headers(fault.options["headers"], _around(refuse, app))
+    return with_headers(fault.options["headers"], with_interceptor(fail, app))
 
 
 def gateway_error(fault: Fault, app: App) -> App:
-    """The code, in the form that OpenAI's clients understand."""
+    """Respond with an error in OpenAI's form; used in place of `error` below gateways."""
     code = fault.options["code"]
-    error = {"message": fault.options["message"], "type": code, "param": None, "code": code}
-    answer = partial(whole_answer, HTTP_STATUS[code], b"application/json", json.dumps({"error": error}).encode())
+    fields = {"message": fault.options["message"], "type": code, "param": None, "code": code}
+    send_error = partial(respond, HTTP_STATUS[code], b"application/json", json.dumps({"error": fields}).encode())
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         if fault.options["after_work"]:
-            await app(scope, receive, nowhere)
+            await app(scope, receive, discard)
         else:
             await read_body(receive)
-        await answer(send)
+        await send_error(send)
 
     return with_headers(fault.options["headers"], call)
 
 
 def page(fault: Fault, app: App) -> App:
-    """An HTML page, as a proxy gives it."""
+    """Respond with an HTML page, as a proxy does."""
     status: int = fault.options["status"]
     body = f"<html><body><h1>{status}</h1></body></html>\n".encode()
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         await read_body(receive)
-        await whole_answer(status, b"text/html", body, send)
+        await respond(status, b"text/html", body, send)
 
     return call
 
 
-def _replaced(app: App, body_of: Callable[[Scope], Iterable[bytes]], size_of: Callable[[Scope], int]) -> App:
-    """The application with another body in its answer."""
+def _with_body(app: App, body_of: Callable[[Scope], Iterable[bytes]], size_of: Callable[[Scope], int]) -> App:
+    """Wrap an application so that its responses have another body; status, headers and trailers stay the same."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        promised = False
+        connection = state_of(scope)["connection"]
+        must_send = False
 
-        async def sending(event: Mapping[str, Any]) -> None:
-            nonlocal promised
+        async def send_replaced(event: Mapping[str, Any]) -> None:
+            nonlocal must_send
             if event["type"] == "http.response.start":
-                headers = of_length(event["headers"], size_of(scope))
-                promised = headers != event["headers"]
+                headers = headers_for_length(event["headers"], size_of(scope))
+                # An empty message has no bytes over Connect, but its body is replaced too: its length was announced.
+                must_send = headers != event["headers"]
                 await send({**event, "headers": headers})
-            elif event.get("body") or promised:  # an empty message has no bytes over Connect
-                promised = False
+            elif event.get("body") or must_send:
+                must_send = False
                 for piece in body_of(scope):
-                    if scope["state"]["connection"].closed:
+                    if connection.closed:
                         return
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 await send({**event, "body": b""})
             else:
                 await send(event)
 
-        await app(scope, receive, sending)
+        await app(scope, receive, send_replaced)
 
     return call
 
 
 def garbage(fault: Fault, app: App) -> App:
-    """Bytes that are no message, in the right place."""
+    """Replace the response's message by bytes that are not one, over gRPC behind a valid prefix."""
     size: int = fault.options["size"]
-    # No text, no JSON, and no message: a tag of more than ten bytes.
+    # 0xff is not valid in UTF-8, hence not in JSON. Sixteen of them are not protobuf: a tag has at most ten bytes.
     noise = b"\xff" * min(size, 16) + random.Random(fault.seed).randbytes(max(0, size - 16))  # noqa: S311
-    return _replaced(app, lambda scope: [_prefix(scope, size), noise], lambda scope: len(_prefix(scope, size)) + size)
+    return _with_body(app, lambda scope: [_prefix(scope, size), noise], lambda scope: len(_prefix(scope, size)) + size)
 
 
 def oversized(fault: Fault, app: App) -> App:
-    """More bytes than clients accept, in the right place."""
+    """Replace the response's message by more bytes than clients accept."""
     size: int = fault.options["size"]
 
     def pieces(scope: Scope) -> Iterable[bytes]:
@@ -119,39 +116,42 @@ def oversized(fault: Fault, app: App) -> App:
         for start in range(0, size, _CHUNK):
             yield b" " * min(_CHUNK, size - start)
 
-    return _replaced(app, pieces, lambda scope: len(_prefix(scope, size)) + size)
+    return _with_body(app, pieces, lambda scope: len(_prefix(scope, size)) + size)
 
 
 def content_type(fault: Fault, app: App) -> App:
-    """The answer under a wrong name."""
-    wrong = str(fault.options["content_type"]).encode()
+    """Replace the response's content type."""
+    replacement = str(fault.options["content_type"]).encode()
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        async def sending(event: Mapping[str, Any]) -> None:
+        async def send_replaced(event: Mapping[str, Any]) -> None:
             if event["type"] == "http.response.start":
                 kept = [pair for pair in event["headers"] if pair[0] != b"content-type"]
-                event = {**event, "headers": [*kept, (b"content-type", wrong)]}
+                event = {**event, "headers": [*kept, (b"content-type", replacement)]}
             await send(event)
 
-        await app(scope, receive, sending)
+        await app(scope, receive, send_replaced)
 
     return call
 
 
 def skew(fault: Fault, app: App) -> App:
-    """Times from a server whose clock goes wrong, its Date among them."""
+    """Shift all times in the response, and its Date header, as if the server's clock were wrong."""
     seconds: float = fault.options["seconds"]
 
-    def shifted(work: Work) -> Message:
-        reply = work()
-        copy = type(reply)()
-        copy.CopyFrom(reply)
+    def shift_times(call_next: CallNext) -> Message:
+        response = call_next()
+        copy = type(response)()  # the response may still be part of the API's own state
+        copy.CopyFrom(response)
         _shift(copy, seconds)
         return copy
 
+    with_shifted_times = with_interceptor(shift_times, app)
+
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        SKEW.set(SKEW.get() + seconds)
-        await _around(shifted, app)(scope, receive, send)
+        state = state_of(scope)
+        state["clock_offset"] = state.get("clock_offset", 0.0) + seconds
+        await with_shifted_times(scope, receive, send)
 
     return call
 
@@ -167,23 +167,23 @@ def _shift(message: Any, seconds: float) -> None:
 
 
 def duplicate(fault: Fault, app: App) -> App:
-    """The work done twice; the answer is that of the second time."""
+    """Run the method twice, and respond with the second result."""
 
-    def twice(work: Work) -> Message:
-        with suppress(Refusal):
-            work()
-        return work()
+    def run_twice(call_next: CallNext) -> Message:
+        with suppress(RpcError):
+            call_next()
+        return call_next()
 
-    return _around(twice, app)
+    return with_interceptor(run_twice, app)
 
 
 def duplicate_request(fault: Fault, app: App) -> App:
-    """The same for a whole request, below a gateway."""
+    """Handle the request twice, and send the second response; used in place of `duplicate` below gateways."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(receive)
-        await app(scope, told(body, receive), nowhere)
-        await app(scope, told(body, receive), send)
+        await app(scope, replay_body(body, receive), discard)
+        await app(scope, replay_body(body, receive), send)
 
     return call
 

@@ -1,1 +1,1 @@
-"""What is below a gateway: OpenAI-compatible routes, and the models that respond there."""
+"""What is below a gateway's endpoint: OpenAI-compatible routes, and the models that generate their responses."""

@@ -1,4 +1,4 @@
-"""What stands below a gateway's endpoint: OpenAI's chat completions, completions and models, as an ASGI app."""
+"""The routes below a gateway's endpoint: OpenAI's chat completions, completions and models, as an ASGI application."""
 
 import asyncio
 import json
@@ -10,98 +10,108 @@ from typing import Any, TypeAlias, cast, get_args
 from urllib.parse import unquote
 
 from ... import types
-from ..interfaces import Caller, Directory, Refusal
+from ..interfaces import Caller, Directory, RpcError
 from ..protocols.asgi import Exchange, Receive, Scope, Send
 from ..protocols.codecs import decompress
 from . import routing
-from .models import Engine
-from .openai_request import Problem, Request, Route, invalid
-from .response import Reply, encoded
+from .models import TextModel
+from .openai_request import CompletionRoute, GatewayError, ModelRequest, invalid_value
+from .response import ResponseWriter, encode_json
 
-Authorize: TypeAlias = Callable[[str | None], Caller]
-"""Who the value of an `Authorization` header stands for; raises `Refusal` when it is nobody."""
+Authenticate: TypeAlias = Callable[[str | None], Caller]
+"""Returns the caller that the value of an `Authorization` header authenticates, or raises `RpcError`."""
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
-"""Pictures in chats, and token ids, are long."""
-ROUTES: frozenset[str] = frozenset(get_args(Route))
+"""Larger than the limit of API calls: chats can contain pictures."""
+ROUTES: frozenset[str] = frozenset(get_args(CompletionRoute))
 _MODELS = re.compile(r"models(?:/.+)?", re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_BELOW = re.compile(r"/gateway/(?P<id>[^/]+)(?P<path>.*)", re.DOTALL)
+"""A JSON escape of one half of a surrogate pair."""
+_GATEWAY_PATH = re.compile(r"/gateway/(?P<id>[^/]+)(?P<path>.*)", re.DOTALL)
 
 
-class Completions:
-    """Answers everything below `/gateway/<id>`."""
+class CompletionsApp:
+    """The ASGI application for every path below `/gateway/<id>`."""
 
     def __init__(
         self,
         directory: Directory,
-        engines: Callable[[types.Deployment], Engine],
-        authorize: Authorize,
+        model_for: Callable[[types.Deployment], TextModel],
+        authenticate: Authenticate,
         *,
         random: Callable[[], float] = random.random,
     ) -> None:
+        """Create the application.
+
+        Args:
+            directory: where to look up gateways and their deployments.
+            model_for: returns the model that generates the completions of a deployment.
+            authenticate: returns the caller with a CoreWeave token.
+            random: returns a number from 0 up to, but not including, 1. It decides between deployments of one model.
+        """
         self._directory = directory
-        self._engines = engines
-        """The engine that answers for a deployment."""
-        self._authorize = authorize
+        self._model_for = model_for
+        self._authenticate = authenticate
         self._random = random
-        """A number from 0 up to 1, for the choice among deployments that share a model."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, and stop working on it when its client hangs up."""
+        """Respond to one request; stop when the client disconnects."""
         exchange = Exchange(scope, receive, send, limit=MAX_BODY_BYTES)
-        reply = Reply(exchange, {"x-request-id": exchange.header(b"x-request-id") or uuid.uuid4().hex})
+        request_id = exchange.header(b"x-request-id") or uuid.uuid4().hex
+        response = ResponseWriter(exchange, {"x-request-id": request_id})
         try:
-            await self._dispatch(exchange, reply)
-        except Problem as problem:
-            reply.headers.update(problem.headers)
-            await reply.whole(problem.status, encoded(problem.body))
+            await self._dispatch(exchange, response)
+        except GatewayError as error:
+            response.headers.update(error.headers)
+            await response.send(error.status, encode_json(error.body))
 
-    async def _dispatch(self, exchange: Exchange, reply: Reply) -> None:
+    async def _dispatch(self, exchange: Exchange, response: ResponseWriter) -> None:
         gateway, path = self._gateway(exchange.scope)
-        self._admit(gateway, exchange.header(b"authorization"))
+        self._check_access(gateway, exchange.header(b"authorization"))
         routing.check_ready(gateway)
-        target = routing.target(gateway, path)
+        target = routing.parse_path(gateway, path)
         deployments = self._directory.deployments(gateway.spec.id)
         if target.route not in ROUTES and not _MODELS.fullmatch(target.route):
-            raise Problem(404, f"No such route: /v1/{target.route}", code="unknown_url")
+            raise GatewayError(404, f"Unknown route /v1/{target.route}", code="unknown_url")
         if target.route in ROUTES:
             _check_verb(exchange, "POST")
             body = await _body(exchange)
-            name = routing.model(gateway, target, exchange, body)
+            name = routing.model_name(gateway, target, exchange, body)
             deployment = routing.choose(name, deployments, self._random)
-            routing.check_name(body.get("model"), deployment)
-            reply.headers["x-emulator-deployment"] = deployment.spec.id
-            request = Request(cast(Route, target.route), {**body, "model": name})
-            await _unless_gone(self._engines(deployment).answer(request, reply), exchange)
+            routing.check_model_name(body.get("model"), deployment)
+            response.headers["x-emulator-deployment"] = deployment.spec.id
+            request = ModelRequest(cast(CompletionRoute, target.route), {**body, "model": name})
+            await _run_until_disconnect(self._model_for(deployment).complete(request, response), exchange)
         else:
             _check_verb(exchange, "GET", "HEAD")
-            await reply.whole(200, encoded(_models(target, routing.serving(deployments))))
+            await response.send(200, encode_json(_models(target, routing.serving(deployments))))
 
     def _gateway(self, scope: Scope) -> tuple[types.Gateway, str]:
-        found = _BELOW.fullmatch(scope["raw_path"].decode("latin-1"))
+        # The raw path: the name of a model in it can contain an encoded slash, which must not separate segments.
+        found = _GATEWAY_PATH.fullmatch(scope["raw_path"].decode("latin-1"))
         gateway = self._directory.gateway(unquote(found["id"])) if found else None
         if found is None or gateway is None:
-            raise Problem(404, "There is no gateway at this address", code="gateway_not_found")
+            raise GatewayError(404, "There is no gateway at this address", code="gateway_not_found")
         return gateway, found["path"]
 
-    def _admit(self, gateway: types.Gateway, authorization: str | None) -> None:
+    def _check_access(self, gateway: types.Gateway, authorization: str | None) -> None:
         by_wandb = gateway.spec.WhichOneof("auth") == "weights_and_biases_auth"
         try:
-            caller = self._authorize(authorization)
-        except Refusal as refusal:
+            caller = self._authenticate(authorization)
+        except RpcError as error:
+            # The emulator knows no Weights & Biases keys, so it accepts any that could be one.
             scheme, _, key = (authorization or "").partition(" ")
             if by_wandb and scheme.lower() == "bearer" and key.strip():
                 return
-            raise _unauthorized("a Weights & Biases API key is expected" if by_wandb else refusal.message) from None
+            raise _unauthorized("expected a Weights & Biases API key" if by_wandb else error.message) from None
         if by_wandb:
-            raise _unauthorized("this is a CoreWeave token; this gateway takes Weights & Biases API keys")
+            raise _unauthorized("this is a CoreWeave token; this gateway accepts Weights & Biases API keys only")
         if caller.organization != gateway.spec.organization_id:
-            raise Problem(403, "This token belongs to another organization than the gateway", code="forbidden")
+            raise GatewayError(403, "This token belongs to another organization than the gateway", code="forbidden")
 
 
-def _unauthorized(message: str) -> Problem:
-    return Problem(
+def _unauthorized(message: str) -> GatewayError:
+    return GatewayError(
         401, f"Incorrect API key provided: {message}", code="invalid_api_key", headers={"www-authenticate": "Bearer"}
     )
 
@@ -109,7 +119,7 @@ def _unauthorized(message: str) -> Problem:
 def _check_verb(exchange: Exchange, *allowed: str) -> None:
     if exchange.verb not in allowed:
         message = f"Method {exchange.verb} is not allowed here; use {allowed[0]}"
-        raise Problem(405, message, code="method_not_allowed", headers={"allow": ", ".join(allowed)})
+        raise GatewayError(405, message, code="method_not_allowed", headers={"allow": ", ".join(allowed)})
 
 
 async def _body(exchange: Exchange) -> dict[str, Any]:
@@ -118,35 +128,44 @@ async def _body(exchange: Exchange) -> dict[str, Any]:
         text = decompress(await exchange.body(), encoding, MAX_BODY_BYTES)
         body = json.loads(text)
         if _SURROGATE.search(text):
-            encoded(body)  # which halves of pairs break
-    except Refusal as refusal:
-        if refusal.code == "resource_exhausted":
-            raise Problem(413, refusal.message, code="request_too_large") from None
-        raise invalid(None, refusal.message) from None
+            # Python's parser accepts half a surrogate pair, and only encoding the response would fail then. Encoding
+            # the body now raises UnicodeEncodeError, a ValueError, while the request can still be refused.
+            encode_json(body)
+    except RpcError as error:
+        if error.code == "resource_exhausted":
+            raise GatewayError(413, error.message, code="request_too_large") from None
+        raise invalid_value(None, error.message) from None
     except (ValueError, RecursionError) as error:
-        raise invalid(None, f"The body is not JSON: {error}") from None
+        raise invalid_value(None, f"The body is not JSON: {error}") from None
     if not isinstance(body, dict):
-        raise invalid(None, "The body is not a JSON object")
+        raise invalid_value(None, "The body is not a JSON object")
     return cast(dict[str, Any], body)
 
 
-async def _unless_gone(work: Coroutine[Any, Any, None], exchange: Exchange) -> None:
-    """Do the work, and give it up when the client hangs up."""
+async def _run_until_disconnect(work: Coroutine[Any, Any, None], exchange: Exchange) -> None:
+    """Run a coroutine, and cancel it when the client disconnects.
+
+    ASGI reports a disconnect only to an application that waits for it. Otherwise a completion would be generated to its
+    end, or wait for another server, though nobody receives it. All of the body must have been read.
+    """
     working = asyncio.create_task(work)
-    watching = asyncio.create_task(exchange.gone())
+    watching = asyncio.create_task(exchange.wait_for_disconnect())
     try:
         await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             working.result()
     finally:
+        # This also runs when the task itself is canceled, because the server stops. `gather` waits until the completion
+        # has cleaned up: it may have to close a connection to another server.
         working.cancel()
         watching.cancel()
         await asyncio.gather(working, watching, return_exceptions=True)
 
 
 def _models(target: routing.Target, deployments: list[types.Deployment]) -> dict[str, Any]:
-    """The list of models, or one of them: `models` or `models/<name>`."""
-    listed = {
+    """Return the list of models for `models`, or one of them for `models/<name>`."""
+    # In reverse order, so that the first of several deployments of a model determines its entry; reversed again below.
+    by_name = {
         each.spec.model.name: {
             "id": each.spec.model.name,
             "object": "model",
@@ -156,7 +175,7 @@ def _models(target: routing.Target, deployments: list[types.Deployment]) -> dict
         for each in reversed(deployments)
         if target.model in (None, each.spec.model.name)
     }
-    one = target.route.removeprefix("models").removeprefix("/")
-    if (wanted := one or target.model) and wanted not in listed:
-        raise routing.unknown(f"The model {wanted!r} does not exist")
-    return listed[one] if one else {"object": "list", "data": [*reversed(listed.values())]}
+    name = target.route.removeprefix("models").removeprefix("/")
+    if (wanted := name or target.model) and wanted not in by_name:
+        raise routing.model_not_found(f"The model {wanted!r} does not exist")
+    return by_name[name] if name else {"object": "list", "data": [*reversed(by_name.values())]}

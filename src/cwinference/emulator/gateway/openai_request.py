@@ -1,19 +1,19 @@
-"""OpenAI's dialect: what a completion may ask for, and errors in the form that its clients understand."""
+"""OpenAI's format: what a completion request may contain, and errors in the form that OpenAI's clients expect."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
-Route: TypeAlias = Literal["chat/completions", "completions"]
+CompletionRoute: TypeAlias = Literal["chat/completions", "completions"]
 
-MOST_CHOICES = 128
-MOST_TOKENS = 131_072
-"""Of one choice; the length of the context that most servers stop at."""
-MOST_STOPS = 4
+MAX_CHOICES = 128
+MAX_TOKENS = 131_072
+"""Of one choice, and of its prompt and the choice together: the context length of many models."""
+MAX_STOP_SEQUENCES = 4
 
 
-class Problem(Exception):
-    """An answer that is an error."""
+class GatewayError(Exception):
+    """An error response of a gateway's endpoint, in OpenAI's form."""
 
     def __init__(
         self,
@@ -31,21 +31,21 @@ class Problem(Exception):
         self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def invalid(param: str | None, message: str) -> Problem:
-    """A request that is wrong whatever the state of the gateway."""
-    return Problem(400, f"{param}: {message}" if param else message, code="invalid_value", param=param)
+def invalid_value(param: str | None, message: str) -> GatewayError:
+    """Return the error for a request that is wrong whatever the state of the gateway; `param` is the wrong field."""
+    return GatewayError(400, f"{param}: {message}" if param else message, code="invalid_value", param=param)
 
 
 @dataclass(frozen=True)
-class Request:
-    """A completion that is asked for."""
+class ModelRequest:
+    """A completion request, as a model gets it."""
 
-    route: Route
+    route: CompletionRoute
     body: Mapping[str, Any]
-    """As it came, with `model` set to the name by which the deployment is known."""
+    """As the client sent it, with `model` set to the name of the model that the request was routed to."""
 
     @property
-    def chat(self) -> bool:
+    def is_chat(self) -> bool:
         return self.route == "chat/completions"
 
     @property
@@ -54,62 +54,62 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Options:
-    """The fields of a completion's body that shape its answer, checked and with their defaults."""
+class CompletionOptions:
+    """The fields of a completion request that shape its response, checked and with their defaults."""
 
     prompts: Sequence[str | Sequence[int]]
-    """One of a chat; texts or token ids otherwise."""
+    """A chat has one; other completions have one or several, each as text or as token ids."""
     stream: bool = False
     include_usage: bool = False
-    """Whether a stream ends with a chunk that holds the usage."""
+    """Whether the last chunk of a stream contains the usage."""
     n: int = 1
     max_tokens: int = 16
     seed: int = 0
     stop: Sequence[str] = ()
     keep_stop: bool = False
-    """Whether the stop sequence that ended a text is part of it."""
+    """Whether the text includes the stop sequence that ended it."""
     ignore_end: bool = False
     """Whether the text goes on until `max_tokens`."""
     echo: bool = False
     logprobs: int | None = None
-    """How many alternatives of each token are told; None when not even the token's own."""
-    least: int = 1
-    """Tokens that must find room after a prompt: `max_tokens` where the request names it."""
+    """How many alternatives to report for each token; None: no log probabilities at all."""
+    reserved_tokens: int = 1
+    """Tokens of the context that the prompt must leave free: `max_tokens` if the request sets it."""
 
     @classmethod
-    def of(cls, request: Request) -> "Options":
-        """Read them from a body, or raise a `Problem` that names the field."""
+    def from_request(cls, request: ModelRequest) -> "CompletionOptions":
+        """Read the options from a request, or raise a `GatewayError` that names the wrong field."""
         body = request.body
         stream = _flag(body, "stream")
         if body.get("stream_options") is not None and not stream:
-            raise invalid("stream_options", "it goes with stream: true")
+            raise invalid_value("stream_options", "requires stream: true")
         _number(body, "temperature", 0, 2)
         _number(body, "top_p", 0, 1)
         _number(body, "presence_penalty", -2, 2)
         _number(body, "frequency_penalty", -2, 2)
-        echo = not request.chat and _flag(body, "echo")
-        usual = MOST_TOKENS if request.chat else 16
-        longest = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
+        echo = not request.is_chat and _flag(body, "echo")
+        default_tokens = MAX_TOKENS if request.is_chat else 16
+        limit = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
         return cls(
-            prompts=[_conversation(body)] if request.chat else _prompts(body),
+            prompts=[_conversation(body)] if request.is_chat else _prompts(body),
             stream=stream,
             include_usage=_flag(_mapping(body, "stream_options"), "include_usage", "stream_options."),
-            n=_integer(body, "n", 1, MOST_CHOICES, default=1),
-            max_tokens=_integer(body, longest, 0 if echo else 1, MOST_TOKENS, default=usual),
+            n=_integer(body, "n", 1, MAX_CHOICES, default=1),
+            max_tokens=_integer(body, limit, 0 if echo else 1, MAX_TOKENS, default=default_tokens),
             seed=_integer(body, "seed", -(2**63), 2**63 - 1, default=0),
-            stop=_stops(body),
+            stop=_stop_sequences(body),
             keep_stop=_flag(body, "include_stop_str_in_output"),
             ignore_end=_flag(body, "ignore_eos"),
             echo=echo,
-            logprobs=_chat_logprobs(body) if request.chat else _legacy_logprobs(body),
-            least=body.get(longest) or 1,
+            logprobs=_chat_logprobs(body) if request.is_chat else _legacy_logprobs(body),
+            reserved_tokens=body.get(limit) or 1,
         )
 
 
-def _flag(body: Mapping[str, Any], name: str, above: str = "") -> bool:
+def _flag(body: Mapping[str, Any], name: str, parent: str = "") -> bool:
     value = body.get(name)
     if value is not None and not isinstance(value, bool):
-        raise invalid(above + name, f"expected true or false, got {value!r}")
+        raise invalid_value(parent + name, f"expected true or false, got {value!r}")
     return bool(value)
 
 
@@ -118,7 +118,7 @@ def _integer(body: Mapping[str, Any], name: str, least: int, most: int, *, defau
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise invalid(name, f"expected an integer from {least} to {most}, got {value!r}")
+        raise invalid_value(name, f"expected an integer from {least} to {most}, got {value!r}")
     return value
 
 
@@ -127,67 +127,67 @@ def _number(body: Mapping[str, Any], name: str, least: float, most: float) -> No
     if value is not None and (
         isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most
     ):
-        raise invalid(name, f"expected a number from {least} to {most}, got {value!r}")
+        raise invalid_value(name, f"expected a number from {least} to {most}, got {value!r}")
 
 
 def _mapping(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = body.get(name)
     if value is not None and not isinstance(value, dict):
-        raise invalid(name, "expected an object")
+        raise invalid_value(name, "expected an object")
     return cast(Mapping[str, Any], value or {})
 
 
-def _stops(body: Mapping[str, Any]) -> list[str]:
+def _stop_sequences(body: Mapping[str, Any]) -> list[str]:
     value = body.get("stop")
     stops = [value] if isinstance(value, str) else _list([] if value is None else value)
     if stops is None or not all(isinstance(each, str) and each for each in stops):
-        raise invalid("stop", "expected a text or a list of texts, none of them empty")
-    if len(stops) > MOST_STOPS:
-        raise invalid("stop", f"at most {MOST_STOPS} sequences, got {len(stops)}")
+        raise invalid_value("stop", "expected a string or a list of strings, none of them empty")
+    if len(stops) > MAX_STOP_SEQUENCES:
+        raise invalid_value("stop", f"expected at most {MAX_STOP_SEQUENCES} sequences, got {len(stops)}")
     return cast(list[str], stops)
 
 
 def _prompts(body: Mapping[str, Any]) -> list[str | list[int]]:
-    """OpenAI takes a text, a list of texts, token ids, or a list of lists of token ids."""
+    """Read the prompts: OpenAI accepts a string, a list of strings, token ids, or a list of lists of token ids."""
     prompt = body.get("prompt")
     several = _list(prompt)
     prompts = [prompt] if several is None or _are_tokens(prompt) else several
     if not prompts or not all(isinstance(each, str) or _are_tokens(each) for each in prompts):
-        raise invalid("prompt", "expected a text, token ids, or a list of either")
+        raise invalid_value("prompt", "expected a string, token ids, or a list of either")
     return cast(list[str | list[int]], prompts)
 
 
 def _are_tokens(value: object) -> bool:
-    found = _list(value) or [None]
-    return all(type(each) is int and each >= 0 for each in found)
+    ids = _list(value) or [None]
+    return all(type(each) is int and each >= 0 for each in ids)
 
 
 def _conversation(body: Mapping[str, Any]) -> str:
-    """The messages of a chat as one text, a line each."""
+    """Join the messages of a chat to one text, each on a line of its own."""
     messages = _list(body.get("messages"))
     if not messages:
-        raise invalid("messages", "expected a list of at least one message")
-    return "\n".join(_text(each, f"messages[{index}]") for index, each in enumerate(messages))
+        raise invalid_value("messages", "expected a list of at least one message")
+    return "\n".join(_message_text(each, f"messages[{index}]") for index, each in enumerate(messages))
 
 
-def _text(message: object, where: str) -> str:
+def _message_text(message: object, location: str) -> str:
     fields = _dict(message)
     if not isinstance(fields.get("role"), str):
-        raise invalid(where, "expected an object with a role and a content")
+        raise invalid_value(location, "expected an object with a role and a content")
     content = fields.get("content")
     parts = _list(content)
     if parts is not None:
-        return " ".join(_part(part, f"{where}.content[{index}]") for index, part in enumerate(parts))
+        return " ".join(_part_text(part, f"{location}.content[{index}]") for index, part in enumerate(parts))
     if content is not None and not isinstance(content, str):
-        raise invalid(f"{where}.content", "expected a text or a list of parts")
+        raise invalid_value(f"{location}.content", "expected a string or a list of parts")
     return content or ""
 
 
-def _part(part: object, where: str) -> str:
+def _part_text(part: object, location: str) -> str:
     fields = _dict(part)
     kind, text = fields.get("type"), fields.get("text")
     if not isinstance(kind, str) or (kind == "text" and not isinstance(text, str)):
-        raise invalid(where, "expected an object with a type, and with a text where that is text")
+        raise invalid_value(location, "expected an object with a type, and with a text if the type is text")
     return text if isinstance(text, str) else f"({kind})"
 
 
@@ -206,5 +206,5 @@ def _legacy_logprobs(body: Mapping[str, Any]) -> int | None:
 def _chat_logprobs(body: Mapping[str, Any]) -> int | None:
     wanted, alternatives = _flag(body, "logprobs"), _integer(body, "top_logprobs", 0, 20, default=0)
     if body.get("top_logprobs") is not None and not wanted:
-        raise invalid("top_logprobs", "it goes with logprobs: true")
+        raise invalid_value("top_logprobs", "requires logprobs: true")
     return alternatives if wanted else None

@@ -1,4 +1,4 @@
-"""A completion's answer on its way: in one piece, as a stream of events, or as another server's bytes."""
+"""How a completion is sent: in one piece, as a stream of events, or byte by byte as another server sends it."""
 
 import json
 from collections.abc import Mapping
@@ -7,30 +7,31 @@ from typing import Any
 from ..protocols.asgi import Exchange
 
 
-def encoded(body: Any) -> bytes:
-    """JSON as OpenAI's servers write it."""
+def encode_json(body: Any) -> bytes:
+    """Encode a body as compactly as OpenAI's servers do."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-class Reply:
-    """Either `whole`, or any number of `event`s or `write`s and then `done` or `end`."""
+class ResponseWriter:
+    """Sends one response: either with `send`, or with any number of `event` or `write` and then `done` or `end`."""
 
     def __init__(self, exchange: Exchange, headers: Mapping[str, str]) -> None:
         self._exchange = exchange
         self.headers = dict(headers)
-        """Sent with whatever the answer turns out to be."""
+        """Sent with the response, whatever it is; may be changed until then."""
         self.started = False
+        """Whether the status and the headers were sent."""
 
-    async def whole(self, status: int, body: bytes, content_type: str = "application/json") -> None:
-        """Send all of an answer."""
+    async def send(self, status: int, body: bytes, content_type: str = "application/json") -> None:
+        """Send a complete response."""
         self.started = True
-        await self._exchange.answer(status, self._pairs(content_type), body)
+        await self._exchange.respond(status, self._encoded_headers(content_type), body)
 
     async def write(self, data: bytes) -> None:
-        """Send a piece of a stream, which the first one begins; waits while the client is slow to read."""
+        """Send a part of a stream, with status 200 and the headers before the first. Waits for a slow client."""
         if not self.started:
             self.started = True
-            headers = [*self._pairs("text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+            headers = [*self._encoded_headers("text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
             await self._exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._exchange.send({"type": "http.response.body", "body": data, "more_body": True})
 
@@ -40,13 +41,13 @@ class Reply:
 
     async def event(self, data: Any) -> None:
         """Send one server-sent event."""
-        await self.write(b"data: " + encoded(data) + b"\n\n")
+        await self.write(b"data: " + encode_json(data) + b"\n\n")
 
     async def done(self) -> None:
-        """End a stream of events with the mark that OpenAI's clients wait for."""
+        """End a stream of events with `[DONE]`, which tells OpenAI's clients that it is complete."""
         await self.write(b"data: [DONE]\n\n")
         await self.end()
 
-    def _pairs(self, content_type: str) -> list[tuple[bytes, bytes]]:
+    def _encoded_headers(self, content_type: str) -> list[tuple[bytes, bytes]]:
         headers = {"content-type": content_type, **self.headers}
         return [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]

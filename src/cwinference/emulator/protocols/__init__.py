@@ -1,1 +1,1 @@
-"""How requests arrive and responses leave: gRPC, gRPC-Web, Connect and REST. They know nothing of resources."""
+"""How requests arrive and responses leave: gRPC, gRPC-Web, Connect and REST. Nothing here knows any resource."""

@@ -1,14 +1,14 @@
-"""ASGI in small pieces: a request with its headers, its body within limits, and whole answers."""
+"""Building blocks for ASGI: a request with its headers and state, its body within a limit, and complete responses."""
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import Any, Protocol, Required, TypeAlias, TypedDict, cast
 
-from ..interfaces import Refusal
+from ..interfaces import RpcError
 from .codecs import MAX_MESSAGE_BYTES, compress, too_large
+from .service import Interceptor
 
 Scope: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -16,28 +16,79 @@ Send: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
-SKEW: ContextVar[float] = ContextVar("SKEW", default=0.0)
-"""Seconds by which the Date of the current answer is off: a fault on purpose."""
 MAX_DISCARDED_BYTES = 512 * 1024 * 1024
-"""How much of a body that is too large is read away, so that its sender sees the answer."""
-_WORTH_COMPRESSING = 1024
+"""How much of a body that is too large is read and discarded, so that the client gets to read the response."""
+_MIN_COMPRESSED_BYTES = 1024
+"""Shorter messages are not worth compressing."""
 _CHARSET = re.compile(r"\bcharset\s*=\s*\"?([^\s;\"]*)")
 
 
 class Disconnected(Exception):
-    """The client left before its request was complete."""
+    """The client disconnected before its request was complete."""
+
+
+class ClientConnection(Protocol):
+    """The connection that a request came on, below HTTP, as far as faults act on it; see `connection.Connection`."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is closed, so that nothing sent now arrives."""
+        ...
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        ...
+
+    async def flush(self) -> None:
+        """Wait until everything written so far was handed to the operating system, but not for long."""
+        ...
+
+    def stop_reading(self) -> None:
+        """Read nothing more, and leave the connection open."""
+        ...
+
+    async def go_away(self) -> None:
+        """Send GOAWAY over HTTP/2; do nothing over HTTP/1.1."""
+        ...
+
+    def is_beyond_goaway(self, scope: Scope) -> bool:
+        """Return whether a request came after the last one that GOAWAY accepted."""
+        ...
+
+    async def refuse(self, scope: Scope) -> None:
+        """Refuse a request as not processed."""
+        ...
+
+
+class RequestState(TypedDict, total=False):
+    """What the server and the faults attach to one request: the type of `scope["state"]`.
+
+    The server gives every request a dictionary of its own, so that an entry affects this request only.
+    """
+
+    connection: Required[ClientConnection]
+    """Set by the server."""
+    interceptors: tuple[Interceptor, ...]
+    """Run around the method that the request calls, the first outermost. Set by faults, used by `Service.call`."""
+    clock_offset: float
+    """Seconds by which the server's clock seems to be wrong. Set by the fault `skew`, used for the Date header."""
+
+
+def state_of(scope: Scope) -> RequestState:
+    """Return the state of a request. It is empty when a protocol is run without the server, as tests do."""
+    return cast(RequestState, scope.get("state", {}))
 
 
 class Exchange:
-    """One request and the means to answer it."""
+    """One request, and the means to respond to it."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, limit: int = MAX_MESSAGE_BYTES) -> None:
         self.scope = scope
         self._limit = limit
-        """The largest body that is taken, in bytes."""
+        """The largest body that is accepted, in bytes."""
         self._receive = receive
         self.send = send
-        self._read = False
+        self._body_was_read = False
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
 
     @property
@@ -49,34 +100,40 @@ class Exchange:
         """The path as it was sent, without its query."""
         return str(self.scope["raw_path"].decode("ascii", "replace"))
 
+    @property
+    def interceptors(self) -> Sequence[Interceptor]:
+        """What the faults of this request run around the method that it calls."""
+        return state_of(self.scope).get("interceptors", ())
+
     def header(self, name: bytes) -> str | None:
-        """A header by its lower-case name."""
+        """Return a header by its lower-case name, or None."""
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
     @property
     def content_type(self) -> str:
-        """Lower case, without parameters; but one that says another charset than UTF-8 stays as it is."""
+        """In lower case and without parameters, unless these name a charset other than UTF-8."""
         whole = (self.header(b"content-type") or "").lower()
         kind, _, parameters = whole.partition(";")
         charset = _CHARSET.search(parameters)
         return kind.strip() if charset is None or charset[1] == "utf-8" else whole
 
     async def body(self, timeout: float | None = None) -> bytes:
-        """All of the body. Raises `Refusal` when it is too large or does not arrive within `timeout` seconds."""
+        """Read all of the body. Raises `RpcError` when it is too large or takes longer than `timeout` seconds."""
         if timeout is None:
-            return await self._body()
-        late = Refusal("deadline_exceeded", "the time that the client gave is over")
+            return await self._read_body()
+        expired = RpcError("deadline_exceeded", "the deadline passed before the request was complete")
         if timeout <= 0:
-            raise late
+            raise expired
         try:
             async with asyncio.timeout(timeout):
-                return await self._body()
+                return await self._read_body()
         except TimeoutError:
-            self._read = True
-            raise late from None
+            # The response has to leave now: `drain` must not wait for the rest of the body.
+            self._body_was_read = True
+            raise expired from None
 
-    async def _body(self) -> bytes:
+    async def _read_body(self) -> bytes:
         chunks: list[bytes] = []
         size, more = 0, True
         while more and size < MAX_DISCARDED_BYTES:
@@ -87,48 +144,48 @@ class Exchange:
             size += len(chunk)
             more = message.get("more_body", False)
             if size > self._limit:
-                chunks.clear()
+                chunks.clear()  # read on, but keep nothing: the memory in use stays within the limit
             elif chunk:
                 chunks.append(chunk)
-        self._read = True
+        self._body_was_read = True
         if size > self._limit:
             raise too_large(self._limit)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    async def gone(self) -> None:
-        """Wait until the client hangs up; only after all of the body was read."""
+    async def wait_for_disconnect(self) -> None:
+        """Wait until the client disconnects. All of the body must have been read."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def drain(self) -> None:
-        """Read away what has not been read of the body, however large.
+        """Read and discard what is left of the body, however large.
 
-        Answers come after it: an HTTP/1.1 connection ends with an answer that comes before, and resets take the answer
-        along where more of the body is on its way.
+        A response must come after that: over HTTP/1.1 the server closes a connection whose response came early, and
+        if more of the body arrives then, the close becomes a reset, which can destroy the response before it is read.
         """
-        if not self._read:
-            with suppress(Refusal):
-                await self._body()
+        if not self._body_was_read:
+            with suppress(RpcError):
+                await self._read_body()
 
-    async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
-        """Send a whole answer."""
+    async def respond(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        """Send a complete response."""
         await self.drain()
         length = (b"content-length", b"%d" % len(body))
         await self.send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
         await self.send({"type": "http.response.body", "body": body})
 
-    async def answer_message(self, content_type: bytes, body: bytes) -> None:
-        """Send a success, compressed when it is long and the client wants it so."""
+    async def respond_message(self, content_type: bytes, body: bytes) -> None:
+        """Send a message with status 200, compressed when it is long and the client accepts gzip."""
         headers = [(b"content-type", content_type)]
-        if len(body) >= _WORTH_COMPRESSING and self._accepts_gzip():
+        if len(body) >= _MIN_COMPRESSED_BYTES and self._accepts_gzip():
             body = compress(body)
             headers.append((b"content-encoding", b"gzip"))
-        await self.answer(200, headers, body)
+        await self.respond(200, headers, body)
 
     def _accepts_gzip(self) -> bool:
         offers = (self.header(b"accept-encoding") or "").split(",")
         return any(offer.partition(";")[0].strip() == "gzip" and not offer.endswith("q=0") for offer in offers)
 
-    async def answer_text(self, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
+    async def respond_text(self, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
         """Send a line of plain text."""
-        await self.answer(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], text.encode() + b"\n")
+        await self.respond(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], text.encode() + b"\n")

@@ -1,7 +1,7 @@
-"""What all protocols of the emulator share: codes and their numbers, two codecs, error details, gzip.
+"""What all protocols of the emulator share: status codes and their numbers, two codecs, error details, gzip.
 
-Fields with placeholder numbers neither enter nor leave in binary: the real numbers are not published, so a real server
-would take ours for unknown fields, and so does this one.
+Fields with placeholder numbers are neither read nor written in binary: their real numbers are not published, so a real
+server would take ours for unknown fields and ignore them, and so does this one.
 """
 
 import gzip
@@ -20,7 +20,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ... import errors
 from ..._wire.methods import FIRST_PLACEHOLDER, Method
-from ..interfaces import Refusal
+from ..interfaces import RpcError
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Largest request accepted, also after decompression; gRPC servers have the same default."""
@@ -45,27 +45,27 @@ HTTP_STATUS: Mapping[str, int] = {
     "data_loss": 500,
     "unauthenticated": 401,
 }
-"""HTTP status of each code, by the Connect protocol."""
+"""HTTP status of each code, as the Connect protocol defines it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A way to write messages down."""
+    """One encoding of messages."""
 
     name: str
     decode: Callable[[bytes, type[Message]], Message]
-    """Raises `Refusal` for bytes that are no such message."""
+    """Raises `RpcError` when the bytes are not a message of this type."""
     encode: Callable[[Message], bytes]
 
 
 def check_codec(method: Method, codec: Codec) -> None:
-    """Refuse binary calls of methods whose numbers are not published, as a server with other numbers would."""
+    """Raise `RpcError` for a binary call of a method whose field numbers are not published."""
     if method.json_only and codec is PROTO:
-        raise Refusal("unimplemented", f"{method.path} is not known in binary; call it with JSON")
+        raise RpcError("unimplemented", f"{method.path} has no published binary encoding; call it with JSON")
 
 
 def pack(details: Iterable[Message]) -> Sequence[AnyMessage]:
-    """Error details, each in its box."""
+    """Wrap each error detail in a `google.protobuf.Any`, unless it is one already."""
     packed: list[AnyMessage] = []
     for each in details:
         if isinstance(each, AnyMessage):
@@ -77,63 +77,73 @@ def pack(details: Iterable[Message]) -> Sequence[AnyMessage]:
 
 
 def decompress(body: bytes, encoding: str, limit: int = MAX_MESSAGE_BYTES) -> bytes:
-    """Undo gzip within a limit in bytes; `identity` and no encoding at all change nothing."""
+    """Decompress a gzip body of at most `limit` bytes; with the encoding `identity`, or none, return it as it is.
+
+    Raises:
+        RpcError: the encoding is unknown, the body is not gzip, or it is longer than `limit` when decompressed.
+    """
     if encoding in ("", "identity"):
         return body
     if encoding != "gzip":
-        raise Refusal("unimplemented", f"unknown compression {encoding!r}: supported encodings are gzip, identity")
-    inflate = zlib.decompressobj(wbits=31)
+        raise RpcError("unimplemented", f"unknown compression {encoding!r}: supported encodings are gzip, identity")
+    # A few megabytes of gzip can expand to gigabytes. Inflating one byte more than the limit is enough to know that a
+    # body is too large, and nothing beyond that byte is ever held in memory.
+    inflate = zlib.decompressobj(wbits=31)  # 31: gzip with its header and checksum
     try:
         data = inflate.decompress(body, limit + 1)
     except zlib.error as error:
-        raise Refusal("invalid_argument", f"the body is not gzip: {error}") from None
+        raise RpcError("invalid_argument", f"the body is not gzip: {error}") from None
     if len(data) > limit:
         raise too_large(limit)
     if not inflate.eof:
-        raise Refusal("invalid_argument", "the body is not gzip: it ends too early")
+        raise RpcError("invalid_argument", "the body is not gzip: unexpected end")
     return data
 
 
 def compress(body: bytes) -> bytes:
-    """By gzip, quickly rather than small."""
+    """Compress a body with gzip, at its fastest level."""
     return gzip.compress(body, 1, mtime=0)
 
 
-def too_large(limit: int = MAX_MESSAGE_BYTES) -> Refusal:
-    """The answer to a request beyond the limit."""
-    return Refusal("resource_exhausted", f"message is larger than the {limit} bytes accepted")
+def too_large(limit: int = MAX_MESSAGE_BYTES) -> RpcError:
+    """Return the error for a request beyond the limit, in bytes."""
+    return RpcError("resource_exhausted", f"message is larger than the {limit} bytes accepted")
 
 
-def json_object(body: bytes) -> dict[str, Any]:
-    """A body that is a JSON object."""
+def parse_json_object(body: bytes) -> dict[str, Any]:
+    """Parse a body that must be a JSON object. Raises `RpcError` when it is not."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Refusal("invalid_argument", f"the body is not JSON: {str(error)[:200]}") from None
+        raise RpcError("invalid_argument", f"the body is not JSON: {str(error)[:200]}") from None
     if not isinstance(value, dict):
-        raise Refusal("invalid_argument", "the body is not a JSON object")
+        raise RpcError("invalid_argument", "the body is not a JSON object")
     return cast(dict[str, Any], value)
 
 
-def from_fields(fields: dict[str, Any], kind: type[Message]) -> Message:
-    """A message from its JSON form. What is unknown is ignored, as the official client and most servers do."""
+def parse_fields(fields: dict[str, Any], kind: type[Message]) -> Message:
+    """Return a message from its JSON form. Unknown fields are ignored, as by the official client and most servers.
+
+    Raises:
+        RpcError: a field has the wrong type or form.
+    """
     try:
         return ParseDict(fields, kind(), ignore_unknown_fields=True)
     except (ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        problem = _wrong_time(fields, kind) or f"unmarshal message: {str(error)[:500]}"
-        raise Refusal("invalid_argument", problem) from None
+        problem = _timestamp_problem(fields, kind) or f"unmarshal message: {str(error)[:500]}"
+        raise RpcError("invalid_argument", problem) from None
 
 
-def _wrong_time(fields: Mapping[str, Any], kind: type[Message]) -> str | None:
-    """What is the matter when it is a time: the parser's own words are about its own ways to read one."""
+def _timestamp_problem(fields: Mapping[str, Any], kind: type[Message]) -> str | None:
+    """Describe the first wrong timestamp, or return None: the parser's own text speaks of its internal formats."""
     for field in kind.DESCRIPTOR.fields:
         value = fields.get(field.json_name, fields.get(field.name))
-        if value is not None and field.message_type is Timestamp.DESCRIPTOR and not _is_time(value):
+        if value is not None and field.message_type is Timestamp.DESCRIPTOR and not _is_timestamp(value):
             return f"{field.name}: expected a time with its offset, such as 2026-01-31T12:00:00Z, got {value!r}"
     return None
 
 
-def _is_time(value: Any) -> bool:
+def _is_timestamp(value: Any) -> bool:
     try:
         Timestamp().FromJsonString(value)
     except (ValueError, TypeError, AttributeError):
@@ -145,7 +155,7 @@ def _from_proto(body: bytes, kind: type[Message]) -> Message:
     try:
         message = kind.FromString(body)
     except DecodeError as error:
-        raise Refusal("invalid_argument", f"unmarshal message: {error}") from None
+        raise RpcError("invalid_argument", f"unmarshal message: {error}") from None
     for path in _placeholders(kind.DESCRIPTOR):
         _clear(message, path)
     return message
@@ -153,8 +163,8 @@ def _from_proto(body: bytes, kind: type[Message]) -> Message:
 
 def _to_proto(message: Message) -> bytes:
     paths = _placeholders(message.DESCRIPTOR)
-    if any(_holds(message, path) for path in paths):
-        copy = type(message)()
+    if any(_contains(message, path) for path in paths):
+        copy = type(message)()  # the message may still be part of the API's own state
         copy.CopyFrom(message)
         for path in paths:
             _clear(copy, path)
@@ -167,14 +177,14 @@ def _to_json(message: Message) -> bytes:
 
 
 PROTO = Codec("proto", _from_proto, _to_proto)
-JSON = Codec("json", lambda body, kind: from_fields(json_object(body), kind), _to_json)
+JSON = Codec("json", lambda body, kind: parse_fields(parse_json_object(body), kind), _to_json)
 
 _Path = tuple[str, ...]
 
 
 @cache
 def _placeholders(descriptor: Descriptor) -> tuple[_Path, ...]:
-    """Where inside a message fields with placeholder numbers stand: `("items", "spec", "hot_load")`."""
+    """Return the path of every field with a placeholder number in a message: `("items", "spec", "hot_load")`."""
     found: list[_Path] = []
     for field in descriptor.fields:
         if field.number >= FIRST_PLACEHOLDER:
@@ -184,28 +194,28 @@ def _placeholders(descriptor: Descriptor) -> tuple[_Path, ...]:
     return tuple(found)
 
 
-def _holders(message: Any, path: _Path) -> Iterable[Any]:
-    """The messages in which the last field of the path may stand."""
+def _parents(message: Any, path: _Path) -> Iterable[Any]:
+    """Return the messages that the last field of a path belongs to: several where the path has repeated fields."""
     if len(path) == 1:
         yield message
         return
     value = getattr(message, path[0])
     if not isinstance(value, Message):
         for each in value:
-            yield from _holders(each, path[1:])
+            yield from _parents(each, path[1:])
     elif message.HasField(path[0]):
-        yield from _holders(value, path[1:])
+        yield from _parents(value, path[1:])
 
 
-def _holds(message: Message, path: _Path) -> bool:
-    return any(_is_set(holder, path[-1]) for holder in _holders(message, path))
+def _contains(message: Message, path: _Path) -> bool:
+    return any(_is_set(parent, path[-1]) for parent in _parents(message, path))
 
 
-def _is_set(holder: Any, name: str) -> bool:
-    value = getattr(holder, name)
-    return bool(holder.HasField(name)) if isinstance(value, Message) else bool(value)
+def _is_set(parent: Any, name: str) -> bool:
+    value = getattr(parent, name)
+    return bool(parent.HasField(name)) if isinstance(value, Message) else bool(value)
 
 
 def _clear(message: Message, path: _Path) -> None:
-    for holder in _holders(message, path):
-        holder.ClearField(path[-1])
+    for parent in _parents(message, path):
+        parent.ClearField(path[-1])

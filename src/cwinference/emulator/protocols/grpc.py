@@ -1,4 +1,4 @@
-"""gRPC and gRPC-Web, which differ in where the trailers stand: after the answer, or as its last frame."""
+"""gRPC and gRPC-Web. They differ in how a status is sent: as HTTP/2 trailers, or as the last frame of the body."""
 
 import re
 from base64 import b64decode, b64encode
@@ -9,7 +9,7 @@ from urllib.parse import quote
 from google.rpc import status_pb2
 
 from ..._wire.methods import Method
-from ..interfaces import Refusal
+from ..interfaces import RpcError
 from .asgi import Exchange, Headers
 from .codecs import GRPC_NUMBERS, JSON, MAX_MESSAGE_BYTES, PROTO, Codec, check_codec, decompress, pack, too_large
 from .service import Service
@@ -28,61 +28,71 @@ WEB_CODECS: Mapping[str, Codec] = {
 _OK: Headers = [(b"grpc-status", b"0")]
 _END = {"type": "http.response.body", "body": b""}
 _PREFIX = 5
+"""Bytes before each message: one of flags, and the message's length in four, big-endian."""
 _COMPRESSED = 1
+"""Flag of a message that is compressed."""
 _TRAILERS = 0x80
+"""Flag of gRPC-Web's last frame, whose content is the trailers as lines of text."""
 _MAX_DETAILS = 6 * 1024
-"""Bytes of details that still fit into the 8 KiB of metadata which clients accept by default."""
+"""The largest error details sent, in bytes of base64. Clients accept 8 KiB of metadata in all by default."""
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
-_PLAIN = "".join(chr(each) for each in range(0x20, 0x7F) if chr(each) != "%")
+_UNQUOTED = "".join(chr(each) for each in range(0x20, 0x7F) if chr(each) != "%")
+"""The characters that `grpc-message` does not percent-encode."""
 
 
-class Grpc:
-    """Answers gRPC and gRPC-Web calls by the service."""
+class GrpcHandler:
+    """Handles gRPC and gRPC-Web calls."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     async def call(self, exchange: Exchange, method: Method | None, codec: Codec) -> None:
-        """Answer over HTTP/2, with trailers; without a method, that there is none."""
+        """Handle a gRPC call, whose status is sent as HTTP/2 trailers. None as method: the path names no known one."""
         if exchange.scope["http_version"] != "2":
-            await exchange.answer_text(505, "gRPC needs HTTP/2", (b"connection", b"close"))
+            await exchange.respond_text(505, "gRPC needs HTTP/2", (b"connection", b"close"))
             return
         try:
             body = await exchange.body(_timeout(exchange.header(b"grpc-timeout")))
-            message, trailers = self._reply(exchange, method, codec, body), _OK
-        except Refusal as refusal:
-            message, trailers = b"", _trailers(refusal)
+            message, trailers = self._call(exchange, method, codec, body), _OK
+        except RpcError as error:
+            message, trailers = b"", _error_trailers(error)
         send = exchange.send
         headers = [(b"content-type", (exchange.header(b"content-type") or "").encode("latin-1"))]
         if trailers is not _OK:
+            # An error may have been found before the body was read. `Exchange.respond` would see to that, but it cannot
+            # send trailers.
             await exchange.drain()
             headers.append((b"grpc-accept-encoding", b"gzip,identity"))
+        # ASGI sends trailers only when the start of the response announces them. The body has to end explicitly, even
+        # when an error leaves it empty: the trailers come after its last part.
         await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})
         await send({"type": "http.response.body", "body": message} if message else _END)
         await send({"type": "http.response.trailers", "headers": trailers})
 
     async def call_web(self, exchange: Exchange, method: Method | None, codec: Codec) -> None:
-        """Answer over any HTTP, with the trailers as the last frame, and in base64 where the client wants text."""
+        """Handle a gRPC-Web call, over any HTTP version; in its text form request and response are base64."""
         text = "-text" in exchange.content_type
         try:
             body = await exchange.body(_timeout(exchange.header(b"grpc-timeout")))
-            message = self._reply(exchange, method, codec, _from_text(body) if text else body)
+            message = self._call(exchange, method, codec, _from_base64(body) if text else body)
             trailers = _OK
-        except Refusal as refusal:
-            message, trailers = b"", _trailers(refusal)
+        except RpcError as error:
+            message, trailers = b"", _error_trailers(error)
+        # Browsers hide HTTP trailers from scripts, so gRPC-Web sends them in the body, as a frame of their own.
         lines = b"".join(b"%s: %s\r\n" % pair for pair in trailers)
         body = message + _frame(lines, _TRAILERS)
-        await exchange.answer(
+        await exchange.respond(
             200, [(b"content-type", exchange.content_type.encode())], b64encode(body) if text else body
         )
 
-    def _reply(self, exchange: Exchange, method: Method | None, codec: Codec, body: bytes) -> bytes:
+    def _call(self, exchange: Exchange, method: Method | None, codec: Codec, body: bytes) -> bytes:
         if method is None:
-            raise Refusal("unimplemented", f"unknown method {exchange.scope['path']}")
+            raise RpcError("unimplemented", f"unknown method {exchange.scope['path']}")
         check_codec(method, codec)
         request = codec.decode(_unframe(body, exchange.header(b"grpc-encoding") or ""), method.request)
-        return _frame(codec.encode(self._service.call(method, request, exchange.header(b"authorization"))))
+        authorization = exchange.header(b"authorization")
+        return _frame(codec.encode(self._service.call(method, request, authorization, exchange.interceptors)))
 
 
 def _frame(message: bytes, flags: int = 0) -> bytes:
@@ -90,33 +100,36 @@ def _frame(message: bytes, flags: int = 0) -> bytes:
 
 
 def _unframe(body: bytes, encoding: str) -> bytes:
-    """The one message in the body of a unary call."""
+    """Return the message in the body of a unary call: exactly one, decompressed."""
     if not body:
-        raise Refusal("unimplemented", "unary request has zero messages")
+        raise RpcError("unimplemented", "unary request has zero messages")
+    # The prefix gives the message's length, which can be more than what was sent. A length beyond the limit counts as
+    # too large even then, as it does on servers that look at the prefix alone.
     end = _PREFIX + int.from_bytes(body[1:_PREFIX], "big")
     if len(body) < _PREFIX or len(body) < end:
         if end > MAX_MESSAGE_BYTES:
             raise too_large()
-        raise Refusal("invalid_argument", "protocol error: incomplete envelope")
+        raise RpcError("invalid_argument", "protocol error: incomplete envelope")
     if len(body) > end:
-        raise Refusal("unimplemented", "unary request has multiple messages")
+        raise RpcError("unimplemented", "unary request has multiple messages")
     if body[0] & ~_COMPRESSED:
-        raise Refusal("internal", f"protocol error: invalid envelope flags {body[0]:#x}")
+        raise RpcError("internal", f"protocol error: invalid envelope flags {body[0]:#x}")
     if not body[0]:
         return body[_PREFIX:]
     if encoding in ("", "identity"):
-        raise Refusal("internal", "protocol error: sent compressed message without compression support")
+        raise RpcError("internal", "protocol error: sent compressed message without compression support")
     return decompress(body[_PREFIX:], encoding)
 
 
-def _trailers(refusal: Refusal) -> Headers:
-    number = GRPC_NUMBERS[refusal.code]
+def _error_trailers(error: RpcError) -> Headers:
+    number = GRPC_NUMBERS[error.code]
     trailers = [
         (b"grpc-status", b"%d" % number),
-        (b"grpc-message", quote(refusal.message, safe=_PLAIN).encode("ascii")),
+        (b"grpc-message", quote(error.message, safe=_UNQUOTED).encode("ascii")),
     ]
-    if refusal.details:
-        status = status_pb2.Status(code=number, message=refusal.message, details=pack(refusal.details))
+    if error.details:
+        # `grpc-status-details-bin` repeats code and message next to the details; without padding, as gRPC prefers.
+        status = status_pb2.Status(code=number, message=error.message, details=pack(error.details))
         encoded = b64encode(status.SerializeToString()).rstrip(b"=")
         if len(encoded) <= _MAX_DETAILS:
             trailers.append((b"grpc-status-details-bin", encoded))
@@ -128,13 +141,13 @@ def _timeout(text: str | None) -> float | None:
         return None
     found = _TIMEOUT.fullmatch(text)
     if found is None:
-        raise Refusal("invalid_argument", f"protocol error: invalid grpc-timeout {text!r}")
+        raise RpcError("invalid_argument", f"protocol error: invalid grpc-timeout {text!r}")
     return int(found[1]) * _SECONDS[found[2]]
 
 
-def _from_text(body: bytes) -> bytes:
-    """Undo base64, which may come in several pieces that are padded each."""
+def _from_base64(body: bytes) -> bytes:
+    """Decode base64, which may consist of several parts that are padded separately."""
     try:
         return b"".join(b64decode(piece, validate=True) for piece in re.findall(rb"[^=]+=*", body))
     except (Base64Error, ValueError):
-        raise Refusal("invalid_argument", "protocol error: the body is not base64") from None
+        raise RpcError("invalid_argument", "protocol error: the body is not base64") from None

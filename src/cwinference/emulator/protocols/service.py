@@ -1,22 +1,20 @@
-"""One call of the API, whatever the protocol: who calls, may they, and what is the answer."""
+"""One call of the API, whatever protocol it came by: authenticate the caller, check the role, run the method."""
 
 import logging
-from collections.abc import Callable
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
 from google.protobuf.message import Message
 
 from ..._wire.methods import Method
-from ..interfaces import Api, Refusal
+from ..interfaces import Api, RpcError
 from ..tokens import Tokens, check_role
 
-Work: TypeAlias = Callable[[], Message]
-Around: TypeAlias = Callable[[Work], Message]
-
-AROUND: ContextVar[tuple[Around, ...]] = ContextVar("AROUND", default=())
-"""What is wrapped around the work of the current call, the first outermost: faults on purpose."""
+CallNext: TypeAlias = Callable[[], Message]
+"""Runs the method, or the next interceptor around it; returns the response, or raises `RpcError`."""
+Interceptor: TypeAlias = Callable[[CallNext], Message]
+"""Runs around the method of one call: returns the response in its place, or raises `RpcError`."""
 
 _log = logging.getLogger("cwinference.emulator")
 
@@ -28,17 +26,30 @@ class Service:
         self._api = api
         self._tokens = tokens
 
-    def call(self, method: Method, request: Message, authorization: str | None) -> Message:
-        """Answer one request. Raises `Refusal`, whatever goes wrong."""
+    def call(
+        self, method: Method, request: Message, authorization: str | None, interceptors: Sequence[Interceptor] = ()
+    ) -> Message:
+        """Run one method and return its response.
+
+        Args:
+            method: the method that is called.
+            request: its request message.
+            authorization: the value of the `Authorization` header, if the request has one.
+            interceptors: run around the method, the first outermost. Here injected faults enter a call; they run only
+                after the caller was authenticated.
+
+        Raises:
+            RpcError: the call failed, for whatever reason.
+        """
         caller = self._tokens.caller(authorization)
         check_role(caller, method)
+        call_next: CallNext = partial(self._api.call, method, request, caller)
+        for interceptor in reversed(interceptors):
+            call_next = partial(interceptor, call_next)
         try:
-            work: Work = partial(self._api.call, method, request, caller)
-            for around in reversed(AROUND.get()):
-                work = partial(around, work)
-            return work()
-        except Refusal:
+            return call_next()
+        except RpcError:
             raise
         except Exception:
             _log.exception("%s failed", method.name)
-            raise Refusal("internal", "the emulator failed: its log tells more") from None
+            raise RpcError("internal", "internal error in the emulator; see its log") from None

@@ -1,1 +1,1 @@
-"""The rules that requests have to meet, as a table, and what holds a request against it."""
+"""Validation of requests: a table of rules for each message type, and the check of a request against it."""

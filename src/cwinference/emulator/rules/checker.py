@@ -1,4 +1,4 @@
-"""Holds a request against the table of rules: all that it breaks, as protovalidate would say it."""
+"""Checks a request against the rules, and reports violations as protovalidate would."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,62 +7,76 @@ from typing import Any, Literal
 from google.protobuf.message import Message
 
 from ..interfaces import Violation
-from .kinds import ONEOF, REQUIRED, Field, Rule, Rules
-from .table import CURRENT, PUBLISHED, Table
+from .kinds import ONEOF_REQUIRED, REQUIRED, FieldRules, MessageRules, Rule
+from .table import CURRENT, PUBLISHED, RuleTable
 
 RuleSet = Literal["published", "current"]
 
-TABLES: Mapping[RuleSet, Table] = {"published": PUBLISHED, "current": CURRENT}
-_NO_RULES = Rules()
-_NO_RULE = Field()
+RULE_TABLES: Mapping[RuleSet, RuleTable] = {"published": PUBLISHED, "current": CURRENT}
+_NO_MESSAGE_RULES = MessageRules()
+_NO_FIELD_RULES = FieldRules()
 
 
 def check(request: Message, rules: RuleSet = "published") -> tuple[Violation, ...]:
-    """Every rule that the request breaks: of a whole message first, then field by field in the order of declaration."""
-    return tuple(_message(request, TABLES[rules], ""))
+    """Return all violations: those of a whole message first, then field by field in the order of declaration."""
+    return tuple(_check_message(request, RULE_TABLES[rules], ""))
 
 
-def _message(message: Message, table: Table, path: str) -> Iterator[Violation]:
-    rules = table.get(type(message), _NO_RULES)
-    yield from _broken(rules.whole, message, path)
+def _check_message(message: Message, table: RuleTable, path: str) -> Iterator[Violation]:
+    rules = table.get(type(message), _NO_MESSAGE_RULES)
+    yield from _apply(rules.message, message, path)
     for oneof in rules.oneofs:
-        yield from _broken([ONEOF], message.WhichOneof(oneof), _join(path, oneof))
+        # A required oneof needs a member that is present, even with an empty value: `core_weave_auth {}` is enough. The
+        # path of the violation is that of the oneof, since none of its fields is present.
+        yield from _apply([ONEOF_REQUIRED], message.WhichOneof(oneof), _join(path, oneof))
     for field in message.DESCRIPTOR.fields:
-        rule, here = rules.fields.get(field.name, _NO_RULE), _join(path, field.name)
+        field_rules, field_path = rules.fields.get(field.name, _NO_FIELD_RULES), _join(path, field.name)
         value: Any = getattr(message, field.name)
         if field.is_repeated:
-            yield from _broken(rule.rules, value, here)
-            # A map, for no request has a list of messages.
-            yield from _items(value, rule, here) if field.message_type is None else _pairs(value, rule, here)
+            yield from _apply(field_rules.rules, value, field_path)
+            if field.message_type is None:
+                yield from _check_items(value, field_rules, field_path)
+            else:
+                # A map: its entries are messages to protobuf, and requests have no lists of other messages.
+                yield from _check_entries(value, field_rules, field_path)
         elif field.message_type is None:
-            yield from _broken(_rules_of_scalar(rule, value), value, here)
+            yield from _apply(_rules_of_scalar(field_rules, value), value, field_path)
         elif message.HasField(field.name):
-            yield from _message(value, table, here)
-        elif rule.required:
-            yield from _broken([REQUIRED], None, here)
+            yield from _check_message(value, table, field_path)
+        elif field_rules.required:
+            yield from _apply([REQUIRED], None, field_path)
 
 
-def _items(items: Iterable[Any], rule: Field, path: str) -> Iterator[Violation]:
+def _check_items(items: Iterable[Any], rules: FieldRules, path: str) -> Iterator[Violation]:
     for index, item in enumerate(items):
-        yield from _broken(rule.each, item, f"{path}[{index}]")
+        yield from _apply(rules.items, item, f"{path}[{index}]")
 
 
-def _pairs(pairs: Mapping[str, Any], rule: Field, path: str) -> Iterator[Violation]:
-    for key, item in sorted(pairs.items()):
-        here = f"{path}[{json.dumps(key, ensure_ascii=False)}]"
-        yield from _broken(rule.keys, key, here)
-        yield from _broken(rule.each, item, here)
+def _check_entries(entries: Mapping[str, Any], rules: FieldRules, path: str) -> Iterator[Violation]:
+    for key, value in sorted(entries.items()):
+        entry_path = f"{path}[{json.dumps(key, ensure_ascii=False)}]"
+        yield from _apply(rules.keys, key, entry_path)
+        yield from _apply(rules.items, value, entry_path)
 
 
-def _rules_of_scalar(rule: Field, value: Any) -> Sequence[Rule]:
-    if value or not (rule.required or rule.optional):
-        return rule.rules
-    return [REQUIRED] if rule.required else []
+def _rules_of_scalar(rules: FieldRules, value: Any) -> Sequence[Rule]:
+    """Return the rules that apply to a scalar field with this value.
+
+    A proto3 scalar without presence cannot tell "not set" from its default value (empty, 0), so what an empty value
+    means depends on how the rules of the field are declared, as in protovalidate:
+
+    - `required`: it violates `required`, and nothing else: the other rules are not checked.
+    - `ignore_if_empty` (IGNORE_IF_ZERO_VALUE): the field counts as not set, and no rule applies.
+    - otherwise all rules apply to the empty value as to any other, and may reject it.
+    """
+    if value or not (rules.required or rules.ignore_if_empty):
+        return rules.rules
+    return [REQUIRED] if rules.required else []
 
 
-def _broken(rules: Iterable[Rule], value: Any, path: str) -> Iterator[Violation]:
+def _apply(rules: Iterable[Rule], value: Any, path: str) -> Iterator[Violation]:
     for rule in rules:
-        if not rule.holds(value):
+        if not rule.accepts(value):
             yield Violation(path, rule.id, rule.message)
 
 

@@ -1,4 +1,7 @@
-"""The kinds of string that rules speak of: UUIDs, host names and URIs as protovalidate has them, the API's own."""
+"""String formats that rules require: UUIDs, host names and URIs as protovalidate defines them, and the API's own.
+
+The standard library has no validator for host names and URIs that agrees with protovalidate on every string.
+"""
 
 import re
 from ipaddress import AddressValueError, IPv6Address
@@ -17,45 +20,57 @@ SEMANTIC_VERSION = re.compile(
 
 
 def is_hostname(text: str) -> bool:
-    """By RFC 1034: labels of at most 63, 253 in all, the last one not all digits; a dot may end it."""
+    """Return whether a string is a host name by RFC 1034, as protovalidate reads it.
+
+    It has labels of at most 63 characters, 253 characters in all, and a last label that is not only digits, so that an
+    IPv4 address is not a host name. It may end with a dot.
+    """
     name = text.removesuffix(".")
     labels = name.split(".")
     return len(name) <= 253 and all(map(HOST_LABEL.fullmatch, labels)) and not labels[-1].isdecimal()
 
 
-_ENCODED = r"%[0-9a-fA-F]{2}"
+# Parts of URIs, under their names in RFC 3986.
+_PERCENT_ENCODED = r"%[0-9a-fA-F]{2}"
 _UNRESERVED = r"a-zA-Z0-9._~\-"
-_PLAIN = rf"[{_UNRESERVED}!$&'()*+,;=]|{_ENCODED}"
-_SEGMENT = rf"(?:{_PLAIN}|[:@])"
+_REG_NAME = rf"[{_UNRESERVED}!$&'()*+,;=]|{_PERCENT_ENCODED}"
+_PCHAR = rf"(?:{_REG_NAME}|[:@])"
 _URI = re.compile(
     rf"""
-    [a-zA-Z][a-zA-Z0-9+.-]*:
-    (?: //(?:(?:{_PLAIN}|:)*@)? (?:\[(?P<literal>[^\]]*)\] | (?P<name>(?:{_PLAIN})*)) (?::[0-9]*)? (?:/{_SEGMENT}*)*
-      | /(?:{_SEGMENT}+(?:/{_SEGMENT}*)*)?
-      | (?:{_SEGMENT}+(?:/{_SEGMENT}*)*)?
+    [a-zA-Z][a-zA-Z0-9+.-]*:                                  # scheme
+    (?: //                                                    # authority, and the path after it
+        (?:(?:{_REG_NAME}|:)*@)?                              #   user info
+        (?:\[(?P<literal>[^\]]*)\] | (?P<name>(?:{_REG_NAME})*))
+        (?::[0-9]*)?                                          #   port
+        (?:/{_PCHAR}*)*
+      | /(?:{_PCHAR}+(?:/{_PCHAR}*)*)?                        # or an absolute path
+      | (?:{_PCHAR}+(?:/{_PCHAR}*)*)?                         # or a path that does not begin with a slash, or none
     )
-    (?:\?(?:{_SEGMENT}|[/?])*)?
-    (?:\#(?:{_SEGMENT}|[/?])*)?
+    (?:\?(?:{_PCHAR}|[/?])*)?                                 # query
+    (?:\#(?:{_PCHAR}|[/?])*)?                                 # fragment
     """,
     re.VERBOSE,
 )
-_FUTURE_ADDRESS = re.compile(rf"[vV][0-9a-fA-F]+\.(?:[{_UNRESERVED}!$&'()*+,;=:])+")
-_ADDRESS = re.compile(rf"(?P<address>[0-9a-fA-F:.]+)(?:%25(?:[{_UNRESERVED}]|{_ENCODED})+)?")
+_IP_FUTURE = re.compile(rf"[vV][0-9a-fA-F]+\.(?:[{_UNRESERVED}!$&'()*+,;=:])+")
+_IPV6_WITH_ZONE = re.compile(rf"(?P<address>[0-9a-fA-F:.]+)(?:%25(?:[{_UNRESERVED}]|{_PERCENT_ENCODED})+)?")
 
 
 def is_uri(text: str) -> bool:
-    """By RFC 3986: with a scheme, and a host that is UTF-8 once decoded or an address in brackets."""
+    """Return whether a string is a URI by RFC 3986: one with a scheme.
+
+    If it has a host, that must be valid UTF-8 after percent-decoding, or an IP address in brackets.
+    """
     match = _URI.fullmatch(text)
     if not match:
         return False
     literal, name = match["literal"], match["name"]
-    return (literal is None or _is_address(literal)) and (name is None or _is_utf8(unquote_to_bytes(name)))
+    return (literal is None or _is_ip_literal(literal)) and (name is None or _is_utf8(unquote_to_bytes(name)))
 
 
-def _is_address(literal: str) -> bool:
-    if _FUTURE_ADDRESS.fullmatch(literal):
+def _is_ip_literal(literal: str) -> bool:
+    if _IP_FUTURE.fullmatch(literal):
         return True
-    match = _ADDRESS.fullmatch(literal)
+    match = _IPV6_WITH_ZONE.fullmatch(literal)
     return match is not None and _is_ipv6(match["address"])
 
 

@@ -1,7 +1,7 @@
-"""Every rule of the API's requests, message by message: as its protos state them, and as known to have changed.
+"""The rules of all requests, by message type: as the published protos declare them, and with known changes since then.
 
-`PUBLISHED` is proven against protovalidate (`make rules`). Rules of hot-loads are not published; theirs follow the
-documentation.
+`PUBLISHED` is tested against protovalidate (see `make rules`). The rules of hot-loads are not published; the ones here
+follow the documentation.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,14 @@ from .kinds import (
     URI,
     UUID,
     ZONE,
-    Field,
+    FieldRules,
+    MessageRules,
     Rule,
-    Rules,
+    always,
     at_least,
     between,
     defined,
+    ignore_if_empty,
     max_items,
     max_len,
     max_pairs,
@@ -31,27 +33,25 @@ from .kinds import (
     not_contains,
     not_in,
     one_of,
-    optional,
     pattern,
     required,
-    value,
 )
 
-Table = Mapping[type[Message], Rules]
+RuleTable = Mapping[type[Message], MessageRules]
 
-ID = value(*UUID)
-NEW_ID = optional(*UUID)
-BY_ID = Rules({"id": ID})
+ID = always(*UUID)
+NEW_ID = ignore_if_empty(*UUID)
+BY_ID = MessageRules({"id": ID})
 
-GATEWAY = {
-    "name": value(HOST_LABEL),
-    "zones": Field([UNIQUE], each=[ZONE]),
+GATEWAY_FIELDS = {
+    "name": always(HOST_LABEL),
+    "zones": FieldRules([UNIQUE], items=[ZONE]),
 }
 GATEWAY_ONEOFS = ("auth", "routing")
 
-DEPLOYMENT = {
-    "name": value(HOST_LABEL),
-    "gateway_ids": Field([min_items(1), UNIQUE], each=UUID),
+DEPLOYMENT_FIELDS = {
+    "name": always(HOST_LABEL),
+    "gateway_ids": FieldRules([min_items(1), UNIQUE], items=UUID),
     "runtime": required(),
     "resources": required(),
     "model": required(),
@@ -59,45 +59,45 @@ DEPLOYMENT = {
     "traffic": required(),
 }
 
-OPTION = [max_len(1024), not_contains("$(")]
+OPTION_VALUE = [max_len(1024), not_contains("$(")]
 NO_TRAVERSAL = Rule(
     "path.no_traversal", "path must not contain '..' segments", lambda path: ".." not in path.split("/")
 )
 
 
-def _runtime(*engines: str) -> Rules:
-    return Rules(
+def _runtime(*engines: str) -> MessageRules:
+    return MessageRules(
         {
-            "engine": value(one_of("string", *engines)),
+            "engine": always(one_of("string", *engines)),
             "version": required(SEMANTIC_VERSION),
-            "engine_config": Field(keys=[max_len(253), pattern("^[A-Za-z0-9_.-]+$")], each=OPTION),
-            "engine_env": Field(
+            "engine_config": FieldRules(keys=[max_len(253), pattern("^[A-Za-z0-9_.-]+$")], items=OPTION_VALUE),
+            "engine_env": FieldRules(
                 [max_pairs(100)],
                 keys=[min_len(1), max_len(253), pattern("^[A-Za-z_][A-Za-z0-9_]*$")],
-                each=OPTION,
+                items=OPTION_VALUE,
             ),
         }
     )
 
 
-def _claim_resources(*zone_counts: Rule, refused_types: tuple[int, ...]) -> Rules:
-    return Rules(
+def _claim_resources(*zone_counts: Rule, rejected_types: tuple[int, ...]) -> MessageRules:
+    return MessageRules(
         {
             "instance_id": required(),
-            "capacity_type": value(defined(types.CapacityType.DESCRIPTOR), not_in(*refused_types)),
-            "zones": Field(zone_counts, each=[ZONE]),
+            "capacity_type": always(defined(types.CapacityType.DESCRIPTOR), not_in(*rejected_types)),
+            "zones": FieldRules(zone_counts, items=[ZONE]),
         }
     )
 
 
-GATEWAYS: Table = {
+GATEWAYS: RuleTable = {
     types.GetGatewayRequest: BY_ID,
     types.DeleteGatewayRequest: BY_ID,
-    types.CreateGatewayRequest: Rules({"id": NEW_ID, **GATEWAY}, GATEWAY_ONEOFS),
-    types.UpdateGatewayRequest: Rules({"id": ID, **GATEWAY}, GATEWAY_ONEOFS),
-    types.WeightsAndBiasesAuth: Rules(
-        {"server_url": optional(URI)},
-        whole=[
+    types.CreateGatewayRequest: MessageRules({"id": NEW_ID, **GATEWAY_FIELDS}, GATEWAY_ONEOFS),
+    types.UpdateGatewayRequest: MessageRules({"id": ID, **GATEWAY_FIELDS}, GATEWAY_ONEOFS),
+    types.WeightsAndBiasesAuth: MessageRules(
+        {"server_url": ignore_if_empty(URI)},
+        message=[
             Rule(
                 "server_url_requires_api_key",
                 "an api_key needs a server_url",
@@ -110,61 +110,63 @@ GATEWAYS: Table = {
             ),
         ],
     ),
-    types.EndpointConfiguration: Rules({"additional_dns": Field([UNIQUE], each=HOSTNAME)}),
-    types.BodyBasedRouting: Rules({"api_type": value(defined(types.BodyBasedRouting.APIType.DESCRIPTOR), not_in(0))}),
-    types.HeaderBasedRouting: Rules({"header_name": value(min_len(1), max_len(100))}),
+    types.EndpointConfiguration: MessageRules({"additional_dns": FieldRules([UNIQUE], items=HOSTNAME)}),
+    types.BodyBasedRouting: MessageRules(
+        {"api_type": always(defined(types.BodyBasedRouting.APIType.DESCRIPTOR), not_in(0))}
+    ),
+    types.HeaderBasedRouting: MessageRules({"header_name": always(min_len(1), max_len(100))}),
 }
 
-DEPLOYMENTS: Table = {
+DEPLOYMENTS: RuleTable = {
     types.GetDeploymentRequest: BY_ID,
     types.DeleteDeploymentRequest: BY_ID,
-    types.ListDeploymentsRequest: Rules({"parent_gateway_id": NEW_ID}),
-    types.GetDeploymentParametersRequest: Rules({"gateway_ids": Field([UNIQUE], each=UUID)}),
-    types.CreateDeploymentRequest: Rules({"id": NEW_ID, **DEPLOYMENT}),
-    types.UpdateDeploymentRequest: Rules({"id": ID, **DEPLOYMENT}),
+    types.ListDeploymentsRequest: MessageRules({"parent_gateway_id": NEW_ID}),
+    types.GetDeploymentParametersRequest: MessageRules({"gateway_ids": FieldRules([UNIQUE], items=UUID)}),
+    types.CreateDeploymentRequest: MessageRules({"id": NEW_ID, **DEPLOYMENT_FIELDS}),
+    types.UpdateDeploymentRequest: MessageRules({"id": ID, **DEPLOYMENT_FIELDS}),
     types.DeploymentRuntime: _runtime("vllm", "dynamo-vllm"),
-    types.DeploymentResources: Rules(
-        {"instance_type": required(), "gpu_count": value(one_of("uint32", 1, 2, 4, 8, 16))},
+    types.DeploymentResources: MessageRules(
+        {"instance_type": required(), "gpu_count": always(one_of("uint32", 1, 2, 4, 8, 16))},
     ),
-    types.DeploymentModel: Rules(
+    types.DeploymentModel: MessageRules(
         {
-            "name": value(min_len(4), max_len(63), pattern("^[a-zA-Z0-9._:/_-]+$")),
-            "bucket": value(HOST_LABEL),
+            "name": always(min_len(4), max_len(63), pattern("^[a-zA-Z0-9._:/_-]+$")),
+            "bucket": always(HOST_LABEL),
             "path": required(NO_TRAVERSAL),
         }
     ),
-    types.DeploymentAutoscaling: Rules(
+    types.DeploymentAutoscaling: MessageRules(
         {
-            "min": value(at_least(1)),
-            "max": value(at_least(1)),
-            "priority": value(between(0, 1000)),
-            "capacity_classes": Field(
-                [UNIQUE], each=[defined(types.DeploymentAutoscaling.CapacityClass.DESCRIPTOR), not_in(0)]
+            "min": always(at_least(1)),
+            "max": always(at_least(1)),
+            "priority": always(between(0, 1000)),
+            "capacity_classes": FieldRules(
+                [UNIQUE], items=[defined(types.DeploymentAutoscaling.CapacityClass.DESCRIPTOR), not_in(0)]
             ),
-            "concurrency": optional(at_least(1)),
+            "concurrency": ignore_if_empty(at_least(1)),
         },
-        whole=[
+        message=[
             Rule("max_gte_min", "max must be greater than or equal to min", lambda scale: scale.max >= scale.min),
         ],
     ),
-    types.DeploymentTraffic: Rules({"weight": value(between(0, 1000))}),
+    types.DeploymentTraffic: MessageRules({"weight": always(between(0, 1000))}),
 }
 
-CAPACITY_CLAIMS: Table = {
+CAPACITY_CLAIMS: RuleTable = {
     types.GetCapacityClaimRequest: BY_ID,
     types.DeleteCapacityClaimRequest: BY_ID,
-    types.CreateCapacityClaimRequest: Rules(
+    types.CreateCapacityClaimRequest: MessageRules(
         {
             "id": NEW_ID,
-            "name": value(min_len(1), max_len(100), pattern("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")),
+            "name": always(min_len(1), max_len(100), pattern("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")),
             "resources": required(),
         }
     ),
-    types.UpdateCapacityClaimRequest: Rules({"id": ID, "resources": required()}),
-    types.CapacityClaimResources: _claim_resources(min_items(1), max_items(1), refused_types=(0, 1)),
+    types.UpdateCapacityClaimRequest: MessageRules({"id": ID, "resources": required()}),
+    types.CapacityClaimResources: _claim_resources(min_items(1), max_items(1), rejected_types=(0, 1)),
 }
 
-IDENTITY = (
+SNAPSHOT_IDENTITY = (
     min_len(1),
     max_len(128),
     Rule(
@@ -173,22 +175,22 @@ IDENTITY = (
         lambda name: "/" not in name and name not in (".", "..", "initial"),
     ),
 )
-PAGE = {"max_page_size": value(Rule("int32.gte", "must be greater than or equal to 0", lambda size: size >= 0))}
+PAGE_FIELDS = {"max_page_size": always(Rule("int32.gte", "must be greater than or equal to 0", lambda size: size >= 0))}
 
-HOT_LOADS: Table = {
+HOT_LOADS: RuleTable = {
     types.GetHotLoadRequest: BY_ID,
     types.CancelHotLoadRequest: BY_ID,
-    types.ListHotLoadsRequest: Rules({"parent_deployment_id": NEW_ID, **PAGE}),
-    types.ListHotLoadReplicasRequest: Rules({"hot_load_id": ID, **PAGE}),
-    types.CreateHotLoadRequest: Rules(
+    types.ListHotLoadsRequest: MessageRules({"parent_deployment_id": NEW_ID, **PAGE_FIELDS}),
+    types.ListHotLoadReplicasRequest: MessageRules({"hot_load_id": ID, **PAGE_FIELDS}),
+    types.CreateHotLoadRequest: MessageRules(
         {
             "deployment_id": ID,
             "hot_load_id": NEW_ID,
-            "identity": value(*IDENTITY),
-            "type": value(defined(types.SnapshotType.DESCRIPTOR), not_in(0)),
-            "prompt_cache_policy": value(defined(types.PromptCachePolicy.DESCRIPTOR)),
+            "identity": always(*SNAPSHOT_IDENTITY),
+            "type": always(defined(types.SnapshotType.DESCRIPTOR), not_in(0)),
+            "prompt_cache_policy": always(defined(types.PromptCachePolicy.DESCRIPTOR)),
         },
-        whole=[
+        message=[
             Rule(
                 "incremental_needs_metadata",
                 "incremental_snapshot_metadata goes with INCREMENTAL snapshots, and only with them",
@@ -199,27 +201,28 @@ HOT_LOADS: Table = {
             ),
         ],
     ),
-    types.IncrementalSnapshotMetadata: Rules(
+    types.IncrementalSnapshotMetadata: MessageRules(
         {
-            "previous_snapshot_identity": value(min_len(1), max_len(128)),
-            "compression_format": value(defined(types.CompressionFormat.DESCRIPTOR), not_in(0)),
-            "checksum_format": value(defined(types.ChecksumFormat.DESCRIPTOR), not_in(0)),
+            "previous_snapshot_identity": always(min_len(1), max_len(128)),
+            "compression_format": always(defined(types.CompressionFormat.DESCRIPTOR), not_in(0)),
+            "checksum_format": always(defined(types.ChecksumFormat.DESCRIPTOR), not_in(0)),
         }
     ),
-    types.DeploymentHotLoad: Rules(
+    types.DeploymentHotLoad: MessageRules(
         {
-            "bucket": value(HOST_LABEL),
-            "path_prefix": value(NO_TRAVERSAL),
-            "transition_mode": value(defined(types.TransitionMode.DESCRIPTOR), not_in(0)),
+            "bucket": always(HOST_LABEL),
+            "path_prefix": always(NO_TRAVERSAL),
+            "transition_mode": always(defined(types.TransitionMode.DESCRIPTOR), not_in(0)),
         }
     ),
 }
 
-PUBLISHED: Table = {**GATEWAYS, **DEPLOYMENTS, **CAPACITY_CLAIMS, **HOT_LOADS}
+PUBLISHED: RuleTable = {**GATEWAYS, **DEPLOYMENTS, **CAPACITY_CLAIMS, **HOT_LOADS}
 
-CURRENT: Table = {
+CURRENT: RuleTable = {
     **PUBLISHED,
     types.DeploymentRuntime: _runtime("vllm", "dynamo-vllm", "dynamo-sglang"),
-    types.CapacityClaimResources: _claim_resources(min_items(1), refused_types=(0, 1, 2)),
+    types.CapacityClaimResources: _claim_resources(min_items(1), rejected_types=(0, 1, 2)),
 }
-"""What CoreWeave's clients and pages show to have changed: an engine, claims over several zones, CUSTOMER refused."""
+"""With the changes that CoreWeave's clients and documentation show: dynamo-sglang is allowed, a claim may list
+several zones, and the capacity type CUSTOMER is rejected."""

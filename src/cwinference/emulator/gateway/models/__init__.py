@@ -1,47 +1,59 @@
-"""What answers behind a deployment: the built-in generator, llama.cpp with a real model, or another server.
+"""The models behind the deployments: the built-in text generator, llama.cpp with a real model, or another server.
 
-`engine` makes one from what `--model` says.
+`create_model` returns the one that `--model` names.
 """
 
 from pathlib import Path
 from typing import Protocol
 
 from ....errors import ConfigurationError
-from ..openai_request import Request
-from ..response import Reply
+from ..openai_request import ModelRequest
+from ..response import ResponseWriter
 
 
-class Engine(Protocol):
-    """Answers completions. One engine serves any number of deployments and models."""
+class TextModel(Protocol):
+    """Generates completions. One of them serves all deployments, whatever models these name."""
 
     def start(self) -> None:
-        """Load the model, or find the server; blocks until requests can be answered. A ConfigurationError if not."""
+        """Load the model, or connect to its server; return when it can serve requests.
+
+        Raises:
+            ConfigurationError: the model cannot be loaded or reached.
+        """
         ...
 
-    async def answer(self, request: Request, reply: Reply) -> None:
-        """Answer one completion, streamed or not, or raise `Problem`. Cancelled when the client hangs up."""
+    async def complete(self, request: ModelRequest, response: ResponseWriter) -> None:
+        """Generate one completion and send it, streamed or not. Canceled when the client disconnects.
+
+        Raises:
+            GatewayError: the request is wrong, or generating failed before anything was sent.
+        """
         ...
 
     def close(self) -> None:
-        """Let the model go."""
+        """Release the model."""
         ...
 
 
-def engine(spec: str | None = None) -> Engine:
-    """The engine of a spec: None (built in), `demo`, a path to a GGUF file, or an OpenAI-compatible server's URL.
+def create_model(spec: str | None = None) -> TextModel:
+    """Create the model that a setting names. Nothing is loaded or connected before `start`.
 
-    Nothing is loaded or sent before `start`.
+    Args:
+        spec: "demo", the path of a GGUF file, or the URL of an OpenAI-compatible server. None: the built-in generator.
+
+    Raises:
+        ConfigurationError: it is none of these.
     """
     if spec is None:
-        from .text_generator import Builtin
+        from .text_generator import TextGenerator
 
-        return Builtin()
+        return TextGenerator()
     if spec.startswith(("http://", "https://")):
-        from .proxy import Proxy
+        from .proxy import ModelProxy
 
-        return Proxy(spec)
+        return ModelProxy(spec)
     if spec == "demo" or spec.endswith(".gguf"):
-        from .llama import Llama
+        from .llama import LlamaModel
 
-        return Llama(None if spec == "demo" else Path(spec))
+        return LlamaModel(None if spec == "demo" else Path(spec))
     raise ConfigurationError(f"model: expected 'demo', <path>.gguf or http://<host>:<port>, got {spec!r}")

@@ -1,4 +1,4 @@
-"""The answers of OpenAI's two routes, whole and in chunks, made of choices of text."""
+"""The form of the responses of OpenAI's two routes, complete and in chunks, made of choices of text."""
 
 import time
 import uuid
@@ -8,64 +8,65 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from ..openai_request import Options, Request
+from ..openai_request import CompletionOptions, ModelRequest
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One text made for one prompt."""
+    """One text that was generated for one prompt."""
 
     index: int
     pieces: Sequence[str]
-    """What a stream sends one by one."""
+    """What a stream sends one by one: tokens, or parts of them."""
     finish_reason: str
-    used: int
-    """How many tokens were made for it."""
+    generated: int
+    """How many tokens were generated for it."""
 
 
-class Shape:
-    """What the answers to one request have in common."""
+class ResponseShape:
+    """The form of the responses of one route; one for each request, because all its chunks have the same id."""
 
     prefix: str
-    whole_object: str
+    complete_object: str
     chunk_object: str
 
-    def __init__(self, request: Request, options: Options) -> None:
+    def __init__(self, request: ModelRequest, options: CompletionOptions) -> None:
         self._options = options
         self._head = {"id": f"{self.prefix}-{uuid.uuid4().hex}", "created": int(time.time()), "model": request.model}
 
-    def whole(self, choices: Sequence[Choice], usage: Mapping[str, int]) -> dict[str, Any]:
-        """The answer in one piece."""
+    def complete(self, choices: Sequence[Choice], usage: Mapping[str, int]) -> dict[str, Any]:
+        """Return the response in one piece."""
         return self._head | {
-            "object": self.whole_object,
+            "object": self.complete_object,
             "choices": [self._choice(each.index, each.pieces, each.finish_reason) for each in choices],
             "usage": usage,
         }
 
     def opening(self, index: int) -> dict[str, Any] | None:
-        """The chunk before a choice's first text, or None."""
+        """Return the chunk before the first text of a choice; None: there is none."""
         return None
 
     def chunk(self, index: int, pieces: Sequence[str], finish_reason: str | None) -> dict[str, Any]:
-        """A chunk with some text of one choice, or with its end."""
+        """Return a chunk with some text of a choice, or with the reason for its end."""
         raise NotImplementedError
 
-    def last(self, usage: Mapping[str, int]) -> dict[str, Any]:
-        """The chunk after all choices, which tells the usage."""
+    def usage_chunk(self, usage: Mapping[str, int]) -> dict[str, Any]:
+        """Return the chunk after all choices, which contains the usage."""
         return self._chunk([]) | {"usage": usage}
 
     def _choice(self, index: int, pieces: Sequence[str], finish_reason: str | None) -> dict[str, Any]:
         raise NotImplementedError
 
     def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        # With `include_usage` every chunk has the field, though only the last one a value.
         usage = {"usage": None} if self._options.include_usage else {}
         return self._head | {"object": self.chunk_object, "choices": choices} | usage
 
 
-class Text(Shape):
-    """`/v1/completions`."""
+class TextShape(ResponseShape):
+    """The form of `/v1/completions`."""
 
-    prefix, whole_object, chunk_object = "cmpl", "text_completion", "text_completion"
+    prefix, complete_object, chunk_object = "cmpl", "text_completion", "text_completion"
 
     def chunk(self, index: int, pieces: Sequence[str], finish_reason: str | None) -> dict[str, Any]:
         return self._chunk([self._choice(index, pieces, finish_reason)])
@@ -90,10 +91,10 @@ class Text(Shape):
         }
 
 
-class Chat(Shape):
-    """`/v1/chat/completions`."""
+class ChatShape(ResponseShape):
+    """The form of `/v1/chat/completions`."""
 
-    prefix, whole_object, chunk_object = "chatcmpl", "chat.completion", "chat.completion.chunk"
+    prefix, complete_object, chunk_object = "chatcmpl", "chat.completion", "chat.completion.chunk"
 
     def opening(self, index: int) -> dict[str, Any] | None:
         return self._chunk([self._delta(index, {"role": "assistant", "content": ""}, (), None)])
@@ -125,21 +126,21 @@ class Chat(Shape):
         wanted = self._options.logprobs
         if wanted is None:
             return None
-        told = [_told(each, _logprob(each)) for each in pieces]
-        for each in told:
-            each["top_logprobs"] = [_told(*other) for other in _alternatives(each["token"], wanted)]
-        return {"content": told}
+        content = [_token_logprob(each, _logprob(each)) for each in pieces]
+        for each in content:
+            each["top_logprobs"] = [_token_logprob(*other) for other in _alternatives(each["token"], wanted)]
+        return {"content": content}
 
 
-def _told(token: str, logprob: float) -> dict[str, Any]:
+def _token_logprob(token: str, logprob: float) -> dict[str, Any]:
     return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
 
 
 def _logprob(token: str) -> float:
-    """Of a generator that is never in doubt, so that it is made up: from -0.5 to 0, the same for the same token."""
+    """Return an invented log probability from -0.5 to 0, the same for the same token: there are no real ones."""
     return -(zlib.crc32(token.encode()) % 500) / 1000
 
 
 def _alternatives(token: str, wanted: int) -> Iterable[tuple[str, float]]:
-    """The token itself and made-up others, each less likely than the one before."""
+    """Return the token itself and invented others, each less likely than the one before."""
     return [(token + "~" * rank, _logprob(token) - rank) for rank in range(wanted)]

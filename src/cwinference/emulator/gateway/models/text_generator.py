@@ -1,18 +1,18 @@
-"""The built-in text generator: quick, deterministic, needs nothing, and says plainly that it is no model."""
+"""The built-in text generator: fast, deterministic, without dependencies. Its text says that it is not a model."""
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import chain, count, islice, product, zip_longest
 
-from ..openai_request import MOST_TOKENS, Options, Problem, Request, invalid
-from ..response import Reply, encoded
-from .shapes import Chat, Choice, Shape, Text
+from ..openai_request import MAX_TOKENS, CompletionOptions, GatewayError, ModelRequest, invalid_value
+from ..response import ResponseWriter, encode_json
+from .shapes import ChatShape, Choice, ResponseShape, TextShape
 
-MOST_TOKENS_AT_ONCE = 2**19
-"""In one answer: while they are made, nobody else is served."""
-_OWN_LENGTH = 64
-"""About how many tokens it makes of its own accord."""
+MAX_RESPONSE_TOKENS = 2**19
+"""In all choices of a response: generating them blocks the event loop, and with it all other requests."""
+_NATURAL_LENGTH = 64
+"""About how many tokens a text has that nothing cuts short."""
 _TOKEN = re.compile(r"\s*(?:\w{1,10}|[^\w\s])|\s+")
 _CLOSINGS = (
     "The same request always gets the same words.",
@@ -22,80 +22,85 @@ _CLOSINGS = (
 
 
 def tokens(text: str) -> list[str]:
-    """A text in pieces of a token's usual size."""
+    """Split a text into pieces about as long as the tokens of a real model."""
     return _TOKEN.findall(text)
 
 
-class Builtin:
-    """The same request always gets the same answer, but for its id and time."""
+class TextGenerator:
+    """Generates text from templates: the same request always gets the same response, apart from its id and time."""
 
     def __init__(self, pause: float = 0.0, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._pause = pause
-        """Seconds that a token takes."""
+        """Seconds for each token."""
         self._sleep = sleep
 
     def start(self) -> None:
-        """There is nothing to load."""
+        """Do nothing: there is no model to load."""
 
     def close(self) -> None:
-        """There is nothing to let go."""
+        """Do nothing: there is no model to release."""
 
-    async def answer(self, request: Request, reply: Reply) -> None:
-        """Make the choices of every prompt, in the order that OpenAI numbers them: a prompt's own side by side."""
-        options = Options.of(request)
+    async def complete(self, request: ModelRequest, response: ResponseWriter) -> None:
+        """Generate the choices, numbered as by OpenAI: all those of the first prompt, then of the second, and so on."""
+        options = CompletionOptions.from_request(request)
         sizes = [len(tokens(each)) if isinstance(each, str) else len(each) for each in options.prompts]
-        _check_size(options, max(sizes), "messages" if request.chat else "prompt")
+        _check_size(options, max(sizes), "messages" if request.is_chat else "prompt")
         pairs = enumerate(product(options.prompts, range(options.n)))
         choices = [_choice(index, prompt, variant, options) for index, (prompt, variant) in pairs]
-        usage = _usage(sum(sizes), sum(each.used for each in choices))
-        shape = (Chat if request.chat else Text)(request, options)
+        usage = _usage(sum(sizes), sum(each.generated for each in choices))
+        shape = (ChatShape if request.is_chat else TextShape)(request, options)
         if options.stream:
-            await self._stream(shape, choices, usage if options.include_usage else None, reply)
+            await self._stream(shape, choices, usage if options.include_usage else None, response)
         else:
-            await self._sleep(self._pause * max(each.used for each in choices))
-            await reply.whole(200, encoded(shape.whole(choices, usage)))
+            await self._sleep(self._pause * max(each.generated for each in choices))
+            await response.send(200, encode_json(shape.complete(choices, usage)))
 
     async def _stream(
-        self, shape: Shape, choices: Sequence[Choice], usage: Mapping[str, int] | None, reply: Reply
+        self,
+        shape: ResponseShape,
+        choices: Sequence[Choice],
+        usage: Mapping[str, int] | None,
+        response: ResponseWriter,
     ) -> None:
         for choice in choices:
             if opening := shape.opening(choice.index):
-                await reply.event(opening)
+                await response.event(opening)
         for step in zip_longest(*(each.pieces for each in choices)):
             await self._sleep(self._pause)
             for choice, piece in zip(choices, step, strict=True):
                 if piece is not None:
-                    await reply.event(shape.chunk(choice.index, [piece], None))
+                    await response.event(shape.chunk(choice.index, [piece], None))
         for choice in choices:
-            await reply.event(shape.chunk(choice.index, [], choice.finish_reason))
+            await response.event(shape.chunk(choice.index, [], choice.finish_reason))
         if usage:
-            await reply.event(shape.last(usage))
-        await reply.done()
+            await response.event(shape.usage_chunk(usage))
+        await response.done()
 
 
-def _check_size(options: Options, longest: int, param: str) -> None:
-    if longest + options.least > MOST_TOKENS:
-        raise Problem(
+def _check_size(options: CompletionOptions, longest: int, param: str) -> None:
+    reserved = options.reserved_tokens
+    if longest + reserved > MAX_TOKENS:
+        raise GatewayError(
             400,
-            f"This model's context holds {MOST_TOKENS} tokens; the request has {longest} and asks for {options.least}",
+            f"This model's context length is {MAX_TOKENS} tokens; the prompt has {longest}, the completion {reserved}",
             code="context_length_exceeded",
             param=param,
         )
-    each = options.max_tokens if options.ignore_end else min(options.max_tokens, _OWN_LENGTH)
-    if each * options.n * len(options.prompts) > MOST_TOKENS_AT_ONCE:
-        raise invalid("max_tokens", f"all choices together may have {MOST_TOKENS_AT_ONCE} tokens")
+    each = options.max_tokens if options.ignore_end else min(options.max_tokens, _NATURAL_LENGTH)
+    if each * options.n * len(options.prompts) > MAX_RESPONSE_TOKENS:
+        raise invalid_value("max_tokens", f"all choices together may have at most {MAX_RESPONSE_TOKENS} tokens")
 
 
-def _choice(index: int, prompt: str | Sequence[int], variant: int, options: Options) -> Choice:
-    made = chain.from_iterable(map(tokens, _sentences(prompt, variant + options.seed, options.ignore_end)))
-    pieces = list(islice(made, options.max_tokens))
-    finish_reason = "stop" if next(made, None) is None else "length"
-    used = len(pieces)
-    end = _end(pieces, options)
+def _choice(index: int, prompt: str | Sequence[int], variant: int, options: CompletionOptions) -> Choice:
+    generator = chain.from_iterable(map(tokens, _sentences(prompt, variant + options.seed, options.ignore_end)))
+    pieces = list(islice(generator, options.max_tokens))
+    finish_reason = "stop" if next(generator, None) is None else "length"
+    generated = len(pieces)
+    end = _stop_position(pieces, options)
     if end is not None:
-        pieces, used, finish_reason = *_cut(pieces, end), "stop"
+        pieces, generated, finish_reason = *_truncate(pieces, end), "stop"
     echo = tokens(prompt) if options.echo and isinstance(prompt, str) else []
-    return Choice(index, echo + pieces, finish_reason, used)
+    return Choice(index, echo + pieces, finish_reason, generated)
 
 
 def _sentences(prompt: str | Sequence[int], variant: int, endless: bool) -> Iterator[str]:
@@ -112,8 +117,8 @@ def _sentences(prompt: str | Sequence[int], variant: int, endless: bool) -> Iter
         yield f" This is sentence {number}, and there is no end to them."
 
 
-def _end(pieces: Sequence[str], options: Options) -> int | None:
-    """Where the first stop sequence ends the text, or None."""
+def _stop_position(pieces: Sequence[str], options: CompletionOptions) -> int | None:
+    """Return where in the text the first stop sequence ends it; None if there is none."""
     text = "".join(pieces)
     found = [(at, len(stop)) for stop in options.stop if (at := text.find(stop)) >= 0]
     if not found:
@@ -122,8 +127,8 @@ def _end(pieces: Sequence[str], options: Options) -> int | None:
     return at + length if options.keep_stop else at
 
 
-def _cut(pieces: Sequence[str], end: int) -> tuple[list[str], int]:
-    """The pieces up to a position in their text, and how many were made to get there."""
+def _truncate(pieces: Sequence[str], end: int) -> tuple[list[str], int]:
+    """Return the pieces up to a position in their text, and how many tokens it took to get there."""
     kept: list[str] = []
     for piece in pieces:
         if end <= 0:
