@@ -39,41 +39,41 @@ _GZIP_COMPRESSION = GzipCompression()
 
 class CapacityClaimService(Protocol):
     """
-    Capacity claims: GPU instances set aside for the organization's deployments.
+    Manages capacity claims, GPU instances reserved for the organization's deployments.
     """
     async def list_capacity_claims(self, request: ListCapacityClaimsRequest, ctx: RequestContext[ListCapacityClaimsRequest, ListCapacityClaimsResponse], /) -> ListCapacityClaimsResponse:
         """
-        Lists the organization's claims, all in one answer; an order is not promised.
+        Lists the organization's capacity claims in a single response, in no particular order.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def get_capacity_claim(self, request: GetCapacityClaimRequest, ctx: RequestContext[GetCapacityClaimRequest, GetCapacityClaimResponse], /) -> GetCapacityClaimResponse:
         """
-        Reads one claim.
+        Returns one capacity claim.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def create_capacity_claim(self, request: CreateCapacityClaimRequest, ctx: RequestContext[CreateCapacityClaimRequest, CreateCapacityClaimResponse], /) -> CreateCapacityClaimResponse:
         """
-        Claims instances. It answers at once; instances are allocated afterwards.
+        Creates a capacity claim. It responds immediately; the instances are allocated afterwards.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def update_capacity_claim(self, request: UpdateCapacityClaimRequest, ctx: RequestContext[UpdateCapacityClaimRequest, UpdateCapacityClaimResponse], /) -> UpdateCapacityClaimResponse:
         """
-        Replaces the resources of a claim.
+        Replaces the resources of a capacity claim.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def delete_capacity_claim(self, request: DeleteCapacityClaimRequest, ctx: RequestContext[DeleteCapacityClaimRequest, DeleteCapacityClaimResponse], /) -> DeleteCapacityClaimResponse:
         """
-        Starts to give the instances back.
+        Starts releasing the instances of a capacity claim and deleting it.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def get_capacity_claim_parameters(self, request: GetCapacityClaimParametersRequest, ctx: RequestContext[GetCapacityClaimParametersRequest, GetCapacityClaimParametersResponse], /) -> GetCapacityClaimParametersResponse:
         """
-        Tells which instance types can be claimed, and where.
+        Returns the instance types that can be claimed in each zone.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -172,7 +172,7 @@ class CapacityClaimServiceASGIApplication(ConnectASGIApplication[CapacityClaimSe
 
 class CapacityClaimServiceClient(ConnectClient):
     """
-    Capacity claims: GPU instances set aside for the organization's deployments.
+    Manages capacity claims, GPU instances reserved for the organization's deployments.
     """
     def __init__(
         self,
@@ -207,7 +207,7 @@ class CapacityClaimServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> ListCapacityClaimsResponse:
         """
-        Lists the organization's claims, all in one answer; an order is not promised.
+        Lists the organization's capacity claims in a single response, in no particular order.
         """
         return await self.execute_unary(
             request=request,
@@ -232,7 +232,7 @@ class CapacityClaimServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> GetCapacityClaimResponse:
         """
-        Reads one claim.
+        Returns one capacity claim.
         """
         return await self.execute_unary(
             request=request,
@@ -256,7 +256,7 @@ class CapacityClaimServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> CreateCapacityClaimResponse:
         """
-        Claims instances. It answers at once; instances are allocated afterwards.
+        Creates a capacity claim. It responds immediately; the instances are allocated afterwards.
         """
         return await self.execute_unary(
             request=request,
@@ -279,7 +279,7 @@ class CapacityClaimServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> UpdateCapacityClaimResponse:
         """
-        Replaces the resources of a claim.
+        Replaces the resources of a capacity claim.
         """
         return await self.execute_unary(
             request=request,
@@ -302,7 +302,7 @@ class CapacityClaimServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> DeleteCapacityClaimResponse:
         """
-        Starts to give the instances back.
+        Starts releasing the instances of a capacity claim and deleting it.
         """
         return await self.execute_unary(
             request=request,
@@ -326,7 +326,7 @@ class CapacityClaimServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> GetCapacityClaimParametersResponse:
         """
-        Tells which instance types can be claimed, and where.
+        Returns the instance types that can be claimed in each zone.
         """
         return await self.execute_unary(
             request=request,
@@ -345,41 +345,41 @@ class CapacityClaimServiceClient(ConnectClient):
 
 class CapacityClaimServiceSync(Protocol):
     """
-    Capacity claims: GPU instances set aside for the organization's deployments.
+    Manages capacity claims, GPU instances reserved for the organization's deployments.
     """
     def list_capacity_claims(self, request: ListCapacityClaimsRequest, ctx: RequestContext[ListCapacityClaimsRequest, ListCapacityClaimsResponse], /) -> ListCapacityClaimsResponse:
         """
-        Lists the organization's claims, all in one answer; an order is not promised.
+        Lists the organization's capacity claims in a single response, in no particular order.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def get_capacity_claim(self, request: GetCapacityClaimRequest, ctx: RequestContext[GetCapacityClaimRequest, GetCapacityClaimResponse], /) -> GetCapacityClaimResponse:
         """
-        Reads one claim.
+        Returns one capacity claim.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def create_capacity_claim(self, request: CreateCapacityClaimRequest, ctx: RequestContext[CreateCapacityClaimRequest, CreateCapacityClaimResponse], /) -> CreateCapacityClaimResponse:
         """
-        Claims instances. It answers at once; instances are allocated afterwards.
+        Creates a capacity claim. It responds immediately; the instances are allocated afterwards.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def update_capacity_claim(self, request: UpdateCapacityClaimRequest, ctx: RequestContext[UpdateCapacityClaimRequest, UpdateCapacityClaimResponse], /) -> UpdateCapacityClaimResponse:
         """
-        Replaces the resources of a claim.
+        Replaces the resources of a capacity claim.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def delete_capacity_claim(self, request: DeleteCapacityClaimRequest, ctx: RequestContext[DeleteCapacityClaimRequest, DeleteCapacityClaimResponse], /) -> DeleteCapacityClaimResponse:
         """
-        Starts to give the instances back.
+        Starts releasing the instances of a capacity claim and deleting it.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def get_capacity_claim_parameters(self, request: GetCapacityClaimParametersRequest, ctx: RequestContext[GetCapacityClaimParametersRequest, GetCapacityClaimParametersResponse], /) -> GetCapacityClaimParametersResponse:
         """
-        Tells which instance types can be claimed, and where.
+        Returns the instance types that can be claimed in each zone.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -476,7 +476,7 @@ class CapacityClaimServiceWSGIApplication(ConnectWSGIApplication):
 
 class CapacityClaimServiceClientSync(ConnectClientSync):
     """
-    Capacity claims: GPU instances set aside for the organization's deployments.
+    Manages capacity claims, GPU instances reserved for the organization's deployments.
     """
     def __init__(
         self,
@@ -511,7 +511,7 @@ class CapacityClaimServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> ListCapacityClaimsResponse:
         """
-        Lists the organization's claims, all in one answer; an order is not promised.
+        Lists the organization's capacity claims in a single response, in no particular order.
         """
         return self.execute_unary(
             request=request,
@@ -536,7 +536,7 @@ class CapacityClaimServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> GetCapacityClaimResponse:
         """
-        Reads one claim.
+        Returns one capacity claim.
         """
         return self.execute_unary(
             request=request,
@@ -560,7 +560,7 @@ class CapacityClaimServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> CreateCapacityClaimResponse:
         """
-        Claims instances. It answers at once; instances are allocated afterwards.
+        Creates a capacity claim. It responds immediately; the instances are allocated afterwards.
         """
         return self.execute_unary(
             request=request,
@@ -583,7 +583,7 @@ class CapacityClaimServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> UpdateCapacityClaimResponse:
         """
-        Replaces the resources of a claim.
+        Replaces the resources of a capacity claim.
         """
         return self.execute_unary(
             request=request,
@@ -606,7 +606,7 @@ class CapacityClaimServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> DeleteCapacityClaimResponse:
         """
-        Starts to give the instances back.
+        Starts releasing the instances of a capacity claim and deleting it.
         """
         return self.execute_unary(
             request=request,
@@ -630,7 +630,7 @@ class CapacityClaimServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> GetCapacityClaimParametersResponse:
         """
-        Tells which instance types can be claimed, and where.
+        Returns the instance types that can be claimed in each zone.
         """
         return self.execute_unary(
             request=request,

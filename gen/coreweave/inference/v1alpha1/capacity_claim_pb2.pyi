@@ -29,26 +29,26 @@ class _CapacityType:
 class _CapacityTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CapacityType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CAPACITY_TYPE_UNSPECIFIED: _CapacityType.ValueType  # 0
-    """Not said; refused."""
+    """Not specified; rejected."""
     CAPACITY_TYPE_CUSTOMER: _CapacityType.ValueType  # 2
-    """Capacity that the customer brings. Refused by the service since July 2026."""
+    """Capacity that the customer brings. Rejected by the service since July 2026."""
     CAPACITY_TYPE_MANAGED: _CapacityType.ValueType  # 3
     """Capacity that CoreWeave provides and manages."""
 
 class CapacityType(_CapacityType, metaclass=_CapacityTypeEnumTypeWrapper):
-    """Under which terms capacity is held."""
+    """Terms under which capacity is provided."""
 
 CAPACITY_TYPE_UNSPECIFIED: CapacityType.ValueType  # 0
-"""Not said; refused."""
+"""Not specified; rejected."""
 CAPACITY_TYPE_CUSTOMER: CapacityType.ValueType  # 2
-"""Capacity that the customer brings. Refused by the service since July 2026."""
+"""Capacity that the customer brings. Rejected by the service since July 2026."""
 CAPACITY_TYPE_MANAGED: CapacityType.ValueType  # 3
 """Capacity that CoreWeave provides and manages."""
 Global___CapacityType: _TypeAlias = CapacityType  # noqa: Y015
 
 @_typing.final
 class CapacityClaim(_message.Message):
-    """A capacity claim: what was asked for and how it stands."""
+    """A capacity claim: GPU instances reserved for the organization's deployments."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -56,11 +56,11 @@ class CapacityClaim(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def spec(self) -> Global___CapacityClaimSpec:
-        """What was asked for."""
+        """Requested configuration."""
 
     @_builtins.property
     def status(self) -> Global___CapacityClaimStatus:
-        """How it stands."""
+        """Current status."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ Global___CapacityClaim: _TypeAlias = CapacityClaim  # noqa: Y015
 
 @_typing.final
 class CapacityClaimSpec(_message.Message):
-    """What a claim was asked to be."""
+    """Requested configuration of a capacity claim."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -87,14 +87,14 @@ class CapacityClaimSpec(_message.Message):
     RESOURCES_FIELD_NUMBER: _builtins.int
     ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """UUID of the claim. Never changes."""
+    """UUID of the claim. Immutable."""
     name: _builtins.str
-    """Name, unique in the organization. Never changes."""
+    """Name, unique in the organization. Immutable."""
     organization_id: _builtins.str
-    """The organization that owns the claim. Never changes."""
+    """ID of the organization that owns the claim. Immutable."""
     @_builtins.property
     def resources(self) -> Global___CapacityClaimResources:
-        """The instances."""
+        """Claimed instances."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ Global___CapacityClaimSpec: _TypeAlias = CapacityClaimSpec  # noqa: Y015
 
 @_typing.final
 class CapacityClaimStatus(_message.Message):
-    """How a claim stands."""
+    """Current status of a capacity claim."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -125,22 +125,22 @@ class CapacityClaimStatus(_message.Message):
     ALLOCATED_INSTANCES_FIELD_NUMBER: _builtins.int
     PENDING_INSTANCES_FIELD_NUMBER: _builtins.int
     status: _status_pb2.Status.ValueType
-    """Where it stands in its life."""
+    """Lifecycle status. It may still be the old one for a moment after an update."""
     allocated_instances: _builtins.int
-    """Number of instances that the claim holds."""
+    """Number of instances that are allocated to the claim."""
     pending_instances: _builtins.int
-    """Number of instances that it still waits for."""
+    """Number of instances that are still to be allocated."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was created."""
+        """When the claim was created."""
 
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
-        """When its spec or status last changed; what `updated_after` is compared with."""
+        """When the spec or the status last changed. The list filter `updated_after` compares with this time."""
 
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_condition_pb2.Condition]:
-        """What was observed of it, per zone."""
+        """Observed conditions, per zone."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ Global___CapacityClaimStatus: _TypeAlias = CapacityClaimStatus  # noqa: Y015
 
 @_typing.final
 class CapacityClaimResources(_message.Message):
-    """The instances of a claim."""
+    """Instances that a capacity claim reserves."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -171,14 +171,16 @@ class CapacityClaimResources(_message.Message):
     CAPACITY_TYPE_FIELD_NUMBER: _builtins.int
     ZONES_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
-    """An instance TYPE, despite the name, for example `gd-8xh100ib-i128`; see GetCapacityClaimParameters. Required."""
+    """An instance TYPE, despite the name, for example `gd-8xh100ib-i128`; see `GetCapacityClaimParameters`. Required."""
     instance_count: _builtins.int
-    """Number of instances."""
+    """Number of instances. Required, although the published validation rules accept 0."""
     capacity_type: Global___CapacityType.ValueType
-    """The terms. Required; only CAPACITY_TYPE_MANAGED is accepted now."""
+    """Terms of the claim. Required; only CAPACITY_TYPE_MANAGED is accepted now."""
     @_builtins.property
     def zones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Where, in order of preference. At least one; the published rules allow exactly one."""
+        """Availability zones in order of preference, at least one. The published validation rules allow exactly one.
+        Required.
+        """
 
     def __init__(
         self,
@@ -198,14 +200,14 @@ Global___CapacityClaimResources: _TypeAlias = CapacityClaimResources  # noqa: Y0
 
 @_typing.final
 class ListCapacityClaimsRequest(_message.Message):
-    """Asks for the organization's claims."""
+    """Request message for `ListCapacityClaims`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UPDATED_AFTER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def updated_after(self) -> _timestamp_pb2.Timestamp:
-        """Only claims whose `updated_at` is later than this. Deleted ones never show."""
+        """Return only claims whose `updated_at` is later than this. Deleted claims are never returned."""
 
     def __init__(
         self,
@@ -222,14 +224,14 @@ Global___ListCapacityClaimsRequest: _TypeAlias = ListCapacityClaimsRequest  # no
 
 @_typing.final
 class ListCapacityClaimsResponse(_message.Message):
-    """The organization's claims."""
+    """Response message for `ListCapacityClaims`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CAPACITY_CLAIMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def capacity_claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___CapacityClaim]:
-        """The claims."""
+        """Capacity claims of the organization."""
 
     def __init__(
         self,
@@ -246,7 +248,7 @@ Global___ListCapacityClaimsResponse: _TypeAlias = ListCapacityClaimsResponse  # 
 
 @_typing.final
 class GetCapacityClaimRequest(_message.Message):
-    """Asks for one claim."""
+    """Request message for `GetCapacityClaim`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -268,14 +270,14 @@ Global___GetCapacityClaimRequest: _TypeAlias = GetCapacityClaimRequest  # noqa: 
 
 @_typing.final
 class GetCapacityClaimResponse(_message.Message):
-    """One claim."""
+    """Response message for `GetCapacityClaim`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CAPACITY_CLAIM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def capacity_claim(self) -> Global___CapacityClaim:
-        """The claim."""
+        """The requested claim."""
 
     def __init__(
         self,
@@ -292,7 +294,7 @@ Global___GetCapacityClaimResponse: _TypeAlias = GetCapacityClaimResponse  # noqa
 
 @_typing.final
 class CreateCapacityClaimRequest(_message.Message):
-    """Claims instances."""
+    """Request message for `CreateCapacityClaim`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -300,12 +302,12 @@ class CreateCapacityClaimRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """UUID chosen by the caller, which makes a repeat safe; made by the server when empty. Never changes."""
+    """UUID chosen by the caller, which makes a retry safe; generated by the server when empty. Immutable."""
     name: _builtins.str
-    """Name, unique in the organization: 1 to 100 lower-case letters, digits and hyphens. Never changes."""
+    """Name, unique in the organization: 1 to 100 lowercase letters, digits and hyphens. Immutable."""
     @_builtins.property
     def resources(self) -> Global___CapacityClaimResources:
-        """The instances. Required."""
+        """Instances to claim. Required."""
 
     def __init__(
         self,
@@ -324,14 +326,14 @@ Global___CreateCapacityClaimRequest: _TypeAlias = CreateCapacityClaimRequest  # 
 
 @_typing.final
 class CreateCapacityClaimResponse(_message.Message):
-    """The new claim."""
+    """Response message for `CreateCapacityClaim`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CAPACITY_CLAIM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def capacity_claim(self) -> Global___CapacityClaim:
-        """The claim as it was accepted."""
+        """The claim as it was accepted, usually with status CREATING."""
 
     def __init__(
         self,
@@ -348,7 +350,7 @@ Global___CreateCapacityClaimResponse: _TypeAlias = CreateCapacityClaimResponse  
 
 @_typing.final
 class UpdateCapacityClaimRequest(_message.Message):
-    """Replaces the resources of a claim; its name cannot change."""
+    """Request message for `UpdateCapacityClaim`. The name of a claim cannot change."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -358,7 +360,7 @@ class UpdateCapacityClaimRequest(_message.Message):
     """UUID of the claim. Required."""
     @_builtins.property
     def resources(self) -> Global___CapacityClaimResources:
-        """The instances, all of them. Required."""
+        """Instances to claim; replaces all current values. Required."""
 
     def __init__(
         self,
@@ -376,14 +378,14 @@ Global___UpdateCapacityClaimRequest: _TypeAlias = UpdateCapacityClaimRequest  # 
 
 @_typing.final
 class UpdateCapacityClaimResponse(_message.Message):
-    """The claim with its new resources."""
+    """Response message for `UpdateCapacityClaim`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CAPACITY_CLAIM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def capacity_claim(self) -> Global___CapacityClaim:
-        """The claim as the update was accepted, usually with status UPDATING."""
+        """The claim with the accepted resources, usually with status UPDATING."""
 
     def __init__(
         self,
@@ -400,7 +402,7 @@ Global___UpdateCapacityClaimResponse: _TypeAlias = UpdateCapacityClaimResponse  
 
 @_typing.final
 class DeleteCapacityClaimRequest(_message.Message):
-    """Asks to give a claim's instances back."""
+    """Request message for `DeleteCapacityClaim`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -422,14 +424,14 @@ Global___DeleteCapacityClaimRequest: _TypeAlias = DeleteCapacityClaimRequest  # 
 
 @_typing.final
 class DeleteCapacityClaimResponse(_message.Message):
-    """The claim that is being removed."""
+    """Response message for `DeleteCapacityClaim`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CAPACITY_CLAIM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def capacity_claim(self) -> Global___CapacityClaim:
-        """Its last state, with status DELETING."""
+        """Last state of the claim, with status DELETING."""
 
     def __init__(
         self,
@@ -446,7 +448,7 @@ Global___DeleteCapacityClaimResponse: _TypeAlias = DeleteCapacityClaimResponse  
 
 @_typing.final
 class GetCapacityClaimParametersRequest(_message.Message):
-    """Asks which instance types can be claimed. It has no settings."""
+    """Request message for `GetCapacityClaimParameters`. The message has no fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -463,13 +465,13 @@ Global___GetCapacityClaimParametersRequest: _TypeAlias = GetCapacityClaimParamet
 
 @_typing.final
 class GetCapacityClaimParametersResponse(_message.Message):
-    """What can be claimed, and where."""
+    """Response message for `GetCapacityClaimParameters`: what can be claimed, and where."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class InstanceTypes(_message.Message):
-        """The instance types of one zone."""
+        """Instance types of one zone."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -513,7 +515,7 @@ class GetCapacityClaimParametersResponse(_message.Message):
     ZONE_INSTANCE_TYPES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def zone_instance_types(self) -> _containers.MessageMap[_builtins.str, Global___GetCapacityClaimParametersResponse.InstanceTypes]:
-        """From the name of a zone to what can be claimed there."""
+        """Instance types that can be claimed, by zone."""
 
     def __init__(
         self,

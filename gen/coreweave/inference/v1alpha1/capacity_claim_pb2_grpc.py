@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class CapacityClaimServiceStub(object):
-    """Capacity claims: GPU instances set aside for the organization's deployments.
+    """Manages capacity claims, GPU instances reserved for the organization's deployments.
     """
 
     def __init__(self, channel):
@@ -68,46 +68,46 @@ class CapacityClaimServiceStub(object):
 
 
 class CapacityClaimServiceServicer(object):
-    """Capacity claims: GPU instances set aside for the organization's deployments.
+    """Manages capacity claims, GPU instances reserved for the organization's deployments.
     """
 
     def ListCapacityClaims(self, request, context):
-        """Lists the organization's claims, all in one answer; an order is not promised.
+        """Lists the organization's capacity claims in a single response, in no particular order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCapacityClaim(self, request, context):
-        """Reads one claim.
+        """Returns one capacity claim.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateCapacityClaim(self, request, context):
-        """Claims instances. It answers at once; instances are allocated afterwards.
+        """Creates a capacity claim. It responds immediately; the instances are allocated afterwards.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateCapacityClaim(self, request, context):
-        """Replaces the resources of a claim.
+        """Replaces the resources of a capacity claim.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCapacityClaim(self, request, context):
-        """Starts to give the instances back.
+        """Starts releasing the instances of a capacity claim and deleting it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCapacityClaimParameters(self, request, context):
-        """Tells which instance types can be claimed, and where.
+        """Returns the instance types that can be claimed in each zone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +155,7 @@ def add_CapacityClaimServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CapacityClaimService(object):
-    """Capacity claims: GPU instances set aside for the organization's deployments.
+    """Manages capacity claims, GPU instances reserved for the organization's deployments.
     """
 
     @staticmethod

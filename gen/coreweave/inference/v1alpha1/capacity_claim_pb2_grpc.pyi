@@ -27,45 +27,45 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CapacityClaimServiceStub:
-    """Capacity claims: GPU instances set aside for the organization's deployments."""
+    """Manages capacity claims, GPU instances reserved for the organization's deployments."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CapacityClaimServiceAsyncStub: ...
     ListCapacityClaims: _grpc.UnaryUnaryMultiCallable[_capacity_claim_pb2.ListCapacityClaimsRequest, _capacity_claim_pb2.ListCapacityClaimsResponse]
-    """Lists the organization's claims, all in one answer; an order is not promised."""
+    """Lists the organization's capacity claims in a single response, in no particular order."""
     GetCapacityClaim: _grpc.UnaryUnaryMultiCallable[_capacity_claim_pb2.GetCapacityClaimRequest, _capacity_claim_pb2.GetCapacityClaimResponse]
-    """Reads one claim."""
+    """Returns one capacity claim."""
     CreateCapacityClaim: _grpc.UnaryUnaryMultiCallable[_capacity_claim_pb2.CreateCapacityClaimRequest, _capacity_claim_pb2.CreateCapacityClaimResponse]
-    """Claims instances. It answers at once; instances are allocated afterwards."""
+    """Creates a capacity claim. It responds immediately; the instances are allocated afterwards."""
     UpdateCapacityClaim: _grpc.UnaryUnaryMultiCallable[_capacity_claim_pb2.UpdateCapacityClaimRequest, _capacity_claim_pb2.UpdateCapacityClaimResponse]
-    """Replaces the resources of a claim."""
+    """Replaces the resources of a capacity claim."""
     DeleteCapacityClaim: _grpc.UnaryUnaryMultiCallable[_capacity_claim_pb2.DeleteCapacityClaimRequest, _capacity_claim_pb2.DeleteCapacityClaimResponse]
-    """Starts to give the instances back."""
+    """Starts releasing the instances of a capacity claim and deleting it."""
     GetCapacityClaimParameters: _grpc.UnaryUnaryMultiCallable[_capacity_claim_pb2.GetCapacityClaimParametersRequest, _capacity_claim_pb2.GetCapacityClaimParametersResponse]
-    """Tells which instance types can be claimed, and where."""
+    """Returns the instance types that can be claimed in each zone."""
 
 @_typing.type_check_only
 class CapacityClaimServiceAsyncStub(CapacityClaimServiceStub):
-    """Capacity claims: GPU instances set aside for the organization's deployments."""
+    """Manages capacity claims, GPU instances reserved for the organization's deployments."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListCapacityClaims: _aio.UnaryUnaryMultiCallable[_capacity_claim_pb2.ListCapacityClaimsRequest, _capacity_claim_pb2.ListCapacityClaimsResponse]  # type: ignore[assignment]
-    """Lists the organization's claims, all in one answer; an order is not promised."""
+    """Lists the organization's capacity claims in a single response, in no particular order."""
     GetCapacityClaim: _aio.UnaryUnaryMultiCallable[_capacity_claim_pb2.GetCapacityClaimRequest, _capacity_claim_pb2.GetCapacityClaimResponse]  # type: ignore[assignment]
-    """Reads one claim."""
+    """Returns one capacity claim."""
     CreateCapacityClaim: _aio.UnaryUnaryMultiCallable[_capacity_claim_pb2.CreateCapacityClaimRequest, _capacity_claim_pb2.CreateCapacityClaimResponse]  # type: ignore[assignment]
-    """Claims instances. It answers at once; instances are allocated afterwards."""
+    """Creates a capacity claim. It responds immediately; the instances are allocated afterwards."""
     UpdateCapacityClaim: _aio.UnaryUnaryMultiCallable[_capacity_claim_pb2.UpdateCapacityClaimRequest, _capacity_claim_pb2.UpdateCapacityClaimResponse]  # type: ignore[assignment]
-    """Replaces the resources of a claim."""
+    """Replaces the resources of a capacity claim."""
     DeleteCapacityClaim: _aio.UnaryUnaryMultiCallable[_capacity_claim_pb2.DeleteCapacityClaimRequest, _capacity_claim_pb2.DeleteCapacityClaimResponse]  # type: ignore[assignment]
-    """Starts to give the instances back."""
+    """Starts releasing the instances of a capacity claim and deleting it."""
     GetCapacityClaimParameters: _aio.UnaryUnaryMultiCallable[_capacity_claim_pb2.GetCapacityClaimParametersRequest, _capacity_claim_pb2.GetCapacityClaimParametersResponse]  # type: ignore[assignment]
-    """Tells which instance types can be claimed, and where."""
+    """Returns the instance types that can be claimed in each zone."""
 
 class CapacityClaimServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Capacity claims: GPU instances set aside for the organization's deployments."""
+    """Manages capacity claims, GPU instances reserved for the organization's deployments."""
 
     @_abc_1.abstractmethod
     def ListCapacityClaims(
@@ -73,7 +73,7 @@ class CapacityClaimServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _capacity_claim_pb2.ListCapacityClaimsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_capacity_claim_pb2.ListCapacityClaimsResponse, _abc.Awaitable[_capacity_claim_pb2.ListCapacityClaimsResponse]]:
-        """Lists the organization's claims, all in one answer; an order is not promised."""
+        """Lists the organization's capacity claims in a single response, in no particular order."""
 
     @_abc_1.abstractmethod
     def GetCapacityClaim(
@@ -81,7 +81,7 @@ class CapacityClaimServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _capacity_claim_pb2.GetCapacityClaimRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_capacity_claim_pb2.GetCapacityClaimResponse, _abc.Awaitable[_capacity_claim_pb2.GetCapacityClaimResponse]]:
-        """Reads one claim."""
+        """Returns one capacity claim."""
 
     @_abc_1.abstractmethod
     def CreateCapacityClaim(
@@ -89,7 +89,7 @@ class CapacityClaimServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _capacity_claim_pb2.CreateCapacityClaimRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_capacity_claim_pb2.CreateCapacityClaimResponse, _abc.Awaitable[_capacity_claim_pb2.CreateCapacityClaimResponse]]:
-        """Claims instances. It answers at once; instances are allocated afterwards."""
+        """Creates a capacity claim. It responds immediately; the instances are allocated afterwards."""
 
     @_abc_1.abstractmethod
     def UpdateCapacityClaim(
@@ -97,7 +97,7 @@ class CapacityClaimServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _capacity_claim_pb2.UpdateCapacityClaimRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_capacity_claim_pb2.UpdateCapacityClaimResponse, _abc.Awaitable[_capacity_claim_pb2.UpdateCapacityClaimResponse]]:
-        """Replaces the resources of a claim."""
+        """Replaces the resources of a capacity claim."""
 
     @_abc_1.abstractmethod
     def DeleteCapacityClaim(
@@ -105,7 +105,7 @@ class CapacityClaimServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _capacity_claim_pb2.DeleteCapacityClaimRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_capacity_claim_pb2.DeleteCapacityClaimResponse, _abc.Awaitable[_capacity_claim_pb2.DeleteCapacityClaimResponse]]:
-        """Starts to give the instances back."""
+        """Starts releasing the instances of a capacity claim and deleting it."""
 
     @_abc_1.abstractmethod
     def GetCapacityClaimParameters(
@@ -113,6 +113,6 @@ class CapacityClaimServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _capacity_claim_pb2.GetCapacityClaimParametersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_capacity_claim_pb2.GetCapacityClaimParametersResponse, _abc.Awaitable[_capacity_claim_pb2.GetCapacityClaimParametersResponse]]:
-        """Tells which instance types can be claimed, and where."""
+        """Returns the instance types that can be claimed in each zone."""
 
 def add_CapacityClaimServiceServicer_to_server(servicer: CapacityClaimServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -20,7 +20,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Condition(_message.Message):
-    """One observed fact about a resource, such as "its replicas are ready", with the time and the reason of the last change."""
+    """An observed condition of a resource, such as "its replicas are ready", with the time and reason of its last change."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,19 +33,19 @@ class Condition(_message.Message):
         STATUS_UNSPECIFIED: Condition._Status.ValueType  # 0
         """Not observed yet."""
         STATUS_FALSE: Condition._Status.ValueType  # 1
-        """The fact does not hold; `reason` and `message` say why."""
+        """The condition is false; `reason` and `message` explain why."""
         STATUS_TRUE: Condition._Status.ValueType  # 2
-        """The fact holds."""
+        """The condition is true."""
 
     class Status(_Status, metaclass=_StatusEnumTypeWrapper):
-        """Whether the fact holds."""
+        """Whether a condition is true."""
 
     STATUS_UNSPECIFIED: Condition.Status.ValueType  # 0
     """Not observed yet."""
     STATUS_FALSE: Condition.Status.ValueType  # 1
-    """The fact does not hold; `reason` and `message` say why."""
+    """The condition is false; `reason` and `message` explain why."""
     STATUS_TRUE: Condition.Status.ValueType  # 2
-    """The fact holds."""
+    """The condition is true."""
 
     TYPE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
@@ -54,15 +54,15 @@ class Condition(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     ZONE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """What the condition speaks of, for example `Ready` or `ResourcesApplied`. Treat unknown kinds as information."""
+    """Kind of condition, for example `Ready` or `ResourcesApplied`. Treat unknown kinds as informational."""
     status: Global___Condition.Status.ValueType
-    """Whether it holds."""
+    """Whether the condition is true."""
     reason: _builtins.str
-    """One CamelCase word for programs, for example `AsExpected` or `Reconciling`."""
+    """Machine-readable reason in CamelCase, for example `AsExpected` or `Reconciling`."""
     message: _builtins.str
-    """A sentence for people."""
+    """Human-readable explanation."""
     zone: _builtins.str
-    """The availability zone that the condition speaks of, for example `US-EAST-04A`."""
+    """Availability zone that the condition applies to, for example `US-EAST-04A`."""
     @_builtins.property
     def last_update_time(self) -> _timestamp_pb2.Timestamp:
         """When `status`, `reason` or `message` last changed."""

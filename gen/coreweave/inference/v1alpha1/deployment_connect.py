@@ -39,41 +39,43 @@ _GZIP_COMPRESSION = GzipCompression()
 
 class DeploymentService(Protocol):
     """
-    Deployments: models that run on GPUs behind one or more gateways.
+    Manages deployments, models that run on GPUs behind one or more gateways.
     """
     async def list_deployments(self, request: ListDeploymentsRequest, ctx: RequestContext[ListDeploymentsRequest, ListDeploymentsResponse], /) -> ListDeploymentsResponse:
         """
-        Lists the organization's deployments, all in one answer; an order is not promised.
+        Lists the organization's deployments in a single response, in no particular order.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def get_deployment(self, request: GetDeploymentRequest, ctx: RequestContext[GetDeploymentRequest, GetDeploymentResponse], /) -> GetDeploymentResponse:
         """
-        Reads one deployment.
+        Returns one deployment.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def create_deployment(self, request: CreateDeploymentRequest, ctx: RequestContext[CreateDeploymentRequest, CreateDeploymentResponse], /) -> CreateDeploymentResponse:
         """
-        Asks for a new deployment. It answers at once; loading a model takes minutes, and GPUs are held until it is deleted.
+        Creates a deployment. It responds immediately, but loading a model takes minutes. The GPUs stay allocated until the
+        deployment is deleted.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def update_deployment(self, request: UpdateDeploymentRequest, ctx: RequestContext[UpdateDeploymentRequest, UpdateDeploymentResponse], /) -> UpdateDeploymentResponse:
         """
-        Replaces the whole spec of a deployment. Refused while one of its hot-loads is unfinished.
+        Replaces the whole spec of a deployment; fields that are left out are reset. Rejected while one of its hot-loads is
+        unfinished.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def delete_deployment(self, request: DeleteDeploymentRequest, ctx: RequestContext[DeleteDeploymentRequest, DeleteDeploymentResponse], /) -> DeleteDeploymentResponse:
         """
-        Starts to remove a deployment, in whatever state it is.
+        Starts deleting a deployment, whatever its status.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def get_deployment_parameters(self, request: GetDeploymentParametersRequest, ctx: RequestContext[GetDeploymentParametersRequest, GetDeploymentParametersResponse], /) -> GetDeploymentParametersResponse:
         """
-        Tells which engines, versions, options and instance types a deployment may use.
+        Returns the engines, versions, options and instance types that a deployment may use.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -172,7 +174,7 @@ class DeploymentServiceASGIApplication(ConnectASGIApplication[DeploymentService]
 
 class DeploymentServiceClient(ConnectClient):
     """
-    Deployments: models that run on GPUs behind one or more gateways.
+    Manages deployments, models that run on GPUs behind one or more gateways.
     """
     def __init__(
         self,
@@ -207,7 +209,7 @@ class DeploymentServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> ListDeploymentsResponse:
         """
-        Lists the organization's deployments, all in one answer; an order is not promised.
+        Lists the organization's deployments in a single response, in no particular order.
         """
         return await self.execute_unary(
             request=request,
@@ -232,7 +234,7 @@ class DeploymentServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> GetDeploymentResponse:
         """
-        Reads one deployment.
+        Returns one deployment.
         """
         return await self.execute_unary(
             request=request,
@@ -256,7 +258,8 @@ class DeploymentServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> CreateDeploymentResponse:
         """
-        Asks for a new deployment. It answers at once; loading a model takes minutes, and GPUs are held until it is deleted.
+        Creates a deployment. It responds immediately, but loading a model takes minutes. The GPUs stay allocated until the
+        deployment is deleted.
         """
         return await self.execute_unary(
             request=request,
@@ -279,7 +282,8 @@ class DeploymentServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> UpdateDeploymentResponse:
         """
-        Replaces the whole spec of a deployment. Refused while one of its hot-loads is unfinished.
+        Replaces the whole spec of a deployment; fields that are left out are reset. Rejected while one of its hot-loads is
+        unfinished.
         """
         return await self.execute_unary(
             request=request,
@@ -302,7 +306,7 @@ class DeploymentServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> DeleteDeploymentResponse:
         """
-        Starts to remove a deployment, in whatever state it is.
+        Starts deleting a deployment, whatever its status.
         """
         return await self.execute_unary(
             request=request,
@@ -326,7 +330,7 @@ class DeploymentServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> GetDeploymentParametersResponse:
         """
-        Tells which engines, versions, options and instance types a deployment may use.
+        Returns the engines, versions, options and instance types that a deployment may use.
         """
         return await self.execute_unary(
             request=request,
@@ -345,41 +349,43 @@ class DeploymentServiceClient(ConnectClient):
 
 class DeploymentServiceSync(Protocol):
     """
-    Deployments: models that run on GPUs behind one or more gateways.
+    Manages deployments, models that run on GPUs behind one or more gateways.
     """
     def list_deployments(self, request: ListDeploymentsRequest, ctx: RequestContext[ListDeploymentsRequest, ListDeploymentsResponse], /) -> ListDeploymentsResponse:
         """
-        Lists the organization's deployments, all in one answer; an order is not promised.
+        Lists the organization's deployments in a single response, in no particular order.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def get_deployment(self, request: GetDeploymentRequest, ctx: RequestContext[GetDeploymentRequest, GetDeploymentResponse], /) -> GetDeploymentResponse:
         """
-        Reads one deployment.
+        Returns one deployment.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def create_deployment(self, request: CreateDeploymentRequest, ctx: RequestContext[CreateDeploymentRequest, CreateDeploymentResponse], /) -> CreateDeploymentResponse:
         """
-        Asks for a new deployment. It answers at once; loading a model takes minutes, and GPUs are held until it is deleted.
+        Creates a deployment. It responds immediately, but loading a model takes minutes. The GPUs stay allocated until the
+        deployment is deleted.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def update_deployment(self, request: UpdateDeploymentRequest, ctx: RequestContext[UpdateDeploymentRequest, UpdateDeploymentResponse], /) -> UpdateDeploymentResponse:
         """
-        Replaces the whole spec of a deployment. Refused while one of its hot-loads is unfinished.
+        Replaces the whole spec of a deployment; fields that are left out are reset. Rejected while one of its hot-loads is
+        unfinished.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def delete_deployment(self, request: DeleteDeploymentRequest, ctx: RequestContext[DeleteDeploymentRequest, DeleteDeploymentResponse], /) -> DeleteDeploymentResponse:
         """
-        Starts to remove a deployment, in whatever state it is.
+        Starts deleting a deployment, whatever its status.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def get_deployment_parameters(self, request: GetDeploymentParametersRequest, ctx: RequestContext[GetDeploymentParametersRequest, GetDeploymentParametersResponse], /) -> GetDeploymentParametersResponse:
         """
-        Tells which engines, versions, options and instance types a deployment may use.
+        Returns the engines, versions, options and instance types that a deployment may use.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -476,7 +482,7 @@ class DeploymentServiceWSGIApplication(ConnectWSGIApplication):
 
 class DeploymentServiceClientSync(ConnectClientSync):
     """
-    Deployments: models that run on GPUs behind one or more gateways.
+    Manages deployments, models that run on GPUs behind one or more gateways.
     """
     def __init__(
         self,
@@ -511,7 +517,7 @@ class DeploymentServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> ListDeploymentsResponse:
         """
-        Lists the organization's deployments, all in one answer; an order is not promised.
+        Lists the organization's deployments in a single response, in no particular order.
         """
         return self.execute_unary(
             request=request,
@@ -536,7 +542,7 @@ class DeploymentServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> GetDeploymentResponse:
         """
-        Reads one deployment.
+        Returns one deployment.
         """
         return self.execute_unary(
             request=request,
@@ -560,7 +566,8 @@ class DeploymentServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> CreateDeploymentResponse:
         """
-        Asks for a new deployment. It answers at once; loading a model takes minutes, and GPUs are held until it is deleted.
+        Creates a deployment. It responds immediately, but loading a model takes minutes. The GPUs stay allocated until the
+        deployment is deleted.
         """
         return self.execute_unary(
             request=request,
@@ -583,7 +590,8 @@ class DeploymentServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> UpdateDeploymentResponse:
         """
-        Replaces the whole spec of a deployment. Refused while one of its hot-loads is unfinished.
+        Replaces the whole spec of a deployment; fields that are left out are reset. Rejected while one of its hot-loads is
+        unfinished.
         """
         return self.execute_unary(
             request=request,
@@ -606,7 +614,7 @@ class DeploymentServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> DeleteDeploymentResponse:
         """
-        Starts to remove a deployment, in whatever state it is.
+        Starts deleting a deployment, whatever its status.
         """
         return self.execute_unary(
             request=request,
@@ -630,7 +638,7 @@ class DeploymentServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> GetDeploymentParametersResponse:
         """
-        Tells which engines, versions, options and instance types a deployment may use.
+        Returns the engines, versions, options and instance types that a deployment may use.
         """
         return self.execute_unary(
             request=request,

@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Deployment(_message.Message):
-    """A deployment: what was asked for and how it stands."""
+    """A deployment: a model that runs on GPUs behind one or more gateways."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,11 +33,11 @@ class Deployment(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def spec(self) -> Global___DeploymentSpec:
-        """What was asked for."""
+        """Requested configuration."""
 
     @_builtins.property
     def status(self) -> Global___DeploymentStatus:
-        """How it stands."""
+        """Current status."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ Global___Deployment: _TypeAlias = Deployment  # noqa: Y015
 
 @_typing.final
 class DeploymentSpec(_message.Message):
-    """What a deployment was asked to be."""
+    """Requested configuration of a deployment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -71,41 +71,41 @@ class DeploymentSpec(_message.Message):
     DISABLED_FIELD_NUMBER: _builtins.int
     HOT_LOAD_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """UUID of the deployment. Never changes."""
+    """UUID of the deployment. Immutable."""
     name: _builtins.str
-    """Name, unique in the organization; a host label."""
+    """Name, unique in the organization: a host label (letters, digits and hyphens, at most 63)."""
     organization_id: _builtins.str
-    """The organization that owns the deployment. Never changes."""
+    """ID of the organization that owns the deployment. Immutable."""
     disabled: _builtins.bool
-    """Whether it is torn down and serves nothing."""
+    """Whether the deployment is torn down and serves no requests. A disabled deployment never becomes READY."""
     @_builtins.property
     def gateway_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """UUIDs of the gateways that serve it; the order does not matter."""
+        """UUIDs of the gateways that serve the deployment; their order is not significant."""
 
     @_builtins.property
     def runtime(self) -> Global___DeploymentRuntime:
-        """The inference engine."""
+        """Inference engine."""
 
     @_builtins.property
     def resources(self) -> Global___DeploymentResources:
-        """What one replica runs on."""
+        """Instance type and GPUs of one replica."""
 
     @_builtins.property
     def model(self) -> Global___DeploymentModel:
-        """The model."""
+        """Model to serve."""
 
     @_builtins.property
     def autoscaling(self) -> Global___DeploymentAutoscaling:
-        """How many replicas."""
+        """Number of replicas, and when it changes."""
 
     @_builtins.property
     def traffic(self) -> Global___DeploymentTraffic:
-        """Its share of the requests."""
+        """Share of the requests for the model."""
 
     @_builtins.property
     def hot_load(self) -> _hot_load_pb2.DeploymentHotLoad:
-        """Where hot-loaded weights come from; absent when hot-loading is off. Only settable at creation.
-        PLACEHOLDER NUMBER: the true one is not published, so this field travels only as JSON.
+        """Where snapshots for hot-loading are stored; absent when hot-loading is off. Can only be set at creation.
+        PLACEHOLDER NUMBER: the real field number is not published, so this field is sent only as JSON.
         """
 
     def __init__(
@@ -133,7 +133,7 @@ Global___DeploymentSpec: _TypeAlias = DeploymentSpec  # noqa: Y015
 
 @_typing.final
 class DeploymentStatus(_message.Message):
-    """How a deployment stands."""
+    """Current status of a deployment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -142,18 +142,18 @@ class DeploymentStatus(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     CONDITIONS_FIELD_NUMBER: _builtins.int
     status: _status_pb2.Status.ValueType
-    """Where it stands in its life. After an update it may read READY for a moment longer."""
+    """Lifecycle status. It may still be READY for a moment after an update."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was created."""
+        """When the deployment was created."""
 
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
-        """When its spec or status last changed; what `updated_after` is compared with."""
+        """When the spec or the status last changed. The list filter `updated_after` compares with this time."""
 
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_condition_pb2.Condition]:
-        """What was observed of it, per zone. `ResourcesApplied` comes true before `Ready`."""
+        """Observed conditions, per zone. `ResourcesApplied` becomes true before `Ready`."""
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ Global___DeploymentStatus: _TypeAlias = DeploymentStatus  # noqa: Y015
 
 @_typing.final
 class DeploymentRuntime(_message.Message):
-    """The inference engine of a deployment."""
+    """Inference engine of a deployment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -222,16 +222,18 @@ class DeploymentRuntime(_message.Message):
     ENGINE_CONFIG_FIELD_NUMBER: _builtins.int
     ENGINE_ENV_FIELD_NUMBER: _builtins.int
     engine: _builtins.str
-    """Name of the engine, for example `vllm`; the keys of `runtime_versions` in the parameters. Required."""
+    """Name of the engine, for example `vllm`: a key of `runtime_versions` in the deployment parameters. Required."""
     version: _builtins.str
-    """Its version, semantic versioning without a `v`, for example `0.22.0+crwv.2`. Required."""
+    """Version of the engine: a semantic version without `v`, for example `0.22.0+crwv.2`. Required."""
     @_builtins.property
     def engine_config(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Options of the engine. Allowed names are in the parameters; at most 253 characters, values at most 1,024."""
+        """Options of the engine. The deployment parameters list the allowed keys. Keys have at most 253 characters, values at
+        most 1,024.
+        """
 
     @_builtins.property
     def engine_env(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Environment variables of the engine, at most 100. Allowed names are in the parameters."""
+        """Environment variables of the engine, at most 100. The deployment parameters list the allowed names."""
 
     def __init__(
         self,
@@ -251,16 +253,16 @@ Global___DeploymentRuntime: _TypeAlias = DeploymentRuntime  # noqa: Y015
 
 @_typing.final
 class DeploymentResources(_message.Message):
-    """What one replica of a deployment runs on."""
+    """Instance type and GPUs of one replica."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INSTANCE_TYPE_FIELD_NUMBER: _builtins.int
     GPU_COUNT_FIELD_NUMBER: _builtins.int
     instance_type: _builtins.str
-    """Instance type, from `instance_types` of the parameters. Required."""
+    """Instance type, one of `instance_types` in the deployment parameters. Required."""
     gpu_count: _builtins.int
-    """GPUs of one replica: 1, 2, 4, 8 or 16. Required."""
+    """GPUs per replica: 1, 2, 4, 8 or 16. Required."""
     def __init__(
         self,
         *,
@@ -277,7 +279,7 @@ Global___DeploymentResources: _TypeAlias = DeploymentResources  # noqa: Y015
 
 @_typing.final
 class DeploymentModel(_message.Message):
-    """The model of a deployment."""
+    """Model that a deployment serves."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -285,11 +287,11 @@ class DeploymentModel(_message.Message):
     BUCKET_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name by which clients ask for it, 4 to 63 characters of letters, digits and `._:/-`. Required."""
+    """Name by which clients request the model: 4 to 63 letters, digits and characters of `._:/-`. Required."""
     bucket: _builtins.str
-    """Object storage bucket that holds the weights. Required."""
+    """Object storage bucket that contains the weights. Required."""
     path: _builtins.str
-    """Directory in the bucket, without a `..` segment. Required."""
+    """Directory in the bucket, without `..` segments. Required."""
     def __init__(
         self,
         *,
@@ -307,7 +309,7 @@ Global___DeploymentModel: _TypeAlias = DeploymentModel  # noqa: Y015
 
 @_typing.final
 class DeploymentAutoscaling(_message.Message):
-    """How many replicas a deployment has."""
+    """Number of replicas of a deployment, and when it changes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -318,17 +320,17 @@ class DeploymentAutoscaling(_message.Message):
     class _CapacityClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DeploymentAutoscaling._CapacityClass.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         CAPACITY_CLASS_UNSPECIFIED: DeploymentAutoscaling._CapacityClass.ValueType  # 0
-        """Not said; refused."""
+        """Not specified; rejected."""
         CAPACITY_CLASS_RESERVED: DeploymentAutoscaling._CapacityClass.ValueType  # 1
         """Capacity that the organization has claimed."""
         CAPACITY_CLASS_ON_DEMAND: DeploymentAutoscaling._CapacityClass.ValueType  # 2
         """Capacity that is bought when needed."""
 
     class CapacityClass(_CapacityClass, metaclass=_CapacityClassEnumTypeWrapper):
-        """Which capacity a replica may be placed on."""
+        """Capacity on which a replica may be placed."""
 
     CAPACITY_CLASS_UNSPECIFIED: DeploymentAutoscaling.CapacityClass.ValueType  # 0
-    """Not said; refused."""
+    """Not specified; rejected."""
     CAPACITY_CLASS_RESERVED: DeploymentAutoscaling.CapacityClass.ValueType  # 1
     """Capacity that the organization has claimed."""
     CAPACITY_CLASS_ON_DEMAND: DeploymentAutoscaling.CapacityClass.ValueType  # 2
@@ -340,16 +342,16 @@ class DeploymentAutoscaling(_message.Message):
     CAPACITY_CLASSES_FIELD_NUMBER: _builtins.int
     CONCURRENCY_FIELD_NUMBER: _builtins.int
     min: _builtins.int
-    """Fewest replicas, at least 1: there is no scaling to zero. Required."""
+    """Minimum number of replicas, at least 1: scaling to zero is not supported. Required."""
     max: _builtins.int
-    """Most replicas, at least `min`; equal to `min` switches autoscaling off. Required."""
+    """Maximum number of replicas, at least `min`. A value equal to `min` turns autoscaling off. Required."""
     priority: _builtins.int
-    """0 to 1,000: when capacity is short, the higher one scales first. Default 0."""
+    """Scaling priority, 0 to 1,000: when capacity is short, higher priorities scale first. Default: 0."""
     concurrency: _builtins.int
-    """Requests in flight per replica to aim at; at least 1 when set, 0 leaves it to the service."""
+    """Target number of concurrent requests per replica, at least 1 when set. 0 leaves the choice to the service."""
     @_builtins.property
     def capacity_classes(self) -> _containers.RepeatedScalarFieldContainer[Global___DeploymentAutoscaling.CapacityClass.ValueType]:
-        """Capacity to try, in this order; the first that can be had is used."""
+        """Capacity classes in order of preference, without duplicates; the first one that is available is used."""
 
     def __init__(
         self,
@@ -370,14 +372,14 @@ Global___DeploymentAutoscaling: _TypeAlias = DeploymentAutoscaling  # noqa: Y015
 
 @_typing.final
 class DeploymentTraffic(_message.Message):
-    """A deployment's share of the requests for its model."""
+    """Share of a deployment in the requests for its model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WEIGHT_FIELD_NUMBER: _builtins.int
     weight: _builtins.int
-    """0 to 1,000, in relation to the other deployments with the same model name on a gateway. A lone one gets all
-    requests, whatever its weight. Default 0.
+    """Weight, 0 to 1,000, relative to the other deployments with the same model name on a gateway. The only deployment of
+    a model receives all requests, whatever its weight. Default: 0.
     """
     def __init__(
         self,
@@ -394,17 +396,17 @@ Global___DeploymentTraffic: _TypeAlias = DeploymentTraffic  # noqa: Y015
 
 @_typing.final
 class ListDeploymentsRequest(_message.Message):
-    """Asks for the organization's deployments."""
+    """Request message for `ListDeployments`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PARENT_GATEWAY_ID_FIELD_NUMBER: _builtins.int
     UPDATED_AFTER_FIELD_NUMBER: _builtins.int
     parent_gateway_id: _builtins.str
-    """Only deployments of this gateway (UUID). Empty means all."""
+    """UUID of a gateway: return only its deployments. Empty means all."""
     @_builtins.property
     def updated_after(self) -> _timestamp_pb2.Timestamp:
-        """Only deployments whose `updated_at` is later than this. Deleted ones never show."""
+        """Return only deployments whose `updated_at` is later than this. Deleted deployments are never returned."""
 
     def __init__(
         self,
@@ -422,14 +424,14 @@ Global___ListDeploymentsRequest: _TypeAlias = ListDeploymentsRequest  # noqa: Y0
 
 @_typing.final
 class ListDeploymentsResponse(_message.Message):
-    """The organization's deployments."""
+    """Response message for `ListDeployments`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Deployment]:
-        """The deployments."""
+        """Deployments of the organization."""
 
     def __init__(
         self,
@@ -446,7 +448,7 @@ Global___ListDeploymentsResponse: _TypeAlias = ListDeploymentsResponse  # noqa: 
 
 @_typing.final
 class GetDeploymentRequest(_message.Message):
-    """Asks for one deployment."""
+    """Request message for `GetDeployment`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -468,14 +470,14 @@ Global___GetDeploymentRequest: _TypeAlias = GetDeploymentRequest  # noqa: Y015
 
 @_typing.final
 class GetDeploymentResponse(_message.Message):
-    """One deployment."""
+    """Response message for `GetDeployment`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DEPLOYMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def deployment(self) -> Global___Deployment:
-        """The deployment."""
+        """The requested deployment."""
 
     def __init__(
         self,
@@ -492,7 +494,7 @@ Global___GetDeploymentResponse: _TypeAlias = GetDeploymentResponse  # noqa: Y015
 
 @_typing.final
 class CreateDeploymentRequest(_message.Message):
-    """Asks for a new deployment."""
+    """Request message for `CreateDeployment`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -507,39 +509,42 @@ class CreateDeploymentRequest(_message.Message):
     DISABLED_FIELD_NUMBER: _builtins.int
     HOT_LOAD_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """UUID chosen by the caller, which makes a repeat safe; made by the server when empty. Never changes."""
+    """UUID chosen by the caller, which makes a retry safe; generated by the server when empty. Immutable."""
     name: _builtins.str
-    """Name, unique in the organization; a host label (letters, digits and hyphens, at most 63). Required."""
+    """Name, unique in the organization: a host label (letters, digits and hyphens, at most 63). Required."""
     disabled: _builtins.bool
-    """Whether to create it without running it. Default false."""
+    """Whether to create the deployment without running it. Default: false."""
     @_builtins.property
     def gateway_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """UUIDs of the gateways that serve it, at least one, unique; they must exist. Required."""
+        """UUIDs of the gateways that serve the deployment: at least one, without duplicates; they must exist.
+        Required.
+        """
 
     @_builtins.property
     def runtime(self) -> Global___DeploymentRuntime:
-        """The inference engine. Required."""
+        """Inference engine. Required."""
 
     @_builtins.property
     def resources(self) -> Global___DeploymentResources:
-        """What one replica runs on. Required."""
+        """Instance type and GPUs of one replica. Required."""
 
     @_builtins.property
     def model(self) -> Global___DeploymentModel:
-        """The model. Required."""
+        """Model to serve. Required."""
 
     @_builtins.property
     def autoscaling(self) -> Global___DeploymentAutoscaling:
-        """How many replicas. Required."""
+        """Number of replicas, and when it changes. Required."""
 
     @_builtins.property
     def traffic(self) -> Global___DeploymentTraffic:
-        """Its share of the requests. Required, but may be an empty message."""
+        """Share of the requests for the model. Required, but may be an empty message."""
 
     @_builtins.property
     def hot_load(self) -> _hot_load_pb2.DeploymentHotLoad:
-        """Switches hot-loading on: needs engine `dynamo-vllm`, all gateways in one zone and an enabled organization.
-        PLACEHOLDER NUMBER: the true one is not published, so this field travels only as JSON.
+        """Turns hot-loading on. Requires the engine `dynamo-vllm`, all gateways in one zone, and an organization for which
+        hot-loading is enabled.
+        PLACEHOLDER NUMBER: the real field number is not published, so this field is sent only as JSON.
         """
 
     def __init__(
@@ -566,14 +571,14 @@ Global___CreateDeploymentRequest: _TypeAlias = CreateDeploymentRequest  # noqa: 
 
 @_typing.final
 class CreateDeploymentResponse(_message.Message):
-    """The new deployment."""
+    """Response message for `CreateDeployment`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DEPLOYMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def deployment(self) -> Global___Deployment:
-        """The deployment as it was accepted."""
+        """The deployment as it was accepted, usually with status CREATING."""
 
     def __init__(
         self,
@@ -590,7 +595,7 @@ Global___CreateDeploymentResponse: _TypeAlias = CreateDeploymentResponse  # noqa
 
 @_typing.final
 class UpdateDeploymentRequest(_message.Message):
-    """Replaces the spec of a deployment. There is no field mask: send all of it."""
+    """Request message for `UpdateDeployment`. There is no field mask: send the whole spec."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -607,37 +612,37 @@ class UpdateDeploymentRequest(_message.Message):
     id: _builtins.str
     """UUID of the deployment. Required."""
     name: _builtins.str
-    """Name; whether the service lets it change is not published. Required."""
+    """Name of the deployment. Whether the service allows changing it is not published. Required."""
     disabled: _builtins.bool
-    """Whether to tear it down while keeping its record. Default false."""
+    """Whether to tear the deployment down but keep its record. Default: false."""
     @_builtins.property
     def gateway_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """UUIDs of the gateways that serve it, at least one, unique. Required."""
+        """UUIDs of the gateways that serve the deployment: at least one, without duplicates. Required."""
 
     @_builtins.property
     def runtime(self) -> Global___DeploymentRuntime:
-        """The inference engine. Required."""
+        """Inference engine. Required."""
 
     @_builtins.property
     def resources(self) -> Global___DeploymentResources:
-        """What one replica runs on. Required."""
+        """Instance type and GPUs of one replica. Required."""
 
     @_builtins.property
     def model(self) -> Global___DeploymentModel:
-        """The model. Required."""
+        """Model to serve. Required."""
 
     @_builtins.property
     def autoscaling(self) -> Global___DeploymentAutoscaling:
-        """How many replicas. Required."""
+        """Number of replicas, and when it changes. Required."""
 
     @_builtins.property
     def traffic(self) -> Global___DeploymentTraffic:
-        """Its share of the requests. Required, but may be an empty message."""
+        """Share of the requests for the model. Required, but may be an empty message."""
 
     @_builtins.property
     def hot_load(self) -> _hot_load_pb2.DeploymentHotLoad:
-        """Must repeat what was set at creation; it cannot be added, removed or changed.
-        PLACEHOLDER NUMBER: the true one is not published, so this field travels only as JSON.
+        """Must equal the value set at creation; it cannot be added, removed or changed.
+        PLACEHOLDER NUMBER: the real field number is not published, so this field is sent only as JSON.
         """
 
     def __init__(
@@ -664,14 +669,14 @@ Global___UpdateDeploymentRequest: _TypeAlias = UpdateDeploymentRequest  # noqa: 
 
 @_typing.final
 class UpdateDeploymentResponse(_message.Message):
-    """The deployment with its new spec."""
+    """Response message for `UpdateDeployment`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DEPLOYMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def deployment(self) -> Global___Deployment:
-        """The deployment as the update was accepted, usually with status UPDATING."""
+        """The deployment with the accepted spec, usually with status UPDATING."""
 
     def __init__(
         self,
@@ -688,7 +693,7 @@ Global___UpdateDeploymentResponse: _TypeAlias = UpdateDeploymentResponse  # noqa
 
 @_typing.final
 class DeleteDeploymentRequest(_message.Message):
-    """Asks to remove a deployment."""
+    """Request message for `DeleteDeployment`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -710,14 +715,14 @@ Global___DeleteDeploymentRequest: _TypeAlias = DeleteDeploymentRequest  # noqa: 
 
 @_typing.final
 class DeleteDeploymentResponse(_message.Message):
-    """The deployment that is being removed."""
+    """Response message for `DeleteDeployment`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DEPLOYMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def deployment(self) -> Global___Deployment:
-        """Its last state."""
+        """Last state of the deployment."""
 
     def __init__(
         self,
@@ -734,14 +739,14 @@ Global___DeleteDeploymentResponse: _TypeAlias = DeleteDeploymentResponse  # noqa
 
 @_typing.final
 class GetDeploymentParametersRequest(_message.Message):
-    """Asks which values a deployment may be made of."""
+    """Request message for `GetDeploymentParameters`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GATEWAY_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def gateway_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """UUIDs of the gateways to answer for; unique. Empty means all of the organization."""
+        """UUIDs of the gateways to return parameters for, without duplicates. Empty means all of the organization."""
 
     def __init__(
         self,
@@ -758,7 +763,7 @@ Global___GetDeploymentParametersRequest: _TypeAlias = GetDeploymentParametersReq
 
 @_typing.final
 class GetDeploymentParametersResponse(_message.Message):
-    """The values that a deployment may be made of."""
+    """Response message for `GetDeploymentParameters`: the values that the spec of a deployment may use."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -771,7 +776,7 @@ class GetDeploymentParametersResponse(_message.Message):
 
     @_builtins.property
     def runtime_parameters(self) -> Global___DeploymentRuntimeParameters:
-        """Engines, their versions and options."""
+        """Engines, with their versions and options."""
 
     @_builtins.property
     def resource_parameters(self) -> Global___DeploymentResourceParameters:
@@ -794,13 +799,13 @@ Global___GetDeploymentParametersResponse: _TypeAlias = GetDeploymentParametersRe
 
 @_typing.final
 class DeploymentRuntimeParameters(_message.Message):
-    """The engines on offer, by name."""
+    """Available engines. The keys of each map are engine names."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class RuntimeVersions(_message.Message):
-        """The versions of one engine."""
+        """Available versions of one engine."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -822,14 +827,14 @@ class DeploymentRuntimeParameters(_message.Message):
 
     @_typing.final
     class RuntimeConfigOptions(_message.Message):
-        """The options of one engine."""
+        """Available options of one engine."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         ALLOWED_KEYS_FIELD_NUMBER: _builtins.int
         @_builtins.property
         def allowed_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-            """Keys that `engine_config` may have."""
+            """Keys allowed in `engine_config`."""
 
         def __init__(
             self,
@@ -844,14 +849,14 @@ class DeploymentRuntimeParameters(_message.Message):
 
     @_typing.final
     class EngineEnvOptions(_message.Message):
-        """The environment variables of one engine."""
+        """Available environment variables of one engine."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         ALLOWED_NAMES_FIELD_NUMBER: _builtins.int
         @_builtins.property
         def allowed_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-            """Names that `engine_env` may have."""
+            """Names allowed in `engine_env`."""
 
         def __init__(
             self,
@@ -932,15 +937,15 @@ class DeploymentRuntimeParameters(_message.Message):
     ENGINE_ENV_OPTIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def runtime_versions(self) -> _containers.MessageMap[_builtins.str, Global___DeploymentRuntimeParameters.RuntimeVersions]:
-        """From the name of an engine to its versions."""
+        """Versions of each engine."""
 
     @_builtins.property
     def runtime_config_options(self) -> _containers.MessageMap[_builtins.str, Global___DeploymentRuntimeParameters.RuntimeConfigOptions]:
-        """From the name of an engine to its options."""
+        """Options of each engine."""
 
     @_builtins.property
     def engine_env_options(self) -> _containers.MessageMap[_builtins.str, Global___DeploymentRuntimeParameters.EngineEnvOptions]:
-        """From the name of an engine to its environment variables."""
+        """Environment variables of each engine."""
 
     def __init__(
         self,
@@ -959,7 +964,7 @@ Global___DeploymentRuntimeParameters: _TypeAlias = DeploymentRuntimeParameters  
 
 @_typing.final
 class DeploymentResourceParameters(_message.Message):
-    """The instances on offer."""
+    """Available instance types."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DeploymentServiceStub(object):
-    """Deployments: models that run on GPUs behind one or more gateways.
+    """Manages deployments, models that run on GPUs behind one or more gateways.
     """
 
     def __init__(self, channel):
@@ -68,46 +68,48 @@ class DeploymentServiceStub(object):
 
 
 class DeploymentServiceServicer(object):
-    """Deployments: models that run on GPUs behind one or more gateways.
+    """Manages deployments, models that run on GPUs behind one or more gateways.
     """
 
     def ListDeployments(self, request, context):
-        """Lists the organization's deployments, all in one answer; an order is not promised.
+        """Lists the organization's deployments in a single response, in no particular order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDeployment(self, request, context):
-        """Reads one deployment.
+        """Returns one deployment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateDeployment(self, request, context):
-        """Asks for a new deployment. It answers at once; loading a model takes minutes, and GPUs are held until it is deleted.
+        """Creates a deployment. It responds immediately, but loading a model takes minutes. The GPUs stay allocated until the
+        deployment is deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateDeployment(self, request, context):
-        """Replaces the whole spec of a deployment. Refused while one of its hot-loads is unfinished.
+        """Replaces the whole spec of a deployment; fields that are left out are reset. Rejected while one of its hot-loads is
+        unfinished.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDeployment(self, request, context):
-        """Starts to remove a deployment, in whatever state it is.
+        """Starts deleting a deployment, whatever its status.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDeploymentParameters(self, request, context):
-        """Tells which engines, versions, options and instance types a deployment may use.
+        """Returns the engines, versions, options and instance types that a deployment may use.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +157,7 @@ def add_DeploymentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DeploymentService(object):
-    """Deployments: models that run on GPUs behind one or more gateways.
+    """Manages deployments, models that run on GPUs behind one or more gateways.
     """
 
     @staticmethod

@@ -27,45 +27,53 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DeploymentServiceStub:
-    """Deployments: models that run on GPUs behind one or more gateways."""
+    """Manages deployments, models that run on GPUs behind one or more gateways."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DeploymentServiceAsyncStub: ...
     ListDeployments: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.ListDeploymentsRequest, _deployment_pb2.ListDeploymentsResponse]
-    """Lists the organization's deployments, all in one answer; an order is not promised."""
+    """Lists the organization's deployments in a single response, in no particular order."""
     GetDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.GetDeploymentRequest, _deployment_pb2.GetDeploymentResponse]
-    """Reads one deployment."""
+    """Returns one deployment."""
     CreateDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.CreateDeploymentRequest, _deployment_pb2.CreateDeploymentResponse]
-    """Asks for a new deployment. It answers at once; loading a model takes minutes, and GPUs are held until it is deleted."""
+    """Creates a deployment. It responds immediately, but loading a model takes minutes. The GPUs stay allocated until the
+    deployment is deleted.
+    """
     UpdateDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.UpdateDeploymentRequest, _deployment_pb2.UpdateDeploymentResponse]
-    """Replaces the whole spec of a deployment. Refused while one of its hot-loads is unfinished."""
+    """Replaces the whole spec of a deployment; fields that are left out are reset. Rejected while one of its hot-loads is
+    unfinished.
+    """
     DeleteDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.DeleteDeploymentRequest, _deployment_pb2.DeleteDeploymentResponse]
-    """Starts to remove a deployment, in whatever state it is."""
+    """Starts deleting a deployment, whatever its status."""
     GetDeploymentParameters: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.GetDeploymentParametersRequest, _deployment_pb2.GetDeploymentParametersResponse]
-    """Tells which engines, versions, options and instance types a deployment may use."""
+    """Returns the engines, versions, options and instance types that a deployment may use."""
 
 @_typing.type_check_only
 class DeploymentServiceAsyncStub(DeploymentServiceStub):
-    """Deployments: models that run on GPUs behind one or more gateways."""
+    """Manages deployments, models that run on GPUs behind one or more gateways."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListDeployments: _aio.UnaryUnaryMultiCallable[_deployment_pb2.ListDeploymentsRequest, _deployment_pb2.ListDeploymentsResponse]  # type: ignore[assignment]
-    """Lists the organization's deployments, all in one answer; an order is not promised."""
+    """Lists the organization's deployments in a single response, in no particular order."""
     GetDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.GetDeploymentRequest, _deployment_pb2.GetDeploymentResponse]  # type: ignore[assignment]
-    """Reads one deployment."""
+    """Returns one deployment."""
     CreateDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.CreateDeploymentRequest, _deployment_pb2.CreateDeploymentResponse]  # type: ignore[assignment]
-    """Asks for a new deployment. It answers at once; loading a model takes minutes, and GPUs are held until it is deleted."""
+    """Creates a deployment. It responds immediately, but loading a model takes minutes. The GPUs stay allocated until the
+    deployment is deleted.
+    """
     UpdateDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.UpdateDeploymentRequest, _deployment_pb2.UpdateDeploymentResponse]  # type: ignore[assignment]
-    """Replaces the whole spec of a deployment. Refused while one of its hot-loads is unfinished."""
+    """Replaces the whole spec of a deployment; fields that are left out are reset. Rejected while one of its hot-loads is
+    unfinished.
+    """
     DeleteDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.DeleteDeploymentRequest, _deployment_pb2.DeleteDeploymentResponse]  # type: ignore[assignment]
-    """Starts to remove a deployment, in whatever state it is."""
+    """Starts deleting a deployment, whatever its status."""
     GetDeploymentParameters: _aio.UnaryUnaryMultiCallable[_deployment_pb2.GetDeploymentParametersRequest, _deployment_pb2.GetDeploymentParametersResponse]  # type: ignore[assignment]
-    """Tells which engines, versions, options and instance types a deployment may use."""
+    """Returns the engines, versions, options and instance types that a deployment may use."""
 
 class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Deployments: models that run on GPUs behind one or more gateways."""
+    """Manages deployments, models that run on GPUs behind one or more gateways."""
 
     @_abc_1.abstractmethod
     def ListDeployments(
@@ -73,7 +81,7 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.ListDeploymentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployment_pb2.ListDeploymentsResponse, _abc.Awaitable[_deployment_pb2.ListDeploymentsResponse]]:
-        """Lists the organization's deployments, all in one answer; an order is not promised."""
+        """Lists the organization's deployments in a single response, in no particular order."""
 
     @_abc_1.abstractmethod
     def GetDeployment(
@@ -81,7 +89,7 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.GetDeploymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployment_pb2.GetDeploymentResponse, _abc.Awaitable[_deployment_pb2.GetDeploymentResponse]]:
-        """Reads one deployment."""
+        """Returns one deployment."""
 
     @_abc_1.abstractmethod
     def CreateDeployment(
@@ -89,7 +97,9 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.CreateDeploymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployment_pb2.CreateDeploymentResponse, _abc.Awaitable[_deployment_pb2.CreateDeploymentResponse]]:
-        """Asks for a new deployment. It answers at once; loading a model takes minutes, and GPUs are held until it is deleted."""
+        """Creates a deployment. It responds immediately, but loading a model takes minutes. The GPUs stay allocated until the
+        deployment is deleted.
+        """
 
     @_abc_1.abstractmethod
     def UpdateDeployment(
@@ -97,7 +107,9 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.UpdateDeploymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployment_pb2.UpdateDeploymentResponse, _abc.Awaitable[_deployment_pb2.UpdateDeploymentResponse]]:
-        """Replaces the whole spec of a deployment. Refused while one of its hot-loads is unfinished."""
+        """Replaces the whole spec of a deployment; fields that are left out are reset. Rejected while one of its hot-loads is
+        unfinished.
+        """
 
     @_abc_1.abstractmethod
     def DeleteDeployment(
@@ -105,7 +117,7 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.DeleteDeploymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployment_pb2.DeleteDeploymentResponse, _abc.Awaitable[_deployment_pb2.DeleteDeploymentResponse]]:
-        """Starts to remove a deployment, in whatever state it is."""
+        """Starts deleting a deployment, whatever its status."""
 
     @_abc_1.abstractmethod
     def GetDeploymentParameters(
@@ -113,6 +125,6 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.GetDeploymentParametersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployment_pb2.GetDeploymentParametersResponse, _abc.Awaitable[_deployment_pb2.GetDeploymentParametersResponse]]:
-        """Tells which engines, versions, options and instance types a deployment may use."""
+        """Returns the engines, versions, options and instance types that a deployment may use."""
 
 def add_DeploymentServiceServicer_to_server(servicer: DeploymentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

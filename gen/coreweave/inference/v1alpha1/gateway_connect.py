@@ -39,41 +39,42 @@ _GZIP_COMPRESSION = GzipCompression()
 
 class GatewayService(Protocol):
     """
-    Gateways: the public doors through which deployed models are reached.
+    Manages gateways, the public endpoints through which clients reach deployed models.
     """
     async def list_gateways(self, request: ListGatewaysRequest, ctx: RequestContext[ListGatewaysRequest, ListGatewaysResponse], /) -> ListGatewaysResponse:
         """
-        Lists the organization's gateways, all in one answer; an order is not promised.
+        Lists the organization's gateways in a single response, in no particular order.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def get_gateway(self, request: GetGatewayRequest, ctx: RequestContext[GetGatewayRequest, GetGatewayResponse], /) -> GetGatewayResponse:
         """
-        Reads one gateway.
+        Returns one gateway.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def create_gateway(self, request: CreateGatewayRequest, ctx: RequestContext[CreateGatewayRequest, CreateGatewayResponse], /) -> CreateGatewayResponse:
         """
-        Asks for a new gateway. It answers at once, usually with status CREATING.
+        Creates a gateway. It responds immediately, usually with status CREATING; provisioning continues in the background.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def update_gateway(self, request: UpdateGatewayRequest, ctx: RequestContext[UpdateGatewayRequest, UpdateGatewayResponse], /) -> UpdateGatewayResponse:
         """
-        Replaces the whole spec of a gateway; what is left out is reset.
+        Replaces the whole spec of a gateway; fields that are left out are reset.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def delete_gateway(self, request: DeleteGatewayRequest, ctx: RequestContext[DeleteGatewayRequest, DeleteGatewayResponse], /) -> DeleteGatewayResponse:
         """
-        Starts to remove a gateway. Refused with FAILED_PRECONDITION while any deployment still refers to it.
+        Starts deleting a gateway. Fails with FAILED_PRECONDITION while any deployment still refers to it, even one that is
+        being deleted.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def get_gateway_parameters(self, request: GetGatewayParametersRequest, ctx: RequestContext[GetGatewayParametersRequest, GetGatewayParametersResponse], /) -> GetGatewayParametersResponse:
         """
-        Tells which values a gateway may be made of.
+        Returns the values that the spec of a gateway may use.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -172,7 +173,7 @@ class GatewayServiceASGIApplication(ConnectASGIApplication[GatewayService]):
 
 class GatewayServiceClient(ConnectClient):
     """
-    Gateways: the public doors through which deployed models are reached.
+    Manages gateways, the public endpoints through which clients reach deployed models.
     """
     def __init__(
         self,
@@ -207,7 +208,7 @@ class GatewayServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> ListGatewaysResponse:
         """
-        Lists the organization's gateways, all in one answer; an order is not promised.
+        Lists the organization's gateways in a single response, in no particular order.
         """
         return await self.execute_unary(
             request=request,
@@ -232,7 +233,7 @@ class GatewayServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> GetGatewayResponse:
         """
-        Reads one gateway.
+        Returns one gateway.
         """
         return await self.execute_unary(
             request=request,
@@ -256,7 +257,7 @@ class GatewayServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> CreateGatewayResponse:
         """
-        Asks for a new gateway. It answers at once, usually with status CREATING.
+        Creates a gateway. It responds immediately, usually with status CREATING; provisioning continues in the background.
         """
         return await self.execute_unary(
             request=request,
@@ -279,7 +280,7 @@ class GatewayServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> UpdateGatewayResponse:
         """
-        Replaces the whole spec of a gateway; what is left out is reset.
+        Replaces the whole spec of a gateway; fields that are left out are reset.
         """
         return await self.execute_unary(
             request=request,
@@ -302,7 +303,8 @@ class GatewayServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> DeleteGatewayResponse:
         """
-        Starts to remove a gateway. Refused with FAILED_PRECONDITION while any deployment still refers to it.
+        Starts deleting a gateway. Fails with FAILED_PRECONDITION while any deployment still refers to it, even one that is
+        being deleted.
         """
         return await self.execute_unary(
             request=request,
@@ -326,7 +328,7 @@ class GatewayServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> GetGatewayParametersResponse:
         """
-        Tells which values a gateway may be made of.
+        Returns the values that the spec of a gateway may use.
         """
         return await self.execute_unary(
             request=request,
@@ -345,41 +347,42 @@ class GatewayServiceClient(ConnectClient):
 
 class GatewayServiceSync(Protocol):
     """
-    Gateways: the public doors through which deployed models are reached.
+    Manages gateways, the public endpoints through which clients reach deployed models.
     """
     def list_gateways(self, request: ListGatewaysRequest, ctx: RequestContext[ListGatewaysRequest, ListGatewaysResponse], /) -> ListGatewaysResponse:
         """
-        Lists the organization's gateways, all in one answer; an order is not promised.
+        Lists the organization's gateways in a single response, in no particular order.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def get_gateway(self, request: GetGatewayRequest, ctx: RequestContext[GetGatewayRequest, GetGatewayResponse], /) -> GetGatewayResponse:
         """
-        Reads one gateway.
+        Returns one gateway.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def create_gateway(self, request: CreateGatewayRequest, ctx: RequestContext[CreateGatewayRequest, CreateGatewayResponse], /) -> CreateGatewayResponse:
         """
-        Asks for a new gateway. It answers at once, usually with status CREATING.
+        Creates a gateway. It responds immediately, usually with status CREATING; provisioning continues in the background.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def update_gateway(self, request: UpdateGatewayRequest, ctx: RequestContext[UpdateGatewayRequest, UpdateGatewayResponse], /) -> UpdateGatewayResponse:
         """
-        Replaces the whole spec of a gateway; what is left out is reset.
+        Replaces the whole spec of a gateway; fields that are left out are reset.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def delete_gateway(self, request: DeleteGatewayRequest, ctx: RequestContext[DeleteGatewayRequest, DeleteGatewayResponse], /) -> DeleteGatewayResponse:
         """
-        Starts to remove a gateway. Refused with FAILED_PRECONDITION while any deployment still refers to it.
+        Starts deleting a gateway. Fails with FAILED_PRECONDITION while any deployment still refers to it, even one that is
+        being deleted.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def get_gateway_parameters(self, request: GetGatewayParametersRequest, ctx: RequestContext[GetGatewayParametersRequest, GetGatewayParametersResponse], /) -> GetGatewayParametersResponse:
         """
-        Tells which values a gateway may be made of.
+        Returns the values that the spec of a gateway may use.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -476,7 +479,7 @@ class GatewayServiceWSGIApplication(ConnectWSGIApplication):
 
 class GatewayServiceClientSync(ConnectClientSync):
     """
-    Gateways: the public doors through which deployed models are reached.
+    Manages gateways, the public endpoints through which clients reach deployed models.
     """
     def __init__(
         self,
@@ -511,7 +514,7 @@ class GatewayServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> ListGatewaysResponse:
         """
-        Lists the organization's gateways, all in one answer; an order is not promised.
+        Lists the organization's gateways in a single response, in no particular order.
         """
         return self.execute_unary(
             request=request,
@@ -536,7 +539,7 @@ class GatewayServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> GetGatewayResponse:
         """
-        Reads one gateway.
+        Returns one gateway.
         """
         return self.execute_unary(
             request=request,
@@ -560,7 +563,7 @@ class GatewayServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> CreateGatewayResponse:
         """
-        Asks for a new gateway. It answers at once, usually with status CREATING.
+        Creates a gateway. It responds immediately, usually with status CREATING; provisioning continues in the background.
         """
         return self.execute_unary(
             request=request,
@@ -583,7 +586,7 @@ class GatewayServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> UpdateGatewayResponse:
         """
-        Replaces the whole spec of a gateway; what is left out is reset.
+        Replaces the whole spec of a gateway; fields that are left out are reset.
         """
         return self.execute_unary(
             request=request,
@@ -606,7 +609,8 @@ class GatewayServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> DeleteGatewayResponse:
         """
-        Starts to remove a gateway. Refused with FAILED_PRECONDITION while any deployment still refers to it.
+        Starts deleting a gateway. Fails with FAILED_PRECONDITION while any deployment still refers to it, even one that is
+        being deleted.
         """
         return self.execute_unary(
             request=request,
@@ -630,7 +634,7 @@ class GatewayServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> GetGatewayParametersResponse:
         """
-        Tells which values a gateway may be made of.
+        Returns the values that the spec of a gateway may use.
         """
         return self.execute_unary(
             request=request,

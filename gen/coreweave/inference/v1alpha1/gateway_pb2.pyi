@@ -24,7 +24,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Gateway(_message.Message):
-    """A gateway: what was asked for and how it stands."""
+    """A gateway: a public endpoint through which clients reach deployed models."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -32,11 +32,11 @@ class Gateway(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def spec(self) -> Global___GatewaySpec:
-        """What was asked for."""
+        """Requested configuration."""
 
     @_builtins.property
     def status(self) -> Global___GatewayStatus:
-        """How it stands."""
+        """Current status."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ Global___Gateway: _TypeAlias = Gateway  # noqa: Y015
 
 @_typing.final
 class GatewaySpec(_message.Message):
-    """What a gateway was asked to be."""
+    """Requested configuration of a gateway, with exactly one `auth` field and one `routing` field."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -69,38 +69,38 @@ class GatewaySpec(_message.Message):
     HEADER_BASED_ROUTING_FIELD_NUMBER: _builtins.int
     PATH_BASED_ROUTING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """UUID of the gateway. Never changes."""
+    """UUID of the gateway. Immutable."""
     name: _builtins.str
-    """Name for people, unique in the organization; a host label (letters, digits and hyphens, at most 63)."""
+    """Human-readable name, unique in the organization: a host label (letters, digits and hyphens, at most 63)."""
     organization_id: _builtins.str
-    """The organization that owns the gateway. Never changes."""
+    """ID of the organization that owns the gateway. Immutable."""
     @_builtins.property
     def zones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Availability zones in which its deployments may run."""
+        """Availability zones in which the gateway's deployments may run."""
 
     @_builtins.property
     def core_weave_auth(self) -> Global___CoreWeaveAuth:
-        """CoreWeave API tokens are accepted."""
+        """Inference requests carry a CoreWeave API token."""
 
     @_builtins.property
     def weights_and_biases_auth(self) -> Global___WeightsAndBiasesAuth:
-        """Weights & Biases API keys are accepted. The key inside is never returned."""
+        """Inference requests carry a Weights & Biases API key. The `api_key` in it is never returned."""
 
     @_builtins.property
     def endpoint_configuration(self) -> Global___EndpointConfiguration:
-        """Extra settings of its public address."""
+        """Additional settings of the gateway's public endpoint."""
 
     @_builtins.property
     def body_based_routing(self) -> Global___BodyBasedRouting:
-        """By the `model` field of the JSON body."""
+        """Inference requests name the model in the `model` field of the JSON body."""
 
     @_builtins.property
     def header_based_routing(self) -> Global___HeaderBasedRouting:
-        """By an HTTP header."""
+        """Inference requests name the model in an HTTP header."""
 
     @_builtins.property
     def path_based_routing(self) -> Global___PathBasedRouting:
-        """By the first segment of the URL path."""
+        """Inference requests name the model in the first segment of the URL path."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ Global___GatewaySpec: _TypeAlias = GatewaySpec  # noqa: Y015
 
 @_typing.final
 class GatewayStatus(_message.Message):
-    """How a gateway stands."""
+    """Current status of a gateway."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -143,22 +143,22 @@ class GatewayStatus(_message.Message):
     CONDITIONS_FIELD_NUMBER: _builtins.int
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     status: _status_pb2.Status.ValueType
-    """Where it stands in its life."""
+    """Lifecycle status. It may still be the old one for a moment after an update."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was created."""
+        """When the gateway was created."""
 
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
-        """When its spec or status last changed; what `updated_after` is compared with."""
+        """When the spec or the status last changed. The list filter `updated_after` compares with this time."""
 
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_condition_pb2.Condition]:
-        """What was observed of it, per zone."""
+        """Observed conditions, per zone."""
 
     @_builtins.property
     def endpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Its base URLs (`https://<host>`), the primary one first. Empty until the gateway is READY."""
+        """Base URLs (`https://<host>`), the primary one first. Empty until the gateway is READY."""
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ Global___GatewayStatus: _TypeAlias = GatewayStatus  # noqa: Y015
 
 @_typing.final
 class CoreWeaveAuth(_message.Message):
-    """Inference requests carry a CoreWeave API token, the same as for this API. It has no settings."""
+    """Inference requests carry a CoreWeave API token, the same kind that this API takes. The message has no fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -196,7 +196,7 @@ Global___CoreWeaveAuth: _TypeAlias = CoreWeaveAuth  # noqa: Y015
 
 @_typing.final
 class WeightsAndBiasesAuth(_message.Message):
-    """Inference requests carry a Weights & Biases API key. A preview."""
+    """Inference requests carry a Weights & Biases API key. Preview feature."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -205,15 +205,15 @@ class WeightsAndBiasesAuth(_message.Message):
     ENABLE_USAGE_REPORTS_FIELD_NUMBER: _builtins.int
     ENABLE_RATE_LIMITING_FIELD_NUMBER: _builtins.int
     api_key: _builtins.str
-    """Key of a self-hosted W&B server. Write-only: it is never returned. Needs `server_url`; the published rules refuse
-    both, because custom W&B instances are not offered yet.
+    """API key of a self-hosted W&B server. Write-only: it is never returned. Requires `server_url`. The published
+    validation rules reject both fields, because custom W&B instances are not supported yet.
     """
     server_url: _builtins.str
-    """URL of a self-hosted W&B server. Empty means W&B's own service, the only one supported so far."""
+    """URL of a self-hosted W&B server. Empty means the hosted service of W&B, the only one supported so far."""
     enable_usage_reports: _builtins.bool
-    """Whether usage is reported to W&B. Default false."""
+    """Whether usage is reported to W&B. Default: false."""
     enable_rate_limiting: _builtins.bool
-    """Whether W&B limits the rate of requests. Default false."""
+    """Whether W&B limits the request rate. Default: false."""
     def __init__(
         self,
         *,
@@ -232,7 +232,7 @@ Global___WeightsAndBiasesAuth: _TypeAlias = WeightsAndBiasesAuth  # noqa: Y015
 
 @_typing.final
 class EndpointConfiguration(_message.Message):
-    """Extra settings of a gateway's public address."""
+    """Additional settings of a gateway's public endpoint."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -240,14 +240,14 @@ class EndpointConfiguration(_message.Message):
     ALLOWED_SOURCE_IP_RANGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def additional_dns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Host names of the customer's own that point at the gateway; unique. An update adds to those already known rather
-        than replacing them.
+        """Additional host names, without duplicates, which the customer points at the gateway by DNS. An update adds to the
+        existing ones rather than replacing them.
         """
 
     @_builtins.property
     def allowed_source_ip_ranges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Address ranges (CIDR) from which requests are accepted; empty means any.
-        PLACEHOLDER NUMBER: the true one is not published, so this field travels only as JSON.
+        """Address ranges (CIDR, IPv4 or IPv6, at most 50) from which inference requests are accepted. Empty means any.
+        PLACEHOLDER NUMBER: the real field number is not published, so this field is sent only as JSON.
         """
 
     def __init__(
@@ -266,7 +266,7 @@ Global___EndpointConfiguration: _TypeAlias = EndpointConfiguration  # noqa: Y015
 
 @_typing.final
 class BodyBasedRouting(_message.Message):
-    """The model is named by the body of the request."""
+    """Selects the model by the body of the request."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -277,21 +277,21 @@ class BodyBasedRouting(_message.Message):
     class _APITypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[BodyBasedRouting._APIType.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         API_TYPE_UNSPECIFIED: BodyBasedRouting._APIType.ValueType  # 0
-        """Not said; refused."""
+        """Not specified; rejected."""
         API_TYPE_OPENAI: BodyBasedRouting._APIType.ValueType  # 1
-        """OpenAI's: a JSON object with a `model` field."""
+        """OpenAI format: a JSON object with a `model` field."""
 
     class APIType(_APIType, metaclass=_APITypeEnumTypeWrapper):
-        """The shape of the body."""
+        """Format of the request body."""
 
     API_TYPE_UNSPECIFIED: BodyBasedRouting.APIType.ValueType  # 0
-    """Not said; refused."""
+    """Not specified; rejected."""
     API_TYPE_OPENAI: BodyBasedRouting.APIType.ValueType  # 1
-    """OpenAI's: a JSON object with a `model` field."""
+    """OpenAI format: a JSON object with a `model` field."""
 
     API_TYPE_FIELD_NUMBER: _builtins.int
     api_type: Global___BodyBasedRouting.APIType.ValueType
-    """The shape of the bodies. Required."""
+    """Format of the request body. Required."""
     def __init__(
         self,
         *,
@@ -307,7 +307,7 @@ Global___BodyBasedRouting: _TypeAlias = BodyBasedRouting  # noqa: Y015
 
 @_typing.final
 class HeaderBasedRouting(_message.Message):
-    """The model is named by an HTTP header."""
+    """Selects the model by an HTTP header."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -329,7 +329,7 @@ Global___HeaderBasedRouting: _TypeAlias = HeaderBasedRouting  # noqa: Y015
 
 @_typing.final
 class PathBasedRouting(_message.Message):
-    """The model is named by the first segment of the URL path, percent-encoded. It has no settings."""
+    """Selects the model by the first segment of the URL path, percent-encoded. The message has no fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -346,14 +346,14 @@ Global___PathBasedRouting: _TypeAlias = PathBasedRouting  # noqa: Y015
 
 @_typing.final
 class ListGatewaysRequest(_message.Message):
-    """Asks for the organization's gateways."""
+    """Request message for `ListGateways`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UPDATED_AFTER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def updated_after(self) -> _timestamp_pb2.Timestamp:
-        """Only gateways whose `updated_at` is later than this. Deleted ones never show."""
+        """Return only gateways whose `updated_at` is later than this. Deleted gateways are never returned."""
 
     def __init__(
         self,
@@ -370,14 +370,14 @@ Global___ListGatewaysRequest: _TypeAlias = ListGatewaysRequest  # noqa: Y015
 
 @_typing.final
 class ListGatewaysResponse(_message.Message):
-    """The organization's gateways."""
+    """Response message for `ListGateways`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gateway]:
-        """The gateways."""
+        """Gateways of the organization."""
 
     def __init__(
         self,
@@ -394,7 +394,7 @@ Global___ListGatewaysResponse: _TypeAlias = ListGatewaysResponse  # noqa: Y015
 
 @_typing.final
 class GetGatewayRequest(_message.Message):
-    """Asks for one gateway."""
+    """Request message for `GetGateway`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -416,14 +416,14 @@ Global___GetGatewayRequest: _TypeAlias = GetGatewayRequest  # noqa: Y015
 
 @_typing.final
 class GetGatewayResponse(_message.Message):
-    """One gateway."""
+    """Response message for `GetGateway`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GATEWAY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def gateway(self) -> Global___Gateway:
-        """The gateway."""
+        """The requested gateway."""
 
     def __init__(
         self,
@@ -440,7 +440,7 @@ Global___GetGatewayResponse: _TypeAlias = GetGatewayResponse  # noqa: Y015
 
 @_typing.final
 class CreateGatewayRequest(_message.Message):
-    """Asks for a new gateway."""
+    """Request message for `CreateGateway`. Exactly one `auth` field and one `routing` field are required."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -454,36 +454,40 @@ class CreateGatewayRequest(_message.Message):
     HEADER_BASED_ROUTING_FIELD_NUMBER: _builtins.int
     PATH_BASED_ROUTING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """UUID chosen by the caller, which makes a repeat safe; made by the server when empty. Never changes."""
+    """UUID chosen by the caller, which makes a retry safe; generated by the server when empty. Immutable."""
     name: _builtins.str
-    """Name, unique in the organization; a host label (letters, digits and hyphens, at most 63). Required."""
+    """Name, unique in the organization: a host label (letters, digits and hyphens, at most 63). CoreWeave's Terraform
+    provider allows only 38 characters, because the host name derived from it must fit into a certificate. Required.
+    """
     @_builtins.property
     def zones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Availability zones in which its deployments may run, from GetGatewayParameters; unique. Empty means all."""
+        """Availability zones in which the gateway's deployments may run, from `GetGatewayParameters`, without duplicates.
+        Empty means all.
+        """
 
     @_builtins.property
     def core_weave_auth(self) -> Global___CoreWeaveAuth:
-        """CoreWeave API tokens are accepted."""
+        """Inference requests carry a CoreWeave API token."""
 
     @_builtins.property
     def weights_and_biases_auth(self) -> Global___WeightsAndBiasesAuth:
-        """Weights & Biases API keys are accepted."""
+        """Inference requests carry a Weights & Biases API key."""
 
     @_builtins.property
     def endpoint_configuration(self) -> Global___EndpointConfiguration:
-        """Extra settings of its public address."""
+        """Additional settings of the gateway's public endpoint."""
 
     @_builtins.property
     def body_based_routing(self) -> Global___BodyBasedRouting:
-        """By the `model` field of the JSON body."""
+        """Inference requests name the model in the `model` field of the JSON body."""
 
     @_builtins.property
     def header_based_routing(self) -> Global___HeaderBasedRouting:
-        """By an HTTP header."""
+        """Inference requests name the model in an HTTP header."""
 
     @_builtins.property
     def path_based_routing(self) -> Global___PathBasedRouting:
-        """By the first segment of the URL path."""
+        """Inference requests name the model in the first segment of the URL path."""
 
     def __init__(
         self,
@@ -515,14 +519,14 @@ Global___CreateGatewayRequest: _TypeAlias = CreateGatewayRequest  # noqa: Y015
 
 @_typing.final
 class CreateGatewayResponse(_message.Message):
-    """The new gateway."""
+    """Response message for `CreateGateway`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GATEWAY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def gateway(self) -> Global___Gateway:
-        """The gateway as it was accepted."""
+        """The gateway as it was accepted, usually with status CREATING."""
 
     def __init__(
         self,
@@ -539,7 +543,9 @@ Global___CreateGatewayResponse: _TypeAlias = CreateGatewayResponse  # noqa: Y015
 
 @_typing.final
 class UpdateGatewayRequest(_message.Message):
-    """Replaces the spec of a gateway. There is no field mask: send all of it."""
+    """Request message for `UpdateGateway`. There is no field mask: send the whole spec, with exactly one `auth` field and
+    one `routing` field.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -555,34 +561,36 @@ class UpdateGatewayRequest(_message.Message):
     id: _builtins.str
     """UUID of the gateway. Required."""
     name: _builtins.str
-    """Name; whether the service lets it change is not published. Required."""
+    """Name of the gateway. Whether the service allows changing it is not published. Required."""
     @_builtins.property
     def zones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Availability zones in which its deployments may run; unique. Empty means all."""
+        """Availability zones in which the gateway's deployments may run, without duplicates. Empty means all."""
 
     @_builtins.property
     def core_weave_auth(self) -> Global___CoreWeaveAuth:
-        """CoreWeave API tokens are accepted."""
+        """Inference requests carry a CoreWeave API token."""
 
     @_builtins.property
     def weights_and_biases_auth(self) -> Global___WeightsAndBiasesAuth:
-        """Weights & Biases API keys are accepted. Its key must be sent again, since a read never returns it."""
+        """Inference requests carry a Weights & Biases API key. Send `api_key` again if one was set, because reading never
+        returns it.
+        """
 
     @_builtins.property
     def endpoint_configuration(self) -> Global___EndpointConfiguration:
-        """Extra settings of its public address. Its DNS names are added to those already known."""
+        """Additional settings of the gateway's public endpoint. Its DNS names are added to the existing ones."""
 
     @_builtins.property
     def body_based_routing(self) -> Global___BodyBasedRouting:
-        """By the `model` field of the JSON body."""
+        """Inference requests name the model in the `model` field of the JSON body."""
 
     @_builtins.property
     def header_based_routing(self) -> Global___HeaderBasedRouting:
-        """By an HTTP header."""
+        """Inference requests name the model in an HTTP header."""
 
     @_builtins.property
     def path_based_routing(self) -> Global___PathBasedRouting:
-        """By the first segment of the URL path."""
+        """Inference requests name the model in the first segment of the URL path."""
 
     def __init__(
         self,
@@ -614,14 +622,14 @@ Global___UpdateGatewayRequest: _TypeAlias = UpdateGatewayRequest  # noqa: Y015
 
 @_typing.final
 class UpdateGatewayResponse(_message.Message):
-    """The gateway with its new spec."""
+    """Response message for `UpdateGateway`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GATEWAY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def gateway(self) -> Global___Gateway:
-        """The gateway as the update was accepted, usually with status UPDATING."""
+        """The gateway with the accepted spec, usually with status UPDATING."""
 
     def __init__(
         self,
@@ -638,7 +646,7 @@ Global___UpdateGatewayResponse: _TypeAlias = UpdateGatewayResponse  # noqa: Y015
 
 @_typing.final
 class DeleteGatewayRequest(_message.Message):
-    """Asks to remove a gateway."""
+    """Request message for `DeleteGateway`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -660,14 +668,14 @@ Global___DeleteGatewayRequest: _TypeAlias = DeleteGatewayRequest  # noqa: Y015
 
 @_typing.final
 class DeleteGatewayResponse(_message.Message):
-    """The gateway that is being removed."""
+    """Response message for `DeleteGateway`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GATEWAY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def gateway(self) -> Global___Gateway:
-        """Its last state, with status DELETING."""
+        """Last state of the gateway, with status DELETING."""
 
     def __init__(
         self,
@@ -684,7 +692,7 @@ Global___DeleteGatewayResponse: _TypeAlias = DeleteGatewayResponse  # noqa: Y015
 
 @_typing.final
 class GetGatewayParametersRequest(_message.Message):
-    """Asks which values a gateway may be made of. It has no settings."""
+    """Request message for `GetGatewayParameters`. The message has no fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -701,14 +709,14 @@ Global___GetGatewayParametersRequest: _TypeAlias = GetGatewayParametersRequest  
 
 @_typing.final
 class GetGatewayParametersResponse(_message.Message):
-    """The values that a gateway may be made of."""
+    """Response message for `GetGatewayParameters`: the values that the spec of a gateway may use."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ZONES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def zones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The availability zones, for example `US-EAST-04A`."""
+        """Availability zones, for example `US-EAST-04A`."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class GatewayServiceStub(object):
-    """Gateways: the public doors through which deployed models are reached.
+    """Manages gateways, the public endpoints through which clients reach deployed models.
     """
 
     def __init__(self, channel):
@@ -68,46 +68,47 @@ class GatewayServiceStub(object):
 
 
 class GatewayServiceServicer(object):
-    """Gateways: the public doors through which deployed models are reached.
+    """Manages gateways, the public endpoints through which clients reach deployed models.
     """
 
     def ListGateways(self, request, context):
-        """Lists the organization's gateways, all in one answer; an order is not promised.
+        """Lists the organization's gateways in a single response, in no particular order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetGateway(self, request, context):
-        """Reads one gateway.
+        """Returns one gateway.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateGateway(self, request, context):
-        """Asks for a new gateway. It answers at once, usually with status CREATING.
+        """Creates a gateway. It responds immediately, usually with status CREATING; provisioning continues in the background.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateGateway(self, request, context):
-        """Replaces the whole spec of a gateway; what is left out is reset.
+        """Replaces the whole spec of a gateway; fields that are left out are reset.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteGateway(self, request, context):
-        """Starts to remove a gateway. Refused with FAILED_PRECONDITION while any deployment still refers to it.
+        """Starts deleting a gateway. Fails with FAILED_PRECONDITION while any deployment still refers to it, even one that is
+        being deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetGatewayParameters(self, request, context):
-        """Tells which values a gateway may be made of.
+        """Returns the values that the spec of a gateway may use.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +156,7 @@ def add_GatewayServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GatewayService(object):
-    """Gateways: the public doors through which deployed models are reached.
+    """Manages gateways, the public endpoints through which clients reach deployed models.
     """
 
     @staticmethod

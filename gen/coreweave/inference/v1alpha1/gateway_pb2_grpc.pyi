@@ -27,45 +27,49 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GatewayServiceStub:
-    """Gateways: the public doors through which deployed models are reached."""
+    """Manages gateways, the public endpoints through which clients reach deployed models."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GatewayServiceAsyncStub: ...
     ListGateways: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListGatewaysRequest, _gateway_pb2.ListGatewaysResponse]
-    """Lists the organization's gateways, all in one answer; an order is not promised."""
+    """Lists the organization's gateways in a single response, in no particular order."""
     GetGateway: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetGatewayRequest, _gateway_pb2.GetGatewayResponse]
-    """Reads one gateway."""
+    """Returns one gateway."""
     CreateGateway: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CreateGatewayRequest, _gateway_pb2.CreateGatewayResponse]
-    """Asks for a new gateway. It answers at once, usually with status CREATING."""
+    """Creates a gateway. It responds immediately, usually with status CREATING; provisioning continues in the background."""
     UpdateGateway: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.UpdateGatewayRequest, _gateway_pb2.UpdateGatewayResponse]
-    """Replaces the whole spec of a gateway; what is left out is reset."""
+    """Replaces the whole spec of a gateway; fields that are left out are reset."""
     DeleteGateway: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteGatewayRequest, _gateway_pb2.DeleteGatewayResponse]
-    """Starts to remove a gateway. Refused with FAILED_PRECONDITION while any deployment still refers to it."""
+    """Starts deleting a gateway. Fails with FAILED_PRECONDITION while any deployment still refers to it, even one that is
+    being deleted.
+    """
     GetGatewayParameters: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetGatewayParametersRequest, _gateway_pb2.GetGatewayParametersResponse]
-    """Tells which values a gateway may be made of."""
+    """Returns the values that the spec of a gateway may use."""
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
-    """Gateways: the public doors through which deployed models are reached."""
+    """Manages gateways, the public endpoints through which clients reach deployed models."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListGateways: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListGatewaysRequest, _gateway_pb2.ListGatewaysResponse]  # type: ignore[assignment]
-    """Lists the organization's gateways, all in one answer; an order is not promised."""
+    """Lists the organization's gateways in a single response, in no particular order."""
     GetGateway: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetGatewayRequest, _gateway_pb2.GetGatewayResponse]  # type: ignore[assignment]
-    """Reads one gateway."""
+    """Returns one gateway."""
     CreateGateway: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CreateGatewayRequest, _gateway_pb2.CreateGatewayResponse]  # type: ignore[assignment]
-    """Asks for a new gateway. It answers at once, usually with status CREATING."""
+    """Creates a gateway. It responds immediately, usually with status CREATING; provisioning continues in the background."""
     UpdateGateway: _aio.UnaryUnaryMultiCallable[_gateway_pb2.UpdateGatewayRequest, _gateway_pb2.UpdateGatewayResponse]  # type: ignore[assignment]
-    """Replaces the whole spec of a gateway; what is left out is reset."""
+    """Replaces the whole spec of a gateway; fields that are left out are reset."""
     DeleteGateway: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteGatewayRequest, _gateway_pb2.DeleteGatewayResponse]  # type: ignore[assignment]
-    """Starts to remove a gateway. Refused with FAILED_PRECONDITION while any deployment still refers to it."""
+    """Starts deleting a gateway. Fails with FAILED_PRECONDITION while any deployment still refers to it, even one that is
+    being deleted.
+    """
     GetGatewayParameters: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetGatewayParametersRequest, _gateway_pb2.GetGatewayParametersResponse]  # type: ignore[assignment]
-    """Tells which values a gateway may be made of."""
+    """Returns the values that the spec of a gateway may use."""
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Gateways: the public doors through which deployed models are reached."""
+    """Manages gateways, the public endpoints through which clients reach deployed models."""
 
     @_abc_1.abstractmethod
     def ListGateways(
@@ -73,7 +77,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.ListGatewaysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.ListGatewaysResponse, _abc.Awaitable[_gateway_pb2.ListGatewaysResponse]]:
-        """Lists the organization's gateways, all in one answer; an order is not promised."""
+        """Lists the organization's gateways in a single response, in no particular order."""
 
     @_abc_1.abstractmethod
     def GetGateway(
@@ -81,7 +85,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.GetGatewayRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.GetGatewayResponse, _abc.Awaitable[_gateway_pb2.GetGatewayResponse]]:
-        """Reads one gateway."""
+        """Returns one gateway."""
 
     @_abc_1.abstractmethod
     def CreateGateway(
@@ -89,7 +93,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.CreateGatewayRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.CreateGatewayResponse, _abc.Awaitable[_gateway_pb2.CreateGatewayResponse]]:
-        """Asks for a new gateway. It answers at once, usually with status CREATING."""
+        """Creates a gateway. It responds immediately, usually with status CREATING; provisioning continues in the background."""
 
     @_abc_1.abstractmethod
     def UpdateGateway(
@@ -97,7 +101,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.UpdateGatewayRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.UpdateGatewayResponse, _abc.Awaitable[_gateway_pb2.UpdateGatewayResponse]]:
-        """Replaces the whole spec of a gateway; what is left out is reset."""
+        """Replaces the whole spec of a gateway; fields that are left out are reset."""
 
     @_abc_1.abstractmethod
     def DeleteGateway(
@@ -105,7 +109,9 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.DeleteGatewayRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.DeleteGatewayResponse, _abc.Awaitable[_gateway_pb2.DeleteGatewayResponse]]:
-        """Starts to remove a gateway. Refused with FAILED_PRECONDITION while any deployment still refers to it."""
+        """Starts deleting a gateway. Fails with FAILED_PRECONDITION while any deployment still refers to it, even one that is
+        being deleted.
+        """
 
     @_abc_1.abstractmethod
     def GetGatewayParameters(
@@ -113,6 +119,6 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.GetGatewayParametersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.GetGatewayParametersResponse, _abc.Awaitable[_gateway_pb2.GetGatewayParametersResponse]]:
-        """Tells which values a gateway may be made of."""
+        """Returns the values that the spec of a gateway may use."""
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

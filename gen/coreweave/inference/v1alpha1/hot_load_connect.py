@@ -39,36 +39,37 @@ _GZIP_COMPRESSION = GzipCompression()
 
 class HotLoadService(Protocol):
     """
-    Hot-loads: new weights swapped into the running replicas of a deployment. A preview, switched on per organization.
+    Manages hot-loads, which swap new weights into the running replicas of a deployment. Preview feature, enabled per
+    organization.
     """
     async def create_hot_load(self, request: CreateHotLoadRequest, ctx: RequestContext[CreateHotLoadRequest, CreateHotLoadResponse], /) -> CreateHotLoadResponse:
         """
-        Starts to load a snapshot into a deployment. Refused with FAILED_PRECONDITION unless the deployment is READY, has
-        hot-loading switched on, and no other hot-load of it is unfinished.
+        Starts loading a snapshot into a deployment. Fails with FAILED_PRECONDITION unless the deployment is READY, has
+        hot-loading turned on, and has no other unfinished hot-load.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def get_hot_load(self, request: GetHotLoadRequest, ctx: RequestContext[GetHotLoadRequest, GetHotLoadResponse], /) -> GetHotLoadResponse:
         """
-        Reads one hot-load. Only here is its aggregate state told.
+        Returns one hot-load. Only this call returns its aggregate state.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def list_hot_loads(self, request: ListHotLoadsRequest, ctx: RequestContext[ListHotLoadsRequest, ListHotLoadsResponse], /) -> ListHotLoadsResponse:
         """
-        Lists hot-loads, newest first, by pages.
+        Lists hot-loads page by page, newest first.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def list_hot_load_replicas(self, request: ListHotLoadReplicasRequest, ctx: RequestContext[ListHotLoadReplicasRequest, ListHotLoadReplicasResponse], /) -> ListHotLoadReplicasResponse:
         """
-        Lists how each replica stands with a hot-load, by zone and name, by pages.
+        Lists the progress of each replica page by page, ordered by zone and name.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def cancel_hot_load(self, request: CancelHotLoadRequest, ctx: RequestContext[CancelHotLoadRequest, CancelHotLoadResponse], /) -> CancelHotLoadResponse:
         """
-        Stops a hot-load without rolling back. The service answers UNIMPLEMENTED so far.
+        Cancels a hot-load without rolling it back. The service currently responds with UNIMPLEMENTED.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -156,7 +157,8 @@ class HotLoadServiceASGIApplication(ConnectASGIApplication[HotLoadService]):
 
 class HotLoadServiceClient(ConnectClient):
     """
-    Hot-loads: new weights swapped into the running replicas of a deployment. A preview, switched on per organization.
+    Manages hot-loads, which swap new weights into the running replicas of a deployment. Preview feature, enabled per
+    organization.
     """
     def __init__(
         self,
@@ -190,8 +192,8 @@ class HotLoadServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> CreateHotLoadResponse:
         """
-        Starts to load a snapshot into a deployment. Refused with FAILED_PRECONDITION unless the deployment is READY, has
-        hot-loading switched on, and no other hot-load of it is unfinished.
+        Starts loading a snapshot into a deployment. Fails with FAILED_PRECONDITION unless the deployment is READY, has
+        hot-loading turned on, and has no other unfinished hot-load.
         """
         return await self.execute_unary(
             request=request,
@@ -215,7 +217,7 @@ class HotLoadServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> GetHotLoadResponse:
         """
-        Reads one hot-load. Only here is its aggregate state told.
+        Returns one hot-load. Only this call returns its aggregate state.
         """
         return await self.execute_unary(
             request=request,
@@ -240,7 +242,7 @@ class HotLoadServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> ListHotLoadsResponse:
         """
-        Lists hot-loads, newest first, by pages.
+        Lists hot-loads page by page, newest first.
         """
         return await self.execute_unary(
             request=request,
@@ -265,7 +267,7 @@ class HotLoadServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> ListHotLoadReplicasResponse:
         """
-        Lists how each replica stands with a hot-load, by zone and name, by pages.
+        Lists the progress of each replica page by page, ordered by zone and name.
         """
         return await self.execute_unary(
             request=request,
@@ -289,7 +291,7 @@ class HotLoadServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> CancelHotLoadResponse:
         """
-        Stops a hot-load without rolling back. The service answers UNIMPLEMENTED so far.
+        Cancels a hot-load without rolling it back. The service currently responds with UNIMPLEMENTED.
         """
         return await self.execute_unary(
             request=request,
@@ -307,36 +309,37 @@ class HotLoadServiceClient(ConnectClient):
 
 class HotLoadServiceSync(Protocol):
     """
-    Hot-loads: new weights swapped into the running replicas of a deployment. A preview, switched on per organization.
+    Manages hot-loads, which swap new weights into the running replicas of a deployment. Preview feature, enabled per
+    organization.
     """
     def create_hot_load(self, request: CreateHotLoadRequest, ctx: RequestContext[CreateHotLoadRequest, CreateHotLoadResponse], /) -> CreateHotLoadResponse:
         """
-        Starts to load a snapshot into a deployment. Refused with FAILED_PRECONDITION unless the deployment is READY, has
-        hot-loading switched on, and no other hot-load of it is unfinished.
+        Starts loading a snapshot into a deployment. Fails with FAILED_PRECONDITION unless the deployment is READY, has
+        hot-loading turned on, and has no other unfinished hot-load.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def get_hot_load(self, request: GetHotLoadRequest, ctx: RequestContext[GetHotLoadRequest, GetHotLoadResponse], /) -> GetHotLoadResponse:
         """
-        Reads one hot-load. Only here is its aggregate state told.
+        Returns one hot-load. Only this call returns its aggregate state.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def list_hot_loads(self, request: ListHotLoadsRequest, ctx: RequestContext[ListHotLoadsRequest, ListHotLoadsResponse], /) -> ListHotLoadsResponse:
         """
-        Lists hot-loads, newest first, by pages.
+        Lists hot-loads page by page, newest first.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def list_hot_load_replicas(self, request: ListHotLoadReplicasRequest, ctx: RequestContext[ListHotLoadReplicasRequest, ListHotLoadReplicasResponse], /) -> ListHotLoadReplicasResponse:
         """
-        Lists how each replica stands with a hot-load, by zone and name, by pages.
+        Lists the progress of each replica page by page, ordered by zone and name.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def cancel_hot_load(self, request: CancelHotLoadRequest, ctx: RequestContext[CancelHotLoadRequest, CancelHotLoadResponse], /) -> CancelHotLoadResponse:
         """
-        Stops a hot-load without rolling back. The service answers UNIMPLEMENTED so far.
+        Cancels a hot-load without rolling it back. The service currently responds with UNIMPLEMENTED.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -422,7 +425,8 @@ class HotLoadServiceWSGIApplication(ConnectWSGIApplication):
 
 class HotLoadServiceClientSync(ConnectClientSync):
     """
-    Hot-loads: new weights swapped into the running replicas of a deployment. A preview, switched on per organization.
+    Manages hot-loads, which swap new weights into the running replicas of a deployment. Preview feature, enabled per
+    organization.
     """
     def __init__(
         self,
@@ -456,8 +460,8 @@ class HotLoadServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> CreateHotLoadResponse:
         """
-        Starts to load a snapshot into a deployment. Refused with FAILED_PRECONDITION unless the deployment is READY, has
-        hot-loading switched on, and no other hot-load of it is unfinished.
+        Starts loading a snapshot into a deployment. Fails with FAILED_PRECONDITION unless the deployment is READY, has
+        hot-loading turned on, and has no other unfinished hot-load.
         """
         return self.execute_unary(
             request=request,
@@ -481,7 +485,7 @@ class HotLoadServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> GetHotLoadResponse:
         """
-        Reads one hot-load. Only here is its aggregate state told.
+        Returns one hot-load. Only this call returns its aggregate state.
         """
         return self.execute_unary(
             request=request,
@@ -506,7 +510,7 @@ class HotLoadServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> ListHotLoadsResponse:
         """
-        Lists hot-loads, newest first, by pages.
+        Lists hot-loads page by page, newest first.
         """
         return self.execute_unary(
             request=request,
@@ -531,7 +535,7 @@ class HotLoadServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> ListHotLoadReplicasResponse:
         """
-        Lists how each replica stands with a hot-load, by zone and name, by pages.
+        Lists the progress of each replica page by page, ordered by zone and name.
         """
         return self.execute_unary(
             request=request,
@@ -555,7 +559,7 @@ class HotLoadServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> CancelHotLoadResponse:
         """
-        Stops a hot-load without rolling back. The service answers UNIMPLEMENTED so far.
+        Cancels a hot-load without rolling it back. The service currently responds with UNIMPLEMENTED.
         """
         return self.execute_unary(
             request=request,

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class HotLoadServiceStub(object):
-    """Hot-loads: new weights swapped into the running replicas of a deployment. A preview, switched on per organization.
+    """Manages hot-loads, which swap new weights into the running replicas of a deployment. Preview feature, enabled per
+    organization.
     """
 
     def __init__(self, channel):
@@ -63,40 +64,41 @@ class HotLoadServiceStub(object):
 
 
 class HotLoadServiceServicer(object):
-    """Hot-loads: new weights swapped into the running replicas of a deployment. A preview, switched on per organization.
+    """Manages hot-loads, which swap new weights into the running replicas of a deployment. Preview feature, enabled per
+    organization.
     """
 
     def CreateHotLoad(self, request, context):
-        """Starts to load a snapshot into a deployment. Refused with FAILED_PRECONDITION unless the deployment is READY, has
-        hot-loading switched on, and no other hot-load of it is unfinished.
+        """Starts loading a snapshot into a deployment. Fails with FAILED_PRECONDITION unless the deployment is READY, has
+        hot-loading turned on, and has no other unfinished hot-load.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetHotLoad(self, request, context):
-        """Reads one hot-load. Only here is its aggregate state told.
+        """Returns one hot-load. Only this call returns its aggregate state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListHotLoads(self, request, context):
-        """Lists hot-loads, newest first, by pages.
+        """Lists hot-loads page by page, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListHotLoadReplicas(self, request, context):
-        """Lists how each replica stands with a hot-load, by zone and name, by pages.
+        """Lists the progress of each replica page by page, ordered by zone and name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelHotLoad(self, request, context):
-        """Stops a hot-load without rolling back. The service answers UNIMPLEMENTED so far.
+        """Cancels a hot-load without rolling it back. The service currently responds with UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,7 +141,8 @@ def add_HotLoadServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class HotLoadService(object):
-    """Hot-loads: new weights swapped into the running replicas of a deployment. A preview, switched on per organization.
+    """Manages hot-loads, which swap new weights into the running replicas of a deployment. Preview feature, enabled per
+    organization.
     """
 
     @staticmethod

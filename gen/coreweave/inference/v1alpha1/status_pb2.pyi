@@ -23,37 +23,37 @@ class _Status:
 class _StatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Status.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     STATUS_UNSPECIFIED: _Status.ValueType  # 0
-    """Not settled yet; treat it as still pending."""
+    """Not determined yet; treat it as pending."""
     STATUS_CREATING: _Status.ValueType  # 1
     """Being provisioned for the first time."""
     STATUS_UPDATING: _Status.ValueType  # 2
     """A new spec was accepted and is being applied."""
     STATUS_DELETING: _Status.ValueType  # 3
-    """Being removed; it will never be ready again."""
+    """Being deleted; it will not become READY again."""
     STATUS_ERROR: _Status.ValueType  # 4
-    """Something is wrong that the service expects to recover from by itself."""
+    """An error occurred from which the service expects to recover on its own."""
     STATUS_FAILED: _Status.ValueType  # 5
-    """Something is wrong for good; only an update or a delete helps."""
+    """A permanent error occurred; only an update or a delete can resolve it."""
     STATUS_READY: _Status.ValueType  # 6
     """In service."""
 
 class Status(_Status, metaclass=_StatusEnumTypeWrapper):
-    """Where a gateway, deployment or capacity claim stands in its life. There is no value for "deleted": a deleted resource
-    is simply not found any more.
+    """Lifecycle status of a gateway, deployment or capacity claim. There is no status for a deleted resource: reading it
+    fails with NOT_FOUND.
     """
 
 STATUS_UNSPECIFIED: Status.ValueType  # 0
-"""Not settled yet; treat it as still pending."""
+"""Not determined yet; treat it as pending."""
 STATUS_CREATING: Status.ValueType  # 1
 """Being provisioned for the first time."""
 STATUS_UPDATING: Status.ValueType  # 2
 """A new spec was accepted and is being applied."""
 STATUS_DELETING: Status.ValueType  # 3
-"""Being removed; it will never be ready again."""
+"""Being deleted; it will not become READY again."""
 STATUS_ERROR: Status.ValueType  # 4
-"""Something is wrong that the service expects to recover from by itself."""
+"""An error occurred from which the service expects to recover on its own."""
 STATUS_FAILED: Status.ValueType  # 5
-"""Something is wrong for good; only an update or a delete helps."""
+"""A permanent error occurred; only an update or a delete can resolve it."""
 STATUS_READY: Status.ValueType  # 6
 """In service."""
 Global___Status: _TypeAlias = Status  # noqa: Y015
