@@ -35,13 +35,14 @@ types: setup ## mypy and basedpyright, strict
 	$(DEV)/mypy
 	$(DEV)/basedpyright
 
-generate: $(GOOGLEAPIS)/ready ## compile proto/ into gen/
+generate: $(GOOGLEAPIS)/ready ## compile proto/ into gen/, and its comments into the docstrings of types.py
 	PATH="$(CURDIR)/$(GENERATE):$$PATH" buf generate
+	PATH="$(CURDIR)/$(GENERATE):$$PATH" python tools/type_docs.py src/cwinference/_type_docs.py
 
 rules: .venv-rules/ready ## ask protovalidate again what the emulator's rules must say
 	.venv-rules/bin/python -m tools.rules.write_golden
 
-fresh: $(GOOGLEAPIS)/ready ## fail when gen/ is not what proto/ compiles to
+fresh: $(GOOGLEAPIS)/ready ## fail when gen/ or the docstrings are not what proto/ compiles to
 	tools/check-fresh "$(CURDIR)/$(GENERATE)"
 
 breaking: $(GOOGLEAPIS)/ready ## fail when proto/ breaks what is on main

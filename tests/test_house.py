@@ -33,7 +33,7 @@ OWNERS = {
 """The parts that alone may import a library."""
 
 BELOW = {
-    "types": {"types"},
+    "types": {"types", "_type_docs"},
     "transports": {"transports", "types", "errors", "config", "auth", "_locks", "_text", "_wire"},
     "resources": {"resources", "types", "errors", "status", "config", "_calls", "_text", "_wire"},
 }

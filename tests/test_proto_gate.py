@@ -10,6 +10,8 @@ ROOT = Path(__file__).parent.parent
 PROGRAMS = ROOT / ".venv-generate" / "bin"
 GOOGLEAPIS = ROOT / "third_party" / "googleapis"
 STATUS = "proto/coreweave/inference/v1alpha1/status.proto"
+TOOLS = ("tools/check-breaking", "tools/check-fresh", "tools/protoc_gen_grpc_python.py", "tools/type_docs.py")
+DOCSTRINGS = "src/cwinference/_type_docs.py"
 CLAIM = "proto/coreweave/inference/v1alpha1/capacity_claim.proto"
 
 
@@ -51,10 +53,8 @@ def checkout(tmp_path: Path) -> Checkout:
     checkout = Checkout(tmp_path / "checkout")
     for name in ("proto", "gen", "third_party"):
         shutil.copytree(ROOT / name, checkout.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (checkout.folder / "tools").mkdir()
-    for name in ("tools/check-breaking", "tools/check-fresh", "tools/protoc_gen_grpc_python.py"):
-        shutil.copy(ROOT / name, checkout.folder / name)
-    for name in ("buf.yaml", "buf.gen.yaml", ".gitignore"):
+    for name in (*TOOLS, DOCSTRINGS, "buf.yaml", "buf.gen.yaml", ".gitignore"):
+        (checkout.folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, checkout.folder / name)
     checkout.git("init", "--initial-branch", "main")
     checkout.git("add", ".")
@@ -122,6 +122,16 @@ def test_generated_code_that_is_not_what_the_protos_compile_to_is_refused(checko
     assert not content
     assert "status_pb2.py" in said
     assert "stray.py" in said
+
+
+def test_docstrings_that_are_not_the_comments_of_the_protos_are_refused(checkout: Checkout) -> None:
+    checkout.edit(DOCSTRINGS, "In service.", "In use.")
+
+    content, said = checkout.run("tools/check-fresh", PROGRAMS)
+
+    assert not content
+    assert f"Files {DOCSTRINGS} and " in said
+    assert "gen/" not in said
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,13 @@
-"""Every message and enum of the API under its own name: the one door to the generated code.
+"""Every message and enum of the API under its own name. No other module imports the generated code.
 
 They are plain protobuf messages. Constructors take keywords; at run time a nested message may also be given as a dict,
 an enum by its name as a string, and a time as a timezone-aware `datetime`.
+
+`help(types.Gateway)` explains a message and its fields, `help(types.Status)` an enum and its values.
 """
+
+import sys
+from operator import attrgetter
 
 from coreweave.inference.v1alpha1.capacity_claim_pb2 import (
     CapacityClaim,
@@ -103,6 +108,8 @@ from coreweave.inference.v1alpha1.status_pb2 import (
 )
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from . import _type_docs
+
 __all__ = [
     "BodyBasedRouting",
     "CancelHotLoadRequest",
@@ -191,3 +198,12 @@ __all__ = [
     "UpdateGatewayResponse",
     "WeightsAndBiasesAuth",
 ]
+
+
+def _set_docstrings() -> None:
+    """Give messages and enums the comments of the .proto files, which protoc leaves out of its Python code."""
+    for name, docstring in _type_docs.DOCS.items():
+        attrgetter(name)(sys.modules[__name__]).__doc__ = docstring
+
+
+_set_docstrings()
