@@ -1,1 +1,1 @@
-"""How much the facade costs, beside the bare libraries: `python -m bench`, or `make bench`."""
+"""Benchmarks of the library against the bare libraries underneath: `python -m bench`, or `make bench`."""

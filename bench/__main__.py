@@ -1,7 +1,7 @@
-"""`python -m bench [NAME ...]`: measure, print, write `bench/out/latest.json`; with `--guard` a short form for CI.
+"""`python -m bench [NAME ...]`: measure, print, write `bench/out/latest.json`; `--guard` is a short form for CI.
 
-The guard measures ratios only, in pairs. Other work on the machine can make a figure worse but not better, so one that
-is far off is measured again, up to three times, and the best counts: what is really slower stays so.
+The guard measures only ratios, in pairs. Other work on the machine can make a figure worse but not better, so a figure
+that is far from its goal is measured up to three times, and the best result counts: a real slowdown shows in all three.
 """
 
 import argparse
@@ -18,10 +18,10 @@ CASES: list[Case] = [case for module in (unary, lists, pool, footprint, completi
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only these figures")
-    parser.add_argument("--guard", action="store_true", help="a few ratios, briefly; fails when one stays far off")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="measure only these figures (default: all)")
+    parser.add_argument("--guard", action="store_true", help="measure a few ratios briefly; fail if one stays far off")
     parser.add_argument(
-        "--docs", action="store_true", help="measure nothing: put the latest figures into docs/speed.md"
+        "--docs", action="store_true", help="measure nothing; copy the latest figures into docs/speed.md"
     )
     options = parser.parse_args()
     if options.docs:
@@ -35,7 +35,7 @@ def main() -> int:
         rows = [_measured(case, peer) for case in chosen]
     if not options.names:
         write(rows, OUT)
-        print(f"written to {OUT.name}/latest.json, .md and .svg")
+        print(f"wrote {OUT.name}/latest.json, .md and .svg")
     return 0
 
 
@@ -53,12 +53,12 @@ def _guard(peer: Peer, cases: list[Case]) -> int:
         value = _best(case, peer)
         print(_line(case, value), flush=True)
         failed = failed or case.alarming(value)
-    print("speed guard:", "FAILED, far above the goals" if failed else "passed")
+    print("speed guard:", "FAILED, at least one figure is far from its goal" if failed else "passed")
     return int(failed)
 
 
 def _best(case: Case, peer: Peer) -> float:
-    """The first median that is not alarming, else the best of three."""
+    """Return the first median that is not alarming, otherwise the best of three."""
     found = list[float]()
     for effort in (SHORT, FULL, FULL):
         found.append(case.measure(peer, effort))

@@ -1,4 +1,4 @@
-"""What a benchmark is: a figure with a name, a goal, and a way to measure it."""
+"""A benchmark: a figure with a name, a goal, and a function that measures it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from ._peer import Peer
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure."""
+    """How much to measure."""
 
     pairs: int = 15
-    """How often ours and theirs take turns."""
+    """Number of times that the two sides are measured in turn."""
     calls: int = 2000
-    """Calls in a turn, where calls are counted."""
+    """Calls per turn, for benchmarks that count calls."""
 
 
 FULL = Effort()
@@ -22,23 +22,23 @@ SHORT = Effort(pairs=7, calls=600)
 
 @dataclass(frozen=True)
 class Case:
-    """One figure."""
+    """A figure to measure, and its goal."""
 
     name: str
     unit: str
     goal: float
     measure: Callable[[Peer, Effort], float]
     at_least: bool = False
-    """Whether more is better; otherwise less is."""
+    """Whether higher values are better; by default, lower values are."""
     against: str = ""
-    """What ours is compared with."""
+    """What the library is compared with."""
     guarded: bool = False
-    """Whether `--guard` measures it too: ratios only, since times depend on the machine and on its load."""
+    """Whether `--guard` measures it too; only for ratios, because times depend on the machine and its load."""
 
     def met(self, value: float) -> bool:
-        """Whether a value reaches the goal."""
+        """Return whether a value meets the goal."""
         return value >= self.goal if self.at_least else value <= self.goal
 
     def alarming(self, value: float) -> bool:
-        """Whether a value is so far off that something must have broken: 1.25 where the goal is 1.05."""
+        """Return whether a value is so far off that something must be broken: above 1.25 for a goal of 1.05."""
         return value < self.goal / 1.2 if self.at_least else value > self.goal * 1.25 / 1.05

@@ -1,6 +1,6 @@
-"""This process on a core of its own and the far ends on the others, so that they never take turns on one by chance.
+"""Pin this process to one core and the servers to the others, so that they never share a core by chance.
 
-Without that, the ratio of two clients that wake threads of their own differs by a quarter from run to run.
+Without that, the ratio of two clients that both use threads varies by a quarter from run to run.
 """
 
 import gc
@@ -13,9 +13,9 @@ _OURS = {min(_ALL)} if len(_ALL) > 1 else _ALL
 
 
 def settle() -> None:
-    """Keep this thread, and those that it starts, on our core, and all that is imported out of garbage collections.
+    """Pin this thread and those that it starts to one core, and exclude everything imported from garbage collection.
 
-    The libraries that we are compared with hold hundreds of thousands of objects, which a user of ours has not.
+    The libraries used for comparison create hundreds of thousands of objects that a user of this library does not have.
     """
     _keep_to(_OURS)
     gc.collect()
@@ -24,7 +24,7 @@ def settle() -> None:
 
 @contextmanager
 def elsewhere() -> Iterator[None]:
-    """Processes that are started inside run on the other cores."""
+    """Run the processes started inside the block on the other cores."""
     _keep_to(_ALL - _OURS or _ALL)
     try:
         yield

@@ -1,4 +1,4 @@
-"""CPU time of this process, ours and theirs taking turns in one run."""
+"""Measure CPU time of this process, with the two sides of a comparison taking turns in one run."""
 
 import asyncio
 import gc
@@ -12,13 +12,13 @@ Call = Callable[[], object]
 
 
 def cpu() -> float:
-    """Seconds of CPU that all threads of this process have used, in user and in system mode."""
+    """Return the CPU time used by all threads of this process, in seconds, in user and system mode."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
 async def in_flight(call: AsyncCall, at_once: int, calls: int) -> None:
-    """Await a call many times, with so many at once."""
+    """Make an async call `calls` times, `at_once` of them concurrently."""
 
     async def worker() -> None:
         for _ in range(max(1, calls // at_once)):
@@ -31,7 +31,7 @@ async def in_flight(call: AsyncCall, at_once: int, calls: int) -> None:
 
 
 def on_threads(call: Call, threads: int, calls: int) -> None:
-    """Make a call many times, on so many threads."""
+    """Make a synchronous call `calls` times, spread over a number of threads."""
 
     def worker(_: int) -> None:
         for _ in range(max(1, calls // threads)):
@@ -45,7 +45,7 @@ def on_threads(call: Call, threads: int, calls: int) -> None:
 
 
 async def ratio_async(ours: AsyncCall, theirs: AsyncCall, at_once: int, calls: int, pairs: int) -> float:
-    """CPU of ours by CPU of theirs: the median of pairs."""
+    """Return the CPU time of `ours` divided by that of `theirs`: the median over the pairs."""
     ratios = list[float]()
     for call in (ours, theirs):
         await in_flight(call, at_once, calls // 4)
@@ -61,7 +61,7 @@ async def ratio_async(ours: AsyncCall, theirs: AsyncCall, at_once: int, calls: i
 
 
 def ratio_sync(ours: Call, theirs: Call, threads: int, calls: int, pairs: int) -> float:
-    """The same for calls that block."""
+    """Return the same ratio for synchronous calls."""
     ratios = list[float]()
     for call in (ours, theirs):
         on_threads(call, threads, calls // 4)
@@ -77,7 +77,7 @@ def ratio_sync(ours: Call, theirs: Call, threads: int, calls: int, pairs: int) -
 
 
 async def seconds_async(call: AsyncCall, at_once: int, calls: int, turns: int) -> float:
-    """CPU seconds of one call: the median of turns."""
+    """Return the CPU time of one call in seconds: the median over the turns."""
     await in_flight(call, at_once, max(1, calls // 4))
     found = list[float]()
     for _ in range(turns):

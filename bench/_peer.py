@@ -1,4 +1,4 @@
-"""The far end: a Go server with static answers (`bench/peer/main.go`), built here and started as often as needed."""
+"""The server side: a Go server with static responses (`bench/peer/main.go`), built here and started as needed."""
 
 import json
 import os
@@ -20,9 +20,9 @@ from ._cores import elsewhere
 HERE = Path(__file__).parent
 OUT = HERE / "out"
 DOCS = HERE.parent / "docs"
-TOKEN = "CW-SECRET-of-the-benchmarks"  # noqa: S105 - it opens nothing
+TOKEN = "CW-SECRET-of-the-benchmarks"  # noqa: S105 - not a real credential
 ID = "5b2d9c1e-7a44-4f0d-8b6a-91c3e5d7f002"
-NAME = "Go net/http, static answers"
+NAME = "Go net/http, static responses"
 
 _COMPLETION = {
     "id": "chatcmpl-1", "object": "chat.completion", "created": 1764000000, "model": "acme/model",
@@ -36,7 +36,7 @@ _EVENT = {
 
 
 class Peer:
-    """A server that runs."""
+    """A running server."""
 
     def __init__(self, port: int, start: Any) -> None:
         self.port = port
@@ -44,18 +44,18 @@ class Peer:
         self._start = start
 
     def with_options(self, *options: str) -> Any:
-        """Another server, with other flags, as a context manager."""
+        """Return a context manager that runs another server, with additional flags."""
         return self._start(*options)
 
     def connections(self) -> int:
-        """Connections opened since this was last asked, without the asking one."""
+        """Return the number of connections opened since the last call, not counting the one used for this request."""
         with urlopen(f"{self.url}/connections") as answer:  # noqa: S310 - loopback
             return int(answer.read()) - 1
 
 
 @contextmanager
 def running() -> Iterator[Peer]:
-    """Build the server, and run one."""
+    """Build the server and run it."""
     with tempfile.TemporaryDirectory() as folder, _Builder(Path(folder)).start() as peer:
         yield peer
 

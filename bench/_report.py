@@ -1,4 +1,4 @@
-"""The figures as JSON, as a table, and as a chart."""
+"""Write the figures as JSON, as a table, and as a chart."""
 
 import json
 import platform
@@ -26,7 +26,7 @@ def write(rows: Sequence[Row], folder: Path) -> None:
 
 
 def publish(out: Path, docs: Path) -> None:
-    """Put the latest table into `speed.md`, between its marks, and the latest chart beside it."""
+    """Copy the latest table into `speed.md`, between its markers, and the latest chart next to it."""
     page = docs / "speed.md"
     before, _, rest = page.read_text().partition(_BEGIN)
     _, _, after = rest.partition(_END)
@@ -35,18 +35,18 @@ def publish(out: Path, docs: Path) -> None:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A Markdown table."""
-    lines = ["| name | value | unit | goal | met | beside |", "|---|---:|---|---:|---|---|"]
+    """Return the figures as a Markdown table."""
+    lines = ["| name | value | unit | goal | met | compared with |", "|---|---:|---|---:|---|---|"]
     for row in rows:
         met = "yes" if row["met"] else "**no**"
         beside = row["peer"].removesuffix(NAME).rstrip("; ")
         lines.append(f"| `{row['name']}` | {row['value']:.4g} | {row['unit']} | {row['goal']:g} | {met} | {beside} |")
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
-    return "\n".join([*lines, "", f"Far end: {NAME}. Python {platform.python_version()}; {libraries}.", ""])
+    return "\n".join([*lines, "", f"Server: {NAME}. Python {platform.python_version()}; {libraries}.", ""])
 
 
 def chart(rows: Sequence[Row]) -> str:
-    """Each figure as a bar beside its goal: the line stands where the goal is just met, and left of it is better."""
+    """Return an SVG chart with a bar per figure; the dashed line is where a goal is just met, and shorter is better."""
     parts = list[str]()
     for place, row in enumerate(rows):
         share = _share(row)
@@ -68,6 +68,6 @@ def chart(rows: Sequence[Row]) -> str:
 
 
 def _share(row: Row) -> float:
-    """How much of the goal is used up: 1 where it is just met."""
+    """Return how much of the goal a figure uses up: 1 if it is just met."""
     value, goal = max(float(row["value"]), 1e-9), float(row["goal"])
     return goal / value if row["at_least"] else max(value, 0) / goal

@@ -1,4 +1,4 @@
-"""Completions: the facade beside bare pyqwest with json and a plain splitter, and beside the openai package."""
+"""Completions, compared with bare pyqwest, json and a plain event splitter, and with the openai package."""
 
 import asyncio
 import json
@@ -78,7 +78,7 @@ def _against_openai(peer: Peer, effort: Effort) -> float:
 
 
 def _burst(peer: Peer, effort: Effort) -> float:
-    """Microseconds of CPU an event, where all events come at once."""
+    """Measure microseconds of CPU time per event when all events arrive at once."""
 
     async def measure() -> float:
         async with _ours(peer) as client:
@@ -89,7 +89,7 @@ def _burst(peer: Peer, effort: Effort) -> float:
                     async with client.chat.completions.stream(model=_MODEL, messages=_MESSAGES) as stream:
                         text = "".join([chunk.text async for chunk in stream])
                     if len(text) != 5 * _EVENTS:
-                        raise AssertionError("the stream is not whole")
+                        raise AssertionError("the stream is incomplete")
                 found.append((cpu() - before) / 20 / _EVENTS)
             return 1e6 * median(found)
 
@@ -97,7 +97,7 @@ def _burst(peer: Peer, effort: Effort) -> float:
 
 
 async def _split(response: Any) -> AsyncIterator[str]:
-    """A plain splitter of server-sent events, to compare with."""
+    """Split server-sent events in the plainest way, for comparison."""
     rest = b""
     async for piece in response.content:
         *events, rest = (rest + bytes(piece)).split(b"\n\n")
@@ -109,7 +109,7 @@ async def _split(response: Any) -> AsyncIterator[str]:
 
 
 def _single(peer: Peer, effort: Effort) -> float:
-    """Eight streams of an event per 2 ms, ours by theirs."""
+    """Measure eight concurrent streams with one event every 2 ms, as the ratio of `ours` to `theirs`."""
 
     async def measure() -> float:
         bare = _bare_client()
@@ -131,7 +131,7 @@ def _single(peer: Peer, effort: Effort) -> float:
 
 
 def _first_token(peer: Peer, effort: Effort) -> float:
-    """Milliseconds until the first text, ours less theirs."""
+    """Measure the additional milliseconds until the first text, `ours` minus `theirs`."""
 
     async def measure() -> float:
         bare = _bare_client()
@@ -162,7 +162,7 @@ async def _wall(call: AsyncCall) -> float:
 
 
 def _batch(peer: Peer, effort: Effort) -> float:
-    """Requests a second of a batch, by those of plain calls with as many in flight, both in CPU time."""
+    """Measure a batch's requests per second of CPU time, relative to plain calls with as many in flight."""
     count, at_once = 50 * effort.calls, 64
 
     async def measure(folder: Path) -> float:
@@ -188,8 +188,8 @@ CASES = [
     Case("completion_32", "ratio", 1.15, _plain(32), against=_BARE, guarded=True),
     Case("completion_500", "ratio", 1.15, _plain(500), against=_BARE),
     Case("completion_500_vs_openai", "ratio", 0.1, _against_openai, against="openai.AsyncOpenAI"),
-    Case("sse_burst", "us CPU an event", 5, _burst),
+    Case("sse_burst", "us CPU per event", 5, _burst),
     Case("sse_single", "ratio", 1.2, _single, against="pyqwest, a splitter and json"),
     Case("batch_100000", "of the plain rate", 0.9, _batch, at_least=True, against="as many plain calls in flight"),
-    Case("first_token", "ms more", 0.3, _first_token, against="pyqwest, a splitter and json"),
+    Case("first_token", "ms added", 0.3, _first_token, against="pyqwest, a splitter and json"),
 ]

@@ -1,4 +1,4 @@
-"""The emulator beside an empty connectrpc handler on the same server, and how it fares with much."""
+"""The emulator, compared with an empty connectrpc handler on the same server; its start, and a long list."""
 
 import asyncio
 import os
@@ -52,7 +52,7 @@ asyncio.run(serve(app, config))
 
 @contextmanager
 def _serving(*command: str) -> Iterator[tuple[int, int]]:
-    """A server in a process of its own: its port and process id."""
+    """Run a server in its own process, and yield its port and process id."""
     with elsewhere():
         process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)
     with process:
@@ -65,7 +65,7 @@ def _serving(*command: str) -> Iterator[tuple[int, int]]:
 
 
 def _cpu_of(process: int) -> float:
-    """Seconds of CPU that another process has used."""
+    """Return the CPU time used by another process, in seconds."""
     user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
@@ -79,7 +79,7 @@ def _throughput(_: Peer, effort: Effort) -> float:
 
 
 async def _rates(port: int, ours: int, empty_port: int, empty: int, id: str, effort: Effort) -> float:
-    """Calls a second of the emulator by those of the empty handler, each server filling a core of its own."""
+    """Measure the emulator's calls per second of CPU time, relative to the empty handler's."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     metadata = (("authorization", "Bearer CW-SECRET-emulator-admin"),)
 
@@ -117,7 +117,7 @@ def _make_gateway(client: Client, name: str) -> types.Gateway:
 
 
 def _many(_: Peer, effort: Effort) -> float:
-    """Seconds to list 10,000 gateways in one answer."""
+    """Measure the seconds to list 10,000 gateways in one response."""
     with Emulator() as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
         for number in range(10_000):
             _make_gateway(client, f"front-{number}")
@@ -125,12 +125,12 @@ def _many(_: Peer, effort: Effort) -> float:
         found = len(client.gateways.list())
         seconds = time.perf_counter() - before
     if found != 10_000:
-        raise AssertionError(f"{found} gateways of 10,000 were listed")
+        raise AssertionError(f"expected 10,000 gateways in the list, got {found}")
     return seconds
 
 
 def _start(_: Peer, effort: Effort) -> float:
-    """Milliseconds from nothing to accepting connections, after the first."""
+    """Measure the milliseconds until a new emulator accepts connections."""
     found = list[float]()
     for _turn in range(effort.pairs):
         before = time.perf_counter()

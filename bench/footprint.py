@@ -1,4 +1,4 @@
-"""What it costs to import the library, to hold a client, and to open and close many."""
+"""The cost of importing the library, of keeping clients open, and of opening and closing many of them."""
 
 import os
 import subprocess
@@ -65,7 +65,7 @@ done(memory() - before)
 
 
 def _run(program: str) -> str:
-    """Run a program with compiled modules at hand, as an installed package has them, and no certificates to read."""
+    """Run a program with bytecode caches, as an installed package has them, and without certificates to read."""
     left_out = ("PYTHONDONTWRITEBYTECODE", "SSL_CERT_FILE")
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
     command = [sys.executable, "-c", program]
@@ -78,7 +78,7 @@ def _over_bare(program: str, index: int, unit: float) -> Callable[[Peer, Effort]
         found = list[float]()
         _run(program)
         for _turn in range(effort.pairs):
-            with_it, bare = (eval(_run(each))[index] for each in (program, _BARE))  # noqa: S307 - numbers of ours
+            with_it, bare = (eval(_run(each))[index] for each in (program, _BARE))  # noqa: S307 - our own output
             found.append(with_it - bare)
         return median(found) / unit
 
@@ -93,7 +93,7 @@ def _cycles(_: Peer, effort: Effort) -> float:
     return float(_run(_CYCLES)) / 1e6
 
 
-_OVER = "over the bare interpreter"
+_OVER = "the bare interpreter (difference)"
 CASES = [
     Case("import_cpu", "ms CPU", 90, _over_bare(_IMPORT, 0, 1e-3), against=_OVER),
     Case("import_cpu_of_the_bare_stub", "ms CPU", 90, _over_bare(_STUB_IMPORT, 0, 1e-3), against=_OVER),

@@ -1,4 +1,4 @@
-"""Listings of 500 and of 10,000 deployments."""
+"""Lists of 500 and of 10,000 deployments."""
 
 import asyncio
 from statistics import median

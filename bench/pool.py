@@ -1,4 +1,4 @@
-"""Many calls against a server that allows 100 streams on a connection and takes 50 ms for an answer."""
+"""Many concurrent calls to a server that allows 100 streams per connection and takes 50 ms to respond."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""One call: the facade beside the bare stub on the same transport, and beside a common REST client."""
+"""Unary calls, compared with the bare stub on the same transport, and with a common REST client."""
 
 import asyncio
 import json
@@ -36,14 +36,14 @@ _INFO: Any = MethodInfo(
 
 @asynccontextmanager
 async def ours_async(peer: Peer, transport: Any) -> AsyncIterator[AsyncCall]:
-    """`client.deployments.get` of an `AsyncClient`."""
+    """Yield `client.deployments.get` of an `AsyncClient`."""
     async with AsyncClient(TOKEN, endpoint=peer.url, transport=transport) as client:
         yield lambda: client.deployments.get(ID)
 
 
 @contextmanager
 def ours_sync(peer: Peer, transport: Any) -> Iterator[Call]:
-    """`client.deployments.get` of a `Client`."""
+    """Yield `client.deployments.get` of a `Client`."""
     with Client(TOKEN, endpoint=peer.url, transport=transport) as client:
         yield lambda: client.deployments.get(ID)
 
@@ -59,7 +59,7 @@ def _stub(channel: Any) -> Callable[..., Any]:
 
 @asynccontextmanager
 async def theirs_async(peer: Peer, channels: int = 1) -> AsyncIterator[AsyncCall]:
-    """The bare grpc.aio stub, on so many connections in turn."""
+    """Yield a call of the bare grpc.aio stub that takes turns on the given number of connections."""
     async with AsyncExitStack() as stack:
         stubs = list[Callable[..., Any]]()
         for _ in range(channels):
@@ -155,10 +155,10 @@ CASES = [
     Case("unary_grpc_async_1", "ratio", 1.05, _grpc_async(1), against=_AIO),
     Case("unary_grpc_async_32", "ratio", 1.03, _grpc_async(32), against=_AIO, guarded=True),
     Case("unary_grpc_async_256", "ratio", 1.05, _grpc_async(256), against=_AIO),
-    Case("unary_grpc_async_256_by_4", "ratio", 1.05, _grpc_async(256, 4), against=f"{_AIO}, on 4 connections as ours"),
+    Case("unary_grpc_async_256_by_4", "ratio", 1.05, _grpc_async(256, 4), against=f"{_AIO}, on 4 connections too"),
     Case("unary_grpc_sync_1", "ratio", 1.05, _grpc_sync(1), against="grpc stub", guarded=True),
     Case("unary_grpc_sync_32", "ratio", 1.05, _grpc_sync(32), against="grpc stub"),
     Case("unary_connect_async_32", "ratio", 1.05, _connect_async(32), against="connectrpc", guarded=True),
     Case("unary_connect_sync_32", "ratio", 1.05, _connect_sync(32), against="connectrpc", guarded=True),
-    Case("unary_vs_httpx_32", "times less", 12, _httpx, at_least=True, against="httpx, JSON into a dict"),
+    Case("unary_vs_httpx_32", "times less CPU", 12, _httpx, at_least=True, against="httpx, JSON into a dict"),
 ]

@@ -1,7 +1,7 @@
-"""From nothing to a model's answer: an emulated API, a gateway, a deployment, and a completion as it streams.
+"""From nothing to a streamed completion: an emulated API, a gateway, a deployment, and a question to its model.
 
-`make demo` runs it with a small real model. By hand: `python examples/demo.py [--model SPEC] [--state FILE]`; a SPEC is
-what `cwinference emulator --model` takes, and without one a text generator answers.
+`make demo` runs it with a small real model. Without make: `python examples/demo.py [--model SPEC] [--state FILE]`.
+SPEC is what `cwinference emulator --model` takes; without it, completions come from a built-in text generator.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from cwinference import Client, describe
 client = Client("CW-SECRET-emulator-admin", endpoint="http://127.0.0.1:8080")
 gateway = client.gateways.list()[0]
 print(describe(gateway))
-front = client.inference(gateway)
+inference = client.inference(gateway)
 question = [{"role": "user", "content": "Write one sentence about the sea."}]
-with front.chat.completions.stream(model="demo/smollm2", messages=question) as stream:
+with inference.chat.completions.stream(model="demo/smollm2", messages=question) as stream:
     for chunk in stream: print(chunk.text, end="", flush=True)
 """
 
@@ -34,11 +34,11 @@ COLORS = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get
 
 
 def main() -> None:
-    """Tell the story, and what to try next."""
-    parser = argparse.ArgumentParser(description="An emulated Inference API, from nothing to a model's answer.")
+    """Run the demo and print what to try next."""
+    parser = argparse.ArgumentParser(description="From nothing to a streamed completion, on an emulated Inference API.")
     parser.add_argument("--model", metavar="SPEC", help="demo, <path>.gguf or http://<host>:<port>")
-    parser.add_argument("--state", metavar="FILE", type=Path, help="where the emulator keeps what is made here")
-    parser.add_argument("--ready-after", metavar="SECONDS", type=float, default=2.0, help="from a create to READY (2)")
+    parser.add_argument("--state", metavar="FILE", type=Path, help="file for the emulator's resources; replaced")
+    parser.add_argument("--ready-after", metavar="SECONDS", type=float, default=2.0, help="from create to READY (2)")
     options = parser.parse_args()
     cast(Any, sys.stdout).reconfigure(errors="replace")
     try:
@@ -49,10 +49,10 @@ def main() -> None:
 
 
 def tell(options: argparse.Namespace) -> None:
-    """Start the emulator, and use it."""
+    """Start the emulator and run the demo against it."""
     if options.state is not None:
         forget(options.state)
-    say("The CoreWeave Inference API in one terminal: emulated, but for the client and the model.")
+    say("The CoreWeave Inference API in one terminal: everything but the client and the model is emulated.")
     began = time.perf_counter()
     step(1, "An emulator of the API", "Emulator(...)")
     with Emulator(model=options.model, state=options.state, ready_after=options.ready_after) as emulator:
@@ -63,8 +63,8 @@ def tell(options: argparse.Namespace) -> None:
 
 
 def show(client: Client) -> None:
-    """Make a gateway and a deployment, and ask it."""
-    step(2, "A gateway, the door to models", 'client.gateways.create("front", ...)')
+    """Create a gateway and a deployment, and request a completion from it."""
+    step(2, "A gateway, the entry point for requests", 'client.gateways.create("front", ...)')
     gateway = client.gateways.create(
         "front",
         zones=client.gateways.parameters().zones[:1],
@@ -74,7 +74,7 @@ def show(client: Client) -> None:
     gateway = client.gateways.wait(gateway.spec.id, on_change=teller())
     say(f"   endpoint {gateway.status.endpoints[0]}")
 
-    step(3, "A deployment, a model behind it", 'client.deployments.create("smollm2", ...)')
+    step(3, "A deployment, which serves a model behind it", 'client.deployments.create("smollm2", ...)')
     parameters = client.deployments.parameters()
     deployment = client.deployments.create(
         "smollm2",
@@ -91,13 +91,13 @@ def show(client: Client) -> None:
     )
     client.deployments.wait(deployment.spec.id, on_change=teller())
 
-    step(4, "A question to it", "client.inference(gateway).chat.completions.stream(...)")
+    step(4, "A question to the model", "client.inference(gateway).chat.completions.stream(...)")
     say(f"   {QUESTION}\n")
     ask(client.inference(gateway))
 
 
 def ask(front: Inference) -> None:
-    """Print an answer as it comes, then how fast it came."""
+    """Print a completion while it streams, then how fast it arrived."""
     asked, first, count = time.perf_counter(), 0.0, 0
     write("   ")
     messages = [{"role": "user", "content": QUESTION}]
@@ -108,11 +108,11 @@ def ask(front: Inference) -> None:
                 count += 1
                 write(bold(chunk.text))
     whole = time.perf_counter() - asked
-    say(faint(f"\n\n   first words after {first:.2f} s, then {count / max(whole - first, 1e-9):.0f} pieces a second"))
+    say(faint(f"\n\n   first text after {first:.2f} s, then {count / max(whole - first, 1e-9):.0f} chunks per second"))
 
 
 def teller() -> Callable[[Any], None]:
-    """Something that prints how a resource stands, with the seconds since this was made."""
+    """Return a callback that prints the state of a resource and the seconds since this call."""
     began = time.perf_counter()
 
     def tell(resource: Any) -> None:
@@ -125,58 +125,58 @@ def teller() -> Callable[[Any], None]:
 
 
 def told_engine(model: str | None) -> str:
-    """What answers behind deployments."""
+    """Return a sentence that says which model serves the deployments."""
     if model == "demo":
-        return "SmolLM2-135M-Instruct is loaded, by llama.cpp on this machine's processor"
-    return "a text generator will answer" if model is None else f"{model} will answer"
+        return "SmolLM2-135M-Instruct is loaded and runs on this machine's CPU with llama.cpp"
+    return "completions come from a text generator" if model is None else f"completions come from {model}"
 
 
 def forget(state: Path) -> None:
-    """Begin anew: remove a state of before, with what SQLite keeps beside it."""
+    """Remove the state of an earlier run, including the files that SQLite keeps next to it."""
     for name in (state.name, f"{state.name}-wal", f"{state.name}-shm"):
         state.with_name(name).unlink(missing_ok=True)
 
 
 def say_next(options: argparse.Namespace) -> None:
-    """How to go on."""
+    """Print how to continue."""
     python = Path(sys.executable)
     command = [str(near(python.with_name("cwinference"))), "emulator"]
     command += ["--model", options.model] if options.model else []
     command += ["--state", str(options.state)] if options.state else []
-    say(bold("\nTo keep the emulator running, with the gateway and the deployment as they are now:\n"))
+    say(bold("\nTo run the emulator again, with this gateway and deployment:\n"))
     say(f"   {' '.join(command)}\n")
-    say(bold(f"Then try in another terminal, in {near(python)}:\n"))
+    say(bold(f"Then, in another terminal, start {near(python)} and enter:\n"))
     say(NEXT)
 
 
 def near(path: Path) -> Path:
-    """A path from here, where that is shorter."""
+    """Return the path relative to the current directory if it is inside it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def step(number: int, title: str, code: str) -> None:
-    """Begin a chapter."""
+    """Print the heading of a step."""
     say(f"\n{bold(f'{number}  {title}')}  {faint(code)}")
 
 
 def say(line: str) -> None:
-    """Print a line at once."""
+    """Print a line immediately."""
     write(f"{line}\n")
 
 
 def write(text: str) -> None:
-    """Print at once, also where output is a file or a pipe."""
+    """Print immediately, even when the output is a file or a pipe."""
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
 def bold(text: str) -> str:
-    """Brighter, on a terminal."""
+    """Return the text in bold, on a terminal."""
     return f"\x1b[1m{text}\x1b[0m" if COLORS else text
 
 
 def faint(text: str) -> str:
-    """Paler, on a terminal."""
+    """Return the text dimmed, on a terminal."""
     return f"\x1b[2m{text}\x1b[0m" if COLORS else text
 
 
