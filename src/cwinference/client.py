@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
 from . import types
 from ._calls.attempts import Context, OnCall
-from ._calls.call import UNSET
+from ._calls.rpc import UNSET
 from ._calls.closing import AsyncClosing, Closing
 from ._calls.drivers import AsyncDriver, SyncDriver
 from ._calls.flow import Clock

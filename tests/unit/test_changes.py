@@ -7,7 +7,7 @@ import pytest
 
 from cwinference import errors, types
 from cwinference._calls.attempts import attempts
-from cwinference._calls.call import one_or_none
+from cwinference._calls.rpc import one_or_none
 from cwinference._calls.flow import Flow
 from cwinference.auth import Credentials
 from cwinference.resources._changes import check_lost, create, delete, replace_fields, replacement, rest_of

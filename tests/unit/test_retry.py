@@ -7,7 +7,7 @@ import pytest
 
 from cwinference import Retry, errors, types
 from cwinference._calls.attempts import attempts
-from cwinference._calls.call import Call, CallOptions, whole
+from cwinference._calls.rpc import Call, CallOptions, whole
 from cwinference.auth import Credentials
 from cwinference.retry import Budget
 from tests.support.flow_runner import Performance, context

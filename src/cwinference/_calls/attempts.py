@@ -20,7 +20,7 @@ from ..errors import (
     Unauthenticated,
 )
 from ..retry import Budget, Retry, check_retry
-from .call import UNSET, Call
+from .rpc import UNSET, Call
 from .flow import AskToken, Clock, Flow, Send, Sleep
 
 log = logging.getLogger("cwinference")

@@ -16,7 +16,7 @@ from ..auth import Metadata
 from ..errors import ApiError, DeadlineExceeded
 from ..transports.base import AsyncTransport, Transport, running_loop
 from .attempts import Context, Progress, attempts, first_timeout, recover
-from .call import Call, UnknownOption
+from .rpc import Call, UnknownOption
 from .flow import AskToken, Flow, Pages, Send, Sleep, Step
 from .session import Session
 from .signatures import async_iterator_of, coroutine_of, iterator_of, result_of, show, unexpected

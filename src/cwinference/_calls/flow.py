@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from ..auth import Credentials, Metadata
 
 if TYPE_CHECKING:
-    from .call import Call
+    from .rpc import Call
 
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")

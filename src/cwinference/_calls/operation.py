@@ -10,7 +10,7 @@ from inspect import cleandoc
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from .attempts import attempts
-from .call import Call
+from .rpc import Call
 from .drivers import AsyncDriver, Operation, SyncDriver
 from .flow import Flow, Pages
 from .signatures import iterator_of, result_of, show

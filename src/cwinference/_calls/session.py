@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar, cast
 from .._locks import lock_of
 from ..config import Settings
 from ..errors import ConfigurationError
-from .call import Call
+from .rpc import Call
 
 TransportT = TypeVar("TransportT")
 T = TypeVar("T")

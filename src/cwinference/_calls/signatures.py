@@ -5,7 +5,7 @@ import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Union, get_args, get_origin, is_typeddict
 
-from .call import UNSET, Call, UnknownOption
+from .rpc import UNSET, Call, UnknownOption
 
 
 class Shown:

@@ -4,7 +4,7 @@ Start with `client.inference(gateway)`, or with `Inference` and `AsyncInference`
 """
 
 from ._base import GatewayOptions
-from ._client import AsyncInference, Inference
+from ._inference import AsyncInference, Inference
 from ._limiter import Stats
 from ._responses import Answer, Chunk, Model, Usage
 from ._stream import AsyncStream, Stream

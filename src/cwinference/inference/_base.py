@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Generic, Self, TypedDict, Unpack
 
 from .. import types
 from .._calls.attempts import Context, OnCall
-from .._calls.call import UNSET
+from .._calls.rpc import UNSET
 from .._calls.flow import Clock
 from .._calls.operation import Mode
 from .._calls.session import Session

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import types
 from .._calls.attempts import Context, attempts
-from .._calls.call import UNSET, Call, CallOptions, many, one, required
+from .._calls.rpc import UNSET, Call, CallOptions, many, one, required
 from .._calls.flow import Flow
 from ..auth import Credentials, TokenSource
 from ..config import resolve_wandb_key

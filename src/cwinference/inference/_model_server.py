@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from .._calls.attempts import Context, attempts
-from .._calls.call import UNSET
+from .._calls.rpc import UNSET
 from .._calls.drivers import Operation
 from .._calls.flow import Flow
 from ..auth import Metadata

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
-from .._calls.call import UNSET, Call
+from .._calls.rpc import UNSET, Call
 from .._calls.flow import Flow
 from ..auth import Metadata
 from ..config import Endpoint, check_timeout

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import cleandoc
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
-from .._calls.call import UNSET
+from .._calls.rpc import UNSET
 from .._calls.drivers import AsyncDriver, Operation, SyncDriver
 from .._calls.operation import Mode, Resource, operation
 from .._calls.signatures import show

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from .._calls.call import Call
+from .._calls.rpc import Call
 from .._calls.session import Session
 from .._locks import lock_of
 from .._wire.methods import Method

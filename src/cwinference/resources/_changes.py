@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from .. import errors
 from .._calls.attempts import Context
-from .._calls.call import CallOptions, UnknownOption, build, required
+from .._calls.rpc import CallOptions, UnknownOption, build, required
 from .._calls.flow import Flow
 
 log = logging.getLogger("cwinference")

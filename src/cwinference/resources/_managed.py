@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.message import Message
 
 from .. import types
-from .._calls.call import Call, CallOptions, held_in, one, one_or_none, required
+from .._calls.rpc import Call, CallOptions, held_in, one, one_or_none, required
 from .._calls.flow import Flow
 from .._calls.operation import Mode, Resource, operation
 from ._changes import check_changes, check_lost, check_wait, create, delete, rest_of

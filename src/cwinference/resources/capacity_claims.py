@@ -7,7 +7,7 @@ from typing import Unpack
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import types
-from .._calls.call import Call, CallOptions, build, given_or_new, many, required, whole
+from .._calls.rpc import Call, CallOptions, build, given_or_new, many, required, whole
 from .._calls.flow import Flow
 from .._calls.operation import Mode, operation
 from ._changes import replace_fields, replacement

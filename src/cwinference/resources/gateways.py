@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, Unpack
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
-from .._calls.call import Call, CallOptions, at_most_one, build, given_or_new, many, required, whole
+from .._calls.rpc import Call, CallOptions, at_most_one, build, given_or_new, many, required, whole
 from .._calls.flow import Flow
 from .._calls.operation import Mode, operation
 from ._changes import replacement

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 from google.protobuf.message import Message
 
 from .. import types
-from .._calls.call import Call, CallOptions, build, given_or_new, one, required, required_if_given, whole
+from .._calls.rpc import Call, CallOptions, build, given_or_new, one, required, required_if_given, whole
 from .._calls.flow import Emit, Flow, Pages
 from .._calls.operation import Mode, Resource, operation, paged
 from ..errors import ProtocolError

@@ -10,7 +10,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from ..._calls.call import UNSET
+from ..._calls.rpc import UNSET
 from ..._text import one_line
 from ...config import check_count
 from ...errors import ApiError, ConfigurationError, InferenceError, PermissionDenied, Unauthenticated

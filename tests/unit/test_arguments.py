@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cwinference import errors, types
-from cwinference._calls.call import UNSET, at_most_one, build, one, required
+from cwinference._calls.rpc import UNSET, at_most_one, build, one, required
 
 
 @pytest.mark.parametrize("value", ["", None, 5, b"id", ".", ".."])
