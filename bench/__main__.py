@@ -42,8 +42,8 @@ def main() -> int:
 def _measured(case: Case, peer: Peer) -> Row:
     value = case.measure(peer, FULL)
     print(_line(case, value), flush=True)
-    beside = f"{case.against}; {NAME}" if case.against else NAME
-    row = {"name": case.name, "value": round(value, 4), "unit": case.unit, "peer": beside, "goal": case.goal}
+    comparison = f"{case.against}; {NAME}" if case.against else NAME
+    row = {"name": case.name, "value": round(value, 4), "unit": case.unit, "peer": comparison, "goal": case.goal}
     return {**row, "met": case.met(value), "at_least": case.at_least}
 
 

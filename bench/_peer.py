@@ -49,8 +49,8 @@ class Peer:
 
     def connections(self) -> int:
         """Return the number of connections opened since the last call, not counting the one used for this request."""
-        with urlopen(f"{self.url}/connections") as answer:  # noqa: S310 - loopback
-            return int(answer.read()) - 1
+        with urlopen(f"{self.url}/connections") as response:  # noqa: S310 - loopback
+            return int(response.read()) - 1
 
 
 @contextmanager

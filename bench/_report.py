@@ -19,8 +19,8 @@ _BAR, _LINE, _LEFT = 420, 24, 190
 def write(rows: Sequence[Row], folder: Path) -> None:
     """Write `latest.json`, `latest.md` and `latest.svg`."""
     folder.mkdir(exist_ok=True)
-    told = [{key: value for key, value in row.items() if key != "at_least"} for row in rows]
-    (folder / "latest.json").write_text(json.dumps(told, indent=2) + "\n")
+    published = [{key: value for key, value in row.items() if key != "at_least"} for row in rows]
+    (folder / "latest.json").write_text(json.dumps(published, indent=2) + "\n")
     (folder / "latest.md").write_text(table(rows))
     (folder / "latest.svg").write_text(chart(rows))
 
@@ -28,8 +28,8 @@ def write(rows: Sequence[Row], folder: Path) -> None:
 def publish(out: Path, docs: Path) -> None:
     """Copy the latest table into `speed.md`, between its markers, and the latest chart next to it."""
     page = docs / "speed.md"
-    before, _, rest = page.read_text().partition(_BEGIN)
-    _, _, after = rest.partition(_END)
+    before, _, remaining = page.read_text().partition(_BEGIN)
+    _, _, after = remaining.partition(_END)
     page.write_text(f"{before}{_BEGIN}\n{(out / 'latest.md').read_text()}{_END}{after}")
     (docs / "speed.svg").write_text((out / "latest.svg").read_text())
 
@@ -39,8 +39,10 @@ def table(rows: Sequence[Row]) -> str:
     lines = ["| name | value | unit | goal | met | compared with |", "|---|---:|---|---:|---|---|"]
     for row in rows:
         met = "yes" if row["met"] else "**no**"
-        beside = row["peer"].removesuffix(NAME).rstrip("; ")
-        lines.append(f"| `{row['name']}` | {row['value']:.4g} | {row['unit']} | {row['goal']:g} | {met} | {beside} |")
+        comparison = row["peer"].removesuffix(NAME).rstrip("; ")
+        lines.append(
+            f"| `{row['name']}` | {row['value']:.4g} | {row['unit']} | {row['goal']:g} | {met} | {comparison} |"
+        )
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     return "\n".join([*lines, "", f"Server: {NAME}. Python {platform.python_version()}; {libraries}.", ""])
 
@@ -48,9 +50,9 @@ def table(rows: Sequence[Row]) -> str:
 def chart(rows: Sequence[Row]) -> str:
     """Return an SVG chart with a bar per figure; the dashed line is where a goal is just met, and shorter is better."""
     parts = list[str]()
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         share = _share(row)
-        y = 10 + place * _LINE
+        y = 10 + index * _LINE
         color = "#2f855a" if row["met"] else "#c05621"
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(row["name"])}</text>')
         parts.append(

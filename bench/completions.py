@@ -45,8 +45,8 @@ def _plain(at_once: int) -> Any:
         url = f"{peer.url}{_BURST}/v1/chat/completions"
 
         async def theirs() -> object:
-            answer = await bare.post(url, headers=_HEADERS, content=_body())
-            return json.loads(answer.content)["choices"][0]["message"]["content"]
+            response = await bare.post(url, headers=_HEADERS, content=_body())
+            return json.loads(response.content)["choices"][0]["message"]["content"]
 
         async with _ours(peer) as client:
 
@@ -66,8 +66,8 @@ def _against_openai(peer: Peer, effort: Effort) -> float:
         ):
 
             async def theirs() -> object:
-                answer = await theirs_client.chat.completions.create(model=_MODEL, messages=_MESSAGES)
-                return answer.choices[0].message.content
+                response = await theirs_client.chat.completions.create(model=_MODEL, messages=_MESSAGES)
+                return response.choices[0].message.content
 
             async def ours() -> object:
                 return (await client.chat.completions.create(model=_MODEL, messages=_MESSAGES)).text
@@ -98,9 +98,9 @@ def _burst(peer: Peer, effort: Effort) -> float:
 
 async def _split(response: Any) -> AsyncIterator[str]:
     """Split server-sent events in the plainest way, for comparison."""
-    rest = b""
+    incomplete = b""
     async for piece in response.content:
-        *events, rest = (rest + bytes(piece)).split(b"\n\n")
+        *events, incomplete = (incomplete + bytes(piece)).split(b"\n\n")
         for event in events:
             data = event.removeprefix(b"data: ")
             if data == b"[DONE]":
@@ -176,7 +176,7 @@ def _batch(peer: Peer, effort: Effort) -> float:
             await in_flight(ours, at_once, count)
             between = cpu()
             requests = ({"model": _MODEL, "messages": _MESSAGES} for _ in range(count))
-            await client.batch(requests, out=folder / "answers.jsonl", concurrency=at_once, progress=False)
+            await client.batch(requests, out=folder / "completions.jsonl", concurrency=at_once, progress=False)
             return (between - before) / (cpu() - between)
 
     with tempfile.TemporaryDirectory() as folder:

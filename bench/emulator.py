@@ -74,8 +74,8 @@ def _throughput(_: Peer, effort: Effort) -> float:
     command = ("-c", "from cwinference._cli.main import main; main()", "emulator", "--port", "0", "--ready-after", "0")
     with _serving(*command) as (port, ours), _serving("-c", _EMPTY) as (empty_port, empty):
         with Client("CW-SECRET-emulator-admin", endpoint=f"http://127.0.0.1:{port}") as client:
-            front = _make_gateway(client, "front").spec.id
-        return asyncio.run(_rates(port, ours, empty_port, empty, front, effort))
+            gateway_id = _make_gateway(client, "front").spec.id
+        return asyncio.run(_rates(port, ours, empty_port, empty, gateway_id, effort))
 
 
 async def _rates(port: int, ours: int, empty_port: int, empty: int, id: str, effort: Effort) -> float:

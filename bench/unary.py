@@ -110,10 +110,10 @@ def _connect_async(at_once: int) -> Callable[[Peer, Effort], float]:
 
             async def theirs() -> object:
                 request: Any = types.GetDeploymentRequest(id=ID)
-                reply: Any = await client.execute_unary(
+                response: Any = await client.execute_unary(
                     request=request, method=_INFO, headers=dict(_METADATA), timeout_ms=30_000
                 )
-                return reply.deployment
+                return response.deployment
 
             return await ratio_async(ours, theirs, at_once, effort.calls, effort.pairs)
 
@@ -128,10 +128,10 @@ def _connect_sync(threads: int) -> Callable[[Peer, Effort], float]:
 
             def theirs() -> object:
                 request: Any = types.GetDeploymentRequest(id=ID)
-                reply: Any = client.execute_unary(
+                response: Any = client.execute_unary(
                     request=request, method=_INFO, headers=dict(_METADATA), timeout_ms=30_000
                 )
-                return reply.deployment
+                return response.deployment
 
             return ratio_sync(ours, theirs, threads, effort.calls, effort.pairs)
 

@@ -42,27 +42,27 @@ def main() -> None:
     options = parser.parse_args()
     cast(Any, sys.stdout).reconfigure(errors="replace")
     try:
-        tell(options)
+        run(options)
     except errors.InferenceError as error:
         sys.exit(f"demo: {error}")
-    say_next(options)
+    print_next_steps(options)
 
 
-def tell(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """Start the emulator and run the demo against it."""
     if options.state is not None:
-        forget(options.state)
-    say("The CoreWeave Inference API in one terminal: everything but the client and the model is emulated.")
-    began = time.perf_counter()
+        remove_state(options.state)
+    print_line("The CoreWeave Inference API in one terminal: everything but the client and the model is emulated.")
+    started = time.perf_counter()
     step(1, "An emulator of the API", "Emulator(...)")
     with Emulator(model=options.model, state=options.state, ready_after=options.ready_after) as emulator:
-        say(f"   {emulator.endpoint} speaks gRPC, Connect and REST")
-        say(f"   {told_engine(options.model)} ({time.perf_counter() - began:.1f} s)")
+        print_line(f"   {emulator.endpoint} speaks gRPC, Connect and REST")
+        print_line(f"   {engine_sentence(options.model)} ({time.perf_counter() - started:.1f} s)")
         with Client(emulator.token, endpoint=emulator.endpoint) as client:
-            show(client)
+            run_client(client)
 
 
-def show(client: Client) -> None:
+def run_client(client: Client) -> None:
     """Create a gateway and a deployment, and request a completion from it."""
     step(2, "A gateway, the entry point for requests", 'client.gateways.create("front", ...)')
     gateway = client.gateways.create(
@@ -71,8 +71,8 @@ def show(client: Client) -> None:
         core_weave_auth=types.CoreWeaveAuth(),
         body_based_routing=types.BodyBasedRouting(api_type=types.BodyBasedRouting.API_TYPE_OPENAI),
     )
-    gateway = client.gateways.wait(gateway.spec.id, on_change=teller())
-    say(f"   endpoint {gateway.status.endpoints[0]}")
+    gateway = client.gateways.wait(gateway.spec.id, on_change=state_printer())
+    print_line(f"   endpoint {gateway.status.endpoints[0]}")
 
     step(3, "A deployment, which serves a model behind it", 'client.deployments.create("smollm2", ...)')
     parameters = client.deployments.parameters()
@@ -89,77 +89,79 @@ def show(client: Client) -> None:
         autoscaling=types.DeploymentAutoscaling(min=1, max=1),
         traffic=types.DeploymentTraffic(),
     )
-    client.deployments.wait(deployment.spec.id, on_change=teller())
+    client.deployments.wait(deployment.spec.id, on_change=state_printer())
 
     step(4, "A question to the model", "client.inference(gateway).chat.completions.stream(...)")
-    say(f"   {QUESTION}\n")
-    ask(client.inference(gateway))
+    print_line(f"   {QUESTION}\n")
+    complete(client.inference(gateway))
 
 
-def ask(front: Inference) -> None:
+def complete(inference: Inference) -> None:
     """Print a completion while it streams, then how fast it arrived."""
-    asked, first, count = time.perf_counter(), 0.0, 0
+    started, first, count = time.perf_counter(), 0.0, 0
     write("   ")
     messages = [{"role": "user", "content": QUESTION}]
-    with front.chat.completions.stream(model=MODEL, messages=messages, max_tokens=80, temperature=0) as stream:
+    with inference.chat.completions.stream(model=MODEL, messages=messages, max_tokens=80, temperature=0) as stream:
         for chunk in stream:
             if chunk.text:
-                first = first or time.perf_counter() - asked
+                first = first or time.perf_counter() - started
                 count += 1
                 write(bold(chunk.text))
-    whole = time.perf_counter() - asked
-    say(faint(f"\n\n   first text after {first:.2f} s, then {count / max(whole - first, 1e-9):.0f} chunks per second"))
+    whole = time.perf_counter() - started
+    print_line(
+        faint(f"\n\n   first text after {first:.2f} s, then {count / max(whole - first, 1e-9):.0f} chunks per second")
+    )
 
 
-def teller() -> Callable[[Any], None]:
+def state_printer() -> Callable[[Any], None]:
     """Return a callback that prints the state of a resource and the seconds since this call."""
-    began = time.perf_counter()
+    started = time.perf_counter()
 
-    def tell(resource: Any) -> None:
+    def on_change(resource: Any) -> None:
         _, *conditions = describe(resource).splitlines()
-        say(f"   {time.perf_counter() - began:4.1f} s  {bold(State.of(resource).name)}")
+        print_line(f"   {time.perf_counter() - started:4.1f} s  {bold(State.of(resource).name)}")
         for line in conditions:
-            say(faint(f"         {line}"))
+            print_line(faint(f"         {line}"))
 
-    return tell
+    return on_change
 
 
-def told_engine(model: str | None) -> str:
+def engine_sentence(model: str | None) -> str:
     """Return a sentence that says which model serves the deployments."""
     if model == "demo":
         return "SmolLM2-135M-Instruct is loaded and runs on this machine's CPU with llama.cpp"
     return "completions come from a text generator" if model is None else f"completions come from {model}"
 
 
-def forget(state: Path) -> None:
+def remove_state(state: Path) -> None:
     """Remove the state of an earlier run, including the files that SQLite keeps next to it."""
     for name in (state.name, f"{state.name}-wal", f"{state.name}-shm"):
         state.with_name(name).unlink(missing_ok=True)
 
 
-def say_next(options: argparse.Namespace) -> None:
+def print_next_steps(options: argparse.Namespace) -> None:
     """Print how to continue."""
     python = Path(sys.executable)
-    command = [str(near(python.with_name("cwinference"))), "emulator"]
+    command = [str(relative(python.with_name("cwinference"))), "emulator"]
     command += ["--model", options.model] if options.model else []
     command += ["--state", str(options.state)] if options.state else []
-    say(bold("\nTo run the emulator again, with this gateway and deployment:\n"))
-    say(f"   {' '.join(command)}\n")
-    say(bold(f"Then, in another terminal, start {near(python)} and enter:\n"))
-    say(NEXT)
+    print_line(bold("\nTo run the emulator again, with this gateway and deployment:\n"))
+    print_line(f"   {' '.join(command)}\n")
+    print_line(bold(f"Then, in another terminal, start {relative(python)} and enter:\n"))
+    print_line(NEXT)
 
 
-def near(path: Path) -> Path:
+def relative(path: Path) -> Path:
     """Return the path relative to the current directory if it is inside it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def step(number: int, title: str, code: str) -> None:
     """Print the heading of a step."""
-    say(f"\n{bold(f'{number}  {title}')}  {faint(code)}")
+    print_line(f"\n{bold(f'{number}  {title}')}  {faint(code)}")
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line immediately."""
     write(f"{line}\n")
 

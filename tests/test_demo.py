@@ -1,4 +1,4 @@
-"""The demo tells its story, and what it says to try next works. `make demo` runs the same with a real model."""
+"""The demo runs, and the next steps that it suggests work. `make demo` runs the same with a real model."""
 
 import contextlib
 import io
@@ -21,8 +21,8 @@ def run(*arguments: str, at: Path) -> "subprocess.CompletedProcess[str]":
 
 
 @contextlib.contextmanager
-def kept_running(command: str, at: Path) -> Generator[str]:
-    """The emulator by the command that the demo printed, but on a free port; gives its address."""
+def run_emulator(command: str, at: Path) -> Generator[str]:
+    """Run the emulator by the command that the demo printed, but on a free port, and yield its URL."""
     process = subprocess.Popen([*command.split(), "--port", "0"], cwd=at, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -32,32 +32,32 @@ def kept_running(command: str, at: Path) -> Generator[str]:
         process.communicate(timeout=20)
 
 
-def test_the_demo_tells_its_story_and_what_it_says_to_try_next_works(tmp_path: Path) -> None:
+def test_the_demo_and_the_next_steps_that_it_suggests_work(tmp_path: Path) -> None:
     run("--state", "demo.sqlite", at=tmp_path)
-    told = run("--state", "demo.sqlite", at=tmp_path)
-    assert told.returncode == 0, f"a second time: {told.stderr}"
+    done = run("--state", "demo.sqlite", at=tmp_path)
+    assert done.returncode == 0, f"second run: {done.stderr}"
     for words in ("CREATING", "READY", "endpoint http://127.0.0.1:", "Ready in ", "built-in text generator"):
-        assert words in told.stdout
-    assert "\x1b" not in told.stdout
-    command = re.search(r"^ +(\S+cwinference emulator .*)$", told.stdout, re.MULTILINE)
+        assert words in done.stdout
+    assert "\x1b" not in done.stdout
+    command = re.search(r"^ +(\S+cwinference emulator .*)$", done.stdout, re.MULTILINE)
     assert command
-    with kept_running(command[1], tmp_path) as endpoint:
-        following = told.stdout[told.stdout.index("from cwinference import") :].replace(
+    with run_emulator(command[1], tmp_path) as endpoint:
+        next_steps = done.stdout[done.stdout.index("from cwinference import") :].replace(
             "http://127.0.0.1:8080", endpoint
         )
         with contextlib.redirect_stdout(io.StringIO()) as output:
-            exec(following, {})  # noqa: S102 - lines of ours
-    assert len(following.strip().splitlines()) == 8
+            exec(next_steps, {})  # noqa: S102 - our own lines
+    assert len(next_steps.strip().splitlines()) == 8
     assert "READY" in output.getvalue()
     assert "built-in text generator" in output.getvalue()
 
 
-def test_a_model_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
-    told = run("--model", "nowhere.gguf", at=tmp_path)
-    assert (told.returncode, told.stderr) == (1, "demo: model: no such file: nowhere.gguf\n")
+def test_a_missing_model_is_reported_in_one_line(tmp_path: Path) -> None:
+    done = run("--model", "nowhere.gguf", at=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "demo: model: no such file: nowhere.gguf\n")
 
 
-def test_the_packages_that_the_emulator_names_are_those_that_the_demo_installs() -> None:
+def test_the_demo_installs_the_packages_that_the_emulator_names() -> None:
     pinned = (ROOT / "requirements" / "demo.txt").read_text()
     for package in DEMO_PACKAGES:
         assert f"\n{package} " in pinned

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,29 +16,67 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 
 import cwinference
-from cwinference import AsyncClient, Client, types
+from cwinference import TLS, AsyncClient, AsyncInference, Client, Clock, Inference, Retry, types
 from cwinference._wire.methods import METHODS
+from cwinference.emulator import Behavior, Emulator, EmulatorClock, Fate, Fault, Faults, Parameters
+from cwinference.inference import (
+    AsyncStream,
+    Chat,
+    ChatCompletions,
+    Chunk,
+    Completion,
+    Completions,
+    Models,
+    Stream,
+)
 
 SOURCE = Path(cwinference.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 OWNERS = {
-    "grpc": ("transports",),
-    "pyqwest": ("transports",),
-    "connectrpc": (),
-    "coreweave": ("types",),
-    "hypercorn": ("emulator",),
-    "h2": ("emulator",),
-    "h11": ("emulator",),
+    "grpc": "transports",
+    "pyqwest": "transports",
+    "coreweave": "types",
+    "hypercorn": "emulator",
+    "h2": "emulator",
+    "hyperframe": "emulator",
+    "h11": "emulator",
+    "tqdm": "inference",
+    "openai": "inference",
+    "connectrpc": "",
 }
-"""The parts that alone may import a library."""
+"""The part of the library that alone may import another library. The generated Connect stubs alone need connectrpc."""
 
-BELOW = {
-    "types": {"types", "_type_docs"},
-    "transports": {"transports", "types", "errors", "config", "auth", "_locks", "_text", "_wire"},
-    "resources": {"resources", "types", "errors", "status", "config", "_calls", "_text", "_wire"},
-}
-"""What a part may import of the library."""
+LAYERS = [
+    {"_version", "_text", "_locks", "_retry_rules", "_type_docs"},
+    {"errors", "types"},
+    {"_arguments", "status"},
+    {"auth"},
+    {"config", "_wire", "retry"},
+    {"transports"},
+    {"_calls"},
+    {"resources"},
+    {"inference"},
+    {"client"},
+    {"__init__"},
+    {"emulator"},
+    {"_cli"},
+    {"__main__"},
+]
+"""The parts of the library. Imports point down: each may import the layers before its own, and itself."""
+
+EMULATOR_LAYERS = [
+    {"clock", "interfaces"},
+    {"rules"},
+    {"parameters", "behavior", "tokens"},
+    {"api", "protocols"},
+    {"faults", "gateway"},
+    {"config", "connection"},
+    {"server"},
+    {"emulator"},
+    {"__init__"},
+]
+"""The same inside the emulator."""
 
 FACADE = ("auth", "client", "config", "errors", "resources", "status", "types")
 NOT_FIELDS = {"wait", "timeout", "retry", "max_page_size", "page_token"}
@@ -59,18 +98,82 @@ def imported(path: Path) -> Iterator[str]:
             yield from (".".join([*base, *filter(None, [node.module]), name.name]) for name in node.names)
 
 
+def layer_of(name: str, layers: list[set[str]]) -> int:
+    return next(number for number, layer in enumerate(layers) if name in layer)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_a_library_is_imported_only_where_it_belongs(path: Path) -> None:
-    foreign = [name for name in imported(path) if part(path) not in OWNERS.get(name.split(".")[0], (part(path),))]
+def test_a_library_is_imported_only_by_the_part_that_owns_it(path: Path) -> None:
+    foreign = [name for name in imported(path) if OWNERS.get(name.split(".")[0], part(path)) != part(path)]
 
     assert foreign == []
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if part(path) in BELOW], ids=lambda path: path.stem)
-def test_a_part_imports_only_what_lies_below_it(path: Path) -> None:
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_imports_point_down(path: Path) -> None:
+    every = {name for layer in LAYERS for name in layer}
+    lower = {name for layer in LAYERS[: layer_of(part(path), LAYERS)] for name in layer}
     ours = {name.split(".")[1] for name in imported(path) if name.startswith(f"{SOURCE.name}.")}
+    ours = {name if name in every else "__init__" for name in ours}  # `from cwinference import Client`
 
-    assert ours - BELOW[part(path)] == set()
+    assert ours - lower - {part(path)} == set()
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if part(path) == "emulator"], ids=lambda path: path.relative_to(SOURCE).as_posix()
+)
+def test_imports_of_the_emulator_point_down(path: Path) -> None:
+    inside = path.relative_to(SOURCE).parts[1].removesuffix(".py")
+    prefix = f"{SOURCE.name}.emulator."
+    ours = {name.removeprefix(prefix).split(".")[0] for name in imported(path) if name.startswith(prefix)}
+    lower = {name for layer in EMULATOR_LAYERS[: layer_of(inside, EMULATOR_LAYERS)] for name in layer}
+
+    assert ours - lower - {inside} == set()
+
+
+def test_no_modules_import_each_other() -> None:
+    """Neither directly nor in a circle, nor for type checkers only. A package may be imported by its own modules."""
+    names = {".".join([SOURCE.name, *path.relative_to(SOURCE).with_suffix("").parts]): path for path in MODULES}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    imports = {
+        name: {found for each in imported(path) for found in (each, each.rpartition(".")[0]) if found in names} - {name}
+        for name, path in names.items()
+        if path.name != "__init__.py"
+    }
+    while leaves := {name for name, found in imports.items() if not found & imports.keys()}:
+        for leaf in leaves:
+            del imports[leaf]
+
+    assert imports == {}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_only_files_that_users_can_see_have_names_with_underscores(path: Path) -> None:
+    """A private file in a public folder has one; in a private folder, and in the emulator, all files are private."""
+    folders = path.relative_to(SOURCE).parts[:-1]
+    is_private = any(folder.startswith("_") for folder in folders) or folders[:1] == ("emulator",) or "batch" in folders
+    assert not is_private or not path.name.startswith("_") or path.name == "__init__.py"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_modules_and_functions_are_short(path: Path) -> None:
+    """A longer module or function has a second subject. Signatures and docstrings do not count."""
+    tree = ast.parse(path.read_text("utf-8"))
+    documented = path.parent.name == "resources" or path.name in ("_inference.py", "_resources.py", "_type_docs.py")
+    longest = 40
+    long = [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and lines_of_body(node) > longest
+    ]
+
+    assert documented or len(path.read_text("utf-8").splitlines()) <= 400
+    assert long == []
+
+
+def lines_of_body(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return 0 if not body else (body[-1].end_lineno or 0) - body[0].lineno + 1
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
@@ -221,7 +324,58 @@ def test_both_clients_have_the_same_methods() -> None:
     assert blocking == awaiting
 
 
+PUBLIC_MODULES = ["", ".auth", ".config", ".emulator", ".errors", ".inference", ".resources", ".status", ".types"]
+FOREIGN_TYPES = {
+    "Any", "Awaitable", "Callable", "Collection", "Coroutine", "Iterable", "Iterator", "Literal", "Mapping", "None",
+    "NoReturn",
+    "Path", "PathLike", "Self", "Sequence", "Timestamp", "TracebackType", "AsyncGenerator", "AsyncOpenAI",
+    "BaseException", "Generator", "Message", "OpenAI", "ValueType", "bool", "bytes", "datetime", "dict", "float", "int",
+    "list", "object", "openai", "os", "str", "tuple", "type", "types",
+}  # fmt: skip
+"""Names in public signatures that come from Python, protobuf and the openai package."""
+DECLARED_TYPES = {"Flow", "Rpc", "Pages", "Operation", "StreamParts"}
+"""What declarations return: `help()` and type checkers show the results of these instead."""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Client, AsyncClient, Inference, AsyncInference, Stream, AsyncStream, Retry, TLS, Clock, Completion, Chunk,
+        *(getattr(Client, name) for name in SHAPES), Chat, ChatCompletions, Completions, Models, Emulator,
+        EmulatorClock, Faults, Fault, Behavior, Fate, Parameters,
+    ],
+)  # fmt: skip
+def test_public_signatures_show_exported_types_only(kind: Any) -> None:
+    modules = [importlib.import_module(f"cwinference{name}") for name in PUBLIC_MODULES]
+    exported = {name for module in modules for name in public_names(module)}
+    for parent in kind.__mro__:
+        if parent.__module__.startswith("cwinference"):
+            for method in public(definition_of(parent)):
+                if not isinstance(method, ast.ClassDef):
+                    shown = names_in(method)
+                    type_variables = {name for name in shown if name.endswith("T") or name in ("R", "M", "Mode")}
+                    assert shown - exported - FOREIGN_TYPES - DECLARED_TYPES - type_variables == set(), method.name
+
+
+def public_names(module: ModuleType) -> list[str]:
+    return getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+
+
+def definition_of(kind: type) -> ast.ClassDef:
+    tree = ast.parse(Path(inspect.getfile(kind)).read_text("utf-8"))
+    return next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
+
+
+def names_in(method: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """The names in the annotations of a method."""
+    arguments = [*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs]
+    found = [each.annotation for each in arguments] + [method.returns]
+    text = " ".join(ast.unparse(each) for each in found if each is not None)
+    return set(re.findall(r"[A-Za-z_]\w*", text))
+
+
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+Documented = ast.Module | Definition
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
@@ -235,9 +389,44 @@ def test_every_module_and_every_public_thing_in_it_has_a_docstring(path: Path) -
 def test_every_public_method_has_a_docstring_or_a_sibling_that_has_one(path: Path) -> None:
     tree = ast.parse(path.read_text("utf-8"))
     members = [member for each in public(tree) if isinstance(each, ast.ClassDef) for member in public(each)]
-    told = {each.name for each in members if ast.get_docstring(each)}
+    documented = {each.name for each in members if ast.get_docstring(each)}
     plain = {each.name for each in members if "property" in map(ast.unparse, each.decorator_list)}
-    assert {each.name for each in members} - told - plain == set()
+    assert {each.name for each in members} - documented - plain == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_what_help_shows_stands_in_the_source(path: Path) -> None:
+    """Docstrings are literal: an editor, which reads the source, shows what `help()` shows."""
+    tree = ast.parse(path.read_text("utf-8"))
+    if path.name == "__main__.py":
+        return
+    module = importlib.import_module(".".join([SOURCE.name, *path.relative_to(SOURCE).with_suffix("").parts]))
+    for kind in public(tree):
+        thing = getattr(module, kind.name)
+        assert inspect.getdoc(thing) == ast.get_docstring(kind)
+        for method in public(kind) if isinstance(kind, ast.ClassDef) else ():
+            if ast.get_docstring(method):
+                assert inspect.getdoc(getattr(thing, method.name)) == ast.get_docstring(method), method.name
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_docstrings_of_functions_begin_with_a_verb(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    documented = [each for each in functions if ast.get_docstring(each) and not is_property(each)]
+    first = {each.name: (ast.get_docstring(each) or "").split()[0].strip(",.:;") for each in documented}
+    assert {name: word for name, word in first.items() if word in NO_VERBS or not word[0].isupper()} == {}
+
+
+NO_VERBS = {
+    "A", "All", "An", "Another", "As", "At", "By", "Every", "For", "From", "How", "Its", "None", "One", "Only", "The",
+    "Those", "What", "When", "Where", "Whether", "Which", "Who", "Why",
+}  # fmt: skip
+"""With these words a noun phrase begins."""
+
+
+def is_property(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return "property" in map(ast.unparse, function.decorator_list)
 
 
 def public(parent: ast.Module | ast.ClassDef) -> list[Definition]:

@@ -1,5 +1,6 @@
-"""What the README shows is true: its Python runs, each block on its own against an emulator with what the text says it
-may use; its tests pass, its commands and settings exist, its links lead somewhere.
+"""The README is true: its Python runs, its tests pass, its commands and settings exist, and its links have targets.
+
+Each block runs on its own, against an emulator, with the variables that the text mentions.
 """
 
 import logging
@@ -25,7 +26,7 @@ TEXT = README.read_text("utf-8")
 
 
 def blocks(language: str) -> dict[str, str]:
-    """Blocks of a language by their places."""
+    """Return the blocks of a language by their positions."""
     fenced = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     return {f"line {TEXT.count(chr(10), 0, found.start()) + 1}": found[1] for found in fenced.finditer(TEXT)}
 
@@ -54,15 +55,15 @@ def make_deployment(client: Client, gateway_id: str) -> types.Deployment:
     )
 
 
-@pytest.mark.parametrize("place", PYTHON)
-def test_a_block_of_the_readme_runs(place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("position", PYTHON)
+def test_a_python_block_of_the_readme_runs(position: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     certificates.make(tmp_path)[0].rename("ca.pem")
     with Emulator() as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
         monkeypatch.setenv("COREWEAVE_API_TOKEN", emulator.token)
         monkeypatch.setenv("COREWEAVE_API_ENDPOINT", emulator.endpoint)
         gateway = make_gateway(client)
-        given = {
+        variables = {
             "client": client,
             "types": types,
             "url": gateway.status.endpoints[0],
@@ -70,47 +71,47 @@ def test_a_block_of_the_readme_runs(place: str, monkeypatch: pytest.MonkeyPatch,
             "deployment_id": make_deployment(client, gateway.spec.id).spec.id,
             "my_store": SimpleNamespace(read=lambda name: emulator.token),
         }
-        exec(compile(PYTHON[place], f"{README.name}, {place}", "exec"), given)  # noqa: S102 - our own README
+        exec(compile(PYTHON[position], f"{README.name}, {position}", "exec"), variables)  # noqa: S102 - our own README
 
 
 @pytest.fixture(autouse=True)
-def the_same_logging() -> Iterator[None]:
-    """As it was before a block that sets it."""
+def restore_log_level() -> Iterator[None]:
+    """Restore the log level that a block may set."""
     logger = logging.getLogger("cwinference")
     level = logger.level
     yield
     logger.setLevel(level)
 
 
-@pytest.mark.parametrize("place", [place for place, text in PYTHON.items() if "def test_" in text])
-def test_the_tests_in_the_readme_pass(place: str, tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text(PYTHON[place])
+@pytest.mark.parametrize("position", [position for position, text in PYTHON.items() if "def test_" in text])
+def test_the_tests_in_the_readme_pass(position: str, tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(PYTHON[position])
     command = [sys.executable, "-m", "pytest", "-q", "-o", "asyncio_mode=auto", "-c", "pytest.ini", "test_it.py"]
     (tmp_path / "pytest.ini").touch()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, f"{PYTHON[place].count('def test_')} passed" in done.stdout) == (0, True), done.stdout
+    assert (done.returncode, f"{PYTHON[position].count('def test_')} passed" in done.stdout) == (0, True), done.stdout
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("cwinference ")])
-def test_a_command_of_the_readme_is_one(command: str) -> None:
+def test_a_command_in_the_readme_is_accepted(command: str) -> None:
     options = parsed(shlex.split(command)[1:])
     assert callable(options.run)
 
 
 @pytest.mark.parametrize("target", sorted({each for each in COMMANDS if each.startswith("make ")}))
-def test_a_target_of_make_exists(target: str) -> None:
+def test_a_make_target_in_the_readme_exists(target: str) -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert f"\n{target.removeprefix('make ')}: " in makefile
 
 
-def test_settings_of_the_emulator_are_taken(tmp_path: Path) -> None:
+def test_the_emulator_settings_in_the_readme_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "emulator.toml").write_text("\n".join(blocks("toml").values()))
     with Emulator(config=tmp_path / "emulator.toml"):
         pass
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_links_lead_somewhere(name: str) -> None:
+def test_links_have_targets(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")
     titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
     anchors = {f"#{re.sub(r'[^a-z0-9 -]', '', title.lower()).replace(' ', '-')}" for title in titles}
@@ -128,6 +129,6 @@ def test_what_contributing_names_exists() -> None:
         assert f"\n{target}: " in makefile, target
 
 
-def test_the_first_block_stands_on_the_first_screen() -> None:
+def test_the_first_block_is_on_the_first_screen() -> None:
     screen = "\n".join(TEXT.splitlines()[:24])
     assert next(iter(PYTHON.values())) in screen

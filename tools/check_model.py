@@ -1,4 +1,4 @@
-"""The real model of the demo, asked through the emulator in every way: run by `make ci-extra` in .venv-demo."""
+"""Check completions of the demo's real model through the emulator. `make ci-extra` runs this in .venv-demo."""
 
 import asyncio
 import contextlib
@@ -16,22 +16,19 @@ LONG: dict[str, Any] = {"model": MODEL, "prompt": "Once upon a time", "max_token
 
 async def main() -> None:
     with Emulator(model="demo") as emulator:
-        async with AsyncClient(emulator.token, endpoint=emulator.endpoint) as client, front_of(client) as front:
-            for check in (
-                it_knows,
-                it_streams,
-                many_share_it,
-                a_stream_that_is_left_stops,
-                what_it_cannot_hold_is_refused,
-            ):
+        async with (
+            AsyncClient(emulator.token, endpoint=emulator.endpoint) as client,
+            open_inference(client) as inference,
+        ):
+            for check in CHECKS:
                 async with asyncio.timeout(60):
-                    await check(front)
-                print(f"{check.__name__.replace('_', ' ')}: good")
+                    await check(inference)
+                print(f"{check.__name__.replace('_', ' ')}: ok")
 
 
 @contextlib.asynccontextmanager
-async def front_of(client: AsyncClient) -> AsyncIterator[AsyncInference]:
-    """A gateway with the model behind it."""
+async def open_inference(client: AsyncClient) -> AsyncIterator[AsyncInference]:
+    """Create a gateway with the model behind it, and yield its inference."""
     routing = types.PathBasedRouting()
     gateway = await client.gateways.create(
         "front", core_weave_auth=types.CoreWeaveAuth(), path_based_routing=routing, wait=True
@@ -46,53 +43,53 @@ async def front_of(client: AsyncClient) -> AsyncIterator[AsyncInference]:
         traffic=types.DeploymentTraffic(),
         wait=True,
     )
-    async with client.inference(gateway) as front:
-        yield front
+    async with client.inference(gateway) as inference:
+        yield inference
 
 
-async def it_knows(front: AsyncInference) -> None:
-    answer = await front.completions.create(**FRANCE)
-    assert answer.text.startswith(" Paris"), answer.text
-    assert (answer.model, answer.finish_reason) == (MODEL, "length"), answer.raw
-    assert answer.usage is not None
-    assert answer.usage.completion_tokens == 4, answer.raw
+async def completes(inference: AsyncInference) -> None:
+    completion = await inference.completions.create(**FRANCE)
+    assert completion.text.startswith(" Paris"), completion.text
+    assert (completion.model, completion.finish_reason) == (MODEL, "length"), completion.raw
+    assert completion.usage is not None
+    assert completion.usage.completion_tokens == 4, completion.raw
 
 
-async def it_streams(front: AsyncInference) -> None:
+async def streams(inference: AsyncInference) -> None:
     question = [{"role": "user", "content": "Explain in one sentence what a GPU is good at."}]
-    asked: dict[str, Any] = {"model": MODEL, "messages": question, "max_tokens": 40, "temperature": 0}
-    whole = await front.chat.completions.create(**asked)
-    async with front.chat.completions.stream(**asked) as stream:
+    request: dict[str, Any] = {"model": MODEL, "messages": question, "max_tokens": 40, "temperature": 0}
+    whole = await inference.chat.completions.create(**request)
+    async with inference.chat.completions.stream(**request) as stream:
         chunks = [chunk async for chunk in stream]
     assert "".join(chunk.text for chunk in chunks) == whole.text, whole.text
     assert len(chunks) > 10
     assert {chunk.raw["model"] for chunk in chunks} == {MODEL}
 
 
-async def many_share_it(front: AsyncInference) -> None:
-    answers = await asyncio.gather(*(front.completions.create(**FRANCE) for _ in range(20)))
-    assert all(answer.text.startswith(" Paris") for answer in answers)
+async def completes_concurrently(inference: AsyncInference) -> None:
+    completions = await asyncio.gather(*(inference.completions.create(**FRANCE) for _ in range(20)))
+    assert all(completion.text.startswith(" Paris") for completion in completions)
 
 
-async def a_stream_that_is_left_stops(front: AsyncInference) -> None:
-    """Each would keep a place for half a minute, and there are four."""
+async def stops_abandoned_streams(inference: AsyncInference) -> None:
+    """Close more streams early than there are slots; each of the four would be taken for half a minute otherwise."""
     for _ in range(12):
-        async with front.completions.stream(**LONG) as stream:
+        async with inference.completions.stream(**LONG) as stream:
             assert (await anext(aiter(stream))).text
     async with asyncio.timeout(20):
-        await it_knows(front)
+        await completes(inference)
 
 
-async def what_it_cannot_hold_is_refused(front: AsyncInference) -> None:
-    told = ""
+async def rejects_prompts_that_are_too_long(inference: AsyncInference) -> None:
+    message = ""
     try:
-        await front.completions.create(**{**FRANCE, "prompt": "x " * 9000})
+        await inference.completions.create(**{**FRANCE, "prompt": "x " * 9000})
     except errors.InvalidArgument as error:
-        told = error.message
-    assert "context" in told, told
+        message = error.message
+    assert "context" in message, message
 
 
-CHECKS = (it_knows, it_streams, many_share_it, a_stream_that_is_left_stops, what_it_cannot_hold_is_refused)
+CHECKS = (completes, streams, completes_concurrently, stops_abandoned_streams, rejects_prompts_that_are_too_long)
 
 if __name__ == "__main__":
     asyncio.run(main())

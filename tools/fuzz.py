@@ -1,7 +1,6 @@
-"""Fuzzing guided by coverage: `python -m tools.fuzz TARGET SECONDS [CORPUS]`, in an environment of its own.
+"""Coverage-guided fuzzing: `python -m tools.fuzz TARGET SECONDS [CORPUS]`, in an environment with atheris.
 
-An input that breaks something is written to a file `crash-...`, and its target and bytes belong into
-`tests/faults/test_fuzz.py`.
+An input that fails is written to a file `crash-...`; add its target and bytes to `tests/faults/test_fuzz.py`.
 """
 
 import sys

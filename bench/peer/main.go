@@ -1,4 +1,4 @@
-// The far end of the benchmarks: Go's own HTTP server with static answers, so that the client is what is measured.
+// The server of the benchmarks: Go's own HTTP server with constant responses, so that the client is what is measured.
 //
 // It serves gRPC, Connect, REST and completions on one port, over HTTP/1.1 and HTTP/2 without TLS, and prints that port.
 package main
@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	bodies  = flag.String("bodies", ".", "folder of the answers")
+	bodies  = flag.String("bodies", ".", "folder of the responses")
 	delay   = flag.Duration("delay", 0, "how long an answer takes")
 	streams = flag.Int("streams", 250, "streams allowed on a connection")
 	events  = flag.Int("events", 500, "events of a streamed completion")
@@ -42,7 +42,7 @@ func framed(body []byte) []byte {
 	return append(head, body...)
 }
 
-// rpc answers gRPC and Connect alike.
+// rpc responds to gRPC and Connect alike.
 func rpc(body []byte) http.HandlerFunc {
 	grpc := framed(body)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +69,7 @@ func static(kind string, body []byte) http.HandlerFunc {
 	}
 }
 
-// completion answers whole, or as a stream when the request asks for one: at once, or an event every `pause`.
+// completion responds with a whole completion, or with a stream when the request asks for one: at once, or an event every `pause`.
 func completion(whole, event []byte, pause time.Duration) http.HandlerFunc {
 	line := append(append([]byte("data: "), event...), "\n\n"...)
 	burst := []byte(strings.Repeat(string(line), *events) + "data: [DONE]\n\n")

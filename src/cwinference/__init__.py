@@ -2,25 +2,27 @@
 
     with Client() as client:                              # token and endpoint from the environment
         gateway = client.gateways.wait(id)                # also deployments, capacity_claims, hot_loads
-        front = client.inference(gateway)
-        answer = front.chat.completions.create(model="org/model", messages=[{"role": "user", "content": "Hi"}])
+        inference = client.inference(gateway)
+        completion = inference.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}])
 
 Client, AsyncClient         manage gateways, deployments, capacity claims and hot-loads
-Inference, AsyncInference   ask models; `client.inference(gateway)` makes one
-State, HotLoadState         `State.of(gateway)`: how a resource stands; `describe(gateway)`: the same as text
-Retry, TLS                  settings: what is repeated; certificates
-types, errors, auth         messages and enums of the API; what is raised; where tokens come from
+Inference, AsyncInference   request completions; `client.inference(gateway)` makes one
+State, HotLoadState         `State.of(gateway)`: the state of a resource; `describe(gateway)`: the same as text
+Retry, TLS, Clock           settings: retries; certificates; time and randomness, for tests
+types, errors, auth         messages and enums of the API; exceptions; token sources
 
-`help(cwinference.Client)`, `help(client.gateways.create)` and so on tell what each takes, gives and raises.
+`help(cwinference.Client)`, `help(Client.gateways)` and so on document arguments, results and errors.
 """
 
 import logging
 from typing import TYPE_CHECKING
 
 from . import auth, errors, types
+from ._calls.attempts import OnCall
+from ._calls.clock import Clock
 from ._version import __version__
 from .client import AsyncClient, Client
-from .config import TLS
+from .config import TLS, Codec, HttpVersion, TransportName
 from .retry import Retry
 from .status import HotLoadState, State, describe
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Completions are loaded when they are first asked for."""
+        """Return a class of `cwinference.inference`, which is imported when it is first needed."""
         if name not in ("AsyncInference", "Inference"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from . import inference
@@ -44,10 +46,15 @@ __all__ = [
     "AsyncClient",
     "AsyncInference",
     "Client",
+    "Clock",
+    "Codec",
     "HotLoadState",
+    "HttpVersion",
     "Inference",
+    "OnCall",
     "Retry",
     "State",
+    "TransportName",
     "__version__",
     "auth",
     "describe",

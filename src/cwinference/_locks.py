@@ -1,4 +1,4 @@
-"""Locks that a forked child can take, although a thread of its parent, which does not exist there, held them."""
+"""Locks that a forked child can acquire even if a thread of its parent, which the child does not have, held them."""
 
 import os
 import threading
@@ -10,13 +10,13 @@ _owners: WeakKeyDictionary[Any, Callable[[], Any]] = WeakKeyDictionary()
 
 
 def lock_of(owner: object) -> threading.Lock:
-    """The lock that `owner` keeps as its `_lock`; a forked child gets another one there."""
+    """Return a lock for `owner` to keep as `_lock`, which is replaced by a new one in forked children."""
     _owners[owner] = threading.Lock
     return threading.Lock()
 
 
 def condition_of(owner: object) -> threading.Condition:
-    """The same for a condition."""
+    """Return a condition instead; as `lock_of`."""
     _owners[owner] = threading.Condition
     return threading.Condition()
 

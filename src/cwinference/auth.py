@@ -1,4 +1,4 @@
-"""Where the token comes from: a string, a callable, a file, a command. It is never shown in a repr or an error."""
+"""Token sources: a string, a callable, a file, or a command. No repr and no error ever shows a token."""
 
 import asyncio
 import inspect
@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from ._locks import lock_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TokenSource: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
-"""What `token=` takes: the token itself, or a callable that gives one (for `AsyncClient` it may be async)."""
+"""What `token=` accepts: the token itself, or a callable that returns it (for `AsyncClient` it may be async)."""
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Secret(str):
-    """A string that does not show itself in reprs, and so in no traceback's locals."""
+    """A string whose repr does not show it, so that tracebacks with locals do not either."""
 
     __slots__ = ()
 
@@ -35,7 +35,7 @@ class Secret(str):
 
 
 def hidden(token: T) -> T:
-    """The same, and if it is a string, one that does not show itself."""
+    """Return the token, as a `Secret` if it is a string."""
     return cast(T, Secret(token)) if isinstance(token, str) else token
 
 
@@ -44,22 +44,35 @@ _FILE_CHECK_SECONDS = 1.0
 
 
 def from_file(path: str | os.PathLike[str]) -> Callable[[], str]:
-    """A token source that reads a file; white space around the token is ignored.
+    """Return a token source that reads a file; white space around the token is ignored.
 
-    A rotated file is picked up within a second of the next call, or at once when the server says UNAUTHENTICATED.
+    A rotated file is noticed within a second at the next call, or at once when the server says UNAUTHENTICATED.
+
+    Args:
+        path: the file that contains nothing but the token.
+
+    Raises:
+        ConfigurationError: `path` is no path; at the first call, the file cannot be read or is empty.
     """
     if not isinstance(path, str | os.PathLike):
-        raise ConfigurationError(f"path: expected that of a token file, got {type(path).__name__}")
+        raise ConfigurationError(f"path: expected the path of a token file, got {type(path).__name__}")
     from pathlib import Path  # like json, it is loaded for the few who need it
 
     return _File(Path(path))
 
 
 def from_command(command: Sequence[str], *, timeout: float = 30.0) -> Callable[[], str]:
-    """A token source that runs a program, without a shell, and reads what it prints.
+    """Return a token source that runs a program, without a shell, and reads its output.
 
-    It may print the token or a Kubernetes ExecCredential (JSON with `status.token`). It runs once at the first call and
-    again when the server says UNAUTHENTICATED. `timeout` is in seconds. `AsyncClient` runs it on a thread.
+    It may print the token, or a Kubernetes ExecCredential (JSON with `status.token`). It runs once, at the first call,
+    and again when the server says UNAUTHENTICATED. `AsyncClient` runs it on a thread.
+
+    Args:
+        command: the program and its arguments, such as `["cwic", "auth", "token"]`.
+        timeout: seconds after which the program is killed (30).
+
+    Raises:
+        ConfigurationError: `command` is no list; at the first call, the program failed, timed out or printed no token.
     """
     if isinstance(command, str) or not isinstance(command, Sequence) or not command:
         raise ConfigurationError("command: expected a non-empty list such as ['cwic', 'auth', 'token']")
@@ -79,24 +92,24 @@ class _File:
     def __call__(self) -> Secret:
         try:
             seen = self._signature()
-            return self._kept(seen, Secret(self.path.read_text("utf-8").strip()))
+            return self._current(seen, Secret(self.path.read_text("utf-8").strip()))
         except (OSError, UnicodeDecodeError) as error:
             reason = _reason(error)
-        # Raised out here, because Python's error holds what was read, and would hang on ours.
+        # Raised outside of the except block: Python's error contains what was read, and would be chained to ours.
         raise ConfigurationError(f"token file {self.path}: {reason}")
 
-    def _kept(self, seen: tuple[int, int, int], token: Secret) -> Secret:
-        """What was read; or what was read before, where a rotation has emptied the file and not filled it yet."""
+    def _current(self, seen: tuple[int, int, int], token: Secret) -> Secret:
+        """Return the new token; or the previous one, if a rotation has truncated the file and not filled it yet."""
         if not token:
             if self._token is None:
-                raise ConfigurationError(f"token file {self.path}: it is empty")
+                raise ConfigurationError(f"token file {self.path} must not be empty")
             self._next_check = time.monotonic() + _FILE_CHECK_SECONDS
             return self._token
         self._seen, self._token = seen, token
         return token
 
     def changed(self) -> bool:
-        """Whether the file was replaced since it was read; looks at most once a second."""
+        """Return whether the file was replaced since it was read; it is checked at most once a second."""
         now = time.monotonic()
         if now < self._next_check:
             return False
@@ -106,7 +119,7 @@ class _File:
         return changed
 
     def differs(self) -> bool:
-        """Whether the file is another one than was read; a missing one is not."""
+        """Return whether the file differs from the one that was read; a missing file does not count."""
         try:
             return self._signature() != self._seen
         except OSError:
@@ -153,20 +166,46 @@ def _printed_token(output: Secret) -> Secret:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without anything that a program printed."""
+    """Return what went wrong, without anything that a program printed."""
     if isinstance(error, subprocess.CalledProcessError):
         return f"exited with code {error.returncode}"
     if isinstance(error, subprocess.TimeoutExpired):
-        return f"gave nothing within {error.timeout:g} s"
-    return error.strerror or type(error).__name__ if isinstance(error, OSError) else "is not text"
+        return f"printed nothing within {error.timeout:g} s"
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else "not text"
 
 
-class Credentials:
-    """The token of one client, checked, cached, and asked for again when the server refuses it."""
+class Credentials(Protocol):
+    """Gives the header that authorizes a call."""
+
+    @property
+    def refreshable(self) -> bool:
+        """Whether the source may return another token when called again."""
+        ...
+
+    @property
+    def may_be_async(self) -> bool:
+        """Whether the source is known to be a coroutine function."""
+        ...
+
+    def metadata(self) -> Metadata | None:
+        """Return the cached header; None if the source has to be called first."""
+        ...
+
+    def fetch(self, refused: Metadata | None) -> Metadata:
+        """Return the header with a token from the source: another one than `refused`, if it has one."""
+        ...
+
+    async def fetch_async(self, refused: Metadata | None) -> Metadata:
+        """Do the same, awaiting an async source."""
+        ...
+
+
+class TokenCredentials(Credentials):
+    """The token of one client: validated, cached, and requested again when the server refuses it."""
 
     def __init__(self, source: TokenSource) -> None:
         self._source = source if not isinstance(source, _File) else _File(source.path)
-        """A file is watched for each client by itself: what one has read is not yet known to the next."""
+        """Each client watches a token file by itself: what one of them has read is still news to the others."""
         self._token: Secret | None = None
         self._metadata: Metadata | None = None
         self._lock = lock_of(self)
@@ -178,11 +217,11 @@ class Credentials:
             raise ConfigurationError(f"token: expected a string or a callable, got {type(source).__name__}")
 
     def __repr__(self) -> str:
-        return f"Credentials({'***' if isinstance(self._source, str) else self._source!r})"
+        return f"TokenCredentials({'***' if isinstance(self._source, str) else self._source!r})"
 
     @property
     def refreshable(self) -> bool:
-        """Whether asking again may give another token."""
+        """Whether the source may return another token when called again."""
         return not isinstance(self._source, str)
 
     @property
@@ -191,27 +230,27 @@ class Credentials:
         return inspect.iscoroutinefunction(self._source)
 
     def metadata(self) -> Metadata | None:
-        """The cached `authorization` pair; None when the source has to be asked first."""
+        """Return the cached `authorization` header; None if the source has to be called first."""
         if self._changed is not None and self._changed():
             return None
         return self._metadata
 
-    def fetch(self, stale: Metadata | None) -> Metadata:
-        """Ask the source, unless another thread has replaced the stale metadata meanwhile."""
+    def fetch(self, refused: Metadata | None) -> Metadata:
+        """Call the source, unless another thread has replaced the refused token in the meantime."""
         with self._lock:
-            if self._metadata is not None and self._metadata is not stale and not self._file_changed():
+            if self._metadata is not None and self._metadata is not refused and not self._file_changed():
                 return self._metadata
             token = self._ask()
             if inspect.isawaitable(token):
-                getattr(token, "close", lambda: None)()  # else Python warns that it was never awaited
+                getattr(token, "close", lambda: None)()  # otherwise Python warns that it was never awaited
                 raise ConfigurationError("token: an async callable needs AsyncClient")
             return self._keep(token)
 
-    async def fetch_async(self, stale: Metadata | None) -> Metadata:
-        """The same, awaiting an async source."""
+    async def fetch_async(self, refused: Metadata | None) -> Metadata:
+        """Do the same, awaiting an async source."""
         loop = asyncio.get_running_loop()
         async with self._loop_locks.setdefault(loop, asyncio.Lock()):
-            if self._metadata is not None and self._metadata is not stale and not self._file_changed():
+            if self._metadata is not None and self._metadata is not refused and not self._file_changed():
                 return self._metadata
             if isinstance(self._source, _Command):
                 return self._keep(await asyncio.to_thread(self._source))
@@ -233,10 +272,15 @@ class Credentials:
 
 
 class Anonymous(Credentials):
-    """Credentials of a client that sends no token."""
+    """The credentials of a client that sends no token."""
 
-    def __init__(self) -> None:
-        super().__init__("none")
+    @property
+    def refreshable(self) -> bool:
+        return False
+
+    @property
+    def may_be_async(self) -> bool:
+        return False
 
     def __repr__(self) -> str:
         return "Anonymous()"
@@ -244,23 +288,23 @@ class Anonymous(Credentials):
     def metadata(self) -> Metadata:
         return ()
 
-    def fetch(self, stale: Metadata | None) -> Metadata:
+    def fetch(self, refused: Metadata | None) -> Metadata:
         return ()
 
-    async def fetch_async(self, stale: Metadata | None) -> Metadata:
+    async def fetch_async(self, refused: Metadata | None) -> Metadata:
         return ()
 
 
 def check_token(token: object) -> Secret:
-    """The token, or a ConfigurationError that does not show it."""
+    """Return the token. Raises a ConfigurationError that does not show it."""
     if not isinstance(token, str):
         raise ConfigurationError(f"token: expected a string, got {type(token).__name__}")
     if not token:
-        raise ConfigurationError("token: it is empty")
+        raise ConfigurationError("token must not be empty")
     if not _TOKEN.fullmatch(token):
         raise ConfigurationError(
-            "token: it holds a line break, a space or a character that is not printable ASCII; "
-            "strip what was read with it and pass the token alone"
+            "token: contains a line break, a space or a character that is not printable ASCII; "
+            "strip it and pass the token alone"
         )
     return Secret(token)
 

@@ -1,17 +1,18 @@
 """`Client` and `AsyncClient`: settings in, resources out."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from . import types
+from ._arguments import UNSET, check_timeout
 from ._calls.attempts import Context, OnCall
-from ._calls.rpc import UNSET
+from ._calls.clock import Clock
 from ._calls.closing import AsyncClosing, Closing
 from ._calls.drivers import AsyncDriver, SyncDriver
-from ._calls.flow import Clock
-from ._calls.operation import Mode
-from ._calls.session import Session
-from .auth import Credentials, TokenSource, hidden
+from ._calls.operation import Mode, group
+from ._calls.session import ClientSession
+from ._calls.signatures import checks_keywords
+from .auth import TokenCredentials, TokenSource, hidden
 from .config import (
     MAX_REPLY_BYTES,
     TLS,
@@ -19,49 +20,33 @@ from .config import (
     HttpVersion,
     Settings,
     TransportName,
-    check_timeout,
     resolve,
     resolve_token,
 )
 from .errors import ConfigurationError
 from .resources import CapacityClaims, Deployments, Gateways, HotLoads
 from .retry import Budget, Retry, check_retry
-from .transports.base import AsyncTransport, Transport, open_async, open_sync
+from .transports.factory import open_async, open_sync
 
 if TYPE_CHECKING:
-    from .inference import AsyncInference, GatewayOptions, Inference
+    from .inference import AsyncInference, Inference
 
-_SETTINGS = """
-    `client.gateways`, `client.deployments`, `client.capacity_claims` and `client.hot_loads` manage the API's resources;
-    `client.inference(gateway)` asks models. `help(client.gateways)` and so on tell what they do.
-
-    Nothing connects before the first call. Close it, or use it in a `with` block, to release its connections.
-
-    Args:
-        token: the token; a callable that gives it, asked again when the server says UNAUTHENTICATED; or
-            `auth.from_file(path)`, `auth.from_command([...])`. None: COREWEAVE_API_TOKEN, then CW_API_TOKEN.
-        endpoint: URL of the API. None: COREWEAVE_API_ENDPOINT, then CW_BASE_URL, then https://api.coreweave.com.
-        transport: "grpc", "connect" or "rest".
-        codec: "proto" or "json", for Connect.
-        http_version: 1 or 2 forces it. None: by ALPN over https; over http, 2 for Connect and 1 for REST.
-        timeout: seconds for a whole call: queueing, token, all attempts and pauses (30). None for no limit.
-        retry: what is repeated and when, as a `Retry`; None repeats nothing.
-        tls: certificate authorities and client certificate, as a `TLS`. None: the usual authorities.
-        proxy: URL of an HTTP proxy; never used for loopback. None: what the environment says.
-        max_reply_bytes: largest answer accepted, in bytes (64 MiB); a larger one raises ProtocolError.
-        allow_plaintext: allow http:// beyond loopback, which sends the token unencrypted.
-        on_call: called after each call as `on_call(method, code, attempts, seconds)`, for metrics; code is "ok",
-            an error's code, "protocol_error", "canceled", or "error" for anything else (a token source failed).
-        clock: time and chance, for tests.
-
-    Raises:
-        ConfigurationError: a setting is missing or wrong.
-"""
+InferenceT = TypeVar("InferenceT", "Inference", "AsyncInference")
 
 
-class BaseClient(Generic[Mode]):
-    """What both clients are made of: settings, and the resources that share them."""
+class BaseClient(Generic[Mode, InferenceT]):
+    """What both clients have in common: settings, and the resources that share them."""
 
+    gateways: Gateways[Mode] = group(Gateways)
+    """Gateways: the public entry points to deployed models."""
+    deployments: Deployments[Mode] = group(Deployments)
+    """Deployments: models that run on GPUs behind one or more gateways."""
+    capacity_claims: CapacityClaims[Mode] = group(CapacityClaims)
+    """Capacity claims: GPU instances reserved for the organization's deployments."""
+    hot_loads: HotLoads[Mode] = group(HotLoads)
+    """Hot-loads: new weights loaded into the running replicas of a deployment."""
+
+    @checks_keywords
     def __init__(
         self,
         token: TokenSource | None = None,
@@ -79,7 +64,33 @@ class BaseClient(Generic[Mode]):
         on_call: OnCall | None = None,
         clock: Clock | None = None,
     ) -> None:
-        token = hidden(token)  # a traceback that shows locals shows this one
+        """Make a client. Nothing connects before the first call.
+
+        Close it, or use it in a `with` block (`async with` for `AsyncClient`), to release its connections.
+
+        Args:
+            token: the token; a callable that returns it, called again when the server says UNAUTHENTICATED (for
+                `AsyncClient` it may be async); or `auth.from_file(path)`, `auth.from_command([...])`. None:
+                COREWEAVE_API_TOKEN, else CW_API_TOKEN.
+            endpoint: URL of the API. None: COREWEAVE_API_ENDPOINT, else CW_BASE_URL, else https://api.coreweave.com.
+            transport: "grpc", "connect" or "rest".
+            codec: "proto" or "json", for Connect.
+            http_version: 1 or 2 forces it. None: by ALPN over https; over http, 2 for Connect and 1 for REST.
+            timeout: seconds for a whole call: queueing, token, all attempts and pauses (30). None for no limit.
+            retry: how failures are retried, as a `Retry`; None turns retries off.
+            tls: certificate authorities and client certificate, as a `TLS`. None: the usual authorities.
+            proxy: URL of an HTTP proxy; never used for loopback. None: the environment's.
+            max_reply_bytes: size of the largest response accepted, in bytes (64 MiB); a larger one raises
+                ProtocolError.
+            allow_plaintext: allow http:// beyond loopback, which sends the token unencrypted.
+            on_call: called after each call as `on_call(method, code, attempts, seconds)`, for metrics; code is "ok",
+                an error's code, "protocol_error", "canceled", or "error" for anything else (a token source failed).
+            clock: time and randomness, for tests.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong.
+        """
+        token = hidden(token)  # a traceback that shows local variables shows this one
         settings = resolve(
             endpoint=endpoint,
             transport=transport,
@@ -90,98 +101,154 @@ class BaseClient(Generic[Mode]):
             max_reply_bytes=max_reply_bytes,
             allow_plaintext=allow_plaintext,
         )
-        context = Context(
-            timeout=check_timeout(timeout),
-            retry=check_retry(retry),
-            credentials=Credentials(resolve_token(token)),
-            budget=Budget(),
-            clock=clock or Clock(),
-            on_call=on_call,
+        self._owns_session = True
+        self._session = self._new_session(settings)
+        self._driver: Mode = self._new_driver(
+            Context(
+                timeout=check_timeout(timeout),
+                retry=check_retry(retry),
+                credentials=TokenCredentials(resolve_token(token)),
+                budget=Budget(),
+                clock=clock or Clock(),
+                on_call=on_call,
+                session=self._session,
+            )
         )
-        self._owner = True
-        self._use(self._driver_of(settings, context))
-
-    def _driver_of(self, settings: Settings, context: Context) -> Mode:
-        raise NotImplementedError
-
-    def _use(self, driver: Mode) -> None:
-        self._driver: Mode = driver
-        self.gateways: Gateways[Mode] = Gateways(driver)
-        self.deployments: Deployments[Mode] = Deployments(driver)
-        self.capacity_claims: CapacityClaims[Mode] = CapacityClaims(driver)
-        self.hot_loads: HotLoads[Mode] = HotLoads(driver)
-
-    def __repr__(self) -> str:
-        return repr(self._driver) if hasattr(self, "_driver") else f"<{type(self).__name__}, not made>"
 
     def with_options(self, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Self:
-        """A copy with another default timeout or retry, on the same connections. Closing a copy does nothing.
+        """Return a copy with another default timeout or retry, on the same connections. Closing it does nothing.
 
         Args:
-            timeout: seconds for a whole call; None for no limit; left out, this client's.
-            retry: what is repeated; None repeats nothing; left out, this client's.
+            timeout: seconds for a whole call; None for no limit. By default this client's.
+            retry: how failures are retried; None for not at all. By default this client's.
+
+        Raises:
+            ConfigurationError: an option is wrong.
         """
+        context = self._driver.context
         copy = object.__new__(type(self))
-        copy._owner = False
-        driver: Any = self._driver
-        copy._use(type(driver)(driver.session, _with(driver.context, timeout, retry)))
+        copy._owns_session = False
+        copy._session = self._session
+        copy._driver = copy._new_driver(
+            replace(
+                context,
+                timeout=context.timeout if timeout is UNSET else check_timeout(timeout),
+                retry=context.retry if retry is UNSET else check_retry(retry),
+            )
+        )
         return copy
 
+    @checks_keywords
+    def inference(
+        self,
+        gateway: types.Gateway | str,
+        *,
+        token: TokenSource | None = None,
+        endpoint: str | None = None,
+        timeout: float | None = 600.0,
+        retry: Retry | None = UNSET,
+        limit: int = 1000,
+        http_version: HttpVersion | None = UNSET,
+        allow_plaintext: bool = False,
+    ) -> InferenceT:
+        """Return an `Inference` (`AsyncInference` for `AsyncClient`), which requests completions of a gateway's models.
 
-class Client(Closing, BaseClient[SyncDriver]):
-    """The blocking client of the CoreWeave Inference API; may be used by many threads at once."""
-
-    def _driver_of(self, settings: Settings, context: Context) -> SyncDriver:
-        if context.credentials.may_be_async:
-            raise ConfigurationError("token: an async callable needs AsyncClient")
-        return SyncDriver(Session[Transport](settings, open_sync), context)
-
-    def inference(self, gateway: types.Gateway | str, **options: Unpack["GatewayOptions"]) -> "Inference":
-        """Completions of a gateway's models, with this client's settings and connections. Does no I/O.
+        It uses this client's settings and connections. This does no I/O.
 
         Args:
-            gateway: its message, or its id; an id is read at the first request.
-            options: `token` (a W&B key, for a gateway with W&B auth; None: WANDB_API_KEY, or this client's token for
-                CoreWeave auth), `endpoint` (another one of the gateway's own), `timeout` (600 s), `retry`, `limit`
-                (1000 requests in flight), `http_version` and `allow_plaintext`, as in `Inference`.
-        """
-        from .inference import Inference
+            gateway: its message, or its id, which is read at the first request.
+            token: a credential for completions. None: this client's token for CoreWeave auth; WANDB_API_KEY for
+                Weights & Biases auth.
+            endpoint: another one of the gateway's own endpoints. None: its first.
+            timeout: seconds for a whole completion: queueing, token, all attempts and pauses, reading (600). None for
+                no limit.
+            retry: how failures before the response are retried; None for not at all. By default this client's.
+            limit: how many requests are in flight at most (1,000); further ones wait in a queue, in order.
+            http_version: 1 or 2 forces it, on connections of its own. By default this client's.
+            allow_plaintext: allow an http:// endpoint beyond loopback, which sends the token unencrypted.
 
-        return Inference.of(self._driver, gateway, **options)
+        Raises:
+            ConfigurationError: an argument is wrong, or the gateway's message has no endpoint that may get the token.
+        """
+        return self._inference_class()._of_gateway(  # pyright: ignore[reportPrivateUsage]
+            self._session,
+            self._driver.context,
+            gateway,
+            token=hidden(token),
+            endpoint=endpoint,
+            timeout=timeout,
+            retry=retry,
+            limit=limit,
+            http_version=http_version,
+            allow_plaintext=allow_plaintext,
+        )
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"{name}({self._session})" if hasattr(self, "_session") else f"<{name}, not made>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} cannot be pickled, since it has connections; make one in each worker process"
+        )
+
+    def _new_session(self, settings: Settings) -> ClientSession[Any]:
+        raise NotImplementedError
+
+    def _new_driver(self, context: Context) -> Mode:
+        raise NotImplementedError
+
+    def _inference_class(self) -> type[InferenceT]:
+        raise NotImplementedError
+
+
+class Client(Closing, BaseClient[SyncDriver, "Inference"]):
+    """The sync client of the CoreWeave Inference API; many threads may share one.
+
+    `client.gateways`, `client.deployments`, `client.capacity_claims` and `client.hot_loads` manage the API's resources;
+    `client.inference(gateway)` requests completions. `help(Client.gateways)` and so on say what they do.
+    """
 
     def close(self) -> None:
-        """Release all connections. No further call can be made; one in flight ends as it would, or over gRPC fails."""
-        if self._owner:
-            for transport in self._driver.session.take_all():
+        """Release all connections. No more calls can be made. A call in flight completes, or over gRPC fails."""
+        if self._owns_session:
+            for transport in self._session.take_all():
                 transport.close()
 
+    def _new_session(self, settings: Settings) -> ClientSession[Any]:
+        return ClientSession(settings, open_sync)
 
-class AsyncClient(AsyncClosing, BaseClient[AsyncDriver]):
-    """The asyncio client of the CoreWeave Inference API; may be used from several event loops."""
+    def _new_driver(self, context: Context) -> SyncDriver:
+        if context.credentials.may_be_async:
+            raise ConfigurationError("token: an async callable needs AsyncClient")
+        return SyncDriver(context)
 
-    def _driver_of(self, settings: Settings, context: Context) -> AsyncDriver:
-        return AsyncDriver(Session[AsyncTransport](settings, open_async), context)
+    def _inference_class(self) -> "type[Inference]":
+        from .inference import Inference
 
-    def inference(self, gateway: types.Gateway | str, **options: Unpack["GatewayOptions"]) -> "AsyncInference":
-        from .inference import AsyncInference
+        return Inference
 
-        return AsyncInference.of(self._driver, gateway, **options)
+
+class AsyncClient(AsyncClosing, BaseClient[AsyncDriver, "AsyncInference"]):
+    """The asyncio client of the CoreWeave Inference API; several event loops may share one.
+
+    `client.gateways`, `client.deployments`, `client.capacity_claims` and `client.hot_loads` manage the API's resources;
+    `client.inference(gateway)` requests completions. `help(AsyncClient.gateways)` and so on say what they do.
+    """
 
     async def close(self) -> None:
-        """Release all connections. No further call can be made; one in flight ends as it would, or over gRPC fails."""
-        if self._owner:
-            for transport in self._driver.session.take_all():
+        """Release all connections. No more calls can be made. A call in flight completes, or over gRPC fails."""
+        if self._owns_session:
+            for transport in self._session.take_all():
                 await transport.close()
 
+    def _new_session(self, settings: Settings) -> ClientSession[Any]:
+        return ClientSession(settings, open_async)
 
-def _with(context: Context, timeout: Any, retry: Any) -> Context:
-    return replace(
-        context,
-        timeout=context.timeout if timeout is UNSET else check_timeout(timeout),
-        retry=context.retry if retry is UNSET else check_retry(retry),
-    )
+    def _new_driver(self, context: Context) -> AsyncDriver:
+        return AsyncDriver(context)
 
+    def _inference_class(self) -> "type[AsyncInference]":
+        from .inference import AsyncInference
 
-Client.__doc__ = f"{Client.__doc__}\n{_SETTINGS}"
-AsyncClient.__doc__ = f"{AsyncClient.__doc__}\n{_SETTINGS.replace('a `with` block', 'an `async with` block')}"
-AsyncClient.inference.__doc__ = Client.inference.__doc__
+        return AsyncInference

@@ -1,6 +1,5 @@
-"""Settings of a client: the argument, then the environment, then the default. Only this file reads the environment."""
+"""Settings of a client: the argument, else the environment, else the default. Only this file reads the environment."""
 
-import inspect
 import ipaddress
 import os
 import re
@@ -11,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from ._arguments import check_count, check_http_version
 from ._text import redacted
 from ._version import __version__
 from .auth import TokenSource
@@ -23,8 +23,6 @@ DEFAULT_ENDPOINT = "https://api.coreweave.com"
 TOKEN_VARIABLES = ("COREWEAVE_API_TOKEN", "CW_API_TOKEN")
 ENDPOINT_VARIABLES = ("COREWEAVE_API_ENDPOINT", "CW_BASE_URL")
 WANDB_KEY_VARIABLES = ("WANDB_API_KEY",)
-_LONGEST_TIMEOUT = 1e9
-"""About 30 years. gRPC takes much more for the past, and pyqwest panics."""
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 
 TransportName: TypeAlias = Literal["grpc", "connect", "rest"]
@@ -33,14 +31,14 @@ HttpVersion: TypeAlias = Literal[1, 2]
 
 
 _HOST = re.compile(r"[^\s/\\<>\"'`{}|^%]+")
-"""What a host may be made of; names, addresses and international names alike."""
+"""The characters of a host: names, addresses and international names alike."""
 
 USER_AGENT = f"cwinference/{__version__} python/{'.'.join(map(str, sys.version_info[:3]))}"
 
 
 @dataclass(frozen=True)
 class TLS:
-    """How connections over https are secured; the same for every transport and for completions.
+    """How connections over https are secured, the same for every transport and for completions.
 
     Args:
         ca: certificate authorities to trust instead of the usual ones: a PEM file's path, or PEM bytes. None: those of
@@ -56,7 +54,7 @@ class TLS:
 
 @dataclass(frozen=True)
 class Certificates:
-    """The same as `TLS`, read from disk."""
+    """The contents of the files that a `TLS` names."""
 
     ca: bytes | None = None
     cert: bytes | None = None
@@ -65,13 +63,13 @@ class Certificates:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the API is."""
+    """The URL of a server, in parts."""
 
     scheme: str
     host: str
     port: int
     path: str = ""
-    """A prefix before every path, without a slash at its end."""
+    """A prefix of every path, without a trailing slash."""
 
     @property
     def secure(self) -> bool:
@@ -93,7 +91,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a transport needs to know to reach the API."""
+    """Everything that a transport needs to reach the API."""
 
     endpoint: Endpoint
     transport: TransportName = "grpc"
@@ -104,7 +102,7 @@ class Settings:
     max_reply_bytes: int = MAX_REPLY_BYTES
 
     def for_rest(self) -> "Settings":
-        """The same endpoint by REST, for calls that may travel only as JSON."""
+        """Return the settings for REST on the same endpoint, for calls that may travel only as JSON."""
         version = None if self.transport == "grpc" else self.http_version
         return replace(self, transport="rest", codec="json", http_version=version)
 
@@ -120,25 +118,24 @@ def resolve(
     max_reply_bytes: int,
     allow_plaintext: bool,
 ) -> Settings:
-    """Check every argument and fill in what was left out."""
+    """Check every argument and fill in what was omitted."""
     if transport not in ("grpc", "connect", "rest"):
         raise ConfigurationError(f"transport: expected 'grpc', 'connect' or 'rest', got {transport!r}")
     if codec not in ("proto", "json"):
         raise ConfigurationError(f"codec: expected 'proto' or 'json', got {codec!r}")
     if codec == "json" and transport == "grpc":
-        raise ConfigurationError("codec: 'json' goes with transport='connect'; gRPC speaks 'proto' only")
-    if http_version not in (None, 1, 2):
-        raise ConfigurationError(f"http_version: expected None, 1 or 2, got {http_version!r}")
+        raise ConfigurationError("codec: 'json' needs transport='connect'; gRPC speaks 'proto' only")
+    version = check_http_version(http_version)
     if transport == "grpc" and http_version == 1:
         raise ConfigurationError("http_version: gRPC needs HTTP/2")
     if transport == "grpc" and isinstance(proxy, str) and proxy.lower().startswith("https:"):
-        raise ConfigurationError("proxy: gRPC goes only through one with http://, and would pass by this one")
+        raise ConfigurationError("proxy: gRPC supports http:// proxies only, and would silently bypass this one")
     _warn_of_tracing()
     return Settings(
         endpoint=resolve_endpoint(endpoint, allow_plaintext=allow_plaintext),
         transport=transport,  # type: ignore[arg-type]
         codec=codec,  # type: ignore[arg-type]
-        http_version=http_version,  # type: ignore[arg-type]
+        http_version=version,
         certificates=read_certificates(tls),
         proxy=check_proxy(proxy),
         max_reply_bytes=check_count(max_reply_bytes, "max_reply_bytes"),
@@ -146,36 +143,36 @@ def resolve(
 
 
 def resolve_token(token: TokenSource | None, *, otherwise: str = "pass token=...") -> TokenSource:
-    """The argument, then the environment; a ConfigurationError, which says what to do, when there is none."""
+    """Return the token from the argument, else the environment; raise a ConfigurationError if there is none."""
     if isinstance(token, str) and token.startswith(("http://", "https://")):
-        raise ConfigurationError("token: it looks like a URL; pass the API's URL as endpoint=...")
+        raise ConfigurationError("token: this is a URL; pass the API's URL as endpoint=...")
     if token is not None:
         return token
     found = _first_set(TOKEN_VARIABLES)
     if found is None:
-        raise ConfigurationError(f"token: none given; {otherwise} or set {' or '.join(TOKEN_VARIABLES)}")
+        raise ConfigurationError(f"token: none was given; {otherwise} or set {' or '.join(TOKEN_VARIABLES)}")
     return found
 
 
 def resolve_wandb_key(token: TokenSource | None) -> TokenSource:
-    """The credential of a gateway with W&B auth: the argument, then the environment. Never a CoreWeave token."""
+    """Return the credential of a gateway with W&B auth: the argument, else the environment; never a CoreWeave token."""
     found = token if token is not None else _first_set(WANDB_KEY_VARIABLES)
     if found is None:
-        raise ConfigurationError("token: this gateway wants a W&B key; pass token=... or set WANDB_API_KEY")
+        raise ConfigurationError("token: this gateway needs a W&B key; pass token=... or set WANDB_API_KEY")
     return found
 
 
 def resolve_endpoint(endpoint: str | None, *, allow_plaintext: bool = False) -> Endpoint:
-    """The argument, then the environment, then the public one."""
+    """Return the endpoint from the argument, else the environment, else the public one."""
     text = endpoint if endpoint is not None else _first_set(ENDPOINT_VARIABLES) or DEFAULT_ENDPOINT
     found = parse_endpoint(text, argument="endpoint", allow_plaintext=allow_plaintext)
     if "v1alpha1" in found.path.split("/"):
-        raise ConfigurationError("endpoint: give it without /v1alpha1, which the client adds itself")
+        raise ConfigurationError("endpoint: omit /v1alpha1, which the client adds itself")
     return found
 
 
 def parse_endpoint(text: str, *, argument: str, allow_plaintext: bool = False) -> Endpoint:
-    """Take a URL apart and refuse what a token must not be sent to."""
+    """Parse a URL, and refuse one to which a token must not be sent."""
     if not isinstance(text, str):
         raise ConfigurationError(f"{argument}: expected a URL as a string, got {type(text).__name__}")
     if set("@?#") & set(text):
@@ -202,7 +199,7 @@ def parse_endpoint(text: str, *, argument: str, allow_plaintext: bool = False) -
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine."""
+    """Return whether a host name or address means this machine."""
     if host == "localhost":
         return True
     try:
@@ -212,12 +209,12 @@ def is_loopback(host: str) -> bool:
 
 
 def read_certificates(tls: TLS | None) -> Certificates:
-    """Read the PEM files; a ConfigurationError when one is missing or unreadable."""
+    """Read the PEM files. Raises ConfigurationError if one is missing or unreadable."""
     tls = TLS() if tls is None else tls
     if not isinstance(tls, TLS):
         raise ConfigurationError(f"tls: expected a TLS or None, got {type(tls).__name__}")
     if (tls.cert is None) != (tls.key is None):
-        raise ConfigurationError("tls: cert and key go together")
+        raise ConfigurationError("tls: cert and key need each other; give both or neither")
     ca = tls.ca if tls.ca is not None else os.environ.get("SSL_CERT_FILE") or None
     return Certificates(
         ca=_pem(ca, "tls.ca", "CERTIFICATE"),
@@ -227,7 +224,7 @@ def read_certificates(tls: TLS | None) -> Certificates:
 
 
 def check_proxy(proxy: str | None) -> str | None:
-    """A proxy's URL, or a ConfigurationError that does not show its password."""
+    """Return a proxy's URL. Raises a ConfigurationError that does not show its password."""
     if proxy is None:
         return None
     try:
@@ -241,55 +238,26 @@ def check_proxy(proxy: str | None) -> str | None:
 
 
 def proxy_for_grpc(settings: Settings) -> str | None:
-    """The proxy that gRPC has to be told of. Of the environment's variables it reads those in small letters by itself,
-    those in capitals, which HTTP heeds too, not at all."""
+    """Return the proxy to set on a gRPC channel, or None.
+
+    gRPC reads lower-case environment variables by itself, but not upper-case ones, which HTTP libraries honor too.
+    """
     endpoint = settings.endpoint
     if endpoint.loopback or settings.proxy is not None:
         return None if endpoint.loopback else settings.proxy
     if not endpoint.secure or _first_set(("grpc_proxy", "https_proxy", "http_proxy")):
         return None
-    spared = {name.strip().lstrip(".") for name in (_first_set(("no_proxy", "NO_PROXY")) or "").split(",")} - {""}
-    if "*" in spared or any(f".{endpoint.host}".endswith(f".{name}") for name in spared):
+    exempt = {name.strip().lstrip(".") for name in (_first_set(("no_proxy", "NO_PROXY")) or "").split(",")} - {""}
+    if "*" in exempt or any(f".{endpoint.host}".endswith(f".{name}") for name in exempt):
         return None
     return _first_set(("HTTPS_PROXY",))
-
-
-def check_count(count: int, argument: str) -> int:
-    """A whole number above 0."""
-    if isinstance(count, bool) or not isinstance(count, int) or count <= 0:
-        raise ConfigurationError(f"{argument}: expected a whole number above 0, got {count!r}")
-    return count
-
-
-def check_at_least(least: float, number: float, argument: str) -> float:
-    """A number of at least so much."""
-    if isinstance(number, bool) or not isinstance(number, int | float) or not number >= least:
-        raise ConfigurationError(f"{argument}: expected a number of at least {least}, got {number!r}")
-    return number
-
-
-def check_hook(hook: object, argument: str) -> None:
-    """None, or something to call. An async function is refused: nobody would await what it gives."""
-    if hook is not None and not callable(hook):
-        raise ConfigurationError(f"{argument}: expected a function or None, got {type(hook).__name__}")
-    if inspect.iscoroutinefunction(hook):
-        raise ConfigurationError(f"{argument}: expected a plain function; an async one would not be awaited")
-
-
-def check_timeout(timeout: float | None, argument: str = "timeout") -> float | None:
-    """Seconds above 0, or None for no limit; centuries are none."""
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise ConfigurationError(f"{argument}: expected seconds above 0, or None for no limit, got {timeout!r}")
-    return None if timeout > _LONGEST_TIMEOUT else float(timeout)
 
 
 def _pem(source: str | os.PathLike[str] | bytes | None, argument: str, kind: str) -> bytes | None:
     if source is None or isinstance(source, bytes):
         data = source
     elif not isinstance(source, str | os.PathLike):
-        raise ConfigurationError(f"{argument}: expected a path or the bytes of PEM, got {type(source).__name__}")
+        raise ConfigurationError(f"{argument}: expected a path or PEM bytes, got {type(source).__name__}")
     else:
         from pathlib import Path  # few clients name files
 
@@ -298,13 +266,13 @@ def _pem(source: str | os.PathLike[str] | bytes | None, argument: str, kind: str
         except OSError as error:
             raise ConfigurationError(f"{argument}: {source}: {error.strerror}") from None
     if data is not None and f"{kind}-----".encode() not in data:
-        raise ConfigurationError(f"{argument}: it holds no {kind} in PEM")
+        raise ConfigurationError(f"{argument}: contains no {kind} in PEM format")
     return data
 
 
 @lru_cache(8)
 def _read(path: "Path", changed: int) -> bytes:
-    """A file's bytes, shared by all clients until it changes."""
+    """Return a file's bytes, shared by all clients until it changes."""
     return path.read_bytes()
 
 
@@ -319,7 +287,7 @@ def _warn_of_tracing() -> None:
 
 
 def _warn(text: str) -> None:
-    """Warn at the line that called the library."""
+    """Warn, naming the line that called the library."""
     frame, depth = sys._getframe(), 1  # pyright: ignore[reportPrivateUsage]
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("cwinference."):
         frame, depth = frame.f_back, depth + 1

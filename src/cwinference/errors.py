@@ -1,15 +1,18 @@
-"""Everything this library raises. `InferenceError` is the root.
+"""Everything that this library raises. `InferenceError` is the root.
 
-`ApiError` has one subclass per status code, the same whatever the transport; `CODES` is the table.
-Server text is kept as it came in `message` and cleaned of control characters wherever it is printed.
+`ApiError` has one subclass for each status code, the same on every transport; `CODES` is the table.
+`message` is a server's text as received; control characters in it are escaped wherever it is printed.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
+from ._retry_rules import Hint, is_retryable, may_have_effect
 from ._text import printable
+
+ApiErrorT = TypeVar("ApiErrorT", bound="ApiError")
 
 
 class InferenceError(Exception):
@@ -33,45 +36,39 @@ def _rebuild(kind: type[InferenceError], args: tuple[Any, ...], state: dict[str,
 
 
 class ConfigurationError(InferenceError, ValueError):
-    """Refused before anything was sent: the text names the argument, what is wrong with it and what to do."""
+    """Refused before anything was sent: the text names the argument, what is wrong with it, and what to do."""
 
 
 class ProtocolError(InferenceError):
-    """The answer could not be decoded, or was larger than allowed. Never retried."""
+    """The response could not be decoded, or was larger than allowed. Never retried."""
 
     def __init__(self, message: str, *, method: str = "", http_status: int | None = None, attempts: int = 1) -> None:
         super().__init__(message)
         self.method = method
         """Name of the method, for example `GetGateway`; empty outside the management API."""
         self.http_status = http_status
-        """HTTP status of the answer, or None when it is not known."""
+        """HTTP status of the response, or None when it is not known."""
         self.attempts = attempts
-        """How often the call was sent."""
+        """How many times the call was sent."""
 
     def __str__(self) -> str:
         return printable(f"{self.method}: {self.args[0]}" if self.method else str(self.args[0]))
 
 
 class ApiError(InferenceError):
-    """A call failed. Its class says how: see the subclasses, one per code.
+    """A call failed. Its class says how: there is one subclass for each code.
 
     Attributes:
         code: status code in lower case, as the Connect protocol spells it: `"not_found"`.
-        message: what the server or the library says happened.
-        details: the decoded `google.rpc` messages of the answer; unknown ones as `google.protobuf.Any`.
-        http_status: HTTP status of the answer; None when it had none, as gRPC's own, or it is not known.
-        attempts: how often the call was sent.
-        maybe_done: whether an attempt before the last may have been processed, so that this may answer our own repeat.
+        message: what the server, or this library, says happened.
+        details: the decoded `google.rpc` messages of the response; unknown ones as `google.protobuf.Any`.
+        http_status: HTTP status of the response; None if there was none, as over gRPC, or it is not known.
+        attempts: how many times the call was sent.
         method: name of the method, such as `GetGateway` or `chat.completions`.
-        retry_after: seconds that the server asked to wait before a repeat; negative: it wants none. None when it did
+        retry_after: seconds that the server asked to wait before a retry; negative if it wants none. None if it did
             not say.
-        unprocessed: whether the server surely did not process the request: it was refused unread, or never left this
-            machine.
-        permanent: whether it will not pass although the code suggests so: an untrusted certificate, a model that has
-            run.
-        invited: whether the server asked for a repeat although the code suggests none.
-        turned_away: whether it reads as if a working server had refused the stream unread, closing a connection in
-            good order: a repeat then adds nothing to its load.
+        retryable: whether the same call may succeed later.
+        may_have_succeeded: whether the server may have processed the request although the call failed.
     """
 
     code: str = "unknown"
@@ -85,23 +82,32 @@ class ApiError(InferenceError):
         attempts: int = 1,
         method: str = "",
         retry_after: float | None = None,
-        unprocessed: bool = False,
-        permanent: bool = False,
-        invited: bool = False,
-        turned_away: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.details = tuple(details)
         self.http_status = http_status
         self.attempts = attempts
-        self.maybe_done = False
         self.method = method
         self.retry_after = retry_after
-        self.unprocessed = unprocessed
-        self.permanent = permanent
-        self.invited = invited
-        self.turned_away = turned_away
+        self._hint = Hint.NONE
+        self._earlier_may_have_succeeded = False
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed later: the server was not reached, is overloaded, or was too slow.
+
+        Before you repeat a change, look at `may_have_succeeded`.
+        """
+        return is_retryable(self.code, self._hint, self.retry_after)
+
+    @property
+    def may_have_succeeded(self) -> bool:
+        """Whether the server may have processed the request although the call failed: a lost response, for example.
+
+        This includes earlier attempts of the call. False if the server certainly did nothing.
+        """
+        return self._earlier_may_have_succeeded or may_have_effect(self.code, self._hint)
 
     def __str__(self) -> str:
         where = f"{self.method}: " if self.method else ""
@@ -109,26 +115,42 @@ class ApiError(InferenceError):
         return printable(f"{where}{self.message or 'no message'} [{self.code}]{tries}")
 
 
+def with_hint(error: ApiErrorT, hint: Hint) -> ApiErrorT:
+    """Return the error with what a transport knows of the attempt beyond its code."""
+    error._hint = hint  # pyright: ignore[reportPrivateUsage]
+    return error
+
+
+def hint_of(error: ApiError) -> Hint:
+    """Return what a transport knew of the attempt beyond its code."""
+    return error._hint  # pyright: ignore[reportPrivateUsage]
+
+
+def note_earlier(error: ApiError, *, may_have_succeeded: bool) -> None:
+    """Note of the last error of a call whether an attempt before it may have succeeded."""
+    error._earlier_may_have_succeeded = may_have_succeeded  # pyright: ignore[reportPrivateUsage]
+
+
 class Cancelled(ApiError):
-    """The server gave the call up. (A cancelled task raises `asyncio.CancelledError` instead.)"""
+    """The server canceled the call. (A cancelled task raises `asyncio.CancelledError` instead.)"""
 
     code = "canceled"
 
 
 class Unknown(ApiError):
-    """The server, or something in between, answered without a usable code."""
+    """The server, or something in between, responded without a usable code."""
 
     code = "unknown"
 
 
 class InvalidArgument(ApiError):
-    """A value is wrong whatever the state of the system; `details` may hold `BadRequest`."""
+    """A value is wrong, whatever the state of the system; `details` may contain `BadRequest`."""
 
     code = "invalid_argument"
 
 
 class DeadlineExceeded(ApiError, TimeoutError):
-    """The call's time was over before an answer came."""
+    """The call timed out before a response arrived."""
 
     code = "deadline_exceeded"
 
@@ -146,49 +168,49 @@ class AlreadyExists(ApiError):
 
 
 class PermissionDenied(ApiError):
-    """The token is good, but its role is not: reads need Inference Viewer, writes Inference Admin."""
+    """The token is valid, but its role does not allow this: reads need Inference Viewer, writes Inference Admin."""
 
     code = "permission_denied"
 
 
 class ResourceExhausted(ApiError):
-    """A quota or a rate limit is used up; `details` may hold `QuotaFailure` or `RetryInfo`."""
+    """A quota or a rate limit is exhausted; `details` may contain `QuotaFailure` or `RetryInfo`."""
 
     code = "resource_exhausted"
 
 
 class FailedPrecondition(ApiError):
-    """The state of the system forbids it for now; `details` may hold `PreconditionFailure`."""
+    """The current state of the system does not allow it; `details` may contain `PreconditionFailure`."""
 
     code = "failed_precondition"
 
 
 class Aborted(ApiError):
-    """Another change came in between."""
+    """A concurrent change got in the way."""
 
     code = "aborted"
 
 
 class OutOfRange(ApiError):
-    """Past the end of something."""
+    """A value is past the end of a valid range."""
 
     code = "out_of_range"
 
 
 class Unimplemented(ApiError):
-    """The server does not know the method, or what answered is not the API."""
+    """The server does not know the method, or what responded is not the API."""
 
     code = "unimplemented"
 
 
 class Internal(ApiError):
-    """Something is broken on the server."""
+    """Something on the server is broken."""
 
     code = "internal"
 
 
 class Unavailable(ApiError):
-    """The server cannot be reached, or cannot answer right now."""
+    """The server cannot be reached, or cannot respond right now."""
 
     code = "unavailable"
 
@@ -223,28 +245,28 @@ BY_NUMBER: Mapping[int, type[ApiError]] = {
     15: DataLoss,
     16: Unauthenticated,
 }
-"""The classes by gRPC's numbers."""
+"""The classes by gRPC's status numbers."""
 
 CODES: Mapping[str, type[ApiError]] = {kind.code: kind for kind in BY_NUMBER.values()}
 """The classes by their codes."""
 
 
 class ResourceFailed(InferenceError):
-    """A wait ended because the resource will not become ready; the text shows its unmet conditions."""
+    """A wait ended because the resource will not become ready; the text lists its unmet conditions."""
 
     def __init__(self, message: str, resource: Message) -> None:
         super().__init__(message)
         self.resource = resource
-        """The resource as it was last seen."""
+        """The resource as it was last read."""
 
 
 class WaitTimeout(InferenceError, TimeoutError):
-    """A wait ended before the resource reached the state; the text shows how it stood."""
+    """A wait timed out; the text shows the last known state of the resource."""
 
     def __init__(self, message: str, resource: Message | None) -> None:
         super().__init__(message)
         self.resource = resource
-        """The resource as it was last seen, or None when it never was."""
+        """The resource as it was last read, or None when it never was."""
 
 
 class _StreamError(InferenceError):
@@ -255,11 +277,11 @@ class _StreamError(InferenceError):
 
 
 class StreamStalled(_StreamError, TimeoutError):
-    """A completion's stream stopped bringing content."""
+    """The stream of a completion stopped delivering content."""
 
 
 class StreamInterrupted(_StreamError):
-    """A completion's stream broke off, or ended without its end mark."""
+    """The stream of a completion broke off, or ended without its end mark."""
 
 
 __all__ = [

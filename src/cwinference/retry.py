@@ -1,32 +1,33 @@
-"""How often a failed call is repeated: the user's settings, and a client's allowance."""
+"""How often a failed call is retried: the user's settings, and a client's budget. What is retried: `_retry_rules`."""
 
 from dataclasses import dataclass
 
+from ._arguments import check_at_least, check_count, check_timeout
 from ._locks import lock_of
-from .config import check_at_least, check_count, check_timeout
 from .errors import ConfigurationError
 
 
 @dataclass(frozen=True)
 class Retry:
-    """How often and when a failed call is repeated. `retry=None` switches that off.
+    """How often and when a failed call is retried. `retry=None` turns retries off.
 
-    Reads, creates (their id makes a repeat safe) and deletes are repeated on UNAVAILABLE, lost connections and an
-    attempt's own deadline, and on RESOURCE_EXHAUSTED when the server names a delay. Updates and cancels are repeated
-    only when the request surely was not processed. Any call is repeated once with a fresh token on UNAUTHENTICATED,
-    with `retry=None` too.
+    Reads, creates (their id makes a retry safe) and deletes are retried on UNAVAILABLE, on lost connections, on the
+    timeout of a single attempt, and on RESOURCE_EXHAUSTED if the server names a delay. Updates and cancels are retried
+    only if the request certainly was not processed. Any call is retried once with a new token on UNAUTHENTICATED, also
+    with `retry=None`.
 
-    Completions are repeated before their answer has begun: on 408, 409, 425, 429, 5xx but 501, and lost connections.
+    Completions are retried before their response has begun: on status 408, 409, 425, 429 and 5xx except 501, and on
+    lost connections.
 
     Args:
-        max_attempts: how often a call is sent at most (5).
-        initial_backoff: longest pause before the second attempt, in seconds (0.1); the pause is drawn between 0 and
-            this (full jitter).
-        multiplier: by how much the longest pause grows with each attempt (2.0).
-        max_backoff: where it stops growing, in seconds (5.0).
-        max_server_delay: longest pause asked for by a server that is obeyed, in seconds (30.0); a longer one ends the
-            call.
-        attempt_timeout: limit of one attempt in seconds; None: what is left of the whole call's timeout.
+        max_attempts: how many times a call is sent at most (5).
+        initial_backoff: upper bound of the pause before the second attempt, in seconds (0.1); the pause is random
+            between 0 and the bound (full jitter).
+        multiplier: by how much the bound grows with each attempt (2.0).
+        max_backoff: where the bound stops growing, in seconds (5.0).
+        max_server_delay: the longest delay requested by a server that is honored, in seconds (30.0); a longer one ends
+            the call.
+        attempt_timeout: limit of a single attempt in seconds; None: the time left of the whole call's timeout.
 
     Raises:
         ConfigurationError: a number is out of its range.
@@ -47,7 +48,7 @@ class Retry:
         object.__setattr__(self, "attempt_timeout", check_timeout(self.attempt_timeout, "attempt_timeout"))
 
     def backoff(self, attempt: int, chance: float) -> float:
-        """Seconds to pause after the given attempt; `chance` is from 0 up to 1."""
+        """Return the seconds to pause after the given attempt; `chance` is a number from 0 up to 1."""
         try:
             longest = self.initial_backoff * self.multiplier ** (attempt - 1)
         except OverflowError:
@@ -56,16 +57,16 @@ class Retry:
 
 
 def check_retry(retry: Retry | None) -> Retry | None:
-    """A Retry or None; anything else is a ConfigurationError."""
+    """Return a Retry or None; anything else is a ConfigurationError."""
     if retry is not None and not isinstance(retry, Retry):
         raise ConfigurationError(f"retry: expected a Retry or None, got {type(retry).__name__}")
     return retry
 
 
 class Budget:
-    """A client's allowance for repeats, so that an outage is not answered with a multiple of the load.
+    """A client's budget for retries, so that it does not answer an outage with a multiple of its usual load.
 
-    Each repeat takes 1, each success gives 0.1 back, up to the capacity.
+    Each retry takes 1, each success gives back 0.1, up to the capacity.
     """
 
     def __init__(self, capacity: float = 100.0, refund: float = 0.1) -> None:
@@ -74,10 +75,10 @@ class Budget:
         self._left = capacity
         self._lock = lock_of(self)
         self.touched = False
-        """Whether something was taken and not yet given back; lets a success skip the lock."""
+        """Whether something was taken and not yet given back; if not, a success need not take the lock."""
 
     def take(self) -> bool:
-        """Take one repeat; False when nothing is left."""
+        """Take one retry; return False if nothing is left."""
         with self._lock:
             if self._left < 1:
                 return False
@@ -86,7 +87,7 @@ class Budget:
             return True
 
     def succeed(self) -> None:
-        """Give back for one success."""
+        """Give back a little for a success."""
         with self._lock:
             self._left = min(self._capacity, self._left + self._refund)
             self.touched = self._left < self._capacity

@@ -1,4 +1,4 @@
-"""How a resource stands: `State` for programs, `describe` for people."""
+"""The status of a resource: `State` for programs, `describe` for people."""
 
 from collections.abc import Iterator
 from enum import Enum
@@ -11,83 +11,96 @@ Resource: TypeAlias = types.Gateway | types.Deployment | types.CapacityClaim
 
 
 class State(Enum):
-    """Where a gateway, deployment or capacity claim stands: `State.of(resource)`, the API's `STATUS_*` values.
-
-    CREATING, UPDATING and DELETING pass by themselves. READY: it serves. ERROR: something is wrong that the service
-    expects to recover from. FAILED: something is wrong for good. UNKNOWN: not settled, or newer than this release.
-    `state.is_terminal`: it will not become READY by itself.
-    """
+    """The state of a gateway, deployment or capacity claim: `State.of(resource)`, the API's `STATUS_*` values."""
 
     UNKNOWN = types.Status.STATUS_UNSPECIFIED
-    """Not settled, or a number that this release does not know; treat it as pending."""
+    """Not reported yet, or a number that this release does not know; treat it as pending."""
     CREATING = types.Status.STATUS_CREATING
+    """Being created; it becomes READY by itself."""
     UPDATING = types.Status.STATUS_UPDATING
+    """Being changed; it becomes READY by itself."""
     DELETING = types.Status.STATUS_DELETING
+    """Being deleted; it disappears by itself."""
     ERROR = types.Status.STATUS_ERROR
-    """Something is wrong that the service expects to recover from."""
+    """Something is wrong, and the service expects to recover."""
     FAILED = types.Status.STATUS_FAILED
     """Something is wrong for good."""
     READY = types.Status.STATUS_READY
+    """In service."""
 
     @classmethod
     def of(cls, resource: Resource) -> "State":
-        """The state of a resource as the message tells it."""
+        """Return the state of a gateway, deployment or capacity claim.
+
+        Raises:
+            TypeError: it is something else; a hot-load has `HotLoadState`.
+        """
         if not isinstance(resource, Resource):
             raise TypeError(f"State.of: {_expected(resource)}")
         return cast(State, cls._value2member_map_.get(resource.status.status, cls.UNKNOWN))
 
     @property
     def is_terminal(self) -> bool:
-        """Whether it will not become ready by itself."""
+        """Whether it will not become READY by itself: FAILED or DELETING."""
         return self in (State.FAILED, State.DELETING)
 
 
 class HotLoadState(Enum):
-    """Where a hot-load stands: `HotLoadState.of(hot_load)`, the API's `HOT_LOAD_STATE_*` values.
-
-    PENDING and IN_PROGRESS pass by themselves; COMPLETED, FAILED and CANCELED are final. UNKNOWN: not settled, or newer
-    than this release. `state.is_terminal`: it will not complete any more.
-    """
+    """The state of a hot-load: `HotLoadState.of(hot_load)`, the API's `HOT_LOAD_STATE_*` values."""
 
     UNKNOWN = types.HotLoadState.HOT_LOAD_STATE_UNSPECIFIED
-    """Not settled, or a number that this release does not know; treat it as pending."""
+    """Not reported yet, or a number that this release does not know; treat it as pending."""
     PENDING = types.HotLoadState.HOT_LOAD_STATE_PENDING
+    """Accepted, not started yet."""
     IN_PROGRESS = types.HotLoadState.HOT_LOAD_STATE_IN_PROGRESS
+    """The replicas are loading the snapshot."""
     COMPLETED = types.HotLoadState.HOT_LOAD_STATE_COMPLETED
+    """Every replica has the snapshot; final."""
     FAILED = types.HotLoadState.HOT_LOAD_STATE_FAILED
+    """It failed; final."""
     CANCELED = types.HotLoadState.HOT_LOAD_STATE_CANCELED
+    """It was canceled; final."""
 
     @classmethod
     def of(cls, hot_load: types.HotLoad) -> "HotLoadState":
-        """The state of a hot-load as the message tells it."""
+        """Return the state of a hot-load.
+
+        Raises:
+            TypeError: it is something else, which has `State`.
+        """
         if not isinstance(hot_load, types.HotLoad):
             raise TypeError(f"HotLoadState.of: expected a HotLoad, got {type(hot_load).__name__}; others have State")
         return cast(HotLoadState, cls._value2member_map_.get(hot_load.status.state, cls.UNKNOWN))
 
     @property
     def is_terminal(self) -> bool:
-        """Whether it will not complete any more."""
-        return self in (HotLoadState.FAILED, HotLoadState.CANCELED)
+        """Whether it is final: COMPLETED, FAILED or CANCELED."""
+        return self in (HotLoadState.COMPLETED, HotLoadState.FAILED, HotLoadState.CANCELED)
 
 
 def state_of(resource: Any) -> State | HotLoadState:
-    """The state of any resource."""
+    """Return the state of any resource."""
     return HotLoadState.of(resource) if isinstance(resource, types.HotLoad) else State.of(resource)
 
 
 def describe(resource: Resource | types.HotLoad) -> str:
-    """The state and the conditions of a gateway, deployment, claim or hot-load as readable lines, one per condition,
-    without control characters."""
+    """Return the state and the conditions of a gateway, deployment, claim or hot-load as readable text.
+
+    There is a line for the state and one for each condition, without control characters.
+
+    Raises:
+        TypeError: it is something else.
+    """
     if not isinstance(resource, Resource | types.HotLoad):
         raise TypeError(f"describe: {_expected(resource)}")
     return "\n".join(_lines(resource))
 
 
 def unmet(resource: Resource | types.HotLoad) -> str:
-    """The conditions that do not hold, as one line; all of them when every one holds."""
+    """Return the conditions that are not met, on one line; if all are met, all of them."""
     conditions = list(resource.status.conditions)
     failing = [each for each in conditions if each.status != types.Condition.STATUS_TRUE] or conditions
-    return "; ".join(map(_condition, failing)) or "no conditions were given"
+    return "; ".join(map(_condition, failing)) or "no conditions were reported"
 
 
 def _expected(found: object) -> str:
@@ -102,14 +115,14 @@ def _lines(resource: Resource | types.HotLoad) -> Iterator[str]:
 
 
 def state_text(resource: Resource | types.HotLoad) -> str:
-    """The state's name, and its number where this release does not know it."""
+    """Return the state's name, and its number if this release does not know it."""
     state = state_of(resource)
     number = resource.status.state if isinstance(resource, types.HotLoad) else resource.status.status
     return f"{state.name} ({number})" if state.value != number else state.name
 
 
 def name_of(resource: Resource | types.HotLoad) -> str:
-    """Kind and name (a hot-load's identity), for messages."""
+    """Return kind and name (for a hot-load, its identity), for messages."""
     spec: Any = resource.spec
     name = spec.identity if isinstance(resource, types.HotLoad) else spec.name
     return one_line(f"{resource.DESCRIPTOR.name} {name or spec.id}")

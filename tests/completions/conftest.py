@@ -1,4 +1,4 @@
-"""Each story runs over both kinds of `Inference` and both versions of HTTP, on real sockets."""
+"""Each test runs over both kinds of `Inference` and both versions of HTTP, on real sockets."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from tests.support.inference_kinds import KINDS
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """Which `Inference` tells the story: `sync-1`, `async-2` and so on."""
+    """Return the kind of `Inference` and its version of HTTP, such as `sync-1` or `async-2`."""
     return str(request.param)

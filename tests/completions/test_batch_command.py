@@ -1,7 +1,8 @@
-"""`cwinference batch`: killed and started again, told what cannot work, and what its ends say."""
+"""`cwinference batch`: killed and started again, with wrong arguments, and what it prints at the end."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,34 +14,33 @@ from uuid import uuid4
 import pytest
 
 from cwinference.emulator import Emulator
-from tests.support.batch_files import NOBODY, answers, echo, expected, lines, request, wait_until
-from tests.support.scripted_model_server import Asked, ModelServer, Reply, plain
+from tests.support.batch_files import UNREACHABLE, batch_request, echo, echoed_texts, read_lines, read_texts, wait_until
+from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
 
 
-def test_a_killed_command_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_killed_command_continues_where_it_stopped(tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_text("\n".join(json.dumps(request(number)) for number in range(300)))
+    source.write_text("\n".join(json.dumps(batch_request(number)) for number in range(300)))
 
-    def answer(got: Asked) -> Reply:
+    def respond(request: HttpRequest) -> ScriptedResponse:
         threading.Event().wait(0.01)
-        return echo(got)
+        return echo(request)
 
-    with ModelServer(answer) as there:
+    with ScriptedModelServer(respond) as server:
         for kill_after in (30, 120, None):
-            command = _command(str(source), str(out), "--base-url", there.url, "--concurrency", "8")
+            command = _command(str(source), str(out), "--base-url", server.url, "--concurrency", "8")
             if kill_after is not None:
-                wait_until(partial(_reached, there, kill_after))
+                wait_until(partial(_reached, server, kill_after))
                 command.send_signal(signal.SIGKILL)
             output, _ = command.communicate(timeout=60)
         assert command.returncode == 0
-        assert len(there.asked) < 300 + 2 * 80
-    assert answers(out) == expected(*range(300))
-    assert output.startswith("answered ")
-    assert "answered before" in output
+        assert len(server.requests) < 300 + 2 * 80
+    assert read_texts(out) == echoed_texts(*range(300))
+    assert re.fullmatch(r"\d+ completed, 0 failed, [1-9]\d* skipped\n", output)
 
 
-def _reached(there: ModelServer, count: int) -> bool:
-    return len(there.asked) >= count
+def _reached(server: ScriptedModelServer, count: int) -> bool:
+    return len(server.requests) >= count
 
 
 def _command(*arguments: str) -> "subprocess.Popen[str]":
@@ -51,62 +51,62 @@ def _command(*arguments: str) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["in", "out"], 2, "--gateway"),
-        (["missing.jsonl", "out.jsonl", "--base-url", NOBODY], 2, "requests: missing.jsonl"),
+        (["missing.jsonl", "out.jsonl", "--base-url", UNREACHABLE], 2, "requests: missing.jsonl"),
         (["in", "out", "--gateway", "g"], 2, "COREWEAVE_API_TOKEN"),
-        (["in", "out", "--base-url", NOBODY, "--concurrency", "0"], 2, "concurrency"),
+        (["in", "out", "--base-url", UNREACHABLE, "--concurrency", "0"], 2, "concurrency"),
     ],
 )
-def test_wrong_arguments_of_the_command_are_told(arguments: list[str], code: int, told: str) -> None:
+def test_wrong_arguments_are_reported(arguments: list[str], code: int, message: str) -> None:
     command = _command(*arguments)
     _, error = command.communicate(timeout=60)
-    assert (command.returncode, told in error) == (code, True)
+    assert (command.returncode, message in error) == (code, True)
 
 
 @pytest.fixture
-def questions(tmp_path: Path) -> Path:
+def requests_file(tmp_path: Path) -> Path:
     path = tmp_path / "in.jsonl"
-    path.write_text("\n".join(json.dumps(request(number)) for number in range(400)))
+    path.write_text("\n".join(json.dumps(batch_request(number)) for number in range(400)))
     return path
 
 
-def test_a_closed_port_ends_the_command_early_and_it_says_why(questions: Path, tmp_path: Path) -> None:
-    command = _command(str(questions), str(tmp_path / "out.jsonl"), "--base-url", NOBODY)
+def test_an_unreachable_server_stops_the_command_early_with_the_reason(requests_file: Path, tmp_path: Path) -> None:
+    command = _command(str(requests_file), str(tmp_path / "out.jsonl"), "--base-url", UNREACHABLE)
     output, error = command.communicate(timeout=60)
-    summary, told = output.splitlines(), error.splitlines()
+    summary, messages = output.splitlines(), error.splitlines()
     assert command.returncode == 1
-    assert len(lines(tmp_path / "out.errors.jsonl")) < 300
-    assert summary == [f"answered 0, failed {len(lines(tmp_path / 'out.errors.jsonl'))}, answered before 0"]
-    assert told[0].startswith("cwinference batch: ended early")
-    assert told[1].startswith("cwinference batch: the first failure: line ")
-    assert "refused" in told[1]
-    assert told[2] == f"cwinference batch: all failures: {tmp_path / 'out.errors.jsonl'}"
+    assert len(read_lines(tmp_path / "out.errors.jsonl")) < 300
+    assert summary == [f"0 completed, {len(read_lines(tmp_path / 'out.errors.jsonl'))} failed, 0 skipped"]
+    assert messages[0].startswith("cwinference batch: stopped early")
+    assert messages[1].startswith("cwinference batch: first failure: line ")
+    assert "refused" in messages[1]
+    assert messages[2] == f"cwinference batch: all failures: {tmp_path / 'out.errors.jsonl'}"
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [("gateway", "GetGateway: gateway not found"), ("token", "unauthenticated"), ("endpoint", "unavailable")],
 )
-def test_a_gateway_that_cannot_be_read_ends_the_command_at_once(
-    inference_emulator: Emulator, questions: Path, tmp_path: Path, wrong: str, told: str
+def test_an_unreadable_gateway_stops_the_command_at_once(
+    inference_emulator: Emulator, requests_file: Path, tmp_path: Path, wrong: str, message: str
 ) -> None:
     (tmp_path / "token").write_text("CW-SECRET-wrong" if wrong == "token" else inference_emulator.token)
-    endpoint = NOBODY if wrong == "endpoint" else inference_emulator.endpoint
+    endpoint = UNREACHABLE if wrong == "endpoint" else inference_emulator.endpoint
     which = ["--gateway", str(uuid4()), "--endpoint", endpoint, "--token-file", str(tmp_path / "token")]
-    command = _command(str(questions), str(tmp_path / "out.jsonl"), *which)
+    command = _command(str(requests_file), str(tmp_path / "out.jsonl"), *which)
     output, error = command.communicate(timeout=60)
     assert (command.returncode, output) == (1, "")
     assert error.startswith("cwinference batch: GetGateway")
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out.errors.jsonl").exists()
 
 
-def test_a_server_that_wants_a_token_is_told_from_one_that_refuses_it(questions: Path, tmp_path: Path) -> None:
-    with ModelServer(lambda _: plain({"error": {"message": "no"}}, 401)) as there:
-        command = _command(str(questions), str(tmp_path / "out.jsonl"), "--base-url", there.url)
+def test_a_missing_token_is_distinguished_from_a_rejected_one(requests_file: Path, tmp_path: Path) -> None:
+    with ScriptedModelServer(lambda _: json_response({"error": {"message": "no"}}, 401)) as server:
+        command = _command(str(requests_file), str(tmp_path / "out.jsonl"), "--base-url", server.url)
         _, error = command.communicate(timeout=60)
     assert command.returncode == 1
-    assert error.endswith("no token was sent: give --token-file\n")
+    assert error.endswith("no token was sent: use --token-file\n")

@@ -1,4 +1,4 @@
-"""Many requests at once: so many in flight, the others queued, and no place lost."""
+"""Many requests at once: `limit` of them are in flight, the others are queued, and no slot is lost."""
 
 import asyncio
 import threading
@@ -6,83 +6,94 @@ import threading
 import pytest
 
 from cwinference import errors
-from tests.support.inference_kinds import asked
-from tests.support.scripted_model_server import DONE, Asked, Reply, completion, piece, plain, silence, streamed
+from tests.support.inference_kinds import connected
+from tests.support.scripted_model_server import (
+    DONE,
+    HttpRequest,
+    ScriptedResponse,
+    chunk_event,
+    completion,
+    endless_silence,
+    json_response,
+    stream_response,
+)
 
 
 @pytest.fixture(params=["sync-1", "async-1"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """The server of the tests answers one request of an HTTP/2 connection after the other."""
+    """Return a kind over HTTP/1.1: over HTTP/2, the server handles the requests of a connection one after the other."""
     return str(request.param)
 
 
-async def test_no_more_than_the_limit_are_in_flight(kind: str) -> None:
-    now = most = 0
+async def test_at_most_limit_requests_are_in_flight(kind: str) -> None:
+    in_flight = most = 0
     lock = threading.Lock()
 
-    def answer(_: Asked) -> Reply:
-        nonlocal now, most
+    def respond(_: HttpRequest) -> ScriptedResponse:
+        nonlocal in_flight, most
         with lock:
-            now += 1
-            most = max(most, now)
+            in_flight += 1
+            most = max(most, in_flight)
         threading.Event().wait(0.02)
         with lock:
-            now -= 1
-        return plain(completion())
+            in_flight -= 1
+        return json_response(completion())
 
-    async with asked(kind, answer, limit=4) as (front, _):
-        await asyncio.gather(*(front.chat() for _ in range(40)))
-        stats = front.inference.stats()
+    async with connected(kind, respond, limit=4) as (inference, _):
+        await asyncio.gather(*(inference.chat() for _ in range(40)))
+        stats = inference.wrapped.stats()
     assert most == 4
     assert (stats.done, stats.in_flight, stats.queued, stats.tokens) == (40, 0, 0, 200)
 
 
-async def test_a_stream_keeps_its_place_until_it_is_closed(kind: str) -> None:
-    def answer(got: Asked) -> Reply:
-        return streamed(piece("a"), after=silence()) if got.body.get("stream") else plain(completion())
+async def test_a_stream_keeps_its_slot_until_it_is_closed(kind: str) -> None:
+    def respond(request: HttpRequest) -> ScriptedResponse:
+        if request.body.get("stream"):
+            return stream_response(chunk_event("a"), after=endless_silence())
+        return json_response(completion())
 
-    async with asked(kind, answer, limit=1) as (front, _):
-        stream = front.stream()
-        await stream.__aenter__() if front.awaits else stream.__enter__()
-        assert front.inference.stats().in_flight == 1
+    async with connected(kind, respond, limit=1) as (inference, _):
+        stream = inference.stream()
+        await stream.__aenter__() if inference.is_async else stream.__enter__()
+        assert inference.wrapped.stats().in_flight == 1
         with pytest.raises(errors.DeadlineExceeded, match="limit="):
-            await front.chat(timeout=0.05)
-        await stream.close() if front.awaits else stream.close()
-        await front.chat()
-        assert front.inference.stats().in_flight == 0
+            await inference.chat(timeout=0.05)
+        await stream.close() if inference.is_async else stream.close()
+        await inference.chat()
+        assert inference.wrapped.stats().in_flight == 0
 
 
 @pytest.mark.parametrize("status", [200, 400, 503])
-async def test_no_place_is_lost_by_failures(kind: str, status: int) -> None:
-    def answer(got: Asked) -> Reply:
+async def test_failures_release_their_slots(kind: str, status: int) -> None:
+    def respond(request: HttpRequest) -> ScriptedResponse:
         if status != 200:
-            return plain({}, status)
-        return streamed(DONE) if got.body.get("stream") else Reply([b"{"], length=1)
+            return json_response({}, status)
+        return stream_response(DONE) if request.body.get("stream") else ScriptedResponse([b"{"], length=1)
 
-    async with asked(kind, answer, limit=2, retry=None) as (front, _):
+    async with connected(kind, respond, limit=2, retry=None) as (inference, _):
         for _ in range(5):
             with pytest.raises(errors.InferenceError):
-                await front.chat()
+                await inference.chat()
             if status != 200:
                 with pytest.raises(errors.InferenceError):
-                    await front.read(front.stream())
-        stats = front.inference.stats()
+                    await inference.read(inference.stream())
+        stats = inference.wrapped.stats()
     assert (stats.in_flight, stats.queued) == (0, 0)
     assert stats.failed == (5 if status == 200 else 10)
 
 
-async def test_cancelled_calls_give_their_places_back() -> None:
-    def answer(_: Asked) -> Reply:
+async def test_canceled_calls_release_their_slots() -> None:
+    def respond(_: HttpRequest) -> ScriptedResponse:
         threading.Event().wait(0.2)
-        return plain(completion())
+        return json_response(completion())
 
-    async with asked("async-1", answer, limit=3) as (front, server):
-        calls = [asyncio.ensure_future(front.chat()) for _ in range(10)]
-        while len(server.asked) < 3:
+    async with connected("async-1", respond, limit=3) as (inference, server):
+        calls = [asyncio.ensure_future(inference.chat()) for _ in range(10)]
+        while len(server.requests) < 3:
             await asyncio.to_thread(threading.Event().wait, 0.005)
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
-        assert (await front.chat()).text == "Paris"
-        stats = front.inference.stats()
+        assert (await inference.chat()).text == "Paris"
+        stats = inference.wrapped.stats()
     assert (stats.in_flight, stats.queued) == (0, 0)

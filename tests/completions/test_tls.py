@@ -1,4 +1,4 @@
-"""Completions over https: HTTP/2 where the server offers it, and only to whom the certificates name."""
+"""Completions over https: HTTP/2 if the server offers it, and only to a server with a trusted certificate."""
 
 import ssl
 from pathlib import Path
@@ -9,8 +9,17 @@ import pytest
 from cwinference import TLS, errors
 from cwinference.inference import AsyncInference, Inference
 from tests.support import certificates
-from tests.support.inference_kinds import Front
-from tests.support.scripted_model_server import DONE, Asked, ModelServer, Reply, completion, piece, plain, streamed
+from tests.support.inference_kinds import AnyInference
+from tests.support.scripted_model_server import (
+    DONE,
+    HttpRequest,
+    ScriptedModelServer,
+    ScriptedResponse,
+    chunk_event,
+    completion,
+    json_response,
+    stream_response,
+)
 
 
 @pytest.fixture(scope="module")
@@ -19,47 +28,43 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def context(files: tuple[Path, Path], *protocols: str) -> ssl.SSLContext:
-    found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    found.load_cert_chain(*files)
-    found.set_alpn_protocols(list(protocols))
-    return found
+    result = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    result.load_cert_chain(*files)
+    result.set_alpn_protocols(list(protocols))
+    return result
 
 
-def secured(server: ModelServer) -> str:
+def https_url(server: ScriptedModelServer) -> str:
     return server.url.replace("http://127.0.0.1", "https://localhost")
 
 
-def answer(got: Asked) -> Reply:
-    return streamed(piece("Paris", "stop"), DONE) if got.body.get("stream") else plain(completion())
+def respond(request: HttpRequest) -> ScriptedResponse:
+    if request.body.get("stream"):
+        return stream_response(chunk_event("Paris", "stop"), DONE)
+    return json_response(completion())
 
 
 @pytest.mark.parametrize("kind", [Inference, AsyncInference])
 @pytest.mark.parametrize("version", [1, 2])
-async def test_the_version_is_what_both_speak(kind: Any, version: int, files: tuple[Path, Path]) -> None:
-    offered = ["h2", "http/1.1"] if version == 2 else ["http/1.1"]
-    with ModelServer(answer, version, context(files, *offered)) as server:
-        front = Front(
-            kind(server.url.replace("http://127.0.0.1", "https://localhost"), token="t", tls=TLS(ca=files[0]))
-        )
-        assert (await front.chat()).text == "Paris"
-        assert [chunk.text for chunk in await front.read(front.stream())] == ["Paris"]
-        await front.do(_close) if front.awaits else front.inference.close()
-    assert {":method" in each.headers for each in server.asked} == {version == 2}
+async def test_the_http_version_is_negotiated(kind: Any, version: int, files: tuple[Path, Path]) -> None:
+    protocols = ["h2", "http/1.1"] if version == 2 else ["http/1.1"]
+    with ScriptedModelServer(respond, version, context(files, *protocols)) as server:
+        inference = AnyInference(kind(https_url(server), token="t", tls=TLS(ca=files[0])))
+        assert (await inference.chat()).text == "Paris"
+        assert [chunk.text for chunk in await inference.read(inference.stream())] == ["Paris"]
+        await inference.close()
+    assert {":method" in each.headers for each in server.requests} == {version == 2}
 
 
 @pytest.mark.parametrize("kind", [Inference, AsyncInference])
-async def test_a_certificate_that_nobody_trusts_ends_the_call_before_the_token_is_sent(
+async def test_an_untrusted_certificate_fails_the_call_before_the_token_is_sent(
     kind: Any, files: tuple[Path, Path]
 ) -> None:
-    with ModelServer(answer, 1, context(files, "http/1.1")) as server:
-        front = Front(kind(secured(server), token="t"))
+    with ScriptedModelServer(respond, 1, context(files, "http/1.1")) as server:
+        inference = AnyInference(kind(https_url(server), token="t"))
         with pytest.raises(errors.Unavailable) as caught:
-            await front.chat()
+            await inference.chat()
         with pytest.raises(errors.Unavailable):
-            await front.read(front.stream())
-        await front.do(_close) if front.awaits else front.inference.close()
-    assert (caught.value.attempts, caught.value.permanent, server.asked) == (1, True, [])
-
-
-async def _close(inference: Any) -> None:
-    await inference.close()
+            await inference.read(inference.stream())
+        await inference.close()
+    assert (caught.value.attempts, caught.value.retryable, server.requests) == (1, False, [])

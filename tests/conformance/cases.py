@@ -1,4 +1,4 @@
-"""The suite's own messages, made from its descriptors, and what they mean in terms of our transports.
+"""The suite's messages, made from its descriptors, and their translation into terms of our transports.
 
 The descriptors come from the suite's .proto files, compiled by `tools/conformance` into the file that
 `CONFORMANCE_DESCRIPTORS` names.
@@ -42,7 +42,7 @@ _load()
 
 
 def message_class(name: str) -> type[Message]:
-    """A message of the suite by its short name."""
+    """Return the class of a message of the suite by its short name."""
     return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
 
 
@@ -51,23 +51,23 @@ Result: Any = message_class("ClientCompatResponse")
 
 
 def method_of(case: Any) -> Method:
-    """The method that a case calls."""
+    """Return the method that a case calls."""
     return Method.of(_POOL.FindServiceByName(case.service).FindMethodByName(case.method))
 
 
 def request_of(case: Any, method: Method) -> Message:
-    """The request that a case sends."""
+    """Return the request that a case sends."""
     return method.request.FromString(case.request_messages[0].value)
 
 
 def is_raw(case: Any) -> bool:
-    """Whether the server answers with the bytes that the case names."""
+    """Return whether the case gives the bytes of the response."""
     request: Any = request_of(case, method_of(case))
     return hasattr(request, "response_definition") and request.response_definition.HasField("raw_response")
 
 
 def settings_of(case: Any) -> Settings:
-    """What a case says about the connection."""
+    """Return the connection settings of a case."""
     creds = case.client_tls_creds
     return Settings(
         endpoint=Endpoint("https" if case.server_tls_cert else "http", case.host, case.port),
@@ -80,7 +80,7 @@ def settings_of(case: Any) -> Settings:
 
 
 def options_of(case: Any) -> dict[str, bool]:
-    """What a case says about the transport."""
+    """Return the transport options of a case."""
     options = {"compress": case.compression == GZIP}
     if case.protocol == CONNECT:
         options["use_get"] = case.use_get_http_method
@@ -88,7 +88,7 @@ def options_of(case: Any) -> dict[str, bool]:
 
 
 def metadata_of(case: Any) -> tuple[tuple[str, Any], ...]:
-    """The request headers; over gRPC, binary ones as bytes."""
+    """Return the request headers; over gRPC, binary ones as bytes."""
     binary = case.protocol != CONNECT
     return tuple(
         (header.name.lower(), _bytes(value) if binary and header.name.lower().endswith("-bin") else value)
@@ -97,51 +97,51 @@ def metadata_of(case: Any) -> tuple[tuple[str, Any], ...]:
     )
 
 
-def succeeded(case: Any, reply: Any, seen: ResponseMetadata) -> Any:
-    """How a call ended that gave a reply."""
-    result = _result(case, seen)
-    result.response.payloads.append(reply.payload)
+def succeeded(case: Any, response: Any, metadata: ResponseMetadata) -> Any:
+    """Return the outcome of a call with a response."""
+    result = _result(case, metadata)
+    result.response.payloads.append(response.payload)
     return result
 
 
-def failed(case: Any, error: Exception, seen: ResponseMetadata) -> Any:
-    """How a call ended that failed."""
-    result = _result(case, seen)
+def failed(case: Any, error: Exception, metadata: ResponseMetadata) -> Any:
+    """Return the outcome of a call that failed."""
+    result = _result(case, metadata)
     failure = result.response.error
     if isinstance(error, errors.ApiError):
         failure.code, failure.message = _NUMBER_OF[type(error)], error.message
         failure.details.extend(map(_packed, error.details))
     else:
-        failure.code, failure.message = _code_of_garbage(seen), str(error)
+        failure.code, failure.message = _code_of_protocol_error(metadata), str(error)
     return result
 
 
-def cancelled(case: Any) -> Any:
-    """How a call ended that was cancelled by its task."""
+def canceled(case: Any) -> Any:
+    """Return the outcome of a call that was canceled by its task."""
     result = _result(case, ResponseMetadata())
     result.response.error.code = _NUMBER_OF[errors.Cancelled]
     return result
 
 
-def impossible(case: Any, reason: str) -> Any:
-    """The answer to a case that could not be tried."""
+def not_run(case: Any, reason: str) -> Any:
+    """Return the outcome of a case that could not be run."""
     result = Result(test_name=case.test_name)
     result.error.message = reason
     return result
 
 
-def _code_of_garbage(seen: ResponseMetadata) -> int:
-    """What the protocol calls a ProtocolError of ours: unknown for an answer of another kind, else internal."""
-    kind = dict(seen.headers).get("content-type", "application/")
-    return _INTERNAL if kind.startswith("application/") else _UNKNOWN
+def _code_of_protocol_error(metadata: ResponseMetadata) -> int:
+    """Return the protocol's code for a ProtocolError: unknown for another media type, otherwise internal."""
+    media_type = dict(metadata.headers).get("content-type", "application/")
+    return _INTERNAL if media_type.startswith("application/") else _UNKNOWN
 
 
-def _result(case: Any, seen: ResponseMetadata) -> Any:
+def _result(case: Any, metadata: ResponseMetadata) -> Any:
     result = Result(test_name=case.test_name)
     result.response.SetInParent()
     for pairs, headers in (
-        (seen.headers, result.response.response_headers),
-        (seen.trailers, result.response.response_trailers),
+        (metadata.headers, result.response.response_headers),
+        (metadata.trailers, result.response.response_trailers),
     ):
         for name, values in _grouped(pairs).items():
             headers.add(name=name, value=values)

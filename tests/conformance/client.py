@@ -1,6 +1,6 @@
-"""The client under test: reads cases from stdin, sends each through our own transports, writes how it ended to stdout.
+"""The client under test: reads cases from stdin, sends each through our transports, and writes the outcomes to stdout.
 
-Run by the suite's `connectconformance`, with `sync` or `async`. Cases that want the same connection share a transport.
+The suite's `connectconformance` runs it with `sync` or `async`. Cases with the same settings share a transport.
 """
 
 import asyncio
@@ -10,9 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from google.protobuf.message import Message
+
 from cwinference import errors
+from cwinference._wire.methods import Method
 from cwinference.transports.base import ResponseMetadata
 from cwinference.transports.connect import AsyncConnectTransport, ConnectTransport
 from cwinference.transports.grpc import AsyncGrpcTransport, GrpcTransport
@@ -20,17 +24,16 @@ from tests.conformance import cases
 
 _AT_ONCE = 24
 _LONGEST_SECONDS = 8.0
-"""Limit of a case with a raw answer that names none: the runner waits 20 s for an outcome of each."""
-
+"""Timeout of a case with a raw response that has none: the runner waits 20 s for each outcome."""
 
 SYNC = {"grpc": GrpcTransport, "connect": ConnectTransport}
 ASYNC = {"grpc": AsyncGrpcTransport, "connect": AsyncConnectTransport}
 
 
 class Transports:
-    """One transport for all cases that say the same about it.
+    """One transport for all cases with the same settings.
 
-    Those answered with raw bytes get one each: what no sound server sends may cost the neighbours on its connection.
+    Each case with a raw response gets its own: bytes that no correct server sends may break the connection for others.
     """
 
     def __init__(self, kinds: dict[str, Any]) -> None:
@@ -50,32 +53,47 @@ class Transports:
         return list(self._open.values())
 
 
-def arguments(case: Any) -> tuple[Any, ...]:
-    """What `send` takes, up to the time limit."""
+@dataclass
+class Call:
+    """The call of a case, as transports take it, and what they add to it."""
+
+    method: Method
+    request: Message
+    unknown_fields: list[str] | None = None
+    response_metadata: ResponseMetadata = field(default_factory=ResponseMetadata)
+
+
+def call_of(case: Any) -> Call:
+    """Return the call of a case."""
     method = cases.method_of(case)
+    return Call(method, cases.request_of(case, method))
+
+
+def options_of(case: Any) -> tuple[Any, float | None]:
+    """Return the metadata and the timeout with which a case is sent."""
     timeout = _LONGEST_SECONDS if cases.is_raw(case) else None
     if case.HasField("timeout_ms"):
         timeout = case.timeout_ms / 1000
-    return method, cases.request_of(case, method), cases.metadata_of(case), timeout
+    return cases.metadata_of(case), timeout
 
 
 def run_sync(read: Iterator[Any], write: Callable[[Any], None]) -> None:
-    """Cases on threads; those that cancel cannot be tried, because nothing stops a blocking call from outside."""
+    """Run cases on threads; those that cancel are not run, because a sync call cannot be canceled."""
     transports = Transports(SYNC)
 
     def run(case: Any) -> None:
         if case.HasField("cancel"):
-            write(cases.impossible(case, "a blocking call cannot be cancelled"))
+            write(cases.not_run(case, "a sync call cannot be canceled"))
             return
         time.sleep(case.request_delay_ms / 1000)
-        seen = ResponseMetadata()
+        call = call_of(case)
         try:
-            reply = transports.for_case(case).send(*arguments(case), seen=seen)
-            write(cases.succeeded(case, reply, seen))
+            response = transports.for_case(case).send(call, *options_of(case))
+            write(cases.succeeded(case, response, call.response_metadata))
         except errors.InferenceError as error:
-            write(cases.failed(case, error, seen))
+            write(cases.failed(case, error, call.response_metadata))
         except Exception as error:
-            write(cases.impossible(case, repr(error)))
+            write(cases.not_run(case, repr(error)))
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         list(threads.map(run, read))
@@ -84,24 +102,24 @@ def run_sync(read: Iterator[Any], write: Callable[[Any], None]) -> None:
 
 
 async def run_async(read: Iterator[Any], write: Callable[[Any], None]) -> None:
-    """Cases as tasks."""
-    transports, room = Transports(ASYNC), asyncio.Semaphore(_AT_ONCE)
+    """Run cases as tasks."""
+    transports, limit = Transports(ASYNC), asyncio.Semaphore(_AT_ONCE)
 
     async def run(case: Any) -> None:
-        async with room:
+        async with limit:
             await asyncio.sleep(case.request_delay_ms / 1000)
-            seen = ResponseMetadata()
-            call = asyncio.ensure_future(transports.for_case(case).send(*arguments(case), seen=seen))
+            call = call_of(case)
+            sending = asyncio.ensure_future(transports.for_case(case).send(call, *options_of(case)))
             if case.HasField("cancel"):
-                asyncio.get_running_loop().call_later(case.cancel.after_close_send_ms / 1000, call.cancel)
+                asyncio.get_running_loop().call_later(case.cancel.after_close_send_ms / 1000, sending.cancel)
             try:
-                write(cases.succeeded(case, await call, seen))
+                write(cases.succeeded(case, await sending, call.response_metadata))
             except asyncio.CancelledError:
-                write(cases.cancelled(case))
+                write(cases.canceled(case))
             except errors.InferenceError as error:
-                write(cases.failed(case, error, seen))
+                write(cases.failed(case, error, call.response_metadata))
             except Exception as error:
-                write(cases.impossible(case, repr(error)))
+                write(cases.not_run(case, repr(error)))
 
     async with asyncio.TaskGroup() as group:
         while (case := await asyncio.to_thread(next, read, None)) is not None:
@@ -111,13 +129,13 @@ async def run_async(read: Iterator[Any], write: Callable[[Any], None]) -> None:
 
 
 def read_cases(stream: BinaryIO) -> Iterator[Any]:
-    """Messages, each after its length."""
+    """Yield the cases, each of which comes after its length."""
     while prefix := stream.read(4):
         yield cases.Case.FromString(stream.read(struct.unpack(">I", prefix)[0]))
 
 
 def writer(stream: BinaryIO) -> Callable[[Any], None]:
-    """Writes messages, each after its length; from any thread."""
+    """Return a function that writes a message after its length, from any thread."""
     lock = threading.Lock()
 
     def write(result: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 from cwinference import Client, types
 from cwinference.emulator import Emulator, EmulatorClock
 from cwinference.errors import ConfigurationError
-from tests.support.ready_gateways import MODEL, ROUTINGS, deploy, front
+from tests.support.ready_gateways import MODEL, ROUTINGS, deploy, ready_gateway
 
 
 def post(endpoint: str, token: str, **body: Any) -> Any:
@@ -32,19 +32,19 @@ def post(endpoint: str, token: str, **body: Any) -> Any:
 
 
 def test_a_deployment_serves_from_ready_until_it_is_disabled_or_deleted() -> None:
-    with front() as there:
-        token = there.emulator.token
-        assert post(there.endpoint, token) == (200, "This is the emulator's built-in text generator, not a model.")
-        assert post(there.endpoint, there.emulator.viewer_token)[0] == 200
-        assert post(there.endpoint, "wrong") == (401, "invalid_api_key")
-        assert post(there.endpoint, token, model="other") == (404, "model_not_found")
-        there.client.deployments.modify(there.deployment.spec.id, disabled=True, wait=True)
-        assert post(there.endpoint, token) == (404, "model_not_found")
-        there.client.deployments.delete(there.deployment.spec.id)
-        there.client.deployments.wait_deleted(there.deployment.spec.id)
-        there.client.gateways.delete(there.gateway.spec.id)
-        there.client.gateways.wait_deleted(there.gateway.spec.id)
-        assert post(there.endpoint, token) == (404, "gateway_not_found")
+    with ready_gateway() as ready:
+        token = ready.emulator.token
+        assert post(ready.endpoint, token) == (200, "This is the emulator's built-in text generator, not a model.")
+        assert post(ready.endpoint, ready.emulator.viewer_token)[0] == 200
+        assert post(ready.endpoint, "wrong") == (401, "invalid_api_key")
+        assert post(ready.endpoint, token, model="other") == (404, "model_not_found")
+        ready.client.deployments.modify(ready.deployment.spec.id, disabled=True, wait=True)
+        assert post(ready.endpoint, token) == (404, "model_not_found")
+        ready.client.deployments.delete(ready.deployment.spec.id)
+        ready.client.deployments.wait_deleted(ready.deployment.spec.id)
+        ready.client.gateways.delete(ready.gateway.spec.id)
+        ready.client.gateways.wait_deleted(ready.gateway.spec.id)
+        assert post(ready.endpoint, token) == (404, "gateway_not_found")
 
 
 def test_nothing_serves_before_it_is_ready() -> None:

@@ -9,7 +9,7 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 
 from cwinference import AsyncClient, errors, types
-from cwinference._calls.flow import Clock
+from cwinference._calls.clock import Clock
 from cwinference.transports import _pool
 from tests.support.client_kinds import KINDS, open_client
 from tests.support.faulty_emulator import FaultyEmulator, faulty_emulator

@@ -9,17 +9,17 @@ from urllib.parse import urlsplit
 import pytest
 
 from cwinference.transports import _pool
-from tests.support.inference_kinds import open_front
-from tests.support.ready_gateways import MODEL, front
+from tests.support.inference_kinds import open_inference
+from tests.support.ready_gateways import MODEL, ready_gateway
 
 
 @pytest.mark.parametrize("size", [10, 1_000_000])
 def test_errors_have_openais_form_and_keep_the_connection_open(size: int) -> None:
-    with front() as there:
-        there.emulator.faults.add("error", path="/gateway/*/completions", code="resource_exhausted", message="too fast")
-        connection = http.client.HTTPConnection(str(urlsplit(there.endpoint).netloc), timeout=10)
+    with ready_gateway() as ready:
+        ready.emulator.faults.add("error", path="/gateway/*/completions", code="resource_exhausted", message="too fast")
+        connection = http.client.HTTPConnection(str(urlsplit(ready.endpoint).netloc), timeout=10)
         for _ in range(2):
-            connection.request("POST", urlsplit(there.endpoint).path + "/v1/chat/completions", b" " * size)
+            connection.request("POST", urlsplit(ready.endpoint).path + "/v1/chat/completions", b" " * size)
             response = connection.getresponse()
             error = json.loads(response.read())["error"]
             assert (response.status, error["message"], error["code"]) == (429, "too fast", "resource_exhausted")
@@ -40,10 +40,10 @@ async def test_completions_replace_a_half_open_connection(
         else:
             await inference.read(inference.stream(first_token_timeout=seconds))
 
-    with front() as there:
-        async with open_front(kind, there.endpoint, there.emulator.token, retry=None) as inference:
+    with ready_gateway() as ready:
+        async with open_inference(kind, ready.endpoint, ready.emulator.token, retry=None) as inference:
             await request(5)
-            there.emulator.faults.add("half_open", nth=1)
+            ready.emulator.faults.add("half_open", nth=1)
             with pytest.raises(TimeoutError):
                 await request(0.2)
             for _ in range(20):  # a busy machine needs more attempts
@@ -56,8 +56,8 @@ async def test_completions_replace_a_half_open_connection(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_duplicate_completion_gets_a_response(stream: bool) -> None:
-    with front() as there, there.client.inference(there.gateway, timeout=10) as inference:
-        twice = there.emulator.faults.add("duplicate", path="/gateway/*")
+    with ready_gateway() as ready, ready.client.inference(ready.gateway, timeout=10) as inference:
+        twice = ready.emulator.faults.add("duplicate", path="/gateway/*")
         arguments: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
         if stream:
             with inference.chat.completions.stream(**arguments) as chunks:

@@ -18,7 +18,7 @@ from cwinference.emulator.server import Server
 from cwinference.errors import ConfigurationError
 from tests.support import certificates
 from tests.support.asgi_requests import AppResponse, call_app
-from tests.support.scripted_server import http
+from tests.support.scripted_server import http_response
 from tests.support.socket_servers import Handler, SocketServer
 
 from .gateway_requests import MODEL, OURS, completions_app, deployment
@@ -42,7 +42,7 @@ class FakeModelServer:
             lines = [line.decode().strip().split(": ", 1) for line in iter(stream.readline, b"\r\n")]
             headers = {name.lower(): value for name, value in lines}
             if verb == b"GET":
-                connection.sendall(http(200, self._models, {"content-type": "application/json"}))
+                connection.sendall(http_response(200, self._models, {"content-type": "application/json"}))
                 return
             self.received.append((headers, json.loads(stream.read(int(headers["content-length"])))))
             if isinstance(self._response, bytes):
@@ -67,7 +67,7 @@ async def post(app: Any, **body: Any) -> AppResponse:
 
 @pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/"])
 async def test_a_request_is_forwarded_as_it_is_except_for_the_token(path: str) -> None:
-    server = FakeModelServer(http(200, b'{"anything": 1}', {"content-type": "application/json"}))
+    server = FakeModelServer(http_response(200, b'{"anything": 1}', {"content-type": "application/json"}))
     with proxied(server, path) as app:
         response = await post(app, top_k=5, nested={"a": [None]})
     assert (response.status, response.json) == (200, {"anything": 1})
@@ -77,7 +77,7 @@ async def test_a_request_is_forwarded_as_it_is_except_for_the_token(path: str) -
 
 
 async def test_the_key_in_its_url_is_sent_to_the_server_and_never_shown() -> None:
-    server = FakeModelServer(http(200, b"{}", {"content-type": "application/json"}))
+    server = FakeModelServer(http_response(200, b"{}", {"content-type": "application/json"}))
     with proxied(server, key="a%2Fkey@") as app:
         await post(app)
     assert server.received[0][0]["authorization"] == "Bearer a/key"
@@ -88,7 +88,7 @@ async def test_the_key_in_its_url_is_sent_to_the_server_and_never_shown() -> Non
 
 async def test_an_error_of_the_server_is_returned_as_it_is() -> None:
     headers = {"content-type": "text/plain", "retry-after": "7", "server": "other"}
-    with proxied(FakeModelServer(http(429, b"too much", headers))) as app:
+    with proxied(FakeModelServer(http_response(429, b"too much", headers))) as app:
         response = await post(app)
     assert (response.status, response.body, response.headers["content-type"]) == (429, b"too much", "text/plain")
     assert response.headers["retry-after"] == "7"
@@ -100,7 +100,7 @@ async def test_a_server_can_use_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with SocketServer(FakeModelServer(http(200, STREAM, EVENTS)), context) as running:
+    with SocketServer(FakeModelServer(http_response(200, STREAM, EVENTS)), context) as running:
         model = models.create_model(f"https://localhost:{running.port}")
         model.start()
         response = await post(completions_app(model), stream=True)
@@ -108,14 +108,14 @@ async def test_a_server_can_use_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 async def test_the_stream_of_a_model_that_the_server_has_is_returned_byte_for_byte() -> None:
-    with proxied(FakeModelServer(http(200, STREAM, EVENTS))) as app:
+    with proxied(FakeModelServer(http_response(200, STREAM, EVENTS))) as app:
         response = await post(app, stream=True)
     assert (response.status, response.body, response.complete) == (200, STREAM, True)
 
 
 async def test_the_name_of_a_model_that_the_server_lacks_is_replaced_both_ways() -> None:
     server = FakeModelServer(
-        http(200, b'{"model":"other","id":"1"}', {"content-type": "application/json"}), ["other", "third"]
+        http_response(200, b'{"model":"other","id":"1"}', {"content-type": "application/json"}), ["other", "third"]
     )
     with proxied(server) as app:
         response = await post(app)
@@ -138,7 +138,7 @@ async def test_the_name_in_a_stream_is_replaced_wherever_its_pieces_end() -> Non
 async def test_a_server_without_a_list_of_models_gets_the_name_of_the_deployment(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    server = FakeModelServer(http(200, b"{}", {"content-type": "application/json"}), None)
+    server = FakeModelServer(http_response(200, b"{}", {"content-type": "application/json"}), None)
     with proxied(server) as app:
         await post(app)
     assert server.received[0][1]["model"] == MODEL
@@ -161,7 +161,7 @@ async def test_an_incomplete_response_is_a_bad_gateway(sent: bytes) -> None:
 
 
 async def test_a_stream_that_breaks_off_ends_with_an_error_and_without_done() -> None:
-    cut = http(200, STREAM, EVENTS)[: -len("data: [DONE]\n\n")]
+    cut = http_response(200, STREAM, EVENTS)[: -len("data: [DONE]\n\n")]
     with proxied(FakeModelServer(cut)) as app:
         response = await post(app, stream=True)
     assert response.status == 200

@@ -1,4 +1,4 @@
-"""Threads, event loops and processes side by side, and none at all."""
+"""Clients in several threads, event loops and processes, and without an event loop."""
 
 import asyncio
 import gc
@@ -12,56 +12,56 @@ import pytest
 from cwinference import AsyncClient, errors, types
 from cwinference.inference import AsyncInference, Inference
 from tests.support.client_kinds import open_client
-from tests.support.connected_client import told
-from tests.support.fork_program import call, new_client
-from tests.support.inference_kinds import MESSAGES, open_front
-from tests.support.scripted_model_server import MODEL, ModelServer, completion, plain
-from tests.support.scripted_server import Peer, Received
+from tests.support.connected_client import connected
+from tests.support.fork_program import call_outcome, new_client
+from tests.support.inference_kinds import MESSAGES, open_inference
+from tests.support.scripted_model_server import MODEL, ScriptedModelServer, completion, json_response
+from tests.support.scripted_server import ReceivedRequest, ScriptedServer
 from tests.support.socket_servers import SocketServer, silence
 
 ASYNC = ["grpc-async", "connect-async", "rest-async"]
 THREADS = 8
 
 
-def echo(received: Received) -> types.GetGatewayResponse:
-    """A gateway named like its id."""
+def echo(received: ReceivedRequest) -> types.GetGatewayResponse:
+    """Respond with a gateway whose name is its id."""
     spec = types.GatewaySpec(id=received.request.id, name=received.request.id)
     return types.GetGatewayResponse(gateway=types.Gateway(spec=spec))
 
 
 @pytest.mark.parametrize("kind", ASYNC)
-async def test_eight_threads_with_a_loop_and_a_client_each_all_work(kind: str) -> None:
-    async with told(kind, echo) as (_, peer):
+async def test_calls_work_in_eight_threads_with_a_loop_and_a_client_each(kind: str) -> None:
+    async with connected(kind, echo) as (_, server):
 
-        async def several(name: str) -> set[str]:
-            async with open_client(kind, peer.endpoint, **peer.settings) as client:
+        async def call_repeatedly(name: str) -> set[str]:
+            async with open_client(kind, server.endpoint, **server.settings) as client:
                 return {
                     each.spec.name for each in await asyncio.gather(*(client.gateways.get(name) for _ in range(20)))
                 }
 
         names = [f"gateway-{number}" for number in range(THREADS)]
-        all_found = await asyncio.gather(*(asyncio.to_thread(asyncio.run, several(name)) for name in names))
-    assert all_found == [{name} for name in names]
+        results = await asyncio.gather(*(asyncio.to_thread(asyncio.run, call_repeatedly(name)) for name in names))
+    assert results == [{name} for name in names]
 
 
 @pytest.mark.parametrize("kind", ASYNC)
-def test_a_client_lets_go_of_loops_that_have_ended(kind: str) -> None:
-    with Peer(kind.partition("-")[0], echo) as peer:
-        client = new_client(kind, peer.endpoint)
+def test_a_client_does_not_keep_closed_loops_alive(kind: str) -> None:
+    with ScriptedServer(kind.partition("-")[0], echo) as server:
+        client = new_client(kind, server.endpoint)
         assert isinstance(client, AsyncClient)
-        loops = [asyncio.run(_loop_after_a_call(client)) for _ in range(4)]
+        loops = [asyncio.run(_call_and_get_loop(client)) for _ in range(4)]
         gc.collect()
         assert [loop() for loop in loops[:-1]] == [None] * 3
         asyncio.run(client.close())
 
 
-async def _loop_after_a_call(client: AsyncClient) -> weakref.ref[asyncio.AbstractEventLoop]:
+async def _call_and_get_loop(client: AsyncClient) -> weakref.ref[asyncio.AbstractEventLoop]:
     await client.gateways.get("x")
     return weakref.ref(asyncio.get_running_loop())
 
 
 @pytest.mark.parametrize("kind", ASYNC)
-def test_without_an_asyncio_loop_it_says_what_to_use(kind: str) -> None:
+def test_without_an_asyncio_loop_the_error_of_a_call_says_what_to_use(kind: str) -> None:
     with SocketServer(silence) as server:
         client = new_client(kind, server.endpoint)
         assert isinstance(client, AsyncClient)
@@ -72,48 +72,48 @@ def test_without_an_asyncio_loop_it_says_what_to_use(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["grpc-sync", "connect-async", "rest-sync"])
-def test_a_spawned_process_works_after_its_parent_did(kind: str) -> None:
-    with Peer(kind.partition("-")[0], echo) as peer:
-        assert read(kind, peer.endpoint) == "x"
+def test_a_spawned_process_works_after_calls_in_its_parent(kind: str) -> None:
+    with ScriptedServer(kind.partition("-")[0], echo) as server:
+        assert read(kind, server.endpoint) == "x"
         with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as workers:
-            assert list(workers.map(read, [kind] * 2, [peer.endpoint] * 2)) == ["x", "x"]
-        assert read(kind, peer.endpoint) == "x"
+            assert list(workers.map(read, [kind] * 2, [server.endpoint] * 2)) == ["x", "x"]
+        assert read(kind, server.endpoint) == "x"
 
 
 def read(kind: str, endpoint: str) -> str:
-    return call(new_client(kind, endpoint), close=True)
+    return call_outcome(new_client(kind, endpoint), close=True)
 
 
-async def test_completions_of_eight_threads_with_a_loop_and_a_client_each_all_work() -> None:
-    with ModelServer(lambda asked: plain(completion(asked.body["user"]))) as server:
+async def test_completions_work_in_eight_threads_with_a_loop_and_a_client_each() -> None:
+    with ScriptedModelServer(lambda request: json_response(completion(request.body["user"]))) as server:
 
-        async def several(name: str) -> set[str]:
-            async with open_front("async-1", server.url) as front:
-                return {each.text for each in await asyncio.gather(*(front.chat(user=name) for _ in range(10)))}
+        async def call_repeatedly(name: str) -> set[str]:
+            async with open_inference("async-1", server.url) as inference:
+                return {each.text for each in await asyncio.gather(*(inference.chat(user=name) for _ in range(10)))}
 
         names = [f"user-{number}" for number in range(THREADS)]
-        found = await asyncio.gather(*(asyncio.to_thread(asyncio.run, several(name)) for name in names))
-    assert found == [{name} for name in names]
+        results = await asyncio.gather(*(asyncio.to_thread(asyncio.run, call_repeatedly(name)) for name in names))
+    assert results == [{name} for name in names]
 
 
-async def test_completions_of_sixty_four_threads_share_a_client() -> None:
-    with ModelServer(lambda asked: plain(completion(asked.body["user"]))) as server:
+async def test_sixty_four_threads_share_an_inference() -> None:
+    with ScriptedModelServer(lambda request: json_response(completion(request.body["user"]))) as server:
         names = [f"user-{number}" for number in range(64)]
-        with Inference(server.url, token=None) as front, ThreadPoolExecutor(64) as threads:
-            ask = partial(front.chat.completions.create, model=MODEL, messages=MESSAGES)
-            found = await asyncio.to_thread(list, threads.map(lambda name: ask(user=name).text, names))
-    assert found == names
+        with Inference(server.url, token=None) as inference, ThreadPoolExecutor(64) as threads:
+            create = partial(inference.chat.completions.create, model=MODEL, messages=MESSAGES)
+            results = await asyncio.to_thread(list, threads.map(lambda name: create(user=name).text, names))
+    assert results == names
 
 
-async def test_without_an_asyncio_loop_completions_say_what_to_use() -> None:
+async def test_without_an_asyncio_loop_the_error_of_a_completion_says_what_to_use() -> None:
     with SocketServer(silence) as server:
 
-        def start() -> None:
-            front = AsyncInference(server.endpoint, token=None)
-            stream = front.chat.completions.stream(model=MODEL, messages=MESSAGES)
-            for pending in (front.chat.completions.create(model=MODEL, messages=MESSAGES), stream.__aenter__()):
+        def start_without_loop() -> None:
+            inference = AsyncInference(server.endpoint, token=None)
+            stream = inference.chat.completions.stream(model=MODEL, messages=MESSAGES)
+            for pending in (inference.chat.completions.create(model=MODEL, messages=MESSAGES), stream.__aenter__()):
                 with pytest.raises(errors.ConfigurationError, match="asyncio event loop; elsewhere, as under trio"):
                     pending.send(None)
 
-        await asyncio.to_thread(start)
+        await asyncio.to_thread(start_without_loop)
         assert server.connections == []

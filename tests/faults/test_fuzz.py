@@ -1,4 +1,4 @@
-"""Anything may come from a server; only our own errors come out, in time, and without control characters."""
+"""Servers may send anything: only errors of the library are raised, in time, and without control characters."""
 
 import json
 import zlib
@@ -24,18 +24,20 @@ values: st.SearchStrategy[Any] = st.recursive(
 documents = values.map(lambda value: json.dumps(value).encode())
 
 
-def spoilt(sample: bytes) -> st.SearchStrategy[bytes]:
-    """A good answer with a piece of it replaced."""
-    place = st.integers(0, len(sample))
-    return st.builds(lambda at, end, piece: sample[:at] + piece + sample[end:], place, place, st.binary(max_size=8))
+def corrupted(sample: bytes) -> st.SearchStrategy[bytes]:
+    """Return a strategy for a valid response of which a piece is replaced."""
+    index = st.integers(0, len(sample))
+    return st.builds(
+        lambda start, end, piece: sample[:start] + piece + sample[end:], index, index, st.binary(max_size=8)
+    )
 
 
-replies = st.sampled_from([json.dumps(samples.value(name)).encode() for name in samples.names("response")])
+responses = st.sampled_from([json.dumps(samples.value(name)).encode() for name in samples.names("response")])
 INPUTS: dict[str, st.SearchStrategy[bytes]] = {
     "http_error": st.builds(lambda head, body: head + b"\n" + body, st.binary(max_size=60), documents | st.binary()),
     "details_of_json": documents | st.text().map(lambda text: json.dumps([{"@type": text}]).encode()),
     "json_reply": st.builds(
-        lambda kind, body: kind + body, st.binary(min_size=1, max_size=1), documents | replies.flatmap(spoilt)
+        lambda kind, body: kind + body, st.binary(min_size=1, max_size=1), documents | responses.flatmap(corrupted)
     ),
     "retry_after": st.text().map(str.encode)
     | st.from_regex(rb"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{1,6} \d\d:\d\d:\d\d \w+"),
@@ -44,13 +46,13 @@ INPUTS: dict[str, st.SearchStrategy[bytes]] = {
 
 
 @pytest.mark.parametrize("name", fuzz_targets.TARGETS)
-def test_only_our_errors_come_out(name: str) -> None:
+def test_only_errors_of_the_library_are_raised(name: str) -> None:
     @FEW
     @given(INPUTS.get(name, st.binary()) | st.binary() | st.text().map(str.encode))
-    def try_it(data: bytes) -> None:
+    def check(data: bytes) -> None:
         fuzz_targets.feed(name, data)
 
-    try_it()
+    check()
 
 
 KNOWN_BAD = [
@@ -72,5 +74,5 @@ KNOWN_BAD = [
 
 
 @pytest.mark.parametrize(("name", "data"), KNOWN_BAD)
-def test_what_broke_others_does_not_break_us(name: str, data: bytes) -> None:
+def test_inputs_that_broke_other_clients_are_handled(name: str, data: bytes) -> None:
     fuzz_targets.feed(name, data)

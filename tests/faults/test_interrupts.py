@@ -1,4 +1,4 @@
-"""Ctrl-C ends whatever call is waiting, at once and on every transport, and leaves the client usable."""
+"""Ctrl-C ends a waiting call at once, on every transport, and leaves the client usable."""
 
 import asyncio
 import os
@@ -18,9 +18,18 @@ from cwinference.inference._limiter import Limiter
 from tests.support.client_kinds import KINDS
 from tests.support.fork_program import new_client
 from tests.support.inference_kinds import MESSAGES
-from tests.support.scripted_model_server import MODEL, Asked, ModelServer, Reply, completion, piece, plain, streamed
-from tests.support.scripted_model_server import silence as never
-from tests.support.scripted_server import Peer, Received
+from tests.support.scripted_model_server import (
+    MODEL,
+    HttpRequest,
+    ScriptedModelServer,
+    ScriptedResponse,
+    chunk_event,
+    completion,
+    endless_silence,
+    json_response,
+    stream_response,
+)
+from tests.support.scripted_server import ReceivedRequest, ScriptedServer
 from tests.support.socket_servers import SocketServer, silence
 
 SOON = 1.0
@@ -29,7 +38,7 @@ STREAM: dict[str, Any] = {"model": MODEL, "messages": MESSAGES}
 
 @pytest.fixture(autouse=True)
 def ctrl_c_interrupts() -> Generator[None]:
-    """As in a terminal; a process that was started in the background ignores it."""
+    """Install Python's handler of SIGINT, which a process that was started in the background does not have."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -37,11 +46,11 @@ def ctrl_c_interrupts() -> Generator[None]:
 
 @contextmanager
 def interrupted(event: threading.Event) -> Generator[None]:
-    """A KeyboardInterrupt comes out of the block: after the event, and once this thread waits for something."""
+    """Interrupt the block after the event, once this thread is blocked, and expect the KeyboardInterrupt soon."""
 
     def interrupt() -> None:
         if event.wait(10):
-            until_it_waits(threading.main_thread().ident)
+            wait_until_blocked(threading.main_thread().ident)
             os.kill(os.getpid(), signal.SIGINT)
 
     sender = threading.Thread(target=interrupt)
@@ -53,187 +62,187 @@ def interrupted(event: threading.Event) -> Generator[None]:
     assert time.monotonic() - ended < SOON
 
 
-def until_it_waits(thread: int | None) -> None:
-    """Until a thread is seen twice at the same step of its program."""
+def wait_until_blocked(thread: int | None) -> None:
+    """Wait until a thread is seen twice at the same instruction."""
     before = None
     for _ in range(1000):
         frame = sys._current_frames()[thread or 0]
-        now = frame.f_code, frame.f_lasti
-        if now == before:
+        instruction = frame.f_code, frame.f_lasti
+        if instruction == before:
             return
-        before = now
+        before = instruction
         time.sleep(0.01)
 
 
-class Hesitant:
-    """Gives the first question no answer until it is let go."""
+class FirstCallWaits:
+    """A responder that does not respond to the first call until `go` is set."""
 
     def __init__(self) -> None:
-        self.asked = threading.Event()
+        self.received = threading.Event()
         self.go = threading.Event()
 
     def wait(self) -> None:
-        if not self.asked.is_set():
-            self.asked.set()
+        if not self.received.is_set():
+            self.received.set()
             self.go.wait(10)
 
-    def __call__(self, received: Received) -> types.GetGatewayResponse:
+    def __call__(self, received: ReceivedRequest) -> types.GetGatewayResponse:
         self.wait()
         return types.GetGatewayResponse(gateway=types.Gateway(spec=types.GatewaySpec(name="front")))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "json" not in kind])
-def test_a_call_ends_with_ctrl_c_and_the_client_works_on(kind: str) -> None:
-    hesitant = Hesitant()
-    with Peer(kind.partition("-")[0], hesitant) as peer:
-        client = new_client(kind, peer.endpoint)
+def test_ctrl_c_ends_a_call_and_the_client_stays_usable(kind: str) -> None:
+    first_call = FirstCallWaits()
+    with ScriptedServer(kind.partition("-")[0], first_call) as server:
+        client = new_client(kind, server.endpoint)
         started = time.monotonic()
-        with interrupted(hesitant.asked):
-            ask(client)
+        with interrupted(first_call.received):
+            call(client)
         assert time.monotonic() - started < SOON
-        hesitant.go.set()
-        assert ask(client, close=True) == "front"
+        first_call.go.set()
+        assert call(client, close=True) == "front"
 
 
-def ask(client: Client | AsyncClient, *, close: bool = False) -> str:
+def call(client: Client | AsyncClient, *, close: bool = False) -> str:
     if isinstance(client, Client):
         name = client.gateways.get("x", timeout=5).spec.name
         if close:
             client.close()
         return name
-    return asyncio.run(ask_async(client, close))
+    return asyncio.run(call_async(client, close))
 
 
-async def ask_async(client: AsyncClient, close: bool) -> str:
+async def call_async(client: AsyncClient, close: bool) -> str:
     name = (await client.gateways.get("x", timeout=5)).spec.name
     if close:
         await client.close()
     return name
 
 
-def test_pauses_and_tokens_end_with_ctrl_c() -> None:
-    waits = threading.Event()
+def test_ctrl_c_ends_the_wait_for_a_token() -> None:
+    waiting = threading.Event()
 
     def token() -> str:
-        waits.set()
+        waiting.set()
         threading.Event().wait(5)
         return "token"
 
-    with Client(token, endpoint="http://127.0.0.1:9") as client, interrupted(waits):
+    with Client(token, endpoint="http://127.0.0.1:9") as client, interrupted(waiting):
         client.gateways.get("x")
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_completion_ends_with_ctrl_c_and_its_place_is_free(version: int) -> None:
-    hesitant = Hesitant()
+def test_ctrl_c_ends_a_completion_and_releases_its_slot(version: int) -> None:
+    first_call = FirstCallWaits()
 
-    def answer(_: Asked) -> Reply:
-        hesitant.wait()
-        return plain(completion())
+    def respond(_: HttpRequest) -> ScriptedResponse:
+        first_call.wait()
+        return json_response(completion())
 
-    with ModelServer(answer, version) as server, inference(server) as front:
-        with interrupted(hesitant.asked):
-            front.chat.completions.create(timeout=5, **STREAM)
-        assert front.stats().in_flight == 0
-        hesitant.go.set()
-        assert front.chat.completions.create(timeout=5, **STREAM).text == "Paris"
+    with ScriptedModelServer(respond, version) as server, open_inference(server) as inference:
+        with interrupted(first_call.received):
+            inference.chat.completions.create(timeout=5, **STREAM)
+        assert inference.stats().in_flight == 0
+        first_call.go.set()
+        assert inference.chat.completions.create(timeout=5, **STREAM).text == "Paris"
 
 
 @pytest.mark.parametrize("first", [5.0, None])
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_stream_that_has_not_begun_ends_with_ctrl_c(version: int, first: float | None) -> None:
-    hesitant = Hesitant()
+def test_ctrl_c_ends_a_stream_that_has_not_started(version: int, first: float | None) -> None:
+    first_call = FirstCallWaits()
 
-    def answer(_: Asked) -> Reply:
-        hesitant.wait()
-        return streamed(piece("a"), after=never())
+    def respond(_: HttpRequest) -> ScriptedResponse:
+        first_call.wait()
+        return stream_response(chunk_event("a"), after=endless_silence())
 
-    with ModelServer(answer, version) as server, inference(server) as front:
-        with interrupted(hesitant.asked):
-            front.chat.completions.stream(first_token_timeout=first, timeout=5, **STREAM).__enter__()
-        assert front.stats().in_flight == 0
-        hesitant.go.set()
+    with ScriptedModelServer(respond, version) as server, open_inference(server) as inference:
+        with interrupted(first_call.received):
+            inference.chat.completions.stream(first_token_timeout=first, timeout=5, **STREAM).__enter__()
+        assert inference.stats().in_flight == 0
+        first_call.go.set()
         assert server.hung_up.wait(5)
 
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("read", ["sync", "async"])
-def test_a_stream_ends_with_ctrl_c_and_the_server_sees_it(version: int, read: str) -> None:
-    came = threading.Event()
-    with ModelServer(lambda _: streamed(piece("a"), after=never()), version) as server:
-        with interrupted(came):
+def test_ctrl_c_ends_a_stream_and_hangs_up(version: int, read: str) -> None:
+    started = threading.Event()
+    with ScriptedModelServer(lambda _: stream_response(chunk_event("a"), after=endless_silence()), version) as server:
+        with interrupted(started):
             if read == "async":
-                asyncio.run(read_async(server, came.set))
+                asyncio.run(read_async(server, started.set))
             else:
-                read_blocking(server, came.set)
+                read_sync(server, started.set)
         assert server.hung_up.wait(5)
 
 
-def read_blocking(server: ModelServer, tell: Callable[[], None]) -> None:
-    with inference(server) as front, front.chat.completions.stream(idle_timeout=5, **STREAM) as stream:
+def read_sync(server: ScriptedModelServer, on_chunk: Callable[[], None]) -> None:
+    with open_inference(server) as inference, inference.chat.completions.stream(idle_timeout=5, **STREAM) as stream:
         for _ in stream:
-            tell()
+            on_chunk()
 
 
-async def read_async(server: ModelServer, tell: Callable[[], None]) -> None:
+async def read_async(server: ScriptedModelServer, on_chunk: Callable[[], None]) -> None:
     async with (
-        AsyncInference(server.url, token="token", **server.settings) as front,
-        front.chat.completions.stream(idle_timeout=5, **STREAM) as stream,
+        AsyncInference(server.url, token="token", **server.settings) as inference,
+        inference.chat.completions.stream(idle_timeout=5, **STREAM) as stream,
     ):
         async for _ in stream:
-            tell()
+            on_chunk()
 
 
-def test_who_leaves_the_queue_with_ctrl_c_takes_no_place() -> None:
-    gate, lined_up = Limiter(1), threading.Event()
-    gate.enter(None)
-    lined_up.set()
-    with interrupted(lined_up):
-        gate.enter(5)
-    assert gate.queued == 0
-    gate.leave()
-    assert gate.in_flight == 0
+def test_ctrl_c_while_queued_takes_no_slot() -> None:
+    limiter, ready = Limiter(1), threading.Event()
+    limiter.enter(None)
+    ready.set()
+    with interrupted(ready):
+        limiter.enter(5)
+    assert limiter.queued == 0
+    limiter.leave()
+    assert limiter.in_flight == 0
 
 
-def test_a_handler_of_another_signal_ends_a_call_too() -> None:
-    """As the handler of SIGTERM in a service does."""
-    hesitant = Hesitant()
+def test_an_exception_from_another_signal_handler_ends_a_call() -> None:
+    """Raise SystemExit in the handler, as services do in that of SIGTERM."""
+    first_call = FirstCallWaits()
 
-    def leave(*_: object) -> None:
+    def exit_process(*_: object) -> None:
         raise SystemExit(3)
 
-    def terminate() -> None:
-        hesitant.asked.wait(5)
+    def send_signal() -> None:
+        first_call.received.wait(5)
         os.kill(os.getpid(), signal.SIGUSR1)
 
-    before = signal.signal(signal.SIGUSR1, leave)
+    before = signal.signal(signal.SIGUSR1, exit_process)
     try:
-        with Peer("connect", hesitant) as peer:
-            client = new_client("connect-sync", peer.endpoint)
-            threading.Thread(target=terminate).start()
+        with ScriptedServer("connect", first_call) as server:
+            client = new_client("connect-sync", server.endpoint)
+            threading.Thread(target=send_signal).start()
             with pytest.raises(SystemExit):
-                ask(client)
-            hesitant.go.set()
-            assert ask(client, close=True) == "front"
+                call(client)
+            first_call.go.set()
+            assert call(client, close=True) == "front"
     finally:
         signal.signal(signal.SIGUSR1, before)
 
 
 @pytest.mark.parametrize("transport", ["connect", "rest"])
-def test_no_helper_stays(transport: Any) -> None:
+def test_no_helper_thread_remains(transport: Any) -> None:
     with (
         SocketServer(silence) as server,
         Client("token", endpoint=server.endpoint, transport=transport) as client,
         pytest.raises(errors.DeadlineExceeded),
     ):
         client.gateways.get("x", timeout=0.1)
-    end = time.monotonic() + 5
+    deadline = time.monotonic() + 5
     while any(each.name.startswith("cwinference") for each in threading.enumerate()):
-        assert time.monotonic() < end
+        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 @contextmanager
-def inference(server: ModelServer) -> Generator[Inference]:
-    with Inference(server.url, token="token", **server.settings) as front:
-        yield front
+def open_inference(server: ScriptedModelServer) -> Generator[Inference]:
+    with Inference(server.url, token="token", **server.settings) as inference:
+        yield inference

@@ -1,7 +1,7 @@
-"""Servers that are down: they are found again soon, and are not answered with a multiple of the load.
+"""Servers that are down: clients use them again soon after the outage, and retries do not multiply the load.
 
-`make soak` says by `CWINFERENCE_OUTAGES` how many seconds they are down: 3, 20 and 60 by the figure; and by
-`CWINFERENCE_FAILURES` how many calls fail: 10,000.
+`CWINFERENCE_OUTAGES` lists how many seconds the server is down, 3, 20 and 60 in `make soak`; `CWINFERENCE_FAILURES` is
+the number of calls that fail, 10,000 in `make soak`.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ import pytest
 
 from cwinference import AsyncClient, Retry, errors
 from tests.support.client_kinds import KINDS, open_client
-from tests.support.connected_client import told
+from tests.support.connected_client import connected
 from tests.support.http2_server import Http2Server
 from tests.support.samples import DIRECTORY
-from tests.support.scripted_server import Failure, http, read_request
+from tests.support.scripted_server import Failure, http_response, read_request
 from tests.support.socket_servers import SocketServer
 
 OUTAGES = [float(seconds) for seconds in os.environ.get("CWINFERENCE_OUTAGES", "1").split(",")]
@@ -26,38 +26,38 @@ SOON = 1.5
 
 @pytest.mark.parametrize("seconds", OUTAGES)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "json" not in kind])
-async def test_a_server_that_comes_back_is_found_soon(kind: str, seconds: float) -> None:
+async def test_a_server_is_used_again_soon_after_an_outage(kind: str, seconds: float) -> None:
     with server_for(kind) as server:
         port = server.port
         async with open_client(kind, server.endpoint, retry=None) as client:
             await client.gateways.get("some-id")
             await asyncio.to_thread(server.__exit__)
-            await refused_for(client, seconds)
+            await fail_for(client, seconds)
             with server_for(kind, port):
-                back = time.monotonic()
-                while not await works(client):
-                    assert time.monotonic() - back < SOON
+                restored = time.monotonic()
+                while not await succeeds(client):
+                    assert time.monotonic() - restored < SOON
                     await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("kind", ["grpc-async", "connect-async", "rest-sync"])
-async def test_when_all_fails_few_calls_are_repeated(kind: str) -> None:
+async def test_few_calls_are_retried_when_all_of_them_fail(kind: str) -> None:
     down = Failure("unavailable", "down")
-    async with told(kind, lambda _: down, retry=Retry(initial_backoff=0)) as (client, peer):
+    async with connected(kind, lambda _: down, retry=Retry(initial_backoff=0)) as (client, server):
         for _ in range(CALLS // 20):
-            await asyncio.gather(*(works(client) for _ in range(20)))
-        assert CALLS < len(peer.received) <= 1.1 * CALLS
+            await asyncio.gather(*(succeeds(client) for _ in range(20)))
+        assert CALLS < len(server.received) <= 1.1 * CALLS
 
 
-async def refused_for(client: AsyncClient, seconds: float) -> None:
-    """Call again and again, as a service does that does not know."""
+async def fail_for(client: AsyncClient, seconds: float) -> None:
+    """Call repeatedly, as a service does that does not know of the outage; each call must fail."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        assert not await works(client)
+        assert not await succeeds(client)
         await asyncio.sleep(0.02)
 
 
-async def works(client: AsyncClient) -> bool:
+async def succeeds(client: AsyncClient) -> bool:
     try:
         await client.gateways.get("some-id", timeout=SOON)
     except errors.ApiError:
@@ -66,12 +66,12 @@ async def works(client: AsyncClient) -> bool:
 
 
 def server_for(kind: str, port: int = 0) -> SocketServer:
-    return SocketServer(answer_rest, port=port) if kind.startswith("rest") else Http2Server(port=port)
+    return SocketServer(respond_rest, port=port) if kind.startswith("rest") else Http2Server(port=port)
 
 
-def answer_rest(connection: socket.socket) -> None:
+def respond_rest(connection: socket.socket) -> None:
     sample = (DIRECTORY / "GatewayService.GetGateway.response.json").read_bytes()
     with connection.makefile("rb") as stream:
         while True:
             read_request(stream)
-            connection.sendall(http(200, sample, {"content-type": "application/json"}))
+            connection.sendall(http_response(200, sample, {"content-type": "application/json"}))

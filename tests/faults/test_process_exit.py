@@ -1,4 +1,4 @@
-"""A process that leaves an answer unread ends as if nothing had happened."""
+"""A process that has left a response unread exits without an error."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 
 def leave_unread(endpoint: str) -> None:
-    """Refuse an answer that is too large, then fall off the end of the program."""
+    """Reject a response that is too large, and return, after which the program ends."""
 
     async def call() -> None:
         async with AsyncClient("t", endpoint=endpoint, transport="rest", retry=None, max_reply_bytes=MIB) as client:
@@ -34,8 +34,8 @@ def flood(connection: socket.socket) -> None:
         connection.sendall(piece)
 
 
-def test_an_exit_after_an_answer_that_was_left_is_a_clean_one() -> None:
-    program = "import sys; from tests.faults.test_exits import leave_unread; leave_unread(sys.argv[1])"
+def test_a_process_exits_cleanly_after_an_unread_response() -> None:
+    program = "import sys; from tests.faults.test_process_exit import leave_unread; leave_unread(sys.argv[1])"
     with SocketServer(flood) as server:
         command = [sys.executable, "-c", program, server.endpoint]
         codes = [subprocess.run(command, capture_output=True, timeout=60).returncode for _ in range(4)]

@@ -1,6 +1,6 @@
-"""Servers that end their connections in good order, as proxies do when they reload: no read fails.
+"""Servers that close their connections gracefully, as proxies do when they reload: no read fails.
 
-At full length (`make soak`) `CWINFERENCE_READS` says how many reads; the figure is 20,000.
+`CWINFERENCE_READS` is the number of reads, 20,000 in `make soak`.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import pytest
 
 from cwinference import AsyncClient, Retry, errors
 from tests.support.client_kinds import open_client
-from tests.support.connected_client import told
+from tests.support.connected_client import connected
 from tests.support.http2_server import Http2Server
 from tests.support.scripted_server import Failure
 from tests.support.socket_servers import SocketServer
@@ -30,24 +30,31 @@ KINDS = ["grpc-sync", "grpc-async", "connect-sync", "connect-async"]
 async def test_no_read_fails_when_connections_end_every_100_requests(kind: str) -> None:
     with Http2Server(goaway_after=100) as server:
         async with open_client(kind, server.endpoint) as client:
-            await in_flight(client, READS)
+            await read_concurrently(client, READS)
     assert server.connections_made >= READS / 100
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_no_read_fails_over_ten_reloads(kind: str) -> None:
+async def test_no_read_fails_during_ten_reloads(kind: str) -> None:
     with Http2Server() as server:
         async with open_client(kind, server.endpoint) as client:
-            await in_flight(client, READS, {number * READS // RELOADS: server.reload for number in range(1, RELOADS)})
+            await read_concurrently(
+                client, READS, {number * READS // RELOADS: server.reload for number in range(1, RELOADS)}
+            )
     assert server.connections_made >= RELOADS
 
 
-async def in_flight(client: AsyncClient, reads: int, events: Mapping[int, Callable[[], None]] | None = None) -> None:
-    """So many reads, some of them at a time, with an event before some; raises what the first failure raised."""
-    left = iter(range(reads))
+async def read_concurrently(
+    client: AsyncClient, reads: int, events: Mapping[int, Callable[[], None]] | None = None
+) -> None:
+    """Read repeatedly and concurrently, and call the function in `events` before the read with that number.
+
+    Raises the error of the first read that fails.
+    """
+    numbers = iter(range(reads))
 
     async def work() -> None:
-        for number in left:
+        for number in numbers:
             if events and number in events:
                 await asyncio.to_thread(events[number])
             assert (await client.gateways.get("some-id")).spec.id
@@ -58,34 +65,34 @@ async def in_flight(client: AsyncClient, reads: int, events: Mapping[int, Callab
 
 
 @pytest.mark.parametrize("kind", ["grpc-sync", "grpc-async"])
-async def test_an_update_is_not_repeated_because_a_server_relays_the_words_of_a_goaway(kind: str) -> None:
-    told_of = Failure("unavailable", "Stream removed (GOAWAY received; Error code: 0; Debug Text: )")
-    async with told(kind, lambda _: told_of) as (client, peer):
+async def test_an_update_is_not_retried_when_a_server_message_quotes_a_goaway(kind: str) -> None:
+    failure = Failure("unavailable", "Stream removed (GOAWAY received; Error code: 0; Debug Text: )")
+    async with connected(kind, lambda _: failure) as (client, server):
         with pytest.raises(errors.Unavailable):
             await client.gateways.update("some-id", name="front", zones=["zone"])
-        assert len(peer.received) == 1
+        assert len(server.received) == 1
 
 
-@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize("processed", [False, True])
 @pytest.mark.parametrize("kind", ["grpc-sync", "grpc-async"])
-async def test_an_update_that_met_a_goaway_is_sent_once(kind: str, taken: bool) -> None:
-    seen: list[int] = []
+async def test_an_update_that_gets_a_goaway_is_sent_once(kind: str, processed: bool) -> None:
+    received: list[int] = []
 
-    def leave(connection: socket.socket) -> None:
+    def go_away(connection: socket.socket) -> None:
         http2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         http2.initiate_connection()
         connection.sendall(http2.data_to_send())
         while data := connection.recv(65536):
             for event in http2.receive_data(data):
                 if isinstance(event, h2.events.StreamEnded):
-                    seen.append(event.stream_id)
-                    http2.close_connection(last_stream_id=event.stream_id if taken else 0)
+                    received.append(event.stream_id)
+                    http2.close_connection(last_stream_id=event.stream_id if processed else 0)
                     connection.sendall(http2.data_to_send())
                     return
             connection.sendall(http2.data_to_send())
 
-    with SocketServer(leave) as server:
+    with SocketServer(go_away) as server:
         async with open_client(kind, server.endpoint, retry=Retry(max_attempts=3, initial_backoff=0)) as client:
             with pytest.raises(errors.Unavailable):
                 await client.gateways.update("some-id", name="front", zones=["zone"])
-    assert len(seen) == 1
+    assert len(received) == 1

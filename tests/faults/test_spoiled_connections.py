@@ -1,4 +1,4 @@
-"""Answers that spoil the connection they come by: later calls go by another."""
+"""Responses after which their connection is unusable: later calls use another one."""
 
 import asyncio
 
@@ -9,13 +9,13 @@ from tests.support.client_kinds import open_client
 from tests.support.http2_server import Headers, Http2Server
 
 
-def first_unknown(number: int) -> Headers:
-    return [("grpc-encoding", "unheard-of" if number == 1 else "identity")]
+def unknown_encoding_first(number: int) -> Headers:
+    return [("grpc-encoding", "nonexistent" if number == 1 else "identity")]
 
 
 @pytest.mark.parametrize("kind", ["grpc-sync", "grpc-async"])
-async def test_an_unknown_encoding_fails_one_call_and_not_those_after_it(kind: str) -> None:
-    with Http2Server(headers=first_unknown) as server:
+async def test_an_unknown_encoding_fails_only_one_call(kind: str) -> None:
+    with Http2Server(headers=unknown_encoding_first) as server:
         async with open_client(kind, server.endpoint, retry=None) as client:
             with pytest.raises(errors.Internal, match="grpc-encoding"):
                 await client.gateways.get("some-id")
@@ -25,10 +25,10 @@ async def test_an_unknown_encoding_fails_one_call_and_not_those_after_it(kind: s
 
 
 @pytest.mark.parametrize("late", [0.0, 0.02])
-async def test_streams_that_end_after_their_answer_are_not_reset_for_long(late: float) -> None:
+async def test_streams_that_end_late_are_soon_no_longer_reset(late: float) -> None:
     with Http2Server(late_end=late) as server:
         async with open_client("connect-async", server.endpoint, retry=None) as client:
             for _ in range(80):
                 await asyncio.gather(*(client.gateways.get("some-id") for _ in range(16)))
-    assert (server.answered, server.connections_made) == (1280, 1)
+    assert (server.responses_sent, server.connections_made) == (1280, 1)
     assert server.resets <= 300

@@ -1,6 +1,6 @@
-"""Cancelled streams and completions: the server sees each hang-up, and nothing stays behind.
+"""Canceled streams: the server sees each hang-up, and nothing is left behind.
 
-`make soak` says by `CWINFERENCE_CANCELS` how many; the figure is 10,000.
+`CWINFERENCE_CANCELS` is the number of streams to cancel; `make soak` cancels 10,000.
 """
 
 import asyncio
@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.test_cancels import settled
-from tests.support.inference_kinds import Front, asked
-from tests.support.scripted_model_server import piece, silence, streamed
+from tests.faults.test_cancellation import settled
+from tests.support.inference_kinds import AnyInference, connected
+from tests.support.scripted_model_server import chunk_event, endless_silence, stream_response
 
 CANCELS = int(os.environ.get("CWINFERENCE_CANCELS", "60"))
 KINDS = ["async-1", "async-2"]
@@ -22,61 +22,61 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def endless(_: object) -> Any:
-    return streamed(piece("a"), after=silence())
+def respond(_: object) -> Any:
+    return stream_response(chunk_event("a"), after=endless_silence())
 
 
-async def read(front: Front, came: asyncio.Event | None = None) -> None:
-    async with front.stream() as stream:
+async def read(inference: AnyInference, started: asyncio.Event | None = None) -> None:
+    async with inference.stream() as stream:
         async for _ in stream:
-            if came is not None:
-                came.set()
+            if started is not None:
+                started.set()
 
 
-async def test_a_timeout_around_a_stream_is_a_timeout(kind: str) -> None:
-    async with asked(kind, endless) as (front, server):
+async def test_an_asyncio_timeout_around_a_stream_is_a_plain_timeout_error(kind: str) -> None:
+    async with connected(kind, respond) as (inference, server):
         with pytest.raises(TimeoutError) as caught:
             async with asyncio.timeout(0.1):
-                await read(front)
+                await read(inference)
         assert await asyncio.to_thread(server.hung_up.wait, 5)
     assert type(caught.value) is TimeoutError
 
 
-async def test_a_group_that_fails_ends_its_streams_and_tells_of_its_own_error_only(kind: str) -> None:
-    async with asked(kind, endless) as (front, server):
+async def test_a_failed_task_group_ends_its_streams_and_reports_only_its_own_error(kind: str) -> None:
+    async with connected(kind, respond) as (inference, server):
         with pytest.raises(ExceptionGroup) as caught:
-            await fail_beside(front)
+            await raise_in_group(inference)
         assert await asyncio.to_thread(server.hung_up.wait, 5)
-        assert front.inference.stats().in_flight == 0
+        assert inference.wrapped.stats().in_flight == 0
     assert [str(each) for each in caught.value.exceptions] == ["mine"]
 
 
-async def fail_beside(front: Front) -> None:
-    came = asyncio.Event()
+async def raise_in_group(inference: AnyInference) -> None:
+    started = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        group.create_task(read(front, came))
-        await came.wait()
+        group.create_task(read(inference, started))
+        await started.wait()
         raise ValueError("mine")
 
 
-async def test_many_cancelled_streams_leave_nothing_behind(kind: str) -> None:
-    async with asked(kind, endless) as (front, server):
-        await cancel_one(front, server)
+async def test_many_canceled_streams_leave_nothing_behind(kind: str) -> None:
+    async with connected(kind, respond) as (inference, server):
+        await cancel_stream(inference, server)
         before = await settled(1, 1)
         for _ in range(CANCELS):
-            await cancel_one(front, server)
+            await cancel_stream(inference, server)
         assert len(asyncio.all_tasks()) == 1
         assert await settled(before) <= before
-        assert front.inference.stats().in_flight == 0
+        assert inference.wrapped.stats().in_flight == 0
         if kind.endswith("2"):
             assert server.connections == 1
 
 
-async def cancel_one(front: Front, server: Any) -> None:
-    """Cancel a stream in the middle; the server sees it."""
-    came = asyncio.Event()
-    reader = asyncio.create_task(read(front, came))
-    await came.wait()
+async def cancel_stream(inference: AnyInference, server: Any) -> None:
+    """Cancel a stream in the middle, and wait until the server sees the hang-up."""
+    started = asyncio.Event()
+    reader = asyncio.create_task(read(inference, started))
+    await started.wait()
     server.hung_up.clear()
     reader.cancel()
     with pytest.raises(asyncio.CancelledError):

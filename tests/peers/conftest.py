@@ -1,4 +1,4 @@
-"""Servers of others listen on ports that we choose."""
+"""Ports for other projects' servers, which cannot choose a free one themselves."""
 
 import socket
 
@@ -12,11 +12,11 @@ def _free_port() -> int:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """Return a port on which no server listened a moment ago."""
     return _free_port()
 
 
 @pytest.fixture(scope="module")
 def simulator_port() -> int:
-    """Another one, for as long as the module runs."""
+    """Return another one, the same for all tests of the module."""
     return _free_port()

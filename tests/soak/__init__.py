@@ -1,1 +1,1 @@
-"""The soak: a mixed load with faults for many minutes, in which nothing may grow and nothing may come out wrong."""
+"""The soak test: a mixed load with faults for many minutes, in which nothing may grow and no result may be wrong."""

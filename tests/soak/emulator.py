@@ -1,4 +1,4 @@
-"""The emulator in a process of its own, which goes wrong on purpose and reloads when it is told to."""
+"""The emulator in its own process, which injects faults and reloads on command."""
 
 import json
 import logging
@@ -15,8 +15,8 @@ from typing import Any, cast
 from cwinference.emulator import Emulator
 
 TOKEN = "CW-SECRET-of-the-soak"
-PATIENCE = 60
-"""Seconds in which the emulator has to obey."""
+COMMAND_TIMEOUT = 60
+"""Seconds in which the emulator has to respond to a command."""
 
 FAULTS: Sequence[Mapping[str, Any]] = (
     {"kind": "error", "code": "unavailable", "probability": 0.004},
@@ -40,40 +40,40 @@ FAULTS: Sequence[Mapping[str, Any]] = (
     {"kind": "duplicate", "method": "UpdateGateway", "probability": 0.05},
     {"kind": "duplicate", "path": "/gateway/*", "probability": 0.01},
 )
-"""What goes wrong, and how likely for each call."""
+"""The faults, with their probability for each call."""
 
 
-class Reloading:
-    """What the load knows of that process."""
+class EmulatorProcess:
+    """The side of the load: sends commands to the process."""
 
-    def __init__(self, process: subprocess.Popen[str], complaints: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], error_file: Path) -> None:
         self._process = process
-        self._complaints = complaints
+        self._error_file = error_file
         self.pid = process.pid
         self.endpoint: str = self._read()["endpoint"]
 
     def begin(self, seed: int) -> None:
-        """Let things go wrong from now on."""
-        self._tell({"begin": seed})
+        """Inject faults from now on."""
+        self._command({"begin": seed})
 
     def reload(self) -> None:
         """Close all connections after a moment and serve again, on the same port, with the same state."""
-        self._tell({"reload": True})
+        self._command({"reload": True})
 
     def calls(self) -> int:
-        """How many it was asked since `begin`."""
-        return int(self._tell({})["calls"])
+        """Return how many calls it received since `begin`."""
+        return int(self._command({})["calls"])
 
     def end(self) -> tuple[int, Mapping[str, int]]:
-        """Let nothing go wrong any more; gives the number of calls, and how often each kind of fault happened."""
-        reply = self._tell({"end": True})
-        return int(reply["calls"]), cast("Mapping[str, int]", reply["faults"])
+        """Inject no more faults; return the number of calls, and how often each kind of fault was injected."""
+        response = self._command({"end": True})
+        return int(response["calls"]), cast("Mapping[str, int]", response["faults"])
 
-    def complaints(self) -> str:
-        """What it wrote to standard error: nothing, when all is well."""
-        return self._complaints.read_text("utf-8")
+    def error_output(self) -> str:
+        """Return what it wrote to standard error."""
+        return self._error_file.read_text("utf-8")
 
-    def _tell(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _command(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
@@ -81,32 +81,32 @@ class Reloading:
 
     def _read(self) -> Mapping[str, Any]:
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE)
+        ready, _, _ = select.select([self._process.stdout], [], [], COMMAND_TIMEOUT)
         line = self._process.stdout.readline() if ready else ""
         if not line:
-            raise RuntimeError(f"the emulator {'has ended' if ready else 'hangs'}: {self.complaints()}")
+            raise RuntimeError(f"the emulator {'has exited' if ready else 'does not respond'}: {self.error_output()}")
         return cast("Mapping[str, Any]", json.loads(line))
 
 
 @contextmanager
-def reloading() -> Generator[Reloading]:
-    """Such a process, for as long as the block runs."""
+def emulator_process() -> Generator[EmulatorProcess]:
+    """Run the process for as long as the block."""
     pipe = subprocess.PIPE
     with tempfile.TemporaryDirectory() as folder:
-        complaints = Path(folder) / "complaints.txt"
+        error_file = Path(folder) / "stderr.txt"
         command = [sys.executable, "-m", __name__, str(Path(folder) / "state.sqlite")]
         with (
-            complaints.open("w") as errors,
+            error_file.open("w") as errors,
             subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True) as process,
         ):
             try:
-                yield Reloading(process, complaints)
+                yield EmulatorProcess(process, error_file)
             finally:
                 process.kill()
 
 
 def serve(state: str) -> None:
-    """Serve, and obey the commands on standard input until it ends."""
+    """Serve, and execute the commands on standard input until it ends."""
     logging.basicConfig()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -114,12 +114,12 @@ def serve(state: str) -> None:
         faults = emulator.faults
         every = faults.add("delay", seconds=0, probability=0)
         kinds = list[Any]()
-        _say({"endpoint": emulator.endpoint})
+        _respond({"endpoint": emulator.endpoint})
         for line in sys.stdin:
             command = json.loads(line)
             if "begin" in command:
                 every = faults.add("delay", seconds=0)
-                kinds = [faults.add(**each, seed=command["begin"] * 100 + place) for place, each in enumerate(FAULTS)]
+                kinds = [faults.add(**each, seed=command["begin"] * 100 + index) for index, each in enumerate(FAULTS)]
             if "reload" in command:
                 emulator.close()
                 emulator.start()
@@ -128,11 +128,11 @@ def serve(state: str) -> None:
             happened = dict.fromkeys((each.kind for each in kinds), 0)
             for each in kinds:
                 happened[each.kind] += each.happened
-            _say({"calls": every.happened, "faults": happened})
+            _respond({"calls": every.happened, "faults": happened})
 
 
-def _say(reply: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(reply) + "\n")
+def _respond(response: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(response) + "\n")
     sys.stdout.flush()
 
 

@@ -1,77 +1,77 @@
-"""What the soak has to say at its end."""
+"""The report of a soak test."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .load import Counters
-from .watch import FIGURES, Course, Sample
+from .watch import FIGURES, Sample, Trend
 
 
 @dataclass(frozen=True)
 class Result:
-    """Everything that was seen."""
+    """What was measured and counted."""
 
     seconds: float
     calls: int
     reloads: int
     counters: Counters
     faults: Mapping[str, int]
-    courses: Sequence[Course]
-    judged: bool
-    """Whether it was long enough to tell growth from warming up."""
+    trends: Sequence[Trend]
+    growth_checked: bool
+    """Whether it was long enough to distinguish growth from the warm-up."""
     before: Sample
     after: Sample
-    complaints: str
+    error_output: str
     """What the emulator wrote to standard error."""
 
     def problems(self) -> Sequence[str]:
-        """What must not be; nothing when all is well."""
+        """Return the reasons why the soak test failed; nothing if it passed."""
         return [
             *self.counters.problems,
-            *(self._growth() if self.judged else ()),
-            *self._left(),
-            *self.complaints.splitlines(),
+            *(self._growth() if self.growth_checked else ()),
+            *self._leaks(),
+            *self.error_output.splitlines(),
         ]
 
     def _growth(self) -> Iterator[str]:
-        for each in self.courses:
+        for each in self.trends:
             if each.grows:
-                yield f"{each.figure.name}: grew by {each.growth:.1f}, allowed are {each.figure.growth:g}"
+                yield f"{each.figure.name}: grew by {each.growth:.1f}, allowed: {each.figure.allowed_growth:g}"
 
-    def _left(self) -> Iterator[str]:
+    def _leaks(self) -> Iterator[str]:
         for figure, before, after in zip(FIGURES, self.before, self.after, strict=True):
-            if after > before + figure.left:
-                yield f"{figure.name}: {before:g} before and {after:g} after, allowed are {figure.left:g} more"
+            if after > before + figure.allowed_leak:
+                yield f"{figure.name}: {before:g} before and {after:g} after, allowed: {figure.allowed_leak:g} more"
 
 
-def told(result: Result) -> str:
-    """The tables, and the verdict."""
-    return "\n".join((*_growth(result), "", *_work(result), "", *_verdict(result), ""))
+def report_text(result: Result) -> str:
+    """Return the tables and the verdict."""
+    return "\n".join((*_growth(result), "", *_operations(result), "", *_verdict(result), ""))
 
 
 def _growth(result: Result) -> Iterator[str]:
     title = f"{result.calls:,} calls in {result.seconds:.0f} s, {result.reloads} reloads"
     yield f"{title:34}{'before':>8}{'3rd ¼':>9}{'4th ¼':>9}{'most':>9}{'growth':>9}{'allowed':>9}{'closed':>9}"
-    for each, before, after in zip(result.courses, result.before, result.after, strict=True):
-        row = f"{before:8.1f}{each.half:9.1f}{each.end:9.1f}{each.most:9.1f}{each.growth:+9.2f}"
-        yield f"{each.figure.name:34}{row}{each.figure.growth:9g}{after:9.1f}"
-    if not result.judged:
-        yield "(too short to tell growth from warming up: it is not judged)"
+    for each, before, after in zip(result.trends, result.before, result.after, strict=True):
+        row = f"{before:8.1f}{each.third:9.1f}{each.fourth:9.1f}{each.most:9.1f}{each.growth:+9.2f}"
+        yield f"{each.figure.name:34}{row}{each.figure.allowed_growth:9g}{after:9.1f}"
+    if not result.growth_checked:
+        yield "(too short to distinguish growth from the warm-up, which is therefore not checked)"
 
 
-def _work(result: Result) -> Iterator[str]:
+def _operations(result: Result) -> Iterator[str]:
     counters = result.counters
-    yield f"{'operation':34}{'right':>8}{'failed':>9}"
+    yield f"{'operation':34}{'succeeded':>10}{'failed':>9}"
     for name in sorted(counters.done | counters.failed_of):
-        yield f"{name:34}{counters.done[name]:8,}{counters.failed_of[name]:9,}"
+        yield f"{name:34}{counters.done[name]:10,}{counters.failed_of[name]:9,}"
     yield ""
-    yield _line("failed with", counters.failed)
-    yield _line("faults", result.faults)
+    yield _counts_line("failed with", counters.failed)
+    yield _counts_line("faults", result.faults)
 
 
-def _line(title: str, numbers: Mapping[str, int]) -> str:
-    several = ", ".join(f"{name} {number:,}" for name, number in sorted(numbers.items(), key=lambda pair: -pair[1]))
-    return f"{title}: {several or 'none'}"
+def _counts_line(title: str, numbers: Mapping[str, int]) -> str:
+    counts = ", ".join(f"{name} {number:,}" for name, number in sorted(numbers.items(), key=lambda pair: -pair[1]))
+    return f"{title}: {counts or 'none'}"
 
 
 def _verdict(result: Result) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What is held by both processes, sampled over time, and whether it grows."""
+"""The resources of both processes, sampled over time, and whether they grow."""
 
 import asyncio
 import gc
@@ -16,83 +16,83 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Figure:
-    """Something that must stay flat."""
+    """A number that must not grow."""
 
     name: str
-    growth: float
-    """By how much the line of least squares may rise over the second half of the soak."""
-    left: float
-    """By how much more of it there may be after everything was closed than before anything began."""
+    allowed_growth: float
+    """By how much the least-squares line may rise over the second half of the soak test."""
+    allowed_leak: float
+    """By how much it may be higher after everything was closed than before anything was opened."""
 
 
 MEMORY = "memory of the client, MiB"
 FIGURES: Sequence[Figure] = (
     Figure(MEMORY, 8, float("inf")),
     Figure("its descriptors", 16, 4),
-    Figure("its threads", 16, 32),  # gRPC and pyqwest keep as many as they once needed at a time
-    Figure("its threads of Python's", 4, 0),
+    Figure("its threads", 16, 32),  # gRPC and pyqwest keep as many as they needed at once
+    Figure("its Python threads", 4, 0),
     Figure("its asyncio tasks", 8, 0),
     Figure("memory of the emulator, MiB", 8, float("inf")),
     Figure("its descriptors (emulator)", 16, 4),
     Figure("its threads (emulator)", 4, 4),
 )
-"""8 MiB over the 100,000 calls of that half are 84 bytes a call, less than any Python object that could be lost."""
+"""8 MiB over the 100,000 calls of that half are 84 bytes per call, less than any Python object that could leak."""
 
 Sample = tuple[float, ...]
-"""A value of each figure, in their order."""
+"""A value of each figure, in the order of `FIGURES`."""
 
 
 def sample(emulator: int) -> Sample:
-    """What is held right now, by this process and by the emulator's, whose id is given."""
-    client, server = (_held(process) for process in (os.getpid(), emulator))
+    """Return the current values, given the id of the emulator's process."""
+    client, server = (_usage(process) for process in (os.getpid(), emulator))
     return (*client, threading.active_count(), len(asyncio.all_tasks()), *server)
 
 
-def _held(process: int) -> tuple[float, float, float]:
-    """Resident memory in MiB, descriptors and threads."""
+def _usage(process: int) -> tuple[float, float, float]:
+    """Return resident memory in MiB, and the numbers of descriptors and threads."""
     folder = Path(f"/proc/{process}")
     pages = int((folder / "statm").read_text().split()[1])
     descriptors, threads = (len(list((folder / kind).iterdir())) for kind in ("fd", "task"))
     return pages * os.sysconf("SC_PAGE_SIZE") / MIB, descriptors, threads
 
 
-async def settled(emulator: int, wanted: Sample = ()) -> Sample:
-    """A sample once no figure is above what is wanted, or after a second: sockets and threads end in their time."""
+async def settled(emulator: int, expected: Sample = ()) -> Sample:
+    """Return a sample once no value is above `expected`, or after a second: sockets and threads take time to end."""
     end = time.monotonic() + 1
     while True:
         gc.collect()
         found = sample(emulator)
-        if time.monotonic() > end or (wanted and all(map(le, found, wanted))):
+        if time.monotonic() > end or (expected and all(map(le, found, expected))):
             return found
         await asyncio.sleep(0.05)
 
 
 @dataclass(frozen=True)
-class Course:
-    """How one figure went over the second half of the soak."""
+class Trend:
+    """How a figure changed over the second half of the soak test."""
 
     figure: Figure
-    half: float
-    """Mean of the quarter after the middle."""
-    end: float
-    """Mean of the last quarter."""
+    third: float
+    """Mean of the third quarter."""
+    fourth: float
+    """Mean of the fourth quarter."""
     growth: float
-    """Rise of the line of least squares over that half."""
+    """Rise of the least-squares line over that half."""
     most: float
 
     @property
     def grows(self) -> bool:
-        """Whether it rose by more than it may."""
-        return self.growth > self.figure.growth
+        """Whether it rose by more than allowed."""
+        return self.growth > self.figure.allowed_growth
 
 
-def courses(samples: Sequence[Sample]) -> Sequence[Course]:
-    """How each figure went; the first half of the samples is the time to warm up."""
+def trends(samples: Sequence[Sample]) -> Sequence[Trend]:
+    """Return how each figure changed; the first half of the samples is the warm-up."""
     later = samples[len(samples) // 2 :]
-    return [_course(figure, values) for figure, values in zip(FIGURES, zip(*later, strict=True), strict=True)]
+    return [_trend(figure, values) for figure, values in zip(FIGURES, zip(*later, strict=True), strict=True)]
 
 
-def _course(figure: Figure, values: Sequence[float]) -> Course:
+def _trend(figure: Figure, values: Sequence[float]) -> Trend:
     slope, _ = linear_regression(range(len(values)), values)
     middle = len(values) // 2
-    return Course(figure, fmean(values[:middle]), fmean(values[middle:]), slope * (len(values) - 1), max(values))
+    return Trend(figure, fmean(values[:middle]), fmean(values[middle:]), slope * (len(values) - 1), max(values))

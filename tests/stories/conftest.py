@@ -1,4 +1,4 @@
-"""Each story runs over every transport, with both clients, on real sockets."""
+"""Every test runs over each transport, with both clients, on real sockets."""
 
 import ssl
 from typing import Any
@@ -11,13 +11,13 @@ from tests.support.client_kinds import KINDS
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """Which client tells the story: `grpc-sync`, `connect-json-async` and so on."""
+    """Return the kind of client that runs the test: `grpc-sync`, `connect-json-async` and so on."""
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def untrusted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A server's TLS context with a certificate that nobody trusts, and that certificate to trust it by."""
+    """Return a server's TLS context with an untrusted certificate, and that certificate as an authority to trust."""
     certificate, key = certificates.make(tmp_path_factory.mktemp("tls"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)

@@ -1,4 +1,4 @@
-"""Servers that are down, silent, untrusted or break off: a clear error in time, and nothing left behind."""
+"""Servers that are down, silent, untrusted or drop connections cause a clear error in time, and no leaks."""
 
 import asyncio
 import gc
@@ -12,29 +12,32 @@ import pytest
 
 from cwinference import TLS, AsyncClient, Retry, errors, types
 from tests.support.client_kinds import open_client
-from tests.support.connected_client import told
+from tests.support.connected_client import connected
 from tests.support.fake_clock import FakeClock
-from tests.support.scripted_server import Answer, Raw, http
-from tests.support.socket_servers import SocketServer, hang_up, http2_answer, silence
+from tests.support.scripted_server import Raw, Responder, http_response
+from tests.support.socket_servers import SocketServer, hang_up, http2_response, silence
 
 ONCE: dict[str, Any] = {"retry": None}
 
 
-def slow(seconds: float) -> Answer:
-    def answer(received: Any) -> Any:
+def slow(seconds: float) -> Responder:
+    """Return a responder that sends the requested gateway, after some seconds."""
+
+    def respond(received: Any) -> Any:
         time.sleep(seconds)
         return types.GetGatewayResponse(gateway=types.Gateway(spec=types.GatewaySpec(id=received.request.id)))
 
-    return answer
+    return respond
 
 
 async def failure(client: AsyncClient, **options: Any) -> Any:
+    """Return the error of a call."""
     with pytest.raises(errors.InferenceError) as caught:
         await client.gateways.get("some-id", **options)
     return caught.value
 
 
-async def test_a_silent_server_ends_in_deadline_exceeded(kind: str) -> None:
+async def test_a_call_to_a_silent_server_ends_in_deadline_exceeded(kind: str) -> None:
     with SocketServer(silence) as server:
         async with open_client(kind, server.endpoint) as client:
             error = await failure(client, timeout=0.2)
@@ -42,35 +45,35 @@ async def test_a_silent_server_ends_in_deadline_exceeded(kind: str) -> None:
     assert isinstance(error, TimeoutError)
 
 
-async def test_a_deadline_of_one_millisecond_is_kept(kind: str) -> None:
+async def test_a_timeout_of_one_millisecond_is_kept(kind: str) -> None:
     ended = threading.Event()
 
-    def answer(received: Any) -> Any:
+    def respond(received: Any) -> Any:
         ended.wait(10)
         return slow(0)(received)
 
-    async with told(kind, answer) as (client, _):
+    async with connected(kind, respond) as (client, _):
         error = await failure(client, timeout=0.001)
         ended.set()
     assert type(error) is errors.DeadlineExceeded
 
 
-async def test_a_refused_connection_is_unavailable_and_surely_unprocessed(kind: str) -> None:
+async def test_a_refused_connection_is_unavailable_and_cannot_have_succeeded(kind: str) -> None:
     async with open_client(kind, f"http://127.0.0.1:{_closed_port()}", **ONCE) as client:
         error = await failure(client)
     assert type(error) is errors.Unavailable
-    assert error.unprocessed
+    assert (error.retryable, error.may_have_succeeded) == (True, False)
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "tls-certificate-handshake.invalid"])
-async def test_an_unknown_host_is_unavailable_and_may_be_tried_again_whatever_its_name(kind: str, host: str) -> None:
+async def test_an_unknown_host_is_unavailable_and_retryable_whatever_its_name(kind: str, host: str) -> None:
     async with open_client(kind, f"https://{host}", **ONCE) as client:
         error = await failure(client, timeout=20)
     assert type(error) is errors.Unavailable
-    assert (error.unprocessed, error.permanent) == (True, False)
+    assert (error.retryable, error.may_have_succeeded) == (True, False)
 
 
-async def test_a_connection_lost_before_an_answer_is_unavailable(kind: str) -> None:
+async def test_a_connection_lost_before_the_response_is_unavailable(kind: str) -> None:
     with SocketServer(hang_up) as server:
         async with open_client(kind, server.endpoint, **ONCE) as client:
             error = await failure(client)
@@ -78,37 +81,35 @@ async def test_a_connection_lost_before_an_answer_is_unavailable(kind: str) -> N
 
 
 @pytest.mark.parametrize("kind", ["connect-sync", "connect-async", "rest-sync", "rest-async"])
-async def test_a_connection_lost_in_mid_answer_is_unavailable(kind: str) -> None:
-    half = http(200, b"x" * 100, {"content-type": "application/json"})[:-50]
-    async with told(kind, lambda _: Raw(half), **ONCE) as (client, _):
+async def test_a_connection_lost_during_the_response_is_unavailable_and_may_have_succeeded(kind: str) -> None:
+    half = http_response(200, b"x" * 100, {"content-type": "application/json"})[:-50]
+    async with connected(kind, lambda _: Raw(half), **ONCE) as (client, _):
         error = await failure(client)
     assert type(error) is errors.Unavailable
-    assert not error.unprocessed
+    assert error.may_have_succeeded
 
 
 @pytest.mark.parametrize("kind", ["grpc-sync", "grpc-async", "connect-sync", "connect-async"])
-async def test_an_http2_connection_lost_in_mid_answer_is_unavailable(kind: str) -> None:
+async def test_an_http2_connection_lost_during_the_response_is_unavailable_and_may_have_succeeded(kind: str) -> None:
     media = "application/grpc" if kind.startswith("grpc") else "application/proto"
-    with SocketServer(http2_answer(200, {"content-type": media}, b"\0\0\0\0\x20half", cut=True)) as server:
+    with SocketServer(http2_response(200, {"content-type": media}, b"\0\0\0\0\x20half", cut=True)) as server:
         async with open_client(kind, server.endpoint, **ONCE) as client:
             error = await failure(client)
     assert type(error) is errors.Unavailable
-    assert not error.unprocessed
+    assert error.may_have_succeeded
 
 
-async def test_an_untrusted_certificate_is_unavailable_and_not_tried_again(
-    kind: str, untrusted: dict[str, Any]
-) -> None:
+async def test_an_untrusted_certificate_is_unavailable_and_not_retried(kind: str, untrusted: dict[str, Any]) -> None:
     with SocketServer(silence, tls=untrusted["context"]) as server:
         endpoint = server.endpoint.replace("http://127.0.0.1", "https://localhost")
         async with open_client(kind, endpoint, retry=Retry(initial_backoff=0)) as client:
             error = await failure(client, timeout=20)
     assert type(error) is errors.Unavailable
-    assert (error.attempts, error.permanent) == (1, True)
+    assert (error.attempts, error.retryable, error.may_have_succeeded) == (1, False, False)
     assert error.message.endswith("; trust its authority by tls=TLS(ca=...)")
 
 
-async def test_https_to_a_port_without_tls_is_told_and_not_tried_again(kind: str) -> None:
+async def test_https_to_a_port_without_tls_is_explained_and_not_retried(kind: str) -> None:
     def plain(connection: socket.socket) -> None:
         connection.recv(1024)
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
@@ -118,18 +119,18 @@ async def test_https_to_a_port_without_tls_is_told_and_not_tried_again(kind: str
         async with open_client(kind, endpoint, retry=Retry(initial_backoff=0)) as client:
             error = await failure(client, timeout=20)
     assert type(error) is errors.Unavailable
-    assert (error.attempts, error.permanent) == (1, True)
+    assert (error.attempts, error.retryable, error.may_have_succeeded) == (1, False, False)
     assert error.message.endswith("; no TLS is spoken there: is the endpoint http://?")
 
 
 @pytest.mark.parametrize("wait", ["wait", "wait_deleted"])
-async def test_a_wait_ends_at_once_at_an_untrusted_certificate(kind: str, untrusted: dict[str, Any], wait: str) -> None:
+async def test_an_untrusted_certificate_ends_a_wait_at_once(kind: str, untrusted: dict[str, Any], wait: str) -> None:
     with SocketServer(silence, tls=untrusted["context"]) as server:
         endpoint = server.endpoint.replace("http://127.0.0.1", "https://localhost")
         async with open_client(kind, endpoint, clock=FakeClock().clock) as client:
             with pytest.raises(errors.Unavailable) as caught:
                 await getattr(client.gateways, wait)("some-id", timeout=600)
-    assert caught.value.permanent
+    assert not caught.value.retryable
 
 
 async def test_a_trusted_certificate_is_accepted(kind: str, untrusted: dict[str, Any]) -> None:
@@ -140,21 +141,21 @@ async def test_a_trusted_certificate_is_accepted(kind: str, untrusted: dict[str,
     assert type(error) is errors.DeadlineExceeded
 
 
-async def test_500_calls_at_once_all_work(kind: str) -> None:
-    async with told(kind, slow(0)) as (client, _):
+async def test_500_concurrent_calls_succeed(kind: str) -> None:
+    async with connected(kind, slow(0)) as (client, _):
         found = await asyncio.gather(*(client.gateways.get(f"gateway-{number}") for number in range(500)))
     assert [each.spec.id for each in found] == [f"gateway-{number}" for number in range(500)]
 
 
 @pytest.mark.parametrize("kind", ["grpc-async", "connect-async", "connect-json-async", "rest-async"])
-async def test_a_cancelled_call_ends_at_once_and_the_client_lives_on(kind: str) -> None:
+async def test_a_canceled_call_ends_at_once_and_the_client_keeps_working(kind: str) -> None:
     started = threading.Event()
 
-    def answer(received: Any) -> Any:
+    def respond(received: Any) -> Any:
         started.set()
         return slow(0.2 if received.request.id == "slow" else 0)(received)
 
-    async with told(kind, answer) as (client, _):
+    async with connected(kind, respond) as (client, _):
         call = asyncio.create_task(client.gateways.get("slow"))
         await asyncio.to_thread(started.wait)
         call.cancel()
@@ -164,14 +165,14 @@ async def test_a_cancelled_call_ends_at_once_and_the_client_lives_on(kind: str) 
 
 
 @pytest.mark.parametrize("kind", ["grpc-async", "connect-async", "rest-async"])
-async def test_a_scope_of_anyio_knows_its_own_cancellation(kind: str) -> None:
+async def test_a_cancel_scope_of_anyio_recognizes_its_own_cancellation(kind: str) -> None:
     go_on = threading.Event()
 
-    def answer(received: Any) -> Any:
+    def respond(received: Any) -> Any:
         go_on.wait(10)
         return slow(0)(received)
 
-    async with told(kind, answer) as (client, _):
+    async with connected(kind, respond) as (client, _):
         with anyio.move_on_after(0.05) as scope:
             await client.gateways.get("x")
         with pytest.raises(TimeoutError), anyio.fail_after(0.05):
@@ -181,18 +182,18 @@ async def test_a_scope_of_anyio_knows_its_own_cancellation(kind: str) -> None:
 
 
 async def test_a_closed_client_leaves_no_thread_and_no_socket(kind: str) -> None:
-    async with told(kind, slow(0)) as (client, _):
+    async with connected(kind, slow(0)) as (client, _):
         await client.gateways.get("first")
     gc.collect()
     threads = {thread.name for thread in threading.enumerate()}
-    async with told(kind, slow(0)) as (client, _):
+    async with connected(kind, slow(0)) as (client, _):
         await client.gateways.get("second")
     gc.collect()
     assert {thread.name for thread in threading.enumerate()} - threads == set()
 
 
-async def test_a_closed_client_says_so(kind: str) -> None:
-    async with told(kind, slow(0)) as (client, _):
+async def test_a_call_of_a_closed_client_is_refused(kind: str) -> None:
+    async with connected(kind, slow(0)) as (client, _):
         await client.close()
         with pytest.raises(errors.ConfigurationError, match="closed"):
             await client.gateways.get("x")

@@ -1,4 +1,4 @@
-"""CoreWeave's cwtrain against the emulator, call by call: a model for a trainer, its weights renewed, all removed."""
+"""CoreWeave's cwtrain against the emulator: a model is deployed for a trainer, gets new weights, and is removed."""
 
 import uuid
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ GATEWAY = {
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """Creates take 12 s on its clock, deletes 7 and hot-loads 20."""
+    """Run an emulator on whose clock creates take 12 s, deletes 7 and hot-loads 20."""
     behavior = Behavior(ready_after=12, delete_after=7, hot_load_after=20)
     with Emulator(behavior=behavior, clock=EmulatorClock(running=False)) as emulator:
         yield emulator
@@ -49,34 +49,34 @@ def deployment(gateway_id: str, **changes: Any) -> dict[str, Any]:
 
 
 def serving(cwtrain: CwTrain) -> tuple[Any, Any]:
-    """A gateway and a deployment that can be hot-loaded, both READY."""
-    front = cwtrain.create("gateways", GATEWAY)["spec"]["id"]
-    front = cwtrain.wait("gateways", front, 5)
-    made = cwtrain.create("deployments", deployment(front["spec"]["id"]))["spec"]["id"]
-    return front, cwtrain.wait("deployments", made, 10)
+    """Create a gateway and a deployment that can be hot-loaded, both READY."""
+    gateway_id = cwtrain.create("gateways", GATEWAY)["spec"]["id"]
+    gateway = cwtrain.wait("gateways", gateway_id, 5)
+    deployment_id = cwtrain.create("deployments", deployment(gateway_id))["spec"]["id"]
+    return gateway, cwtrain.wait("deployments", deployment_id, 10)
 
 
-def full(made: Any, identity: str) -> dict[str, Any]:
+def full(deployed: Any, identity: str) -> dict[str, Any]:
     return {
-        "deploymentId": made["spec"]["id"],
+        "deploymentId": deployed["spec"]["id"],
         "identity": identity,
         "type": "SNAPSHOT_TYPE_FULL",
         "promptCachePolicy": "PROMPT_CACHE_POLICY_RESET_ALL",
     }
 
 
-def delta(made: Any, identity: str, base: str) -> dict[str, Any]:
+def delta(deployed: Any, identity: str, base: str) -> dict[str, Any]:
     metadata = {
         "previousSnapshotIdentity": base,
         "compressionFormat": "COMPRESSION_FORMAT_ZSTD",
         "checksumFormat": "CHECKSUM_FORMAT_ADLER32",
     }
     kind = {"type": "SNAPSHOT_TYPE_INCREMENTAL", "incrementalSnapshotMetadata": metadata}
-    return {"deploymentId": made["spec"]["id"], "identity": identity, **kind}
+    return {"deploymentId": deployed["spec"]["id"], "identity": identity, **kind}
 
 
 def completed(emulator: Emulator, cwtrain: CwTrain, body: dict[str, Any]) -> Any:
-    """A hot-load that has been waited for."""
+    """Start a hot-load and return it when it is completed."""
     hot_load = cwtrain.hot_load(body)["spec"]["id"]
     while (found := cwtrain.get("hotLoads", hot_load))["status"]["state"] != "HOT_LOAD_STATE_COMPLETED":
         assert found["status"]["state"] in ("HOT_LOAD_STATE_PENDING", "HOT_LOAD_STATE_IN_PROGRESS")
@@ -84,39 +84,39 @@ def completed(emulator: Emulator, cwtrain: CwTrain, body: dict[str, Any]) -> Any
     return found
 
 
-def test_a_model_is_served_and_everything_removed(emulator: Emulator, cwtrain: CwTrain) -> None:
+def test_a_model_is_served_and_removed_again(emulator: Emulator, cwtrain: CwTrain) -> None:
     assert ZONE in cwtrain.parameters("gateways")["zones"]
-    front, made = serving(cwtrain)
-    offered = cwtrain.parameters("deployments", gatewayIds=[front["spec"]["id"]])
+    gateway, deployed = serving(cwtrain)
+    offered = cwtrain.parameters("deployments", gatewayIds=[gateway["spec"]["id"]])
     assert "dynamo-vllm" in offered["runtimeParameters"]["runtimeVersions"]
-    assert made["spec"]["hotLoad"] == deployment("")["hotLoad"]
-    assert all(each["status"].startswith("STATUS_") for each in made["status"]["conditions"])
-    assert cwtrain.list("deployments", parentGatewayId=front["spec"]["id"]) == [made]
+    assert deployed["spec"]["hotLoad"] == deployment("")["hotLoad"]
+    assert all(each["status"].startswith("STATUS_") for each in deployed["status"]["conditions"])
+    assert cwtrain.list("deployments", parentGatewayId=gateway["spec"]["id"]) == [deployed]
 
-    answer = SyncClient().post(
-        f"{front['status']['endpoints'][0]}/v1/completions",
+    response = SyncClient().post(
+        f"{gateway['status']['endpoints'][0]}/v1/completions",
         {"authorization": f"Bearer {emulator.token}", "content-type": "application/json"},
         b'{"model": "org/policy", "prompt": [1, 2, 3], "max_tokens": 4, "stream": false}',
     )
-    body: Any = answer.json()
+    body: Any = response.json()
     assert body["choices"]
 
-    cwtrain.delete("deployments", made["spec"]["id"])
-    cwtrain.delete("gateways", front["spec"]["id"])
+    cwtrain.delete("deployments", deployed["spec"]["id"])
+    cwtrain.delete("gateways", gateway["spec"]["id"])
     assert cwtrain.list("gateways") == cwtrain.list("deployments") == []
 
 
 def test_a_gateway_is_deleted_as_soon_as_no_deployment_uses_it(emulator: Emulator, cwtrain: CwTrain) -> None:
-    front, made = serving(cwtrain)
+    gateway, deployed = serving(cwtrain)
     other = CwTrain(emulator)
-    other._send("DELETE", f"/deployments/{made['spec']['id']}")
-    other._send("DELETE", f"/deployments/{made['spec']['id']}")
+    other._send("DELETE", f"/deployments/{deployed['spec']['id']}")
+    other._send("DELETE", f"/deployments/{deployed['spec']['id']}")
     other.close()
-    cwtrain.delete("gateways", front["spec"]["id"])
+    cwtrain.delete("gateways", gateway["spec"]["id"])
     assert cwtrain.list("deployments") == []
 
 
-def test_a_create_is_repeated_safely_and_a_name_that_is_taken_is_told(emulator: Emulator, cwtrain: CwTrain) -> None:
+def test_a_create_is_retried_safely_and_a_taken_name_is_reported(emulator: Emulator, cwtrain: CwTrain) -> None:
     emulator.faults.add("cut", method="CreateGateway", nth=1, when="after")
     chosen = str(uuid.uuid4())
     assert cwtrain.create("gateways", GATEWAY, chosen)["spec"]["id"] == chosen
@@ -128,46 +128,46 @@ def test_a_create_is_repeated_safely_and_a_name_that_is_taken_is_told(emulator: 
 
 
 @pytest.mark.parametrize("kind", ["error", "page", "refuse"])
-def test_what_fails_for_a_moment_is_repeated(emulator: Emulator, cwtrain: CwTrain, kind: Any) -> None:
+def test_transient_failures_are_retried(emulator: Emulator, cwtrain: CwTrain, kind: Any) -> None:
     emulator.faults.add(kind, path="/v1alpha1/*", nth=(1, 2, 3))
     assert cwtrain.list("gateways") == []
 
 
-def test_waiting_ends_when_it_failed(emulator: Emulator, cwtrain: CwTrain) -> None:
+def test_waiting_ends_when_the_resource_has_failed(emulator: Emulator, cwtrain: CwTrain) -> None:
     emulator.fates["rollouts"] = Fate()
-    front = cwtrain.create("gateways", GATEWAY)["spec"]["id"]
+    gateway_id = cwtrain.create("gateways", GATEWAY)["spec"]["id"]
     with pytest.raises(Failed, match="STATUS_FAILED"):
-        cwtrain.wait("gateways", front, 5)
+        cwtrain.wait("gateways", gateway_id, 5)
 
 
-def test_weights_are_renewed_in_full_and_by_deltas(emulator: Emulator, cwtrain: CwTrain) -> None:
-    _, made = serving(cwtrain)
-    completed(emulator, cwtrain, full(made, "step-1"))
-    last = completed(emulator, cwtrain, delta(made, "step-2", "step-1"))
+def test_weights_are_replaced_in_full_and_by_deltas(emulator: Emulator, cwtrain: CwTrain) -> None:
+    _, deployed = serving(cwtrain)
+    completed(emulator, cwtrain, full(deployed, "step-1"))
+    last = completed(emulator, cwtrain, delta(deployed, "step-2", "step-1"))
     assert [each["identity"] for each in last["spec"]["snapshotChain"]] == ["step-1", "step-2"]
     assert last["status"]["finishedAt"]
 
     replicas = list(cwtrain.pages(f"/hotLoads/{last['spec']['id']}/replicas", "replicas", maxPageSize=1000))
     assert {(each["state"], each["currentSnapshotIdentity"]) for each in replicas} == {("READY", "step-2")}
-    made_by = {"parentDeploymentId": made["spec"]["id"], "maxPageSize": 1}
-    found = [each["spec"]["identity"] for each in cwtrain.pages("/hotLoads", "hotLoads", **made_by)]
+    of_deployment = {"parentDeploymentId": deployed["spec"]["id"], "maxPageSize": 1}
+    found = [each["spec"]["identity"] for each in cwtrain.pages("/hotLoads", "hotLoads", **of_deployment)]
     assert found == ["step-2", "step-1"]
 
 
-def test_a_second_hot_load_waits_for_the_first(emulator: Emulator, cwtrain: CwTrain) -> None:
-    _, made = serving(cwtrain)
+def test_a_second_hot_load_is_refused_while_the_first_is_in_progress(emulator: Emulator, cwtrain: CwTrain) -> None:
+    _, deployed = serving(cwtrain)
     chosen = str(uuid.uuid4())
-    first = cwtrain.hot_load(full(made, "step-1"), chosen)
-    assert cwtrain.hot_load(full(made, "step-1"), chosen)["spec"] == first["spec"]
+    first = cwtrain.hot_load(full(deployed, "step-1"), chosen)
+    assert cwtrain.hot_load(full(deployed, "step-1"), chosen)["spec"] == first["spec"]
     with pytest.raises(Failed, match="already in progress") as caught:
-        cwtrain.hot_load(full(made, "step-2"))
+        cwtrain.hot_load(full(deployed, "step-2"))
     assert caught.value.code == "failed_precondition"
     with pytest.raises(Failed) as caught:
         cwtrain.cancel(chosen)
     assert caught.value.code == "unimplemented"
 
 
-def test_a_token_without_the_role_is_told(emulator: Emulator) -> None:
+def test_a_token_without_the_role_is_reported(emulator: Emulator) -> None:
     for token, code in ((emulator.viewer_token, "permission_denied"), ("CW-SECRET-of-nobody", "unauthenticated")):
         client = CwTrain(emulator, token)
         with pytest.raises(Failed) as caught:

@@ -12,84 +12,85 @@ from cwinference.emulator.gateway.openai_request import ModelRequest
 from cwinference.emulator.gateway.response import ResponseWriter
 from cwinference.emulator.server import Server
 from tests.emulator.gateway_requests import completions_app
-from tests.support.inference_kinds import KINDS, Front, open_front
-from tests.support.ready_gateways import MODEL, ROUTINGS, deploy, front
-from tests.support.ready_gateways import Front as There
+from tests.support.inference_kinds import KINDS, AnyInference, open_inference
+from tests.support.ready_gateways import MODEL, ROUTINGS, ReadyGateway, deploy, ready_gateway
 
 OTHER = types.DeploymentModel(name="org/other:7b", bucket="models", path="other")
 
 
 @asynccontextmanager
-async def asked(kind: str, routing: str = "body", **settings: Any) -> AsyncGenerator[tuple[Front, There]]:
-    """A client's `Inference` of a gateway, of one of `KINDS`."""
+async def inference_of_gateway(
+    kind: str, routing: str = "body", **settings: Any
+) -> AsyncGenerator[tuple[AnyInference, ReadyGateway]]:
+    """Open an `Inference` of one of `KINDS` for a gateway of an emulator; return both."""
     mode, _, version = kind.partition("-")
     options: Any = {"http_version": int(version)}
-    with front(routing, **settings) as there:
+    with ready_gateway(routing, **settings) as ready:
         if mode == "sync":
-            with there.client.inference(there.gateway, **options) as blocking:
-                yield Front(blocking), there
+            with ready.client.inference(ready.gateway, **options) as sync_inference:
+                yield AnyInference(sync_inference), ready
         else:
-            emulator = there.emulator
+            emulator = ready.emulator
             async with (
                 AsyncClient(emulator.token, endpoint=emulator.endpoint) as client,
-                client.inference(there.gateway, **options) as awaiting,
+                client.inference(ready.gateway, **options) as async_inference,
             ):
-                yield Front(awaiting), there
+                yield AnyInference(async_inference), ready
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_model_is_asked_streamed_and_listed(kind: str, routing: str) -> None:
-    async with asked(kind, routing) as (asking, _):
-        answer = await asking.chat(max_tokens=60)
-        assert answer.text.startswith("This is the emulator's built-in text generator, not a model.")
-        assert (answer.model, answer.finish_reason) == (MODEL, "stop")
-        assert answer.usage is not None
-        chunks = await asking.read(asking.stream(max_tokens=60, stream_options={"include_usage": True}))
-        assert "".join(each.text for each in chunks) == answer.text
+async def test_completions_are_created_and_streamed_and_models_are_listed(kind: str, routing: str) -> None:
+    async with inference_of_gateway(kind, routing) as (inference, _):
+        completion = await inference.chat(max_tokens=60)
+        assert completion.text.startswith("This is the emulator's built-in text generator, not a model.")
+        assert (completion.model, completion.finish_reason) == (MODEL, "stop")
+        assert completion.usage is not None
+        chunks = await inference.read(inference.stream(max_tokens=60, stream_options={"include_usage": True}))
+        assert "".join(each.text for each in chunks) == completion.text
         assert len(chunks) > 20
-        assert chunks[-1].raw["usage"]["total_tokens"] == answer.usage.total_tokens
-        text = await asking.complete(prompt=[1, 2, 3], max_tokens=3, n=2)
+        assert chunks[-1].raw["usage"]["total_tokens"] == completion.usage.total_tokens
+        text = await inference.complete(prompt=[1, 2, 3], max_tokens=3, n=2)
         assert [each["text"] for each in text.raw["choices"]] == ["This is the"] * 2
         named = {"model": MODEL} if routing == "path" else {}
-        assert [each.id for each in await asking.do(lambda inference: inference.models.list(**named))] == [MODEL]
+        assert [each.id for each in await inference.run(lambda inference: inference.models.list(**named))] == [MODEL]
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
 @pytest.mark.parametrize("kind", KINDS)
-async def test_deployments_of_two_models_are_told_apart(kind: str, routing: str) -> None:
-    async with asked(kind, routing) as (asking, there):
-        deploy(there.client, there.gateway, "two", model=OTHER, wait=True)
-        answers = await asyncio.gather(*(asking.chat(model=name) for name in (MODEL, OTHER.name) * 5))
-        assert [each.model for each in answers] == [MODEL, OTHER.name] * 5
+async def test_requests_reach_the_deployment_of_the_model_that_they_name(kind: str, routing: str) -> None:
+    async with inference_of_gateway(kind, routing) as (inference, ready):
+        deploy(ready.client, ready.gateway, "two", model=OTHER, wait=True)
+        completions = await asyncio.gather(*(inference.chat(model=name) for name in (MODEL, OTHER.name) * 5))
+        assert [each.model for each in completions] == [MODEL, OTHER.name] * 5
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_model_that_is_not_there_is_not_found_and_the_error_says_what_is(kind: str) -> None:
-    async with asked(kind) as (asking, _):
+async def test_an_unknown_model_is_not_found_and_the_error_lists_the_served_models(kind: str) -> None:
+    async with inference_of_gateway(kind) as (inference, _):
         with pytest.raises(errors.NotFound, match="it serves: org/model"):
-            await asking.chat(model="nope")
+            await inference.chat(model="nope")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_value_that_the_engine_refuses_is_an_invalid_argument(kind: str) -> None:
-    async with asked(kind) as (asking, _):
+    async with inference_of_gateway(kind) as (inference, _):
         with pytest.raises(errors.InvalidArgument, match="max_tokens: expected an integer from 1"):
-            await asking.chat(max_tokens=0)
+            await inference.chat(max_tokens=0)
         with pytest.raises(errors.InvalidArgument, match="temperature"):
-            await asking.read(asking.stream(temperature=3))
+            await inference.read(inference.stream(temperature=3))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_deployment_that_is_disabled_answers_no_more(kind: str) -> None:
-    async with asked(kind) as (asking, there):
-        there.client.deployments.modify(there.deployment.spec.id, disabled=True, wait=True)
+async def test_a_disabled_deployment_is_not_found(kind: str) -> None:
+    async with inference_of_gateway(kind) as (inference, ready):
+        ready.client.deployments.modify(ready.deployment.spec.id, disabled=True, wait=True)
         with pytest.raises(errors.NotFound, match="disabled"):
-            await asking.chat()
+            await inference.chat()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_generation_stops_when_a_stream_is_left(kind: str) -> None:
+async def test_generation_stops_when_a_stream_is_closed(kind: str) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
 
     class Endless:
@@ -104,8 +105,8 @@ async def test_generation_stops_when_a_stream_is_left(kind: str) -> None:
     server = Server(completions_app(Endless()))
     server.start()
     try:
-        async with open_front(kind, f"http://127.0.0.1:{server.port}/gateway/front", "ours") as asking:
-            chunks = await asking.read(asking.stream(), most=3)
+        async with open_inference(kind, f"http://127.0.0.1:{server.port}/gateway/front", "ours") as inference:
+            chunks = await inference.read(inference.stream(), max_chunks=3)
             assert "".join(each.text for each in chunks) == "word word word "
             async with asyncio.timeout(5):
                 await stopped.wait()

@@ -1,4 +1,4 @@
-"""What the library tells while it works: attempts at DEBUG, waits at INFO, and never a token or a body."""
+"""What the library logs: attempts at DEBUG, waits at INFO, and never a token or a body."""
 
 import logging
 import traceback
@@ -10,9 +10,9 @@ import pytest
 from cwinference import AsyncClient, Client, Retry, errors, types
 from tests.support import samples
 from tests.support.client_kinds import open_client
-from tests.support.connected_client import told
+from tests.support.connected_client import connected
 from tests.support.fake_clock import FakeClock
-from tests.support.scripted_server import Failure, Received
+from tests.support.scripted_server import Failure, ReceivedRequest
 
 CANARY = "CW-SECRET-canary"
 READY: Any = {"status": "STATUS_READY"}
@@ -20,58 +20,61 @@ AT_ONCE = Retry(initial_backoff=0)
 SHOWN = {"grpc": "grpc", "connect": "connect", "connect-json": "connect", "rest": "rest"}
 
 
-def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the messages that the library logged."""
     return [record.getMessage() for record in caplog.records if record.name == "cwinference"]
 
 
-async def test_every_call_and_attempt_is_told_at_debug(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    answers: list[Any] = [samples.response("GatewayService.GetGateway.response.json"), Failure("unavailable", "down")]
+async def test_every_call_and_failed_attempt_is_logged_at_debug(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    responses: list[Any] = [samples.response("GatewayService.GetGateway.response.json"), Failure("unavailable", "down")]
     caplog.set_level(logging.DEBUG, "cwinference")
-    async with told(kind, lambda _: answers.pop(), retry=AT_ONCE) as (client, _):
+    async with connected(kind, lambda _: responses.pop(), retry=AT_ONCE) as (client, _):
         await client.gateways.get("x")
-    first, second = ours(caplog)
+    first, second = logged(caplog)
     assert first == "GetGateway: attempt 1: unavailable"
     assert second.startswith("GetGateway: ok after 2 attempts, 0.")
 
 
-async def test_a_call_that_works_at_once_is_told_too(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_call_that_succeeds_at_once_is_logged_too(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "cwinference")
-    async with told(kind, lambda received: samples.response_to(received.method)) as (client, _):
+    async with connected(kind, lambda received: samples.response_to(received.method)) as (client, _):
         await client.gateways.list()
-    assert len(ours(caplog)) == 1
-    assert ours(caplog)[0].startswith("ListGateways: ok after 1 attempts")
+    assert len(logged(caplog)) == 1
+    assert logged(caplog)[0].startswith("ListGateways: ok after 1 attempts")
 
 
-async def test_a_wait_tells_its_changes_at_info_and_nothing_else(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_wait_logs_changes_of_state_at_info_and_nothing_else(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
     states = ["READY", "CREATING", "CREATING"]
 
-    def answer(_: Received) -> Any:
+    def respond(_: ReceivedRequest) -> Any:
         status: Any = {"status": f"STATUS_{states.pop()}"}
         return types.GetGatewayResponse(gateway=types.Gateway(spec=types.GatewaySpec(name="front"), status=status))
 
     caplog.set_level(logging.INFO, "cwinference")
-    async with told(kind, answer, clock=FakeClock().clock) as (client, _):
+    async with connected(kind, respond, clock=FakeClock().clock) as (client, _):
         await client.gateways.wait("x")
-    assert ours(caplog) == ["Gateway front: CREATING", "Gateway front: READY"]
+    assert logged(caplog) == ["Gateway front: CREATING", "Gateway front: READY"]
 
 
-async def test_a_server_cannot_forge_lines_of_the_log(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    answers: list[Any] = [
+async def test_a_server_cannot_forge_log_lines(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    responses: list[Any] = [
         types.GetGatewayResponse(gateway=types.Gateway(spec=types.GatewaySpec(name="a\nINFO b\x1b[2J"), status=READY)),
         Failure("unavailable", "a\n\x1b[2J"),
     ]
     caplog.set_level(logging.DEBUG, "cwinference")
-    async with told(kind, lambda _: answers.pop(), retry=None, clock=FakeClock().clock) as (client, _):
+    async with connected(kind, lambda _: responses.pop(), retry=None, clock=FakeClock().clock) as (client, _):
         await client.gateways.wait("x")
-    assert len(ours(caplog)) == 5
-    assert not any(set("\n\x1b") & set(line) for line in ours(caplog))
+    assert len(logged(caplog)) == 5
+    assert not any(set("\n\x1b") & set(line) for line in logged(caplog))
 
 
-async def test_no_token_shows_anywhere(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_token_appears_nowhere(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(0)
     texts: list[str] = []
     echo = Failure("unauthenticated", f"who is {CANARY}?")
-    async with told(kind, lambda _: echo, token=CANARY) as (client, _):
+    async with connected(kind, lambda _: echo, token=CANARY) as (client, _):
         texts += [repr(client), repr(client.gateways), repr(client.hot_loads), repr(client.with_options(timeout=1))]
         modify = partial(client.gateways.modify, zones=["A"])
         for do in (client.gateways.get, client.hot_loads.get, modify, client.gateways.wait):
@@ -83,7 +86,7 @@ async def test_no_token_shows_anywhere(kind: str, caplog: pytest.LogCaptureFixtu
     assert CANARY not in "".join(texts)
 
 
-async def test_a_client_tells_where_it_leads(kind: str) -> None:
+async def test_a_client_shows_where_it_connects_to(kind: str) -> None:
     transport, _, mode = kind.rpartition("-")
     async with open_client(kind, "http://localhost:8080/base/", CANARY) as client:
         name = "AsyncClient" if mode == "async" else "Client"
@@ -95,13 +98,15 @@ async def test_a_client_tells_where_it_leads(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_a_method_shows_its_own_signature_and_help(kind: Any) -> None:
+def test_a_method_has_its_name_and_docstring(kind: Any) -> None:
     create = kind(CANARY).gateways.create
     assert create.__name__ == "create"
-    assert create.__doc__.startswith("Ask for a new gateway")
+    assert create.__doc__.startswith(
+        "Create a gateway, and return it at once, usually CREATING; with `wait=True` return it when it is READY."
+    )
 
 
-def test_the_library_is_silent_unless_asked(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_library_prints_nothing_unless_logging_is_configured(capfd: pytest.CaptureFixture[str]) -> None:
     handlers = logging.getLogger("cwinference").handlers
     assert any(isinstance(handler, logging.NullHandler) for handler in handlers)
     assert capfd.readouterr().err == ""

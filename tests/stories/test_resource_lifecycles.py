@@ -1,4 +1,4 @@
-"""What users do from beginning to end, against the emulator, over every transport and both clients."""
+"""What users do with resources from create to delete, against the emulator, over every transport and both clients."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator
@@ -35,21 +35,21 @@ async def client(kind: str, emulator: Emulator) -> AsyncGenerator[AsyncClient]:
         yield opened
 
 
-async def gateway(client: AsyncClient, name: str = "front") -> types.Gateway:
+async def create_gateway(client: AsyncClient, name: str = "front") -> types.Gateway:
     zones = (await client.gateways.parameters()).zones
     return await client.gateways.create(
         name, zones=zones[:1], core_weave_auth=AUTH, body_based_routing=ROUTING, wait=True
     )
 
 
-async def test_a_model_is_served_changed_and_taken_away(client: AsyncClient) -> None:
-    front = await gateway(client)
-    assert (await client.deployments.parameters(gateway_ids=[front.spec.id])).resource_parameters.instance_types
-    chat = await client.deployments.create("chat", gateway_ids=[front.spec.id], **SERVED)
+async def test_a_deployment_is_created_modified_disabled_and_deleted(client: AsyncClient) -> None:
+    gateway = await create_gateway(client)
+    assert (await client.deployments.parameters(gateway_ids=[gateway.spec.id])).resource_parameters.instance_types
+    chat = await client.deployments.create("chat", gateway_ids=[gateway.spec.id], **SERVED)
     assert State.of(chat) is State.CREATING
     ready = await client.deployments.wait(chat.spec.id)
     assert describe(ready).startswith("Deployment chat: READY")
-    assert await client.deployments.list(parent_gateway_id=front.spec.id) == [ready]
+    assert await client.deployments.list(parent_gateway_id=gateway.spec.id) == [ready]
     assert await client.deployments.list(updated_after=ready.status.updated_at) == []
 
     changed = await client.deployments.modify(chat.spec.id, traffic=types.DeploymentTraffic(weight=7), wait=True)
@@ -57,29 +57,33 @@ async def test_a_model_is_served_changed_and_taken_away(client: AsyncClient) -> 
     assert changed.spec.model == chat.spec.model
     assert await client.deployments.list(updated_after=ready.status.updated_at) == [changed]
 
-    asleep = await client.deployments.modify(chat.spec.id, disabled=True, wait=True)
-    assert (State.of(asleep), asleep.spec.disabled) == (State.UPDATING, True)
+    disabled = await client.deployments.modify(chat.spec.id, disabled=True, wait=True)
+    assert (State.of(disabled), disabled.spec.disabled) == (State.UPDATING, True)
 
     with pytest.raises(errors.FailedPrecondition) as caught:
-        await client.gateways.delete(front.spec.id)
+        await client.gateways.delete(gateway.spec.id)
     assert caught.value.details
     await client.deployments.delete(chat.spec.id)
     await client.deployments.wait_deleted(chat.spec.id)
-    await client.gateways.delete(front.spec.id)
-    await client.gateways.wait_deleted(front.spec.id)
+    await client.gateways.delete(gateway.spec.id)
+    await client.gateways.wait_deleted(gateway.spec.id)
     with pytest.raises(errors.NotFound):
-        await client.gateways.get(front.spec.id)
+        await client.gateways.get(gateway.spec.id)
 
 
-async def test_a_deployment_that_is_born_disabled_is_awaited_too(client: AsyncClient) -> None:
-    front = await gateway(client)
-    asleep = await client.deployments.create("chat", gateway_ids=[front.spec.id], disabled=True, wait=True, **SERVED)
-    assert State.of(asleep) is State.CREATING
+async def test_a_wait_for_a_deployment_that_is_created_disabled_ends(client: AsyncClient) -> None:
+    gateway = await create_gateway(client)
+    disabled = await client.deployments.create(
+        "chat", gateway_ids=[gateway.spec.id], disabled=True, wait=True, **SERVED
+    )
+    assert State.of(disabled) is State.CREATING
 
 
 async def test_weights_are_loaded_into_running_replicas(client: AsyncClient) -> None:
-    front = await gateway(client)
-    chat = await client.deployments.create("chat", gateway_ids=[front.spec.id], hot_load=SNAPSHOTS, wait=True, **SERVED)
+    gateway = await create_gateway(client)
+    chat = await client.deployments.create(
+        "chat", gateway_ids=[gateway.spec.id], hot_load=SNAPSHOTS, wait=True, **SERVED
+    )
     for step in ("step-1", "step-2"):
         started = await client.hot_loads.create(chat.spec.id, identity=step, type=types.SnapshotType.SNAPSHOT_TYPE_FULL)
         done = await client.hot_loads.wait(started.spec.id)
@@ -90,29 +94,29 @@ async def test_weights_are_loaded_into_running_replicas(client: AsyncClient) -> 
     assert found == ["step-2", "step-1"]
     with pytest.raises(errors.Unimplemented):
         await client.hot_loads.cancel(done.spec.id)
-    asleep = await client.deployments.modify(chat.spec.id, disabled=True)
-    assert asleep.spec.hot_load == SNAPSHOTS
+    disabled = await client.deployments.modify(chat.spec.id, disabled=True)
+    assert disabled.spec.hot_load == SNAPSHOTS
 
 
-async def test_capacity_is_claimed_and_given_back(client: AsyncClient) -> None:
+async def test_a_capacity_claim_is_created_resized_and_deleted(client: AsyncClient) -> None:
     ((zone, kinds), *_) = (await client.capacity_claims.parameters()).zone_instance_types.items()
-    wanted = types.CapacityClaimResources(
+    resources = types.CapacityClaimResources(
         instance_id=kinds.instance_ids[0], instance_count=2, zones=[zone],
         capacity_type=types.CapacityType.CAPACITY_TYPE_MANAGED,
     )  # fmt: skip
-    claim = await client.capacity_claims.create("claim", resources=wanted, wait=True)
+    claim = await client.capacity_claims.create("claim", resources=resources, wait=True)
     assert claim.status.allocated_instances == 2
     grown = await client.capacity_claims.modify(claim.spec.id, instance_count=3, wait=True)
     assert (grown.status.allocated_instances, list(grown.spec.resources.zones)) == (3, [zone])
-    wanted.instance_count = 1
-    shrunk = await client.capacity_claims.update(claim.spec.id, resources=wanted, wait=True)
+    resources.instance_count = 1
+    shrunk = await client.capacity_claims.update(claim.spec.id, resources=resources, wait=True)
     assert (shrunk.status.allocated_instances, await client.capacity_claims.list()) == (1, [shrunk])
     assert await client.capacity_claims.delete(claim.spec.id)
     await client.capacity_claims.wait_deleted(claim.spec.id)
 
 
-async def test_only_what_changed_is_listed(client: AsyncClient) -> None:
-    first, second = await gateway(client, "first"), await gateway(client, "second")
+async def test_updated_after_lists_only_what_changed_since(client: AsyncClient) -> None:
+    first, second = await create_gateway(client, "first"), await create_gateway(client, "second")
     moments = sorted(each.status.updated_at.ToNanoseconds() for each in (first, second))
     between = types.Timestamp()
     between.FromNanoseconds(moments[0])
@@ -122,7 +126,7 @@ async def test_only_what_changed_is_listed(client: AsyncClient) -> None:
     assert len(await client.gateways.list(updated_after=later)) == 0
 
 
-async def test_a_viewer_reads_and_does_not_write(kind: str, emulator: Emulator) -> None:
+async def test_a_viewer_may_read_and_not_write(kind: str, emulator: Emulator) -> None:
     async with open_client(kind, emulator.endpoint, emulator.viewer_token) as viewer:
         assert list(await viewer.gateways.list()) == []
         for write in (
@@ -134,14 +138,14 @@ async def test_a_viewer_reads_and_does_not_write(kind: str, emulator: Emulator) 
                 await write
 
 
-async def test_a_stranger_is_turned_away(kind: str, emulator: Emulator) -> None:
-    async with open_client(kind, emulator.endpoint, "CW-SECRET-of-a-stranger") as stranger:
-        for read in (stranger.gateways.list(), stranger.hot_loads.get(str(uuid4()))):
+async def test_an_unknown_token_is_unauthenticated(kind: str, emulator: Emulator) -> None:
+    async with open_client(kind, emulator.endpoint, "CW-SECRET-unknown") as unknown:
+        for read in (unknown.gateways.list(), unknown.hot_loads.get(str(uuid4()))):
             with pytest.raises(errors.Unauthenticated):
                 await read
 
 
-async def test_what_is_not_there_and_what_is_no_id(client: AsyncClient) -> None:
+async def test_a_missing_resource_is_not_found_and_a_malformed_id_is_invalid(client: AsyncClient) -> None:
     with pytest.raises(errors.NotFound):
         await client.deployments.get(str(uuid4()))
     with pytest.raises(errors.InvalidArgument) as caught:
@@ -150,20 +154,20 @@ async def test_what_is_not_there_and_what_is_no_id(client: AsyncClient) -> None:
     assert [each.field for each in detail.field_violations] == ["id"]
 
 
-async def test_a_name_is_taken_once(client: AsyncClient) -> None:
-    await gateway(client)
+async def test_a_name_can_be_used_only_once(client: AsyncClient) -> None:
+    await create_gateway(client)
     with pytest.raises(errors.AlreadyExists) as caught:
-        await gateway(client)
+        await create_gateway(client)
     assert caught.value.attempts == 1
 
 
-async def test_a_bad_end_is_told_with_its_reason(client: AsyncClient, emulator: Emulator) -> None:
+async def test_a_failed_create_is_reported_with_its_reason(client: AsyncClient, emulator: Emulator) -> None:
     emulator.fates["front"] = Fate("FAILED", reason="NoCapacity", message="the zone is full")
     with pytest.raises(errors.ResourceFailed, match="FAILED .*NoCapacity.*the zone is full"):
-        await gateway(client)
+        await create_gateway(client)
 
 
-async def test_many_callers_at_once_see_the_same(client: AsyncClient) -> None:
-    front = await gateway(client)
-    found = await asyncio.gather(*(client.gateways.get(front.spec.id) for _ in range(100)))
-    assert all(each == front for each in found)
+async def test_concurrent_reads_return_the_same(client: AsyncClient) -> None:
+    gateway = await create_gateway(client)
+    found = await asyncio.gather(*(client.gateways.get(gateway.spec.id) for _ in range(100)))
+    assert all(each == gateway for each in found)

@@ -1,4 +1,4 @@
-"""Certificates and proxies: alike for every transport, for calls that travel as JSON, and for completions."""
+"""Certificates and proxies work alike for every transport, for calls that travel as JSON, and for completions."""
 
 import socket
 import ssl
@@ -13,8 +13,8 @@ from cwinference import TLS, errors
 from cwinference.emulator import Emulator
 from tests.support import certificates
 from tests.support.client_kinds import open_client
-from tests.support.inference_kinds import open_front
-from tests.support.socket_servers import SocketServer, join, silence
+from tests.support.inference_kinds import open_inference
+from tests.support.socket_servers import SocketServer, relay, silence
 
 Pair = tuple[Path, Path]
 HOST = "https://inference.test:8443"
@@ -22,25 +22,25 @@ HOST = "https://inference.test:8443"
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """A certificate and its key."""
+    """Return a certificate and its key."""
     return certificates.make(tmp_path_factory.mktemp("own"))
 
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """Another certificate and its key."""
+    """Return another certificate and its key."""
     return certificates.make(tmp_path_factory.mktemp("other"))
 
 
 @pytest.fixture(scope="module")
 def emulator(pair: Pair) -> Iterator[Emulator]:
-    """Its certificate is that of a host which only the proxy knows."""
+    """Run an emulator with the certificate."""
     with Emulator(tls_cert=pair[0], tls_key=pair[1]) as emulator:
         yield emulator
 
 
 class Proxy:
-    """What a proxy is asked for; every tunnel leads to one port."""
+    """A proxy that records the heads of its requests; every tunnel leads to one port."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -53,14 +53,14 @@ class Proxy:
         self.heads.append(head.decode().lower().split("\r\n"))
         with socket.create_connection(("127.0.0.1", self._port)) as target:
             connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            join(connection, target)
+            relay(connection, target)
 
 
 @pytest.fixture(params=["argument", "environment"])
 def proxied(
     request: pytest.FixtureRequest, emulator: Emulator, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Proxy, dict[str, Any]]]:
-    """A proxy with a password that leads to the emulator, and settings for a client."""
+    """Run a proxy with a password that leads to the emulator; return it and settings for a client."""
     proxy = Proxy(int(emulator.endpoint.rpartition(":")[2]))
     with SocketServer(proxy) as server:
         url = f"http://user:password@127.0.0.1:{server.port}"
@@ -73,7 +73,7 @@ def proxied(
     assert all(password in head for head in proxy.heads)
 
 
-async def test_calls_go_through_the_proxy_also_those_that_travel_as_json(
+async def test_calls_use_the_proxy_also_those_that_travel_as_json(
     kind: str, proxied: tuple[Proxy, dict[str, Any]]
 ) -> None:
     proxy, settings = proxied
@@ -84,48 +84,46 @@ async def test_calls_go_through_the_proxy_also_those_that_travel_as_json(
 
 
 @pytest.mark.parametrize("mode", ["sync-1", "async-2"])
-async def test_completions_go_through_the_proxy(mode: str, proxied: tuple[Proxy, dict[str, Any]]) -> None:
+async def test_completions_use_the_proxy(mode: str, proxied: tuple[Proxy, dict[str, Any]]) -> None:
     proxy, settings = proxied
-    async with open_front(mode, f"{HOST}/gateway/unknown", **settings) as front:
+    async with open_inference(mode, f"{HOST}/gateway/unknown", **settings) as inference:
         with pytest.raises(errors.NotFound):
-            await front.chat()
+            await inference.chat()
     assert len(proxy.heads) == 1
 
 
-async def test_a_client_shows_its_certificate(kind: str, pair: Pair, other: Pair) -> None:
-    shown: list[bytes | None] = []
+async def test_a_client_presents_its_certificate(kind: str, pair: Pair, other: Pair) -> None:
+    presented: list[bytes | None] = []
 
-    def look(connection: Any) -> None:
-        shown.append(connection.getpeercert(binary_form=True))
+    def record(connection: Any) -> None:
+        presented.append(connection.getpeercert(binary_form=True))
 
-    with SocketServer(look, tls=demanding(pair, other[0])) as server:
+    with SocketServer(record, tls=requiring_certificate(pair, other[0])) as server:
         tls = TLS(ca=pair[0], cert=other[0], key=other[1].read_bytes())
         async with open_client(kind, f"https://localhost:{server.port}", tls=tls, retry=None) as client:
             with pytest.raises(errors.Unavailable):
                 await client.gateways.list()
             with pytest.raises(errors.Unavailable):
                 assert [each async for each in client.hot_loads.list()] == []
-    assert set(shown) == {ssl.PEM_cert_to_DER_cert(other[0].read_text())}
+    assert set(presented) == {ssl.PEM_cert_to_DER_cert(other[0].read_text())}
 
 
 @pytest.mark.parametrize("wrong", ["ca", "key", "both"])
-async def test_certificates_that_cannot_be_used_are_refused_by_name(
-    kind: str, wrong: str, pair: Pair, other: Pair
-) -> None:
+async def test_unusable_certificates_are_refused(kind: str, wrong: str, pair: Pair, other: Pair) -> None:
     empty = b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
     tls = {
         "ca": TLS(ca=empty),
         "key": TLS(ca=pair[0], cert=pair[0], key=other[1]),
         "both": TLS(ca=pair[0], cert=empty, key=pair[1]),
     }[wrong]
-    with SocketServer(silence, tls=demanding(pair, other[0])) as server:
+    with SocketServer(silence, tls=requiring_certificate(pair, other[0])) as server:
         async with open_client(kind, f"https://localhost:{server.port}", tls=tls) as client:
             with pytest.raises(errors.ConfigurationError, match="^tls: the certificates or the key cannot be used: "):
                 await client.gateways.list()
 
 
-def demanding(pair: Pair, trusted: Path) -> ssl.SSLContext:
-    """A server's side of TLS that wants to see a certificate."""
+def requiring_certificate(pair: Pair, trusted: Path) -> ssl.SSLContext:
+    """Return a server's TLS context that requires a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair)
     context.load_verify_locations(trusted)

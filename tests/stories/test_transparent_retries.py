@@ -1,4 +1,4 @@
-"""A request that the server surely did not take is sent again by our rules, and by nothing below them."""
+"""A request that the server certainly did not process is retried by our rules, never by gRPC itself."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize(("retry", "attempts"), [(None, 1), (Retry(max_attempts=2, initial_backoff=0), 2)])
-async def test_grpc_sends_nothing_again_by_itself(kind: str, retry: Retry | None, attempts: int) -> None:
+async def test_grpc_retries_nothing_by_itself(kind: str, retry: Retry | None, attempts: int) -> None:
     with Http2Server(goaway_after=0) as server:
         async with open_client(kind, server.endpoint, retry=retry) as client:
             with pytest.raises(errors.Unavailable) as caught:

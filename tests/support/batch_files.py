@@ -1,4 +1,4 @@
-"""Requests of a batch that a server echoes, and what is read from the files it writes."""
+"""Requests of a batch, a server that echoes them, and readers of the files that a batch writes."""
 
 import json
 import threading
@@ -6,35 +6,38 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .scripted_model_server import MODEL, Asked, Reply, completion, plain
+from .scripted_model_server import MODEL, HttpRequest, ScriptedResponse, completion, json_response
 
-NOBODY = "http://127.0.0.1:9"
-"""Where nobody listens."""
-
-
-def echo(got: Asked) -> Reply:
-    """Answer with the request's own text."""
-    return plain(completion(got.body["messages"][-1]["content"]))
+UNREACHABLE = "http://127.0.0.1:9"
+"""A URL where no server listens."""
 
 
-def request(number: int, **more: Any) -> dict[str, Any]:
+def echo(request: HttpRequest) -> ScriptedResponse:
+    """Respond with the request's own text."""
+    return json_response(completion(request.body["messages"][-1]["content"]))
+
+
+def batch_request(number: int, **more: Any) -> dict[str, Any]:
+    """Return a request in OpenAI's batch form."""
     body = {"model": MODEL, "messages": [{"role": "user", "content": f"text {number}"}], **more}
     return {"custom_id": f"id-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
 
 
-def lines(path: Path) -> list[Any]:
+def read_lines(path: Path) -> list[Any]:
+    """Return the values of a JSONL file."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def answers(path: Path) -> dict[str, str]:
-    """Texts by key; fails when a key stands twice."""
-    found = lines(path)
+def read_texts(path: Path) -> dict[str, str]:
+    """Return the text of each completion by its `custom_id`, which must be unique."""
+    found = read_lines(path)
     texts = {each["custom_id"]: each["response"]["body"]["choices"][0]["message"]["content"] for each in found}
     assert len(texts) == len(found)
     return texts
 
 
-def expected(*numbers: int) -> dict[str, str]:
+def echoed_texts(*numbers: int) -> dict[str, str]:
+    """Return what `read_texts` returns when `echo` has responded to these requests."""
     return {f"id-{number}": f"text {number}" for number in numbers}
 
 

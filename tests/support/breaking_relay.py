@@ -1,4 +1,4 @@
-"""A relay of bytes that breaks connections at a chosen byte of what passes through."""
+"""A relay that breaks connections at a chosen byte of the traffic."""
 
 import contextlib
 import socket
@@ -21,14 +21,14 @@ class Cut:
 
     direction: Direction
     offset: int
-    """How many bytes still pass that way, counted from when the cut was armed, then from when a connection began."""
+    """How many bytes still pass that way, counted from `arm` for the first cut, from the last cut for a later one."""
     times: int = 1
     """How many connections break one after the other."""
     reset: bool = True
     """Whether the client sees a reset, or an ordinary end."""
 
 
-class Cutter(SocketServer):
+class BreakingRelay(SocketServer):
     """Relays to a port of this machine."""
 
     def __init__(self, port: int) -> None:
@@ -36,29 +36,29 @@ class Cutter(SocketServer):
         self._target = port
         self._lock = threading.Lock()
         self._cut: Cut | None = None
-        self._left = 0
+        self._remaining = 0
         self.cuts = 0
-        """Connections broken since the last `arm`."""
+        """How many connections broke since the last `arm`."""
         self.passed: dict[Direction, int] = {"up": 0, "down": 0}
-        """Bytes since the last `arm`."""
+        """How many bytes passed since the last `arm` or cut."""
 
     def arm(self, cut: Cut | None) -> None:
-        """From now on break connections as told, or let everything pass."""
+        """Break connections like this from now on; None lets everything pass."""
         with self._lock:
             self._cut = cut
-            self._left = cut.times if cut else 0
+            self._remaining = cut.times if cut else 0
             self.cuts = 0
             self.passed = {"up": 0, "down": 0}
 
     def _relay(self, client: socket.socket) -> None:
         with socket.create_connection(("127.0.0.1", self._target)) as server:
             server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            back = threading.Thread(target=self._carry, args=("down", server, client, client))
+            back = threading.Thread(target=self._copy, args=("down", server, client, client))
             back.start()
-            self._carry("up", client, server, client)
+            self._copy("up", client, server, client)
             back.join()
 
-    def _carry(self, direction: Direction, source: socket.socket, target: socket.socket, client: socket.socket) -> None:
+    def _copy(self, direction: Direction, source: socket.socket, target: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 allowed, cut = self._allowed(direction, len(data))
@@ -72,13 +72,13 @@ class Cutter(SocketServer):
                 end.shutdown(socket.SHUT_RDWR)
 
     def _allowed(self, direction: Direction, size: int) -> tuple[int, Cut | None]:
-        """How much of what came may pass, and the cut that follows, if it does."""
+        """Return how many of the received bytes may pass, and the cut that follows, if there is one."""
         with self._lock:
             cut, before = self._cut, self.passed[direction]
             self.passed[direction] += size
-            if cut is None or not self._left or cut.direction != direction or before + size <= cut.offset:
+            if cut is None or not self._remaining or cut.direction != direction or before + size <= cut.offset:
                 return size, None
-            self._left -= 1
+            self._remaining -= 1
             self.cuts += 1
             self.passed = {"up": 0, "down": 0}
             return max(0, cut.offset - before), cut

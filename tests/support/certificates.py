@@ -1,11 +1,11 @@
-"""A certificate authority for tests, made by openssl's own command."""
+"""A self-signed certificate for tests, made by the command `openssl`."""
 
 import subprocess
 from pathlib import Path
 
 
 def make(directory: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for localhost and inference.test, and its key, as PEM files."""
+    """Create a certificate for localhost and inference.test and its key; return the two PEM files."""
     certificate, key = directory / "certificate.pem", directory / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",

@@ -1,4 +1,4 @@
-"""Every kind of client behind one form, so that a story is told once and run over all of them."""
+"""Every kind of client behind one interface, so that each scenario is written once and runs over all of them."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
@@ -21,19 +21,19 @@ KINDS = [f"{transport}-{mode}" for transport in TRANSPORTS for mode in ("sync", 
 
 @asynccontextmanager
 async def open_client(kind: str, endpoint: str, token: Any = TOKEN, **settings: Any) -> AsyncGenerator[AsyncClient]:
-    """A client of one of `KINDS` in the form of `AsyncClient`; a blocking one works on threads of its own."""
+    """Open a client of one of `KINDS` with the interface of `AsyncClient`; a sync one works on threads of its own."""
     transport, _, mode = kind.rpartition("-")
     settings = {**TRANSPORTS[transport], **settings}
     if mode == "async":
         async with AsyncClient(token, endpoint=endpoint, **settings) as client:
             yield client
     else:
-        with Client(token, endpoint=endpoint, **settings) as blocking:
-            yield cast(AsyncClient, _Awaited(blocking))
+        with Client(token, endpoint=endpoint, **settings) as sync_client:
+            yield cast(AsyncClient, _Awaitable(sync_client))
 
 
-class _Awaited:
-    """A blocking client, or a resource of it, whose calls are awaited."""
+class _Awaitable:
+    """A sync client, or a resource of it, whose calls can be awaited."""
 
     def __init__(self, target: Any) -> None:
         self._target = target
@@ -44,13 +44,13 @@ class _Awaited:
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._target, name)
         if isinstance(value, Resource):
-            return _Awaited(value)
+            return _Awaitable(value)
         if name == "with_options":
-            return lambda **options: _Awaited(value(**options))
-        return (lambda *args, **kwargs: _Pending(lambda: value(*args, **kwargs))) if callable(value) else value
+            return lambda **options: _Awaitable(value(**options))
+        return (lambda *args, **kwargs: _AwaitableCall(lambda: value(*args, **kwargs))) if callable(value) else value
 
 
-class _Pending:
+class _AwaitableCall:
     """A call that runs on a thread when it is awaited, or item by item when it is iterated over."""
 
     def __init__(self, call: Callable[[], Any]) -> None:

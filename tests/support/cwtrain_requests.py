@@ -1,7 +1,7 @@
-"""What CoreWeave's cwtrain does on the wire, by hand: REST over one HTTP/1.1 connection, with ids of its own.
+"""CoreWeave's cwtrain, reproduced request by request: REST over one HTTP/1.1 connection, with ids that it makes itself.
 
-Its bodies, its repeats, its waits and its reading of errors are those that were seen of cwtrain itself; time passes on
-the emulator's clock.
+Its bodies, retries, waits and its interpretation of errors are those that were observed of cwtrain itself. Time passes
+on the emulator's clock.
 """
 
 import gzip
@@ -34,14 +34,14 @@ _MEMBERS = {"gateways": "gateway", "deployments": "deployment", "hotLoads": "hot
 
 @dataclass
 class Failed(Exception):
-    """An error with its code as cwtrain reads it."""
+    """An error, with the code that cwtrain derives from it."""
 
     code: str
     message: str
 
 
 class CwTrain:
-    """One client."""
+    """A client of one emulator."""
 
     def __init__(self, emulator: Emulator, token: str = "") -> None:
         self._emulator = emulator
@@ -57,10 +57,10 @@ class CwTrain:
         self._connection.close()
 
     def create(self, resource: str, body: dict[str, Any], id: str | None = None) -> Any:
-        """POST with a UUID; when it exists already, that id with the same name is success."""
+        """POST with a UUID; if it already exists, a resource with that id and the same name is a success."""
         chosen = id or str(uuid.uuid4())
         try:
-            return self._send("POST", f"/{resource}", {**body, "id": chosen}, repeat=True)[_MEMBERS[resource]]
+            return self._send("POST", f"/{resource}", {**body, "id": chosen}, retry=True)[_MEMBERS[resource]]
         except Failed as error:
             if error.code != "already_exists":
                 raise
@@ -73,17 +73,17 @@ class CwTrain:
         return found
 
     def get(self, resource: str, id: str) -> Any:
-        return self._send("GET", f"/{resource}/{id}", repeat=True)[_MEMBERS[resource]]
+        return self._send("GET", f"/{resource}/{id}", retry=True)[_MEMBERS[resource]]
 
     def list(self, resource: str, **query: Any) -> list[Any]:
-        items: list[Any] = self._send("GET", _path(f"/{resource}", query), repeat=True).get("items", [])
+        items: list[Any] = self._send("GET", _path(f"/{resource}", query), retry=True).get("items", [])
         return items
 
     def parameters(self, resource: str, **query: Any) -> Any:
-        return self._send("GET", _path(f"/{resource}/parameters", query), repeat=True)
+        return self._send("GET", _path(f"/{resource}/parameters", query), retry=True)
 
     def wait(self, resource: str, id: str, pause: float) -> Any:
-        """Poll until READY; fail on FAILED and DELETING."""
+        """Poll until READY; raise on FAILED and DELETING."""
         while True:
             found = self.get(resource, id)
             status = found["status"]["status"]
@@ -94,7 +94,7 @@ class CwTrain:
             self._emulator.clock.advance(pause)
 
     def delete(self, resource: str, id: str, pause: float = 5.0) -> None:
-        """DELETE, again while something uses it, then GET until it is gone."""
+        """DELETE, retried while something uses the resource; then GET until it is gone."""
         while True:
             try:
                 self._send("DELETE", f"/{resource}/{id}")
@@ -115,10 +115,10 @@ class CwTrain:
             self._emulator.clock.advance(pause)
 
     def hot_load(self, body: dict[str, Any], id: str | None = None) -> Any:
-        """POST with a UUID; when it exists already, GET it."""
+        """POST with a UUID; if it already exists, GET it."""
         chosen = id or str(uuid.uuid4())
         try:
-            return self._send("POST", "/hotLoads", {**body, "hotLoadId": chosen}, repeat=True)["hotLoad"]
+            return self._send("POST", "/hotLoads", {**body, "hotLoadId": chosen}, retry=True)["hotLoad"]
         except Failed as error:
             if error.code != "already_exists":
                 raise
@@ -128,10 +128,10 @@ class CwTrain:
         return self._send("POST", f"/hotLoads/{id}:cancel", {})["hotLoad"]
 
     def pages(self, path: str, member: str, **query: Any) -> Iterator[Any]:
-        """All items of all pages; a token that comes twice is an error."""
+        """Yield the items of all pages; a page token that appears twice is an error."""
         seen, token = set[str](), ""
         while True:
-            page = self._send("GET", _path(path, {**query, **({"pageToken": token} if token else {})}), repeat=True)
+            page = self._send("GET", _path(path, {**query, **({"pageToken": token} if token else {})}), retry=True)
             yield from page.get(member, [])
             token = page.get("nextPageToken", "")
             if not token:
@@ -139,8 +139,8 @@ class CwTrain:
             assert token not in seen
             seen.add(token)
 
-    def _send(self, verb: str, path: str, body: Any = None, *, repeat: bool = False) -> Any:
-        for left in reversed(range(_ATTEMPTS if repeat else 1)):
+    def _send(self, verb: str, path: str, body: Any = None, *, retry: bool = False) -> Any:
+        for left in reversed(range(_ATTEMPTS if retry else 1)):
             try:
                 return self._once(verb, path, body)
             except Failed as error:
@@ -173,7 +173,7 @@ def _path(path: str, query: dict[str, Any]) -> str:
 
 
 def _code(code: object, status: int) -> str:
-    """A gRPC number or Connect's word; otherwise the HTTP status decides."""
+    """Return the code for a gRPC number or a name of Connect; otherwise the HTTP status decides."""
     if isinstance(code, int) and code in BY_NUMBER:
         return BY_NUMBER[code].code
     return code if isinstance(code, str) else _BY_STATUS.get(status, "internal")

@@ -1,4 +1,4 @@
-"""Flows performed by hand: each attempt gets the next answer of a list, and time is a fake."""
+"""Flows run without a client: each attempt gets the next of some prepared responses, and the clock is a fake."""
 
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any, TypeVar
@@ -7,8 +7,8 @@ from google.protobuf.message import Message
 
 from cwinference import Retry
 from cwinference._calls.attempts import Context
-from cwinference._calls.flow import AskToken, Flow, Send, Sleep
-from cwinference.auth import Credentials, Metadata
+from cwinference._calls.flow import Flow, GetToken, Send, Sleep
+from cwinference.auth import Metadata, TokenCredentials
 from cwinference.retry import Budget
 
 from .fake_clock import FakeClock
@@ -16,11 +16,13 @@ from .fake_clock import FakeClock
 T = TypeVar("T")
 
 
-class Performance:
-    """What a flow did, and what it was answered."""
+class FlowRunner:
+    """Runs a flow with prepared responses, and records what it did."""
 
-    def __init__(self, answers: Iterable[Message | Exception | float], tokens: Iterable[Metadata | float] = ()) -> None:
-        self._answers = iter(answers)
+    def __init__(
+        self, responses: Iterable[Message | Exception | float], tokens: Iterable[Metadata | Exception | float] = ()
+    ) -> None:
+        self._responses = iter(responses)
         self._tokens = iter(tokens)
         self.clock = FakeClock()
         self.sent: list[Send] = []
@@ -29,58 +31,59 @@ class Performance:
     def slept(self) -> list[float]:
         return self.clock.slept
 
-    def of(self, flow: Generator[Any, Any, T]) -> T:
-        """The flow's result; an exception among the answers is thrown into it, a number lets time pass first."""
+    def run(self, flow: Generator[Any, Any, T]) -> T:
+        """Return the flow's result. Exceptions among the responses are thrown into it; numbers let seconds pass."""
         try:
             step = next(flow)
             while True:
                 try:
-                    answer = self._answer(step)
+                    result = self._result(step)
                 except Exception as error:
                     step = flow.throw(error)
                 else:
-                    step = flow.send(answer)
+                    step = flow.send(result)
         except StopIteration as done:
-            result: T = done.value
-            return result
+            value: T = done.value
+            return value
 
-    def _answer(self, step: object) -> object:
+    def _result(self, step: object) -> object:
         if isinstance(step, Sleep):
             self.clock.sleep(step.seconds)
             return None
-        if isinstance(step, AskToken):
-            return _after_delays(self._tokens, self.clock)
+        if isinstance(step, GetToken):
+            return _raised(_after_delays(self._tokens, self.clock))
         assert isinstance(step, Send)
         self.sent.append(step)
-        return _raised(_after_delays(self._answers, self.clock))
+        return _raised(_after_delays(self._responses, self.clock))
 
 
-def context(performance: Performance, **changed: Any) -> Context:
-    """What a client's calls share, on the performance's clock."""
+def context(runner: FlowRunner, **changed: Any) -> Context:
+    """Return what a client's calls share, with the clock of the runner."""
     defaults: dict[str, Any] = {
         "timeout": 30.0,
         "retry": Retry(),
-        "credentials": Credentials("token"),
+        "credentials": TokenCredentials("token"),
         "budget": Budget(),
-        "clock": performance.clock.clock,
+        "clock": runner.clock.clock,
         "on_call": None,
+        "session": None,
     }
     return Context(**{**defaults, **changed})
 
 
-def _after_delays(answers: Iterator[Any], clock: FakeClock) -> Any:
-    while isinstance(answer := next(answers), int | float):
-        clock.now += answer
-    return answer
+def _after_delays(results: Iterator[Any], clock: FakeClock) -> Any:
+    while isinstance(result := next(results), int | float):
+        clock.now += result
+    return result
 
 
-def _raised(answer: Message | Exception) -> Message:
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+def _raised(result: T | Exception) -> T:
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
-def look(limit: float) -> Flow[Any]:
-    """A read that does nothing but take the next answer."""
-    call: Any = None
-    return (yield Send(call, (), limit))
+def poll(timeout: float) -> Flow[Any]:
+    """Read a resource: return the next response."""
+    nothing: Any = None
+    return (yield Send(nothing, (), timeout, nothing))

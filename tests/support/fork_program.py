@@ -1,4 +1,4 @@
-"""A program that uses a client, forks, and tells how the calls of both processes end.
+"""A program that uses a client, forks, and reports how the calls of both processes end.
 
 `python -m tests.support.fork_program KIND ENDPOINT used|unused|closed [locked]`
 """
@@ -22,15 +22,19 @@ from .client_kinds import TRANSPORTS
 ROOT = Path(__file__).parents[2]
 
 
-def forked(kind: str, endpoint: str, *how: str) -> dict[str, str]:
-    """What a parent got before and after a fork, and its child with the same client and with a new one."""
-    command = [sys.executable, "-W", "ignore", "-m", __name__, kind, endpoint, *how]
+def fork_outcomes(kind: str, endpoint: str, *options: str) -> dict[str, str]:
+    """Run the program and return its outcomes.
+
+    They are those of the parent `before` and `after` the fork, and of the child with the `same` client and a `new` one.
+    """
+    command = [sys.executable, "-W", "ignore", "-m", __name__, kind, endpoint, *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     lines = (line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
-    return {who: what for who, what in lines if who in ("before", "same", "new", "after")}
+    return {who: outcome for who, outcome in lines if who in ("before", "same", "new", "after")}
 
 
 def new_client(kind: str, endpoint: str) -> Client | AsyncClient:
+    """Return a client of one of the kinds of `client_kinds`."""
     transport, _, mode = kind.rpartition("-")
     settings: dict[str, Any] = {**TRANSPORTS[transport], "endpoint": endpoint}
     if transport == "connect":
@@ -39,12 +43,12 @@ def new_client(kind: str, endpoint: str) -> Client | AsyncClient:
 
 
 def token() -> str:
-    """Has to be asked, for which there is a lock."""
+    """Return the token. As it comes from a function, the client fetches it under a lock."""
     return "token"
 
 
-def call(client: Client | AsyncClient, *, close: bool = False) -> str:
-    """How a call ends: the name of what was read, or the error."""
+def call_outcome(client: Client | AsyncClient, *, close: bool = False) -> str:
+    """Make a call; return the name of the gateway that was read, or the error."""
     try:
         return _call(client, close) if isinstance(client, Client) else asyncio.run(_call_async(client, close))
     except errors.InferenceError as error:
@@ -65,18 +69,20 @@ async def _call_async(client: AsyncClient, close: bool) -> str:
     return name
 
 
-def tell(who: str, what: str) -> None:
-    os.write(1, f"{who}: {what}\n".encode())
+def report(who: str, outcome: str) -> None:
+    """Write a line to standard output, without the buffer that both processes would flush."""
+    os.write(1, f"{who}: {outcome}\n".encode())
 
 
 def fork_while_another_thread_holds_our_locks() -> int:
+    """Fork as `os.fork`, while a thread of the parent holds all locks of the library."""
     held, forked = threading.Event(), threading.Event()
 
     def hold() -> None:
-        taken = [lock for lock in our_locks() if lock.acquire(timeout=1)]
+        acquired = [lock for lock in our_locks() if lock.acquire(timeout=1)]
         held.set()
         forked.wait()
-        for lock in taken:
+        for lock in acquired:
             lock.release()
 
     holder = threading.Thread(target=hold)
@@ -90,7 +96,7 @@ def fork_while_another_thread_holds_our_locks() -> int:
 
 
 def our_locks() -> Iterator[Any]:
-    """All locks that objects and modules of the library keep."""
+    """Yield all locks of objects and modules of the library."""
     for owner in gc.get_objects():
         name = owner.__name__ if isinstance(owner, ModuleType) else type(owner).__module__
         if str(name).startswith("cwinference."):
@@ -100,20 +106,20 @@ def our_locks() -> Iterator[Any]:
 
 
 def main(kind: str, endpoint: str, moment: str, locked: str = "") -> None:
-    """Tell what the parent got before, what the child got with the same client and a new one, and the parent after."""
+    """Report the outcomes that `fork_outcomes` returns."""
     client = new_client(kind, endpoint)
     if moment != "unused":
-        tell("before", call(client, close=moment == "closed"))
+        report("before", call_outcome(client, close=moment == "closed"))
     child = fork_while_another_thread_holds_our_locks() if locked else os.fork()
     if child == 0:
         signal.alarm(20)
         try:
-            tell("same", call(client, close=bool(locked)))
-            tell("new", call(new_client(kind, endpoint)))
+            report("same", call_outcome(client, close=bool(locked)))
+            report("new", call_outcome(new_client(kind, endpoint)))
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    tell("after", call(client))
+    report("after", call_outcome(client))
     os._exit(0)
 
 

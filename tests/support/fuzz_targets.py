@@ -1,6 +1,6 @@
-"""What may be fed any bytes: each target takes some and fails if anything but our own errors comes out, or too late.
+"""Targets for fuzzing: each parses any bytes, and fails on an exception that is not our own, or if it takes too long.
 
-hypothesis tries them in `make test`, atheris for longer in `make fuzz`.
+hypothesis runs them in `make test`, and atheris for longer in `make fuzz`.
 """
 
 import json
@@ -18,12 +18,12 @@ from cwinference._wire import json_reader as _json
 from cwinference._wire.methods import METHODS
 from cwinference.inference._sse import EventParser
 from cwinference.status import describe
-from cwinference.transports._gzip import inflate
+from cwinference.transports._gzip import decompress
 from cwinference.transports._http_rule import target
 from cwinference.transports.http_errors import error_of, seconds_of
 
 SLOW = 0.1
-"""Seconds that no input may take."""
+"""The CPU time in seconds that an input must stay below."""
 _LIMIT = 1_000_000
 _METHODS = list(METHODS.values())
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -32,7 +32,7 @@ Target = Callable[[bytes], None]
 
 
 def http_error(data: bytes) -> None:
-    """An answer that is no success: status, a few headers and a body."""
+    """Parse a response that is not a success: a status, a few headers and a body."""
     head, _, body = data.partition(b"\n")
     fields = head.decode("latin-1").split("|")
     names = ("content-type", "grpc-status", "grpc-message", "retry-after", "date")
@@ -43,43 +43,43 @@ def http_error(data: bytes) -> None:
 
 
 def details(data: bytes) -> None:
-    """Error details as gRPC and Connect carry them."""
+    """Parse error details in the forms of gRPC and Connect."""
     found = _details.from_status(data)
     found += _details.from_json([{"type": "google.rpc.BadRequest", "value": b64encode(data).decode()}])
     _details.retry_delay(found)
-    _details.tells_of_precondition(found)
+    _details.has_precondition_failure(found)
 
 
 def details_of_json(data: bytes) -> None:
-    """Error details as REST carries them."""
+    """Parse error details in the form of REST."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
         value = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": data.decode("latin-1")}]
     found = _details.from_json(value)
     _details.retry_delay(found)
-    _details.tells_of_precondition(found)
+    _details.has_precondition_failure(found)
 
 
 def retry_after(data: bytes) -> None:
-    """The header Retry-After, beside a Date."""
+    """Parse the header Retry-After, together with a Date."""
     text, _, date = data.decode("latin-1").partition("|")
     seconds = seconds_of(text, date)
     assert seconds is None or seconds >= 0
 
 
 def json_reply(data: bytes) -> None:
-    """A JSON body, for a reply of any method."""
+    """Parse a JSON body, as the response of any method."""
     kind = _METHODS[data[0] % len(_METHODS)].response if data else types.GetGatewayResponse
     lost: list[str] = []
-    reply = _json.parse(data[1:], kind, lost)
-    assert kind.FromString(reply.SerializeToString()) == reply
-    if isinstance(reply, types.GetDeploymentResponse):
-        assert not _UNPRINTABLE.search(describe(reply.deployment))
+    response = _json.parse(data[1:], kind, lost)
+    assert kind.FromString(response.SerializeToString()) == response
+    if isinstance(response, types.GetDeploymentResponse):
+        assert not _UNPRINTABLE.search(describe(response.deployment))
 
 
 def path(data: bytes) -> None:
-    """An id in a REST path: it stays one segment, and arrives as it was."""
+    """Put an id into a REST path: it stays one segment, and is decoded to what it was."""
     chosen = data.decode("utf-8", "replace")
     built, _ = target(METHODS[types.GetGatewayRequest], types.GetGatewayRequest(id=chosen))
     parts = urlsplit(built)
@@ -92,7 +92,7 @@ def path(data: bytes) -> None:
 
 
 def events(data: bytes) -> None:
-    """Server-sent events, in two pieces and in one."""
+    """Parse server-sent events, in two pieces and in one."""
     at = data[0] % len(data) if data else 0
     whole, pieces = EventParser(_LIMIT), EventParser(_LIMIT)
     assert whole.feed(data) == pieces.feed(data[:at]) + pieces.feed(data[at:])
@@ -100,8 +100,8 @@ def events(data: bytes) -> None:
 
 
 def gzip(data: bytes) -> None:
-    """A compressed body."""
-    assert len(inflate(data, "gzip", 1000)) <= 1000
+    """Decompress a body."""
+    assert len(decompress(data, "gzip", 1000)) <= 1000
 
 
 TARGETS: Mapping[str, Target] = {
@@ -110,7 +110,7 @@ TARGETS: Mapping[str, Target] = {
 
 
 def feed(name: str, data: bytes) -> None:
-    """Try one input. Raises whatever should not have come out."""
+    """Try one input. Raises what a target must not raise, or AssertionError."""
     began = time.thread_time()
     try:
         TARGETS[name](data)
@@ -120,7 +120,7 @@ def feed(name: str, data: bytes) -> None:
 
 
 def _assert_presentable(error: errors.InferenceError) -> None:
-    """No control character reaches whoever prints it, and it survives a pickle."""
+    """Assert that its texts contain no control characters, and that it can be pickled."""
     for text in (str(error), repr(error)):
         assert not _UNPRINTABLE.search(text), text
     assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301

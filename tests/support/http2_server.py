@@ -1,4 +1,4 @@
-"""An HTTP/2 server of frames, for gRPC and Connect: it can tell its connections to go away."""
+"""An HTTP/2 server for gRPC and Connect, built on h2 so that tests control its frames, GOAWAY among them."""
 
 import contextlib
 import itertools
@@ -24,15 +24,19 @@ _BODY = response_to(BY_NAME["GetGateway"]).SerializeToString()
 
 
 def no_headers(number: int) -> Headers:
-    """Nothing beside what the protocol wants."""
+    """Return no headers in addition to those that the protocol requires."""
     return ()
 
 
 class Http2Server(SocketServer):
-    """Answers every call with a gateway. Runs while its `with` block does.
+    """A server that responds to every call with a gateway. It runs for as long as its `with` block.
 
-    After `goaway_after` requests a connection is told to go away (0: as the first comes, which is not taken); `headers`
-    gives more headers for the n-th answer; streams of Connect are ended `late_end` seconds after their last byte.
+    Args:
+        goaway_after: after how many requests a connection gets a GOAWAY; 0: at the first one, which is not processed.
+        headers: returns additional headers for the n-th response.
+        streams: how many concurrent streams a connection allows.
+        late_end: seconds between the last byte of a Connect response and the end of its stream.
+        port: the port to listen on; 0: any free one.
     """
 
     def __init__(
@@ -44,7 +48,7 @@ class Http2Server(SocketServer):
         late_end: float = 0.0,
         port: int = 0,
     ) -> None:
-        super().__init__(self._talk, port=port)
+        super().__init__(self._serve_connection, port=port)
         self.late_end = late_end
         self._goaway_after = goaway_after
         self._headers = headers
@@ -52,24 +56,24 @@ class Http2Server(SocketServer):
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._open: set[_Connection] = set()
-        self.answered = 0
+        self.responses_sent = 0
         self.resets = 0
         self.connections_made = 0
 
     def reload(self) -> None:
-        """Tell all connections to go away, as a server that is replaced by a new one does; others are accepted."""
+        """Send GOAWAY on all connections, as a server that is being replaced does; new connections are accepted."""
         with self._lock:
             leaving = list(self._open)
         for connection in leaving:
             connection.go_away()
 
-    def number(self) -> int:
-        """The number of the next request."""
+    def next_number(self) -> int:
+        """Return the number of the next response, from 1 on."""
         with self._lock:
-            self.answered += 1
+            self.responses_sent += 1
             return next(self._numbers)
 
-    def _talk(self, channel: socket.socket) -> None:
+    def _serve_connection(self, channel: socket.socket) -> None:
         connection = _Connection(self, channel)
         with self._lock:
             self.connections_made += 1
@@ -90,7 +94,7 @@ class _Connection:
         self._lock = threading.Lock()
         self._last = 0
         self._leaving = False
-        self._taken = 0
+        self._accepted = 0
         self._kinds: dict[int, str] = {}
         self._unended: deque[tuple[float, int]] = deque()
         self.resets = 0
@@ -103,28 +107,28 @@ class _Connection:
         while data := self._receive():
             with self._lock:
                 for event in self._http2.receive_data(data):
-                    self._take(event, goaway_after, headers)
+                    self._handle(event, goaway_after, headers)
                 self._channel.sendall(self._http2.data_to_send())
                 if self._leaving and not self._kinds and not self._unended:
                     return
 
-    def _take(self, event: object, goaway_after: int | None, headers: Callable[[int], Headers]) -> None:
+    def _handle(self, event: object, goaway_after: int | None, headers: Callable[[int], Headers]) -> None:
         if isinstance(event, h2.events.StreamReset):
             self.resets += 1
             self._kinds.pop(event.stream_id, None)
         elif isinstance(event, h2.events.RequestReceived) and goaway_after == 0:
-            self._say_goodbye()
+            self._send_goaway()
         elif isinstance(event, h2.events.RequestReceived) and not self._leaving:
             self._kinds[event.stream_id] = (dict(event.headers or ()).get(b"content-type") or b"").decode()
             self._last = max(self._last, event.stream_id)
-            self._taken += 1
-            if self._taken == goaway_after:
-                self._say_goodbye()
+            self._accepted += 1
+            if self._accepted == goaway_after:
+                self._send_goaway()
         elif isinstance(event, h2.events.StreamEnded) and event.stream_id in self._kinds:
-            self._answer(event.stream_id, self._kinds.pop(event.stream_id), headers(self._server.number()))
+            self._respond(event.stream_id, self._kinds.pop(event.stream_id), headers(self._server.next_number()))
 
     def _receive(self) -> bytes:
-        """What comes next; until then, streams are ended as their time comes."""
+        """Return the next bytes from the client; until they arrive, end the streams whose time has come."""
         while self._unended:
             due, stream = self._unended[0]
             if select.select([self._channel], [], [], max(0.0, due - time.monotonic()))[0]:
@@ -136,19 +140,20 @@ class _Connection:
         return self._channel.recv(65536)
 
     def go_away(self) -> None:
-        """Take no more streams; those that were taken are answered, then the connection is closed."""
+        """Accept no more streams, complete those that were accepted, then close the connection."""
         with self._lock, contextlib.suppress(OSError):
             if not self._leaving:
-                self._say_goodbye()
+                self._send_goaway()
                 self._channel.sendall(self._http2.data_to_send())
                 self._channel.shutdown(socket.SHUT_WR)
 
-    def _say_goodbye(self) -> None:
+    def _send_goaway(self) -> None:
         self._leaving = True
         self._http2.close_connection(last_stream_id=self._last)
+        # After a GOAWAY, h2 counts the connection as closed; but the accepted streams still have to be completed.
         self._http2.state_machine.state = h2.connection.ConnectionState.SERVER_OPEN
 
-    def _answer(self, stream: int, kind: str, more: Headers) -> None:
+    def _respond(self, stream: int, kind: str, more: Headers) -> None:
         with contextlib.suppress(h2.exceptions.StreamClosedError):
             if kind.startswith("application/grpc"):
                 self._http2.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc"), *more])

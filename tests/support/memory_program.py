@@ -1,6 +1,6 @@
-"""A program that calls twice and tells how each call ended, and by how many KiB its memory grew at most.
+"""A program that makes two calls and prints how each ended, and by how many KiB its peak memory grew.
 
-`python -m tests.support.memory_program KIND ENDPOINT LIMIT`, where LIMIT is of a reply, in bytes.
+`python -m tests.support.memory_program KIND ENDPOINT LIMIT`, where LIMIT is the largest response allowed, in bytes.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ async def main(kind: str, endpoint: str, limit: int) -> None:
     version = {} if kind.startswith("grpc") else {"http_version": 1}
     async with open_client(kind, endpoint, retry=None, max_reply_bytes=limit, **version) as client:
         before = _peak()
-        ends = [await _end(client), await _end(client)]
-        print(*ends, _peak() - before)  # noqa: T201
+        outcomes = [await _outcome(client), await _outcome(client)]
+        print(*outcomes, _peak() - before)  # noqa: T201
 
 
-async def _end(client: AsyncClient) -> str:
+async def _outcome(client: AsyncClient) -> str:
     try:
         return "ok" if (await client.gateways.get("x", timeout=20)).spec.id else "empty"
     except errors.InferenceError as error:

@@ -1,4 +1,4 @@
-"""A small prefork server's life: the parent uses a client, forks its workers, all of them call, the parent goes on.
+"""A prefork server in short: the parent uses a client and forks workers, all of them call, then the parent calls again.
 
 `python -m tests.support.prefork_program KIND ENDPOINT fork|multiprocessing`
 """
@@ -13,49 +13,52 @@ from typing import Any
 from cwinference import errors
 from cwinference.inference import AsyncInference, Inference
 
-from .fork_program import call, new_client, tell
+from .fork_program import call_outcome, new_client, report
 from .inference_kinds import MESSAGES
 from .scripted_model_server import MODEL
 
 WORKERS = 4
 CALLS = 5
-ASK: dict[str, Any] = {"model": MODEL, "messages": MESSAGES, "timeout": 20}
+COMPLETION: dict[str, Any] = {"model": MODEL, "messages": MESSAGES, "timeout": 20}
 
 
 def caller(kind: str, endpoint: str) -> Callable[[], str]:
-    """Asks with one client, again and again."""
+    """Return a function that makes a call, always with the same client, and returns its outcome."""
     if kind == "completions-sync":
-        front = Inference(endpoint, token="token")
-        return lambda: told(lambda: front.chat.completions.create(**ASK).text)
+        sync_inference = Inference(endpoint, token="token")
+        return lambda: outcome(lambda: sync_inference.chat.completions.create(**COMPLETION).text)
     if kind == "completions-async":
-        awaited = AsyncInference(endpoint, token="token")
-        return lambda: told(lambda: asyncio.run(_ask(awaited)))
+        async_inference = AsyncInference(endpoint, token="token")
+        return lambda: outcome(lambda: asyncio.run(_complete(async_inference)))
     client = new_client(kind, endpoint)
-    return lambda: call(client)
+    return lambda: call_outcome(client)
 
 
-async def _ask(front: AsyncInference) -> str:
-    return (await front.chat.completions.create(**ASK)).text
+async def _complete(inference: AsyncInference) -> str:
+    return (await inference.chat.completions.create(**COMPLETION)).text
 
 
-def told(ask: Callable[[], str]) -> str:
+def outcome(call: Callable[[], str]) -> str:
+    """Return the result of a call, or its error."""
     try:
-        return ask()
+        return call()
     except errors.InferenceError as error:
         return f"{type(error).__name__}: {error}"
 
 
-def work(ask: Callable[[], str]) -> None:
-    tell("worker", "; ".join(sorted({ask() for _ in range(CALLS)})))
+def work(call: Callable[[], str]) -> None:
+    """Report the different outcomes of the calls of a worker."""
+    report("worker", "; ".join(sorted({call() for _ in range(CALLS)})))
 
 
-def forked(ask: Callable[[], str]) -> None:
+def run_forked(call: Callable[[], str]) -> None:
+    """Run the workers in processes made by `os.fork`."""
     children = []
     for _ in range(WORKERS):
         child = os.fork()
         if child == 0:
             try:
-                work(ask)
+                work(call)
             finally:
                 os._exit(0)
         children.append(child)
@@ -63,9 +66,10 @@ def forked(ask: Callable[[], str]) -> None:
         os.waitpid(child, 0)
 
 
-def processed(ask: Callable[[], str]) -> None:
+def run_multiprocessing(call: Callable[[], str]) -> None:
+    """Run the workers in processes made by multiprocessing."""
     context = multiprocessing.get_context("fork")
-    children = [context.Process(target=work, args=(ask,)) for _ in range(WORKERS)]
+    children = [context.Process(target=work, args=(call,)) for _ in range(WORKERS)]
     for child in children:
         child.start()
     for child in children:
@@ -73,10 +77,10 @@ def processed(ask: Callable[[], str]) -> None:
 
 
 def main(kind: str, endpoint: str, how: str) -> None:
-    ask = caller(kind, endpoint)
-    tell("before", ask())
-    (forked if how == "fork" else processed)(ask)
-    tell("after", ask())
+    call = caller(kind, endpoint)
+    report("before", call())
+    (run_forked if how == "fork" else run_multiprocessing)(call)
+    report("after", call())
     os._exit(0)
 
 

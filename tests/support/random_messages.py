@@ -1,4 +1,4 @@
-"""Random messages of any type, by its descriptor, for tests of properties."""
+"""Random messages of any type, generated from its descriptor, for property-based tests."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _INTEGERS = {
 
 
 def messages_of(kind: type[Message]) -> st.SearchStrategy[Message]:
-    """Messages of a type, with any of their fields set."""
+    """Return a strategy for messages of a type, with any of their fields set."""
     descriptor: Any = kind.DESCRIPTOR
     return _dicts(descriptor).map(lambda fields: kind(**fields))
 

@@ -1,4 +1,4 @@
-"""An emulator with a gateway and a deployment that are READY, to ask for completions."""
+"""An emulator with a gateway and a deployment that are READY, to request completions from."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,8 +17,8 @@ ROUTINGS: dict[str, Any] = {
 
 
 @dataclass
-class Front:
-    """What is there."""
+class ReadyGateway:
+    """A gateway with a deployment behind it, the emulator they are in, and a client of it."""
 
     emulator: Emulator
     client: Client
@@ -27,20 +27,20 @@ class Front:
 
     @property
     def endpoint(self) -> str:
-        """The gateway's."""
+        """The gateway's endpoint."""
         return self.gateway.status.endpoints[0]
 
 
 @contextmanager
-def front(routing: str = "body", **settings: Any) -> Generator[Front]:
-    """For as long as the block runs. `settings` are the emulator's."""
+def ready_gateway(routing: str = "body", **settings: Any) -> Generator[ReadyGateway]:
+    """Run an emulator with these settings, a gateway and a deployment, for as long as the block runs."""
     with Emulator(**settings) as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
         gateway = client.gateways.create("front", core_weave_auth=types.CoreWeaveAuth(), **ROUTINGS[routing], wait=True)
-        yield Front(emulator, client, gateway, deploy(client, gateway, wait=True))
+        yield ReadyGateway(emulator, client, gateway, deploy(client, gateway, wait=True))
 
 
 def deploy(client: Client, gateway: types.Gateway, name: str = "one", **changes: Any) -> types.Deployment:
-    """A deployment of `MODEL` on a gateway, or of what `changes` say."""
+    """Create a deployment of `MODEL` on a gateway; `changes` replace parts of its spec."""
     spec: dict[str, Any] = {
         "runtime": types.DeploymentRuntime(engine="vllm", version="0.22.0"),
         "resources": types.DeploymentResources(instance_type="gd-8xh100ib-i128", gpu_count=8),

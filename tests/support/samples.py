@@ -1,4 +1,4 @@
-"""The golden bodies in `tests/samples`, by the method they belong to."""
+"""The sample bodies in `tests/samples`, by the methods they belong to."""
 
 import json
 from collections.abc import Iterator
@@ -17,39 +17,39 @@ BY_NAME = {method.name: method for method in METHODS.values()}
 
 @cache
 def names(part: str) -> list[str]:
-    """The samples of requests or of responses."""
+    """Return the names of the samples of requests (`part` is "request") or of responses ("response")."""
     return sorted(path.name for path in DIRECTORY.glob(f"*Service.*.{part}*.json"))
 
 
 def method_of(name: str) -> Method:
-    """The method that a sample belongs to."""
+    """Return the method that a sample belongs to."""
     return BY_NAME[name.split(".")[1]]
 
 
 def value(name: str) -> Any:
-    """A sample as JSON."""
+    """Return a sample as JSON."""
     return json.loads((DIRECTORY / name).read_text("utf-8"))
 
 
 def request(name: str) -> Message:
-    """A sample as a request message."""
+    """Return a sample as a request message."""
     message: Message = ParseDict(value(name), method_of(name).request())
     return message
 
 
 def response(name: str) -> Message:
-    """A sample as a response message."""
+    """Return a sample as a response message."""
     message: Message = ParseDict(value(name), method_of(name).response())
     return message
 
 
 def response_to(method: Method) -> Message:
-    """The plain response sample of a method."""
+    """Return the plain response sample of a method."""
     service = method.service.rpartition(".")[2]
     return response(f"{service}.{method.name}.response.json")
 
 
 def messages() -> Iterator[Message]:
-    """Every request and response sample."""
+    """Yield every sample, requests first."""
     yield from map(request, names("request"))
     yield from map(response, names("response"))

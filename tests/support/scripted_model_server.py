@@ -1,4 +1,4 @@
-"""A model server that answers as it is told, over HTTP/1.1 or HTTP/2, and notes when a client hangs up."""
+"""A model server whose responses a function of the test decides, over HTTP/1.1 or HTTP/2. It notices hang-ups."""
 
 import json
 import select
@@ -21,8 +21,8 @@ MODEL = "org/model"
 
 
 @dataclass
-class Asked:
-    """A request as it arrived."""
+class HttpRequest:
+    """A request as it arrived, its body parsed."""
 
     verb: str
     path: str
@@ -31,29 +31,29 @@ class Asked:
 
 
 @dataclass
-class Reply:
-    """An answer: its pieces are sent one by one, then it ends, or is cut off."""
+class ScriptedResponse:
+    """A response: its pieces are sent one by one, then it ends, or is cut off."""
 
     pieces: Iterable[bytes] = ()
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
     cut: bool = False
     length: int | None = None
-    """The content-length to announce; None: none."""
+    """The content-length to announce; None to announce none."""
 
 
-Answer = Callable[[Asked], Reply]
+RequestHandler = Callable[[HttpRequest], ScriptedResponse]
 
 
-def plain(value: Any, status: int = 200, **headers: str) -> Reply:
-    """A JSON answer with its length."""
+def json_response(value: Any, status: int = 200, **headers: str) -> ScriptedResponse:
+    """Return a JSON response with its length."""
     body = json.dumps(value).encode()
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return Reply([body], status, {"content-type": "application/json", **named}, length=len(body))
+    renamed = {name.replace("_", "-"): text for name, text in headers.items()}
+    return ScriptedResponse([body], status, {"content-type": "application/json", **renamed}, length=len(body))
 
 
 def completion(text: str = "Paris", **more: Any) -> Any:
-    """A chat completion as servers send it."""
+    """Return the body of a chat completion."""
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     return {
@@ -66,53 +66,53 @@ def completion(text: str = "Paris", **more: Any) -> Any:
     }
 
 
-def piece(text: str, reason: str | None = None, **more: Any) -> bytes:
-    """An event with a piece of a chat completion."""
+def chunk_event(text: str, reason: str | None = None, **more: Any) -> bytes:
+    """Return an event with a chunk of a chat completion."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": reason}
     return event({"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": MODEL, "choices": [choice], **more})
 
 
 def event(value: Any) -> bytes:
-    """A server-sent event with JSON data."""
+    """Return a server-sent event with JSON data."""
     return b"data: " + json.dumps(value).encode() + b"\n\n"
 
 
 DONE = b"data: [DONE]\n\n"
 
 
-def streamed(*pieces: bytes, after: Iterable[bytes] = (), cut: bool = False) -> Reply:
-    """A stream of events; `after` may go on for as long as it likes."""
+def stream_response(*events: bytes, after: Iterable[bytes] = (), cut: bool = False) -> ScriptedResponse:
+    """Return a stream of events; `after` are more of them, and may be endless."""
 
-    def all_pieces() -> Iterator[bytes]:
-        yield from pieces
+    def all_events() -> Iterator[bytes]:
+        yield from events
         yield from after
 
-    return Reply(all_pieces(), 200, {"content-type": "text/event-stream; charset=utf-8"}, cut=cut)
+    return ScriptedResponse(all_events(), 200, {"content-type": "text/event-stream; charset=utf-8"}, cut=cut)
 
 
-def silence() -> Iterator[bytes]:
-    """Nothing, until the client hangs up."""
+def endless_silence() -> Iterator[bytes]:
+    """Yield nothing until the client hangs up."""
     while True:
         time.sleep(0.01)
         yield b""
 
 
-def comments() -> Iterator[bytes]:
-    """Comments that keep the connection alive, until the client hangs up."""
+def endless_keep_alives() -> Iterator[bytes]:
+    """Yield comments, which keep the connection alive, until the client hangs up."""
     while True:
         time.sleep(0.02)
         yield b": keep-alive\n\n"
 
 
-class ModelServer:
-    """Runs while its `with` block does."""
+class ScriptedModelServer:
+    """Runs for as long as its `with` block."""
 
-    def __init__(self, answer: Answer, version: int = 1, tls: ssl.SSLContext | None = None) -> None:
-        self._answer = answer
-        self.asked: list[Asked] = []
+    def __init__(self, handler: RequestHandler, version: int = 1, tls: ssl.SSLContext | None = None) -> None:
+        self._handler = handler
+        self.requests: list[HttpRequest] = []
         self.hung_up = threading.Event()
-        """Set when a client left before an answer had ended."""
-        self._server = SocketServer(self._serve_1 if version == 1 else self._serve_2, tls)
+        """Set when a client left before a response had ended."""
+        self._server = SocketServer(self._serve_http1 if version == 1 else self._serve_http2, tls)
         self.settings: dict[str, Any] = {"http_version": version}
 
     @property
@@ -121,7 +121,7 @@ class ModelServer:
 
     @property
     def connections(self) -> int:
-        """How many were opened so far."""
+        """How many connections were accepted so far."""
         return len(self._server.connections)
 
     def __enter__(self) -> Self:
@@ -131,87 +131,90 @@ class ModelServer:
     def __exit__(self, *_: object) -> None:
         self._server.__exit__()
 
-    def _take(self, verb: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        asked = Asked(verb, path, headers, json.loads(body) if body else None)
-        self.asked.append(asked)
-        return self._answer(asked)
+    def _respond(self, verb: str, path: str, headers: Mapping[str, str], body: bytes) -> ScriptedResponse:
+        request = HttpRequest(verb, path, headers, json.loads(body) if body else None)
+        self.requests.append(request)
+        return self._handler(request)
 
-    def _serve_1(self, connection: socket.socket) -> None:
+    def _serve_http1(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as stream:
             while True:
-                reply = self._take(*read_request(stream))
+                response = self._respond(*read_request(stream))
                 try:
-                    connection.sendall(_head(reply))
-                    for each in reply.pieces:
-                        _send_1(connection, each, chunked=reply.length is None)
+                    connection.sendall(_head(response))
+                    for each in response.pieces:
+                        _send_http1(connection, each, chunked=response.length is None)
                 except OSError:
                     self.hung_up.set()
                     return
-                if reply.cut:
+                if response.cut:
                     return
-                connection.sendall(b"" if reply.length is not None else b"0\r\n\r\n")
+                connection.sendall(b"" if response.length is not None else b"0\r\n\r\n")
 
-    def _serve_2(self, connection: socket.socket) -> None:
-        _Http2(connection, self._take, self.hung_up).run()
-
-
-class _WasReset(Exception):
-    """The client gave the stream up."""
+    def _serve_http2(self, connection: socket.socket) -> None:
+        _Http2Connection(connection, self._respond, self.hung_up).run()
 
 
-class _Http2:
-    """A connection of HTTP/2; it answers one request after the other."""
+class _StreamReset(Exception):
+    """The client reset the stream."""
 
-    def __init__(self, connection: socket.socket, take: Callable[..., Reply], hung_up: threading.Event) -> None:
+
+class _Http2Connection:
+    """Responds to the requests of an HTTP/2 connection one after the other."""
+
+    def __init__(
+        self, connection: socket.socket, respond: Callable[..., ScriptedResponse], hung_up: threading.Event
+    ) -> None:
         self._connection = connection
-        self._take = take
+        self._respond = respond
         self._hung_up = hung_up
         self._http2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
         self._open: dict[int, list[Any]] = {}
-        self._ready: list[int] = []
+        self._complete: list[int] = []
 
     def run(self) -> None:
         self._http2.initiate_connection()
         self._flush()
         while True:
             self._receive()
-            while self._ready:
-                stream = self._ready.pop(0)
+            while self._complete:
+                stream = self._complete.pop(0)
                 if stream not in self._open:
                     continue
-                reply = self._take(*_parts(*self._open[stream]))
-                self._reply(stream, reply)
-                if reply.cut:
+                headers, body = self._open[stream]
+                response = self._respond(headers[":method"], headers[":path"], headers, body)
+                self._send_response(stream, response)
+                if response.cut:
                     return
 
-    def _reply(self, stream: int, reply: Reply) -> None:
-        length = {} if reply.length is None else {"content-length": str(reply.length)}
-        named = [(name.lower(), value) for name, value in {**reply.headers, **length}.items()]
-        self._http2.send_headers(stream, [(":status", str(reply.status)), *named])
+    def _send_response(self, stream: int, response: ScriptedResponse) -> None:
+        length = {} if response.length is None else {"content-length": str(response.length)}
+        headers = [(name.lower(), value) for name, value in {**response.headers, **length}.items()]
+        self._http2.send_headers(stream, [(":status", str(response.status)), *headers])
         try:
-            for each in reply.pieces:
+            for each in response.pieces:
                 self._send(stream, each)
-        except (OSError, EOFError, _WasReset) as error:
+        except (OSError, EOFError, _StreamReset) as error:
             self._hung_up.set()
-            if isinstance(error, _WasReset):
+            if isinstance(error, _StreamReset):
                 return
             raise
-        if not reply.cut:
+        if not response.cut:
             self._http2.end_stream(stream)
         self._flush()
 
     def _send(self, stream: int, data: bytes) -> None:
-        """Send a piece as the windows allow."""
+        """Send a piece as far as the flow-control windows allow."""
         while True:
             self._flush()
-            if _readable(self._connection):
+            if _is_readable(self._connection):
                 self._receive()
             if stream not in self._open:
-                raise _WasReset
-            room = min(self._http2.local_flow_control_window(stream), self._http2.max_outbound_frame_size)
-            if data and room:
-                self._http2.send_data(stream, data[:room])
-                data = data[room:]
+                raise _StreamReset
+            window = min(self._http2.local_flow_control_window(stream), self._http2.max_outbound_frame_size)
+            if data and window:
+                self._http2.send_data(stream, data[:window])
+                data = data[window:]
             if not data:
                 return
 
@@ -226,7 +229,7 @@ class _Http2:
                 self._open[each.stream_id][1] += each.data
                 self._http2.acknowledge_received_data(each.flow_controlled_length, each.stream_id)
             elif isinstance(each, h2.events.StreamEnded):
-                self._ready.append(each.stream_id)
+                self._complete.append(each.stream_id)
             elif isinstance(each, h2.events.StreamReset):
                 del self._open[each.stream_id]
         self._flush()
@@ -235,25 +238,21 @@ class _Http2:
         self._connection.sendall(self._http2.data_to_send())
 
 
-def _parts(headers: Any, body: bytes) -> tuple[str, str, Any, bytes]:
-    return headers[":method"], headers[":path"], headers, body
+def _head(response: ScriptedResponse) -> bytes:
+    framing = "transfer-encoding: chunked" if response.length is None else f"content-length: {response.length}"
+    headers = (f"{name}: {value}" for name, value in response.headers.items())
+    return "\r\n".join([f"HTTP/1.1 {response.status} scripted", *headers, framing, "", ""]).encode()
 
 
-def _head(reply: Reply) -> bytes:
-    framing = "transfer-encoding: chunked" if reply.length is None else f"content-length: {reply.length}"
-    lines = [f"HTTP/1.1 {reply.status} told", *(f"{name}: {value}" for name, value in reply.headers.items()), framing]
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-def _readable(connection: socket.socket) -> bool:
+def _is_readable(connection: socket.socket) -> bool:
     if connection.fileno() < 0:
         raise EOFError
     return bool(select.select([connection], [], [], 0)[0])
 
 
-def _send_1(connection: socket.socket, data: bytes, *, chunked: bool) -> None:
-    """Send a piece; BrokenPipeError when the client has left."""
-    if _readable(connection) and connection.recv(1, socket.MSG_PEEK) == b"":
+def _send_http1(connection: socket.socket, data: bytes, *, chunked: bool) -> None:
+    """Send a piece. Raises BrokenPipeError when the client has left."""
+    if _is_readable(connection) and connection.recv(1, socket.MSG_PEEK) == b"":
         raise BrokenPipeError
     if data:
         connection.sendall(b"%x\r\n%s\r\n" % (len(data), data) if chunked else data)

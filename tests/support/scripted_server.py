@@ -1,7 +1,7 @@
-"""A server that answers as it is told: one function of the test decides about every request.
+"""A server whose responses are scripted: a function of the test decides how it responds to each request.
 
-It speaks gRPC beside REST, or Connect beside REST over HTTP/1.1, on a port of its own, with no code of the library but
-the table of methods; what it sends over HTTP may be any bytes.
+It serves gRPC and REST, or Connect and REST over HTTP/1.1, on a port of its own. It uses no code of the library except
+the table of methods. What it sends over HTTP may be any bytes.
 """
 
 import json
@@ -22,7 +22,7 @@ from google.rpc import status_pb2
 
 from cwinference._wire.methods import METHODS, Method
 
-from .socket_servers import SocketServer, join
+from .socket_servers import SocketServer, relay
 
 STATUS_OF = {
     "canceled": (1, 499), "unknown": (2, 500), "invalid_argument": (3, 400), "deadline_exceeded": (4, 504),
@@ -37,20 +37,20 @@ _LITERAL_FIRST = sorted(METHODS.values(), key=lambda method: "{" in str(method.h
 
 
 @dataclass
-class Received:
-    """A request as it arrived."""
+class ReceivedRequest:
+    """A request as it was received."""
 
     method: Method
     request: Any
     headers: Mapping[str, str]
     path: str
-    limit: float | None = None
-    """Seconds that the client gave, where its protocol tells them."""
+    timeout: float | None = None
+    """The timeout in seconds that the client sent; None if it sent none, as over REST."""
 
 
 @dataclass
 class Failure(Exception):
-    """An answer that is an error."""
+    """A response that is an error."""
 
     code: str
     message: str = ""
@@ -59,22 +59,23 @@ class Failure(Exception):
 
 
 class Raw(bytes):
-    """An answer as bytes: over HTTP the whole of it from the status line on, over gRPC the message."""
+    """A response as bytes: over HTTP all of it, from the status line on; over gRPC the message."""
 
 
-_NO_LIMIT = 1e9
-"""What grpcio counts down from when there is none, about."""
+_NO_TIMEOUT = 1e9
+"""A time that is left above this, in seconds, means that grpcio has no timeout."""
 
-Answer = Callable[[Received], Message | Failure | Raw]
+Responder = Callable[[ReceivedRequest], Message | Failure | Raw]
+"""Returns the response to a request."""
 
 
-class Peer:
-    """Runs while its `with` block does."""
+class ScriptedServer:
+    """A server that runs for as long as its `with` block, and records what it receives."""
 
-    def __init__(self, transport: str, answer: Answer) -> None:
-        self._answer = answer
-        self.received: list[Received] = []
-        self._server = _BothServer(self._take) if transport == "grpc" else _HttpServer(self._take)
+    def __init__(self, transport: str, respond: Responder) -> None:
+        self._respond = respond
+        self.received: list[ReceivedRequest] = []
+        self._server = _GrpcAndHttpServer(self._record) if transport == "grpc" else _HttpServer(self._record)
         self.settings: dict[str, Any] = {"http_version": 1} if transport.startswith("connect") else {}
 
     @property
@@ -82,12 +83,12 @@ class Peer:
         return f"http://127.0.0.1:{self._server.port}"
 
     def connections(self) -> int:
-        """How many were made so far."""
+        """Return how many connections were accepted so far."""
         return self._server.connections()
 
-    def _take(self, received: Received) -> Message | Failure | Raw:
+    def _record(self, received: ReceivedRequest) -> Message | Failure | Raw:
         self.received.append(received)
-        return self._answer(received)
+        return self._respond(received)
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -98,8 +99,8 @@ class Peer:
 
 
 class _GrpcServer(grpc.GenericRpcHandler):
-    def __init__(self, take: Answer) -> None:
-        self._take = take
+    def __init__(self, respond: Responder) -> None:
+        self._respond = respond
         self._threads = futures.ThreadPoolExecutor(8)
         self._server = grpc.server(self._threads, handlers=[self])
         self.port = self._server.add_insecure_port("127.0.0.1:0")
@@ -113,59 +114,61 @@ class _GrpcServer(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: Any) -> Any:
         method = _BY_PATH[handler_call_details.method]
-        return grpc.unary_unary_rpc_method_handler(lambda body, context: self._reply(method, body, context))
+        return grpc.unary_unary_rpc_method_handler(lambda body, context: self._handle(method, body, context))
 
-    def _reply(self, method: Method, body: bytes, context: Any) -> bytes:
+    def _handle(self, method: Method, body: bytes, context: Any) -> bytes:
         headers = {key.lower(): value for key, value in context.invocation_metadata()}
-        limit = context.time_remaining()
-        limit = limit if limit is not None and limit < _NO_LIMIT else None
-        answer = self._take(Received(method, method.request.FromString(body), headers, method.path, limit))
-        if isinstance(answer, Failure):
-            number = STATUS_OF[answer.code][0]
-            trailers: list[tuple[str, str | bytes]] = list(answer.headers.items())
-            if answer.details:
-                status = status_pb2.Status(code=number, message=answer.message, details=_packed(answer.details))
+        timeout = context.time_remaining()
+        timeout = timeout if timeout is not None and timeout < _NO_TIMEOUT else None
+        response = self._respond(
+            ReceivedRequest(method, method.request.FromString(body), headers, method.path, timeout)
+        )
+        if isinstance(response, Failure):
+            number = STATUS_OF[response.code][0]
+            trailers: list[tuple[str, str | bytes]] = list(response.headers.items())
+            if response.details:
+                status = status_pb2.Status(code=number, message=response.message, details=_packed(response.details))
                 trailers.append(("grpc-status-details-bin", status.SerializeToString()))
             context.set_trailing_metadata(tuple(trailers))
-            context.abort(next(code for code in grpc.StatusCode if code.value[0] == number), answer.message)
+            context.abort(next(code for code in grpc.StatusCode if code.value[0] == number), response.message)
             raise AssertionError("abort raises")
-        return bytes(answer) if isinstance(answer, Raw) else answer.SerializeToString()
+        return bytes(response) if isinstance(response, Raw) else response.SerializeToString()
 
 
-class _BothServer:
-    """gRPC, and REST for what travels as JSON on every transport: told apart by the first bytes."""
+class _GrpcAndHttpServer:
+    """gRPC, and REST for the calls that travel as JSON on every transport, distinguished by their first bytes."""
 
-    def __init__(self, take: Answer) -> None:
-        self._grpc = _GrpcServer(take)
-        self._http = _HttpServer(take)
-        self._front = SocketServer(self._pass_on)
+    def __init__(self, respond: Responder) -> None:
+        self._grpc = _GrpcServer(respond)
+        self._http = _HttpServer(respond)
+        self._listener = SocketServer(self._forward)
 
     @property
     def port(self) -> int:
-        return self._front.port
+        return self._listener.port
 
     def connections(self) -> int:
-        return len(self._front.connections)
+        return len(self._listener.connections)
 
     def start(self) -> None:
         self._grpc.start()
         self._http.start()
-        self._front.__enter__()
+        self._listener.__enter__()
 
     def stop(self) -> None:
-        self._front.__exit__()
+        self._listener.__exit__()
         self._http.stop()
         self._grpc.stop()
 
-    def _pass_on(self, connection: socket.socket) -> None:
+    def _forward(self, connection: socket.socket) -> None:
         http2 = connection.recv(3, socket.MSG_PEEK) == b"PRI"
-        with socket.create_connection(("127.0.0.1", (self._grpc if http2 else self._http).port)) as behind:
-            join(connection, behind)
+        with socket.create_connection(("127.0.0.1", (self._grpc if http2 else self._http).port)) as target:
+            relay(connection, target)
 
 
 class _HttpServer:
-    def __init__(self, take: Answer) -> None:
-        self._take = take
+    def __init__(self, respond: Responder) -> None:
+        self._respond = respond
         self._server = SocketServer(self._serve)
 
     @property
@@ -183,27 +186,28 @@ class _HttpServer:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as stream:
-            answer: bytes = b""
-            while not isinstance(answer, Raw):
-                answer = self._respond(*read_request(stream))
-                connection.sendall(answer)
+            response: bytes = b""
+            while not isinstance(response, Raw):
+                response = self._handle(*read_request(stream))
+                connection.sendall(response)
 
-    def _respond(self, verb: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
+    def _handle(self, verb: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
         connect = path in _BY_PATH
         method, request = _connect_request(path, headers, body) if connect else _rest_request(verb, path, body)
         milliseconds = headers.get("connect-timeout-ms")
-        limit = None if milliseconds is None else int(milliseconds) / 1000
-        answer = self._take(Received(method, request, headers, path, limit))
-        if isinstance(answer, Raw):
-            return answer
-        if isinstance(answer, Failure):
-            return _failure(answer, connect)
+        timeout = None if milliseconds is None else int(milliseconds) / 1000
+        response = self._respond(ReceivedRequest(method, request, headers, path, timeout))
+        if isinstance(response, Raw):
+            return response
+        if isinstance(response, Failure):
+            return _failure(response, connect)
         if connect and headers["content-type"] == "application/proto":
-            return http(200, answer.SerializeToString(), {"content-type": "application/proto"})
-        return http(200, json.dumps(MessageToDict(answer)).encode(), {"content-type": "application/json"})
+            return http_response(200, response.SerializeToString(), {"content-type": "application/proto"})
+        return http_response(200, json.dumps(MessageToDict(response)).encode(), {"content-type": "application/json"})
 
 
 def read_request(stream: BinaryIO) -> tuple[str, str, dict[str, str], bytes]:
+    """Return verb, target, headers and body of an HTTP/1.1 request. Raises EOFError at the end of the connection."""
     first = stream.readline().decode("latin-1").split(" ")
     if len(first) != 3:
         raise EOFError
@@ -228,7 +232,7 @@ def _rest_request(verb: str, target: str, body: bytes) -> tuple[Method, Message]
             fields = json.loads(body) if body else {}
             fields |= {name: unquote(value) for name, value in found.groupdict().items()} | _query(method, url.query)
             return method, ParseDict(fields, method.request())
-    raise AssertionError(f"no method is called by {verb} {target}")
+    raise AssertionError(f"no method has the route {verb} {target}")
 
 
 def _query(method: Method, query: str) -> dict[str, Any]:
@@ -247,17 +251,17 @@ def _failure(failure: Failure, connect: bool) -> bytes:
     else:
         details = [MessageToDict(each) for each in _packed(failure.details)]
         body = {"code": number, "message": failure.message, "details": details}
-    return http(status, json.dumps(body).encode(), {"content-type": "application/json", **failure.headers})
+    return http_response(status, json.dumps(body).encode(), {"content-type": "application/json", **failure.headers})
 
 
-def http(status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
-    """A whole HTTP/1.1 answer."""
-    lines = [f"HTTP/1.1 {status} told", *(f"{name}: {value}" for name, value in headers.items())]
+def http_response(status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """Return a whole HTTP/1.1 response."""
+    lines = [f"HTTP/1.1 {status} scripted", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode() + body
 
 
 def _packed(details: Sequence[Message]) -> list[AnyMessage]:
     packed = [AnyMessage() for _ in details]
-    for box, each in zip(packed, details, strict=True):
-        box.Pack(each)
+    for target, each in zip(packed, details, strict=True):
+        target.Pack(each)
     return packed

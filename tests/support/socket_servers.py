@@ -12,14 +12,14 @@ import h2.config
 import h2.connection
 import h2.events
 
-SERVER = "server of the tests"
-"""What the names of its threads begin with."""
+THREAD_NAME = "server of the tests"
+"""The beginning of the names of its threads."""
 
 Handler = Callable[[socket.socket], object]
 
 
 class SocketServer:
-    """Handles each connection on a thread of its own; runs while its `with` block does."""
+    """Handles each connection on a thread of its own; runs for as long as its `with` block."""
 
     def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self._handler = handler
@@ -48,7 +48,7 @@ class SocketServer:
         return f"http://127.0.0.1:{self.port}"
 
     def _start(self, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=work, name=SERVER)
+        thread = threading.Thread(target=work, name=THREAD_NAME)
         self._threads.append(thread)
         thread.start()
 
@@ -73,18 +73,18 @@ class SocketServer:
 
 def _shut(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # SSLSocket's own would disturb whoever reads
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # SSLSocket's own would disturb a thread that reads
 
 
-def join(one: socket.socket, other: socket.socket) -> None:
-    """Carry bytes both ways until either side has enough."""
-    back = threading.Thread(target=_carry, args=(other, one))
+def relay(one: socket.socket, other: socket.socket) -> None:
+    """Copy bytes between two connections, both ways, until either is closed."""
+    back = threading.Thread(target=_copy, args=(other, one))
     back.start()
-    _carry(one, other)
+    _copy(one, other)
     back.join()
 
 
-def _carry(source: socket.socket, target: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)
@@ -94,18 +94,21 @@ def _carry(source: socket.socket, target: socket.socket) -> None:
 
 
 def silence(connection: socket.socket) -> None:
-    """Accept, read, and never answer."""
+    """Read, and never respond."""
     while connection.recv(65536):
         pass
 
 
 def hang_up(connection: socket.socket) -> None:
-    """Close as soon as something came."""
+    """Close the connection as soon as something was received."""
     connection.recv(1)
 
 
-def http2_answer(status: int, headers: dict[str, str], body: bytes, *, cut: bool = False) -> Handler:
-    """Give each request this answer over HTTP/2; `cut` leaves out its end and closes the connection."""
+def http2_response(status: int, headers: dict[str, str], body: bytes, *, cut: bool = False) -> Handler:
+    """Return a handler that sends this response to each request over HTTP/2.
+
+    `cut` leaves out the end of the response and closes the connection.
+    """
 
     def handle(connection: socket.socket) -> None:
         http2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))

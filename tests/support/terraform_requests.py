@@ -1,7 +1,7 @@
-"""What CoreWeave's Terraform provider does on the wire, by hand: Connect over HTTP/1.1, binary, POST only.
+"""CoreWeave's Terraform provider, reproduced call by call: Connect over HTTP/1.1, binary, POST only.
 
-Its order of calls, its pauses, its retries and its reading of errors are those that were seen of the provider itself;
-time passes on the emulator's clock.
+Its order of calls, pauses, retries and interpretation of errors are those that were observed of the provider itself.
+Time passes on the emulator's clock.
 """
 
 import base64
@@ -43,10 +43,10 @@ class Terraform:
     emulator: Emulator
     token: str = ""
     pauses: list[float] = field(default_factory=list[float])
-    """Seconds waited between polls and between retries."""
+    """The seconds waited between polls and between retries."""
 
     def call(self, request: Message) -> Any:
-        """Send a request; repeat it on transport errors, 429 and 5xx but 501; raise what the user would read."""
+        """Send a request; retry it on transport errors, 429 and 5xx except 501; raise what the user would read."""
         for attempt in range(_RETRIES + 1):
             status, body = self._post(request)
             if status == 200:
@@ -57,7 +57,7 @@ class Terraform:
         raise Diagnostic("Internal Error", f"giving up after {_RETRIES + 1} attempts", "")
 
     def apply(self, request: Message, *, ready: bool = True) -> Any:
-        """Create or update, then poll: at once, after 5 s, then every 10 s."""
+        """Create or update, then poll at once, after 5 s, and then every 10 s."""
         (resource,) = _values(self.call(request))
         assert resource.spec.id
         assert resource.status.HasField("created_at")
@@ -73,13 +73,13 @@ class Terraform:
         raise Diagnostic("Internal Error", "timeout while waiting for state to become READY", "")
 
     def read(self, resource: Any) -> Any:
-        """Refresh the state."""
+        """Read the resource again."""
         kind = type(resource).__name__
         (found,) = _values(self.call(getattr(types, f"Get{kind}Request")(id=resource.spec.id)))
         return found
 
     def destroy(self, resource: Any) -> None:
-        """Delete, then poll until NOT_FOUND; what is gone already is success."""
+        """Delete, then poll until NOT_FOUND; a resource that is already gone is a success."""
         try:
             self.call(getattr(types, f"Delete{type(resource).__name__}Request")(id=resource.spec.id))
             for pause in _polls():
@@ -87,8 +87,8 @@ class Terraform:
                 if found.status.status not in (types.Status.STATUS_DELETING, types.Status.STATUS_UNSPECIFIED):
                     raise Diagnostic("Unexpected Error", types.Status.Name(found.status.status), "")
                 self._sleep(pause)
-        except Diagnostic as told:
-            if told.code != "not_found":
+        except Diagnostic as diagnostic:
+            if diagnostic.code != "not_found":
                 raise
 
     def _sleep(self, seconds: float) -> None:
@@ -117,7 +117,7 @@ class Terraform:
 
 
 def _polls() -> Iterator[float]:
-    """Pauses between polls, for 45 minutes."""
+    """Return the pauses between polls, for 45 minutes."""
     return chain([5.0], repeat(10.0, 270))
 
 
@@ -126,7 +126,7 @@ def _values(message: Message) -> tuple[Any, ...]:
 
 
 def _settled(resource: Any) -> bool:
-    """What newer providers wait for with a disabled deployment."""
+    """Return whether the resources of a disabled deployment are applied, which newer providers wait for."""
     found = (each.status for each in resource.status.conditions if each.type == "ResourcesApplied")
     return types.Condition.STATUS_TRUE in found
 

@@ -1,6 +1,6 @@
-"""What a type checker sees of the facade: checked by mypy and basedpyright in strict mode, never run.
+"""The public API as type checkers see it: checked by mypy and basedpyright in strict mode, never run.
 
-A comment that expects an error is an error itself when the checker finds none.
+A comment that ignores an error is itself an error if the checker finds none.
 """
 
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
@@ -8,19 +8,19 @@ from datetime import UTC, datetime
 from typing import Any, assert_type
 
 from cwinference import TLS, AsyncClient, Client, HotLoadState, Retry, State, auth, describe, errors, types
-from cwinference.inference import Answer, BatchResult, Chunk, Inference, Model
+from cwinference.inference import BatchResult, Chunk, Completion, Inference, Model
 
 RUNTIME = types.DeploymentRuntime(engine="vllm")
-MACHINES = types.DeploymentResources(instance_type="gd-8xh100ib-i128", gpu_count=8)
+RESOURCES = types.DeploymentResources(instance_type="gd-8xh100ib-i128", gpu_count=8)
 MODEL = types.DeploymentModel(name="org/model", bucket="models", path="model")
 SCALING = types.DeploymentAutoscaling(min=1, max=2)
-CLAIMED = types.CapacityClaimResources(instance_id="gb200-4x", capacity_type=types.CapacityType.CAPACITY_TYPE_MANAGED)
+CLAIM = types.CapacityClaimResources(instance_id="gb200-4x", capacity_type=types.CapacityType.CAPACITY_TYPE_MANAGED)
 FULL = types.SnapshotType.SNAPSHOT_TYPE_FULL
 
 
 def gateways(client: Client) -> None:
-    made = client.gateways.create("front", zones=["US-EAST-04A"], core_weave_auth=types.CoreWeaveAuth(), wait=True)
-    assert_type(made, types.Gateway)
+    created = client.gateways.create("front", zones=["US-EAST-04A"], core_weave_auth=types.CoreWeaveAuth(), wait=True)
+    assert_type(created, types.Gateway)
     assert_type(client.gateways.get("id", timeout=5), types.Gateway)
     assert_type(client.gateways.list(updated_after=datetime.now(UTC)), Sequence[types.Gateway])
     assert_type(client.gateways.list(updated_after=types.Timestamp(), retry=None), Sequence[types.Gateway])
@@ -28,34 +28,34 @@ def gateways(client: Client) -> None:
     assert_type(client.gateways.modify("id", zones=[]), types.Gateway)
     assert_type(client.gateways.delete("id"), types.Gateway | None)
     assert_type(client.gateways.parameters(), types.GetGatewayParametersResponse)
-    assert_type(client.gateways.wait("id", after=made, on_change=print), types.Gateway)
+    assert_type(client.gateways.wait("id", after=created, on_change=print), types.Gateway)
     assert_type(client.gateways.wait_deleted("id", timeout=None), None)
 
 
 def deployments(client: Client) -> None:
-    made = client.deployments.create(
-        "chat", gateway_ids=["id"], runtime=RUNTIME, resources=MACHINES, model=MODEL, autoscaling=SCALING
+    created = client.deployments.create(
+        "chat", gateway_ids=["id"], runtime=RUNTIME, resources=RESOURCES, model=MODEL, autoscaling=SCALING
     )
-    assert_type(made, types.Deployment)
+    assert_type(created, types.Deployment)
     assert_type(client.deployments.get("id"), types.Deployment)
     assert_type(client.deployments.list(parent_gateway_id="id"), Sequence[types.Deployment])
     assert_type(client.deployments.modify("id", disabled=True, wait=True), types.Deployment)
     assert_type(client.deployments.delete("id"), types.Deployment | None)
     assert_type(client.deployments.parameters(gateway_ids=["id"]), types.GetDeploymentParametersResponse)
-    assert_type(client.deployments.wait("id", after=made), types.Deployment)
+    assert_type(client.deployments.wait("id", after=created), types.Deployment)
     assert_type(client.deployments.wait_deleted("id"), None)
 
 
 def capacity_claims(client: Client) -> None:
-    made = client.capacity_claims.create("claim", resources=CLAIMED)
-    assert_type(made, types.CapacityClaim)
+    created = client.capacity_claims.create("claim", resources=CLAIM)
+    assert_type(created, types.CapacityClaim)
     assert_type(client.capacity_claims.get("id"), types.CapacityClaim)
     assert_type(client.capacity_claims.list(), Sequence[types.CapacityClaim])
-    assert_type(client.capacity_claims.update("id", resources=CLAIMED), types.CapacityClaim)
+    assert_type(client.capacity_claims.update("id", resources=CLAIM), types.CapacityClaim)
     assert_type(client.capacity_claims.modify("id", instance_count=3), types.CapacityClaim)
     assert_type(client.capacity_claims.delete("id"), types.CapacityClaim | None)
     assert_type(client.capacity_claims.parameters(), types.GetCapacityClaimParametersResponse)
-    assert_type(client.capacity_claims.wait("id", after=made), types.CapacityClaim)
+    assert_type(client.capacity_claims.wait("id", after=created), types.CapacityClaim)
 
 
 def hot_loads(client: Client) -> None:
@@ -68,7 +68,7 @@ def hot_loads(client: Client) -> None:
     assert_type(client.hot_loads.wait("id", on_change=print), types.HotLoad)
 
 
-def of_the_client(client: Client, gateway: types.Gateway, hot_load: types.HotLoad) -> None:
+def client_and_states(client: Client, gateway: types.Gateway, hot_load: types.HotLoad) -> None:
     assert_type(client.with_options(timeout=None, retry=None), Client)
     assert_type(client.close(), None)
     with client as opened:
@@ -78,11 +78,11 @@ def of_the_client(client: Client, gateway: types.Gateway, hot_load: types.HotLoa
     assert_type(describe(gateway), str)
 
 
-async def awaiting(client: AsyncClient) -> None:
+async def async_calls(client: AsyncClient) -> None:
     later: Coroutine[Any, Any, types.Gateway] = client.gateways.get("id")
     assert_type(await later, types.Gateway)
-    made = await client.gateways.create("front", core_weave_auth=types.CoreWeaveAuth(), wait=True)
-    assert_type(made, types.Gateway)
+    created = await client.gateways.create("front", core_weave_auth=types.CoreWeaveAuth(), wait=True)
+    assert_type(created, types.Gateway)
     assert_type(await client.gateways.list(), Sequence[types.Gateway])
     assert_type(await client.gateways.modify("id", name="x"), types.Gateway)
     assert_type(await client.gateways.delete("id"), types.Gateway | None)
@@ -90,7 +90,7 @@ async def awaiting(client: AsyncClient) -> None:
     assert_type(await client.gateways.wait_deleted("id"), None)
     assert_type(await client.deployments.wait("id", timeout=None), types.Deployment)
     assert_type(await client.deployments.list(), Sequence[types.Deployment])
-    assert_type(await client.capacity_claims.update("id", resources=CLAIMED), types.CapacityClaim)
+    assert_type(await client.capacity_claims.update("id", resources=CLAIM), types.CapacityClaim)
     assert_type(client.hot_loads.list(), AsyncIterator[types.HotLoad])
     assert_type([each async for each in client.hot_loads.replicas("id")], list[types.HotLoadReplica])
     assert_type(await client.hot_loads.cancel("id"), types.HotLoad)
@@ -136,13 +136,13 @@ def mistakes(client: Client) -> None:
     Client("token", "https://api.example")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
-async def mistakes_of_waiting(client: AsyncClient, blocking: Client) -> None:
+async def async_mistakes(client: AsyncClient, sync_client: Client) -> None:
     print(client.gateways.get("id").spec)  # type: ignore[attr-defined]  # pyright: ignore
     await client.gateways.get()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await client.gateways.get("id", tiemout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await client.deployments.create("name")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await client.hot_loads.list()  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
-    await blocking.gateways.get("id")  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    await sync_client.gateways.get("id")  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
     for _ in client.hot_loads.list():  # type: ignore[attr-defined]  # pyright: ignore
         pass
     with client:  # type: ignore[attr-defined]  # pyright: ignore
@@ -154,30 +154,32 @@ def failures(error: errors.ApiError) -> None:
     assert_type(error.attempts, int)
     assert_type(error.http_status, int | None)
     assert_type(error.retry_after, float | None)
+    assert_type(error.retryable, bool)
+    assert_type(error.may_have_succeeded, bool)
     print(error.cod)  # type: ignore[attr-defined]  # pyright: ignore
 
 
 def completions(client: Client, gateway: types.Gateway) -> None:
-    front = client.inference(gateway, timeout=5, limit=3)
-    assert_type(front, Inference)
-    assert_type(front.chat.completions.create(model="m", messages=[], temperature=0), Answer)
-    assert_type(front.completions.create(model="m", prompt="p", timeout=None).text, str)
-    assert_type(front.models.list(), Sequence[Model])
-    assert_type(front.batch("in.jsonl", out="out.jsonl"), BatchResult)
-    with front.chat.completions.stream(model="m", messages=[], idle_timeout=3) as stream:
+    inference = client.inference(gateway, timeout=5, limit=3)
+    assert_type(inference, Inference)
+    assert_type(inference.chat.completions.create(model="m", messages=[], temperature=0), Completion)
+    assert_type(inference.completions.create(model="m", prompt="p", timeout=None).text, str)
+    assert_type(inference.models.list(), Sequence[Model])
+    assert_type(inference.batch("in.jsonl", out="out.jsonl"), BatchResult)
+    with inference.chat.completions.stream(model="m", messages=[], idle_timeout=3) as stream:
         for chunk in stream:
             assert_type(chunk, Chunk)
-    front.chat.completions.create(messages=[])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    front.completions.stream(model="m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    inference.chat.completions.create(messages=[])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    inference.completions.stream(model="m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.inference(gateway, limits=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
-async def completions_awaited(client: AsyncClient) -> None:
-    front = client.inference("id")
-    assert_type(await front.chat.completions.create(model="m", messages=[]), Answer)
-    assert_type(await front.batch([], out="out.jsonl"), BatchResult)
-    async with front.completions.stream(model="m", prompt=[1, 2]) as stream:
+async def async_completions(client: AsyncClient) -> None:
+    inference = client.inference("id")
+    assert_type(await inference.chat.completions.create(model="m", messages=[]), Completion)
+    assert_type(await inference.batch([], out="out.jsonl"), BatchResult)
+    async with inference.completions.stream(model="m", prompt=[1, 2]) as stream:
         async for chunk in stream:
             assert_type(chunk.text, str)
-    with front.completions.stream(model="m", prompt="p"):  # type: ignore[attr-defined]  # pyright: ignore
+    with inference.completions.stream(model="m", prompt="p"):  # type: ignore[attr-defined]  # pyright: ignore
         pass

@@ -1,4 +1,4 @@
-"""What a type checker sees of the messages and stubs below the facade: checked in strict mode, never run."""
+"""The messages and generated stubs as type checkers see them: checked in strict mode, never run."""
 
 from collections.abc import Mapping
 from typing import Literal, assert_type
@@ -36,13 +36,13 @@ def oneofs(spec: types.GatewaySpec) -> Literal["core_weave_auth", "weights_and_b
     return spec.WhichOneof("auth")
 
 
-def blocking_stub(channel: grpc.Channel) -> None:
+def sync_stub(channel: grpc.Channel) -> None:
     stub = GatewayServiceStub(channel)
     assert_type(stub.GetGateway(GetGatewayRequest(id="id"), timeout=5), GetGatewayResponse)
     stub.GetGateway(types.GetDeploymentRequest())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-async def awaiting_stub(channel: grpc.aio.Channel) -> None:
+async def async_stub(channel: grpc.aio.Channel) -> None:
     assert_type(await GatewayServiceStub(channel).GetGateway(GetGatewayRequest(id="id")), GetGatewayResponse)
 
 
@@ -50,12 +50,12 @@ def serve(server: grpc.Server, servicer: GatewayServiceServicer) -> None:
     add_GatewayServiceServicer_to_server(servicer, server)
 
 
-def blocking_connect(headers: Mapping[str, str]) -> None:
+def sync_connect(headers: Mapping[str, str]) -> None:
     with GatewayServiceClientSync("https://api.coreweave.com") as client:
         assert_type(client.get_gateway(GetGatewayRequest(id="id"), headers=headers), GetGatewayResponse)
 
 
-async def awaiting_connect() -> None:
+async def async_connect() -> None:
     async with GatewayServiceClient("https://api.coreweave.com", timeout_ms=1000) as client:
         assert_type(await client.get_gateway(GetGatewayRequest(id="id")), GetGatewayResponse)
 

@@ -1,30 +1,32 @@
-"""Arguments are checked only where the answer could not be otherwise, and refused by their names."""
+"""Arguments whose values are certainly wrong are refused, in errors that begin with their names."""
 
 from typing import Any
 
 import pytest
 
 from cwinference import errors, types
-from cwinference._calls.rpc import UNSET, at_most_one, build, one, required
+from cwinference._arguments import UNSET, at_most_one, check_id
+from cwinference._calls.rpc import one
+from cwinference.resources._arguments import build
 
 
 @pytest.mark.parametrize("value", ["", None, 5, b"id", ".", ".."])
-def test_an_id_that_no_path_can_carry_is_refused(value: Any) -> None:
-    with pytest.raises(errors.ConfigurationError, match="^id: "):
-        required("id", value)
+def test_an_id_that_cannot_be_part_of_a_path_is_refused(value: Any) -> None:
+    with pytest.raises(errors.ConfigurationError, match="^id(: | must not be empty$)"):
+        check_id(value)
 
 
 @pytest.mark.parametrize("value", ["x", "...", "not a uuid", "a/b", "ü"])
-def test_what_an_id_looks_like_is_the_servers_business(value: str) -> None:
-    assert required("id", value) == value
+def test_the_format_of_an_id_is_left_to_the_server(value: str) -> None:
+    assert check_id(value) == value
 
 
-def test_two_members_of_a_oneof_are_refused_by_both_names() -> None:
-    with pytest.raises(errors.ConfigurationError, match="^auth: one and three exclude each other; give one$"):
+def test_two_members_of_a_oneof_are_refused_and_both_are_named() -> None:
+    with pytest.raises(errors.ConfigurationError, match="^auth: one and three exclude each other; give one of them$"):
         at_most_one("auth", one=0, two=None, three="")
 
 
-def test_one_member_or_none_is_fine() -> None:
+def test_one_member_or_none_is_accepted() -> None:
     at_most_one("auth", one=None, two=types.CoreWeaveAuth())
     at_most_one("auth", one=None, two=None)
 
@@ -43,27 +45,21 @@ def test_one_member_or_none_is_fine() -> None:
         (types.CapacityClaimResources, "capacity_type", "NO_SUCH_TYPE"),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused_by_its_name(kind: Any, name: str, value: Any) -> None:
+def test_a_value_of_the_wrong_type_is_refused_and_its_field_is_named(kind: Any, name: str, value: Any) -> None:
     with pytest.raises(errors.ConfigurationError, match=f"^{name}: "):
         build(kind, **{"id": "x"} if "id" in kind.DESCRIPTOR.fields_by_name else {}, **{name: value})
 
 
-def test_enum_names_and_dicts_fit_as_protobuf_allows() -> None:
+def test_enum_names_and_dicts_are_accepted_where_protobuf_accepts_them() -> None:
     routing: Any = {"api_type": "API_TYPE_OPENAI"}
     request = build(types.CreateGatewayRequest, name="front", zones=iter(["A", "B"]), body_based_routing=routing)
     assert request.body_based_routing.api_type == types.BodyBasedRouting.API_TYPE_OPENAI
     assert request.zones == ["A", "B"]
 
 
-def test_an_unknown_option_is_a_type_error_that_names_it() -> None:
-    options: Any = {"tiemout": 5}
-    with pytest.raises(TypeError, match="GetGateway: unexpected keyword argument 'tiemout'"):
-        one(types.GetGatewayRequest(), "gateway", types.Gateway, options)
-
-
-def test_options_left_out_are_the_clients() -> None:
-    call = one(types.GetGatewayRequest(), "gateway", types.Gateway, {})
-    assert call.limit is UNSET
+def test_omitted_options_default_to_those_of_the_client() -> None:
+    call = one(types.GetGatewayRequest(), "gateway", types.Gateway)
+    assert call.timeout is UNSET
     assert call.retry is UNSET
     assert repr(UNSET) == "the client's default"
 
@@ -86,5 +82,5 @@ def test_options_left_out_are_the_clients() -> None:
         (types.GetGatewayRequest(id="x"), False),
     ],
 )
-def test_what_holds_a_placeholder_number_travels_as_json(request_: Any, as_json: bool) -> None:
-    assert one(request_, "", types.Gateway, {}).as_json is as_json
+def test_a_request_with_a_placeholder_number_travels_as_json(request_: Any, as_json: bool) -> None:
+    assert one(request_, "", types.Gateway).as_json is as_json

@@ -1,4 +1,4 @@
-"""The command line itself: what it says of itself, and of commands that are wrong."""
+"""The command line itself: its help, its version, and what it says of wrong commands."""
 
 import runpy
 import sys
@@ -10,28 +10,38 @@ from cwinference._cli.main import main
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
-        ([], "cwinference: the following arguments are required: command (see cwinference --help)"),
-        (["--colour"], "(see cwinference --help)"),
+        (["--color"], "(see cwinference --help)"),
         (["serve"], "invalid choice: 'serve' (choose from "),
-        (["emulator", "--colour"], "cwinference emulator: unrecognized arguments: --colour (see cwinference emulator"),
+        (["emulator", "--color"], "cwinference emulator: unrecognized arguments: --color (see cwinference emulator"),
         (["batch", "a", "b", "--gateway", "g", "c"], "cwinference batch: unrecognized arguments: c (see cwinference b"),
         (["batch", "a", "b"], "one of the arguments --gateway --base-url is required (see cwinference batch --help)"),
         (["emulator", "--tokne", "CW-SECRET-mine"], "unrecognized arguments: --tokne CW-SECRET-*** (see"),
     ],
 )
-def test_a_wrong_command_is_told_in_one_line_that_names_its_help(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+def test_a_mistake_is_reported_in_one_line_that_mentions_the_help(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as end:
         main(arguments)
-    out, complaint = capsys.readouterr()
-    assert (end.value.code, out, complaint.count("\n")) == (2, "", 1)
-    assert told in complaint
+    out, error = capsys.readouterr()
+    assert (end.value.code, out, error.count("\n")) == (2, "", 1)
+    assert message in error
 
 
-def test_it_tells_its_version_as_a_module_too(
+def test_without_a_command_it_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    printed = capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert printed == capsys.readouterr()
+    assert printed.out.startswith("usage: cwinference ")
+    for command in ("batch", "emulator"):
+        assert f"\n    {command} " in printed.out
+
+
+def test_it_prints_its_version_also_when_run_as_a_module(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["cwinference", "--version"])

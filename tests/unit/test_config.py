@@ -1,4 +1,4 @@
-"""Settings: the argument, then the environment, then the default; what would harm is refused by name."""
+"""Settings: the argument wins over the environment, and the environment over the default; wrong ones are refused."""
 
 from functools import partial
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 
 from cwinference import TLS, AsyncClient, AsyncInference, Client, Inference, Retry, errors
+from cwinference._arguments import check_timeout
 from cwinference.config import (
     check_proxy,
-    check_timeout,
     parse_endpoint,
     proxy_for_grpc,
     read_certificates,
@@ -51,7 +51,7 @@ def settings(**changed: Any) -> Any:
         ("https://c.example", {"COREWEAVE_API_ENDPOINT": "https://a.example"}, "https://c.example:443"),
     ],
 )
-def test_the_endpoint_is_the_argument_then_the_environment_then_the_public_one(
+def test_the_endpoint_is_the_argument_else_the_environments_else_the_public_one(
     monkeypatch: pytest.MonkeyPatch, argument: str | None, environment: dict[str, str], url: str
 ) -> None:
     for name, value in environment.items():
@@ -71,7 +71,7 @@ def test_the_endpoint_is_the_argument_then_the_environment_then_the_public_one(
         ("https://münchen.example", "https://münchen.example:443"),
     ],
 )
-def test_an_endpoint_is_taken_apart(text: str, url: str) -> None:
+def test_an_endpoint_is_parsed_and_normalized(text: str, url: str) -> None:
     assert parse_endpoint(text, argument="endpoint").url == url
 
 
@@ -82,7 +82,7 @@ def test_an_endpoint_is_taken_apart(text: str, url: str) -> None:
         "https://[::1", "https://a?x=1", "https://a#x", "https://user@a", "https://user:pw@a", 5, None, b"https://a",
     ],
 )  # fmt: skip
-def test_what_is_no_endpoint_is_refused(text: Any) -> None:
+def test_a_value_that_is_not_an_endpoint_is_refused(text: Any) -> None:
     with pytest.raises(errors.ConfigurationError, match="^endpoint:"):
         parse_endpoint(text, argument="endpoint")
 
@@ -103,13 +103,13 @@ def test_plain_http_beyond_loopback_is_refused(host: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_plain_http_that_was_allowed_is_warned_of_where_the_client_is_made(kind: Any) -> None:
+def test_allowed_plain_http_causes_a_warning_at_the_line_that_makes_the_client(kind: Any) -> None:
     with pytest.warns(UserWarning, match="unencrypted to gateway.svc") as caught:
         kind("token", endpoint="http://gateway.svc", allow_plaintext=True)
     assert caught[0].filename == __file__
 
 
-def test_tracing_that_would_print_the_token_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracing_that_would_print_the_token_causes_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRPC_TRACE", "http,api")
     with pytest.warns(UserWarning, match="GRPC_TRACE") as caught:
         Client("token")
@@ -131,46 +131,49 @@ def test_tracing_that_would_print_the_token_is_warned_of(monkeypatch: pytest.Mon
         ("http_version", 1),
     ],
 )
-def test_a_wrong_setting_is_refused_by_name(setting: str, value: Any) -> None:
+def test_a_wrong_setting_is_refused_and_named(setting: str, value: Any) -> None:
     with pytest.raises(errors.ConfigurationError, match=f"^{setting}:"):
         settings(**{setting: value})
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 @pytest.mark.parametrize(("setting", "value"), [("timeout", 0), ("timeout", -1.5), ("retry", 3), ("retry", True)])
-def test_a_wrong_default_is_refused_by_name(kind: Any, setting: str, value: Any) -> None:
+def test_a_wrong_default_is_refused_and_named(kind: Any, setting: str, value: Any) -> None:
     with pytest.raises(errors.ConfigurationError, match=f"^{setting}:"):
         kind("token", **{setting: value})
     with pytest.raises(errors.ConfigurationError, match=f"^{setting}:"):
         kind("token").with_options(**{setting: value})
 
 
-ON_ITS_OWN = [partial(Inference, "https://host"), partial(AsyncInference, "https://host")]
+STANDALONE = [partial(Inference, "https://host"), partial(AsyncInference, "https://host")]
 
 
-async def awaited(*_: Any) -> None:
-    """A hook that would have to be awaited."""
+async def async_hook(*_: Any) -> None:
+    """Do nothing; a hook that would have to be awaited."""
 
 
-@pytest.mark.parametrize(("hook", "told"), [(3, "a function or None, got int"), (awaited, "a plain function")])
-@pytest.mark.parametrize("make", [Client, AsyncClient, *ON_ITS_OWN])
-def test_a_hook_that_cannot_be_called_is_refused_by_name(make: Any, hook: Any, told: str) -> None:
-    with pytest.raises(errors.ConfigurationError, match=f"^on_call: expected {told}"):
+@pytest.mark.parametrize(("hook", "problem"), [(3, "a function or None, got int"), (async_hook, "a plain function")])
+@pytest.mark.parametrize("make", [Client, AsyncClient, *STANDALONE])
+def test_a_hook_that_cannot_be_called_is_refused_and_named(make: Any, hook: Any, problem: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match=f"^on_call: expected {problem}"):
         make(token="token", on_call=hook)
 
 
 @pytest.mark.parametrize("timeout", [float("inf"), 1e12, 1e300, 10**400])
-def test_a_timeout_of_centuries_is_none(timeout: float) -> None:
+def test_a_timeout_of_centuries_counts_as_none(timeout: float) -> None:
     assert check_timeout(timeout) is None
     assert Retry(attempt_timeout=timeout).attempt_timeout is None
 
 
-def test_a_timeout_is_taken_as_it_is() -> None:
+def test_other_timeouts_are_used_as_they_are() -> None:
     assert [check_timeout(seconds) for seconds in (5, 1e-9, 1e9)] == [5.0, 1e-9, 1e9]
 
 
-def test_grpc_refuses_a_proxy_that_it_would_pass_by() -> None:
-    with pytest.raises(errors.ConfigurationError, match="^proxy: gRPC goes only through one with http://"):
+def test_grpc_refuses_a_proxy_that_it_would_bypass() -> None:
+    with pytest.raises(
+        errors.ConfigurationError,
+        match="^proxy: gRPC supports http:// proxies only, and would silently bypass this one$",
+    ):
         settings(proxy="https://proxy:3128")
     assert settings(proxy="https://proxy:3128", transport="rest").proxy == "https://proxy:3128"
 
@@ -188,7 +191,7 @@ def test_grpc_refuses_a_proxy_that_it_would_pass_by() -> None:
         ({}, "https://api.example", None),
     ],
 )
-def test_grpc_is_told_of_the_proxy_that_it_does_not_see_itself(
+def test_grpc_gets_the_proxy_that_it_does_not_find_itself(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], endpoint: str, found: str | None
 ) -> None:
     for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"):
@@ -199,19 +202,19 @@ def test_grpc_is_told_of_the_proxy_that_it_does_not_see_itself(
 
 
 @pytest.mark.parametrize("proxy", ["http://proxy:3128", "https://user:pw@proxy", "http://[::1]:1"])
-def test_a_proxy_is_an_http_url(proxy: str) -> None:
+def test_an_http_url_is_accepted_as_a_proxy(proxy: str) -> None:
     assert check_proxy(proxy) == proxy
 
 
 @pytest.mark.parametrize(
     "proxy", ["proxy:3128", "http://", "http://user:canary@[bad", "http://user:canary@proxy:x", 5, b"x", ""]
 )
-def test_what_is_no_proxy_is_refused_without_its_password(proxy: Any) -> None:
+def test_a_value_that_is_not_a_proxy_is_refused_without_showing_its_password(proxy: Any) -> None:
     with pytest.raises(errors.ConfigurationError, match=r"^proxy: expected http://<host>:<port>$"):
         check_proxy(proxy)
 
 
-def test_no_setting_shows_a_password() -> None:
+def test_passwords_and_keys_appear_in_no_repr() -> None:
     assert "canary" not in repr(settings(proxy="http://user:canary@proxy:3128", tls=TLS(cert=PEM, key=KEY + b"canary")))
     assert "canary" not in repr(TLS(cert=PEM, key=b"canary"))
 
@@ -219,17 +222,17 @@ def test_no_setting_shows_a_password() -> None:
 @pytest.mark.parametrize(
     ("transport", "version", "expected"), [("grpc", 2, None), ("connect", 1, 1), ("connect", 2, 2), ("rest", 1, 1)]
 )
-def test_what_travels_by_rest_keeps_the_forced_version_of_http(transport: str, version: int, expected: int) -> None:
+def test_settings_for_rest_keep_a_forced_http_version(transport: str, version: int, expected: int) -> None:
     rest = settings(transport=transport, http_version=version).for_rest()
     assert (rest.transport, rest.codec, rest.http_version) == ("rest", "json", expected)
 
 
-def test_what_is_neither_a_path_nor_bytes_is_refused_by_name() -> None:
-    with pytest.raises(errors.ConfigurationError, match="^tls.key: expected a path or the bytes of PEM, got int$"):
+def test_a_key_that_is_neither_a_path_nor_bytes_is_refused_and_named() -> None:
+    with pytest.raises(errors.ConfigurationError, match="^tls.key: expected a path or PEM bytes, got int$"):
         read_certificates(TLS(cert=PEM, key=cast(Any, 5)))
 
 
-def test_certificates_come_from_files_or_bytes(tmp_path: Path) -> None:
+def test_certificates_are_read_from_files_or_taken_from_bytes(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.write_bytes(PEM)
     found = read_certificates(TLS(ca=file, cert=PEM, key=KEY))
@@ -250,20 +253,20 @@ def test_the_environments_certificates_are_used_unless_others_are_given(
     ("tls", "problem"),
     [
         (TLS(ca="no-such-file"), "tls.ca: no-such-file: No such file"),
-        (TLS(ca=b"not a certificate"), "tls.ca: it holds no CERTIFICATE in PEM"),
-        (TLS(ca=KEY), "tls.ca: it holds no CERTIFICATE in PEM"),
-        (TLS(cert=PEM), "tls: cert and key go together"),
-        (TLS(key=KEY), "tls: cert and key go together"),
+        (TLS(ca=b"not a certificate"), "tls.ca: contains no CERTIFICATE in PEM format$"),
+        (TLS(ca=KEY), "tls.ca: contains no CERTIFICATE in PEM format$"),
+        (TLS(cert=PEM), "tls: cert and key need each other; give both or neither$"),
+        (TLS(key=KEY), "tls: cert and key need each other; give both or neither$"),
     ],
 )
-def test_certificates_that_cannot_be_used_are_refused_by_name(tls: TLS, problem: str) -> None:
+def test_unusable_certificates_are_refused_and_named(tls: TLS, problem: str) -> None:
     with pytest.raises(errors.ConfigurationError, match=problem):
         read_certificates(tls)
 
 
-def test_a_url_in_the_tokens_place_and_the_versions_path_are_pointed_out() -> None:
-    with pytest.raises(errors.ConfigurationError, match="^token: it looks like a URL.*endpoint="):
+def test_a_url_given_as_the_token_and_the_path_of_the_version_are_pointed_out() -> None:
+    with pytest.raises(errors.ConfigurationError, match="^token: this is a URL; pass the API's URL as endpoint="):
         Client("http://127.0.0.1:8080")
     for path in ("/v1alpha1/", "/v1alpha1/inference"):
-        with pytest.raises(errors.ConfigurationError, match="^endpoint: give it without /v1alpha1"):
+        with pytest.raises(errors.ConfigurationError, match="^endpoint: omit /v1alpha1, which the client adds itself$"):
             resolve_endpoint(f"https://a.example{path}")

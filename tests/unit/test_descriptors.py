@@ -1,4 +1,4 @@
-"""The descriptors say what `tests/samples/wire.txt` says: names, numbers, types, oneofs, behaviours and http rules."""
+"""The descriptors match `tests/samples/wire.txt`: names, numbers, types, oneofs, field behaviors and http rules."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ Field = descriptor_pb2.FieldDescriptorProto
 
 
 def written() -> dict[str, str]:
-    """The blocks of the table, each below its file and first line."""
+    """Return the blocks of the table by file and first line."""
     text = re.sub(r"^#.*\n", "", (samples.DIRECTORY / "wire.txt").read_text("utf-8"), flags=re.MULTILINE)
     blocks, file = {}, ""
     for block in text.strip().split("\n\n"):
@@ -35,7 +35,7 @@ def written() -> dict[str, str]:
 
 
 def described() -> dict[str, str]:
-    """The same of the descriptors."""
+    """Return the same for the descriptors."""
     blocks = {}
     for name, descriptor in FILES.items():
         file = descriptor_pb2.FileDescriptorProto()
@@ -111,19 +111,19 @@ WRITTEN, DESCRIBED = written(), described()
 
 
 @pytest.mark.parametrize("block", sorted(WRITTEN.keys() | DESCRIBED.keys()))
-def test_the_descriptors_are_as_published(block: str) -> None:
+def test_the_descriptors_match_what_is_published(block: str) -> None:
     assert DESCRIBED.get(block) == WRITTEN.get(block)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_keeps_its_package_and_syntax(name: str) -> None:
+def test_a_file_has_the_right_package_and_syntax(name: str) -> None:
     file = descriptor_pb2.FileDescriptorProto()
     FILES[name].CopyToProto(file)
 
     assert (file.name, file.package, file.syntax) == (f"coreweave/inference/v1alpha1/{name}", PACKAGE, "proto3")
 
 
-def test_the_table_knows_every_proto_file() -> None:
+def test_the_table_covers_every_proto_file() -> None:
     assert {path.name for path in PROTOS.iterdir()} == FILES.keys()
 
 
@@ -147,7 +147,7 @@ def test_every_element_of_a_proto_has_a_comment(path: Path) -> None:
     assert bare == []
 
 
-def test_every_placeholder_among_published_fields_is_told_apart_in_its_comment() -> None:
+def test_every_placeholder_among_published_fields_is_marked_in_its_comment() -> None:
     for path in PROTOS.iterdir():
         text = path.read_text("utf-8")
         if path.name != "hot_load.proto":

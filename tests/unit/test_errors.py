@@ -1,4 +1,4 @@
-"""Errors: one class per code, texts for people, attributes for programs; all of them pickle and copy."""
+"""Errors: a class for each code, texts for people, attributes for programs; they can be pickled and copied."""
 
 import copy
 import json
@@ -10,6 +10,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2
 
 from cwinference import errors, types
+from cwinference._retry_rules import Hint
 from cwinference._text import printable
 from cwinference.transports.http_errors import error_of
 
@@ -36,9 +37,9 @@ GATEWAY = types.Gateway(spec=types.GatewaySpec(id="some-id"))
 
 EXAMPLES: list[errors.InferenceError] = [
     *(
-        kind(
-            "what", details=DETAILS, http_status=418, attempts=3, method="GetGateway", retry_after=1.5,
-            unprocessed=True, permanent=True,
+        errors.with_hint(
+            kind("what", details=DETAILS, http_status=418, attempts=3, method="GetGateway", retry_after=1.5),
+            Hint.REFUSED,
         )
         for kind in errors.CODES.values()
     ),
@@ -63,7 +64,7 @@ def test_each_code_has_a_class_by_name_and_by_number(code: str) -> None:
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=IDS)
-def test_everything_has_one_root(error: Exception) -> None:
+def test_all_errors_have_one_root(error: Exception) -> None:
     assert isinstance(error, errors.InferenceError)
 
 
@@ -76,24 +77,26 @@ def test_everything_has_one_root(error: Exception) -> None:
         (errors.StreamStalled, TimeoutError),
     ],
 )
-def test_some_are_pythons_own_errors_too(kind: type[Exception], builtin: type[Exception]) -> None:
+def test_some_errors_are_also_subclasses_of_builtin_ones(kind: type[Exception], builtin: type[Exception]) -> None:
     assert issubclass(kind, builtin)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("error", EXAMPLES, ids=IDS)
-def test_every_error_pickles(error: errors.InferenceError, protocol: int) -> None:
-    same(pickle.loads(pickle.dumps(error, protocol)), error)  # noqa: S301 - our own bytes
+def test_every_error_can_be_pickled(error: errors.InferenceError, protocol: int) -> None:
+    assert_same(pickle.loads(pickle.dumps(error, protocol)), error)  # noqa: S301 - our own bytes
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=IDS)
-def test_every_error_copies(error: errors.InferenceError) -> None:
-    same(copy.copy(error), error)
-    same(copy.deepcopy(error), error)
+def test_every_error_can_be_copied(error: errors.InferenceError) -> None:
+    assert_same(copy.copy(error), error)
+    assert_same(copy.deepcopy(error), error)
 
 
-def same(found: Any, error: Exception) -> None:
+def assert_same(found: Any, error: Exception) -> None:
     assert type(found) is type(error)
+    if isinstance(found, errors.ApiError):
+        assert (errors.hint_of(found), found.retryable, found.may_have_succeeded) == (Hint.REFUSED, True, False)
     assert (str(found), repr(found), vars(found)) == (str(error), repr(error), vars(error))
 
 
@@ -107,15 +110,15 @@ def same(found: Any, error: Exception) -> None:
         (errors.ProtocolError("garbage"), "garbage"),
     ],
 )
-def test_the_text_names_method_code_and_attempts(error: Exception, text: str) -> None:
+def test_the_text_contains_method_code_and_attempts(error: Exception, text: str) -> None:
     assert str(error) == text
     assert repr(error) == f"{type(error).__name__}({text!r})"
 
 
-def test_what_was_not_told_has_a_plain_default() -> None:
+def test_attributes_that_were_not_given_have_defaults() -> None:
     error = errors.Unknown("what")
     assert (error.details, error.http_status, error.attempts, error.method) == ((), None, 1, "")
-    assert (error.retry_after, error.unprocessed, error.permanent) == (None, False, False)
+    assert (error.retry_after, error.retryable, error.may_have_succeeded) == (None, False, True)
 
 
 @pytest.mark.parametrize(
@@ -128,11 +131,11 @@ def test_what_was_not_told_has_a_plain_default() -> None:
         errors.StreamInterrupted("\x1b[2J"),
     ],
 )
-def test_control_characters_are_shown_not_obeyed(error: Exception) -> None:
+def test_control_characters_are_escaped(error: Exception) -> None:
     assert "\\x1b[2J" in str(error)
 
 
-def test_printable_text_stays_as_it_is() -> None:
+def test_printable_text_is_unchanged() -> None:
     text = "Zone US-EAST-04A: ü 模型 \N{ROCKET}\n\tnext"
     assert printable(text) == text
 
@@ -145,7 +148,7 @@ def test_printable_text_stays_as_it_is() -> None:
         ("'CW-SECRET-a', 'CW-SECRET-b'", "'CW-SECRET-***', 'CW-SECRET-***'"),
     ],
 )
-def test_a_token_that_a_server_echoes_is_not_shown(text: str, shown: str) -> None:
+def test_a_token_that_a_server_echoes_is_redacted(text: str, shown: str) -> None:
     assert printable(text) == shown
     assert "CW-SECRET-a" not in repr(errors.Unauthenticated(text)) + str(errors.Unauthenticated(text))
 
@@ -170,7 +173,7 @@ def test_a_token_that_a_server_echoes_is_not_shown(text: str, shown: str) -> Non
         (418, "unknown"),
     ],
 )
-def test_an_http_number_in_an_error_body_of_the_api_has_its_code(number: int, code: str) -> None:
+def test_an_http_status_in_an_error_body_of_the_api_determines_the_code(number: int, code: str) -> None:
     body = json.dumps({"code": number, "message": "no"}).encode()
     headers: Any = {}
     assert error_of(418, headers, body, "GetGateway").code == code

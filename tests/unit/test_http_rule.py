@@ -1,4 +1,4 @@
-"""Requests by their http rules: what goes into the path does not go anywhere else."""
+"""Requests by their http rules: a field that is part of the path is nowhere else."""
 
 import json
 
@@ -25,11 +25,11 @@ GATEWAYS = "/v1alpha1/inference/gateways"
         ),
     ],
 )
-def test_a_request_without_a_body_is_all_in_its_path_and_query(request_: Message, path: str) -> None:
+def test_a_request_without_a_body_is_entirely_in_its_path_and_query(request_: Message, path: str) -> None:
     assert target(METHODS[type(request_)], request_) == (path, None)
 
 
-def test_a_create_is_all_in_its_body() -> None:
+def test_a_create_is_entirely_in_its_body() -> None:
     request = types.CreateGatewayRequest(id="some-id", name="front")
     path, body = target(METHODS[type(request)], request)
     assert path == GATEWAYS

@@ -1,4 +1,4 @@
-"""The tables that decode JSON give what protobuf's own json_format gives."""
+"""The tables that decode JSON return what protobuf's own json_format returns."""
 
 import json
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from tests.support import samples
 from tests.support.random_messages import messages_of
 
 M = TypeVar("M", bound=Message)
-REPLIES = sorted({method.response for method in METHODS.values()}, key=lambda kind: kind.DESCRIPTOR.full_name)
+RESPONSES = sorted({method.response for method in METHODS.values()}, key=lambda kind: kind.DESCRIPTOR.full_name)
 
 
 def parse_value(value: object, kind: type[M], lost: list[str] | None = None) -> M:
@@ -26,7 +26,7 @@ def parse_value(value: object, kind: type[M], lost: list[str] | None = None) -> 
 
 
 @pytest.mark.parametrize("name", samples.names("response"))
-def test_a_sample_decodes_as_json_format_decodes_it(name: str) -> None:
+def test_a_sample_is_decoded_as_json_format_decodes_it(name: str) -> None:
     body = json.dumps(samples.value(name)).encode()
 
     assert parse(body, samples.method_of(name).response) == samples.response(name)
@@ -34,17 +34,17 @@ def test_a_sample_decodes_as_json_format_decodes_it(name: str) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_a_random_message_survives_its_json_form(data: st.DataObject) -> None:
-    message = data.draw(messages_of(data.draw(st.sampled_from(REPLIES))))
+def test_a_random_message_is_decoded_as_json_format_decodes_it(data: st.DataObject) -> None:
+    message = data.draw(messages_of(data.draw(st.sampled_from(RESPONSES))))
     for form in (MessageToJson(message), MessageToJson(message, preserving_proto_field_name=True)):
         assert _bytes(parse(form.encode(), type(message))) == _bytes(Parse(form, type(message)()))
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_json_of_the_wrong_shape_is_read_as_json_format_reads_it_or_refused(data: st.DataObject) -> None:
+def test_json_of_the_wrong_shape_is_decoded_as_json_format_decodes_it_or_refused(data: st.DataObject) -> None:
     message = data.draw(messages_of(types.ListDeploymentsResponse))
-    value = _with_a_stranger(MessageToDict(message), data)
+    value = _with_a_wrong_value(MessageToDict(message), data)
     try:
         found = parse_value(value, types.ListDeploymentsResponse)
         expected = ParseDict(value, types.ListDeploymentsResponse(), ignore_unknown_fields=True)
@@ -53,17 +53,17 @@ def test_json_of_the_wrong_shape_is_read_as_json_format_reads_it_or_refused(data
     assert _bytes(found) == _bytes(expected)
 
 
-def _with_a_stranger(value: Any, data: st.DataObject) -> Any:
-    """The same JSON with one value somewhere replaced by one of another type."""
+def _with_a_wrong_value(value: Any, data: st.DataObject) -> Any:
+    """Return the JSON with one value somewhere in it replaced by one of another type."""
     if isinstance(value, dict) and value and data.draw(st.booleans()):
         key = data.draw(st.sampled_from(sorted(value)))
-        return {**value, key: _with_a_stranger(value[key], data)}
+        return {**value, key: _with_a_wrong_value(value[key], data)}
     if isinstance(value, list) and value and data.draw(st.booleans()):
-        return [_with_a_stranger(value[0], data), *value[1:]]
+        return [_with_a_wrong_value(value[0], data), *value[1:]]
     return data.draw(st.sampled_from([None, True, 1, 1.0, 1.5, "1", "x", "STATUS_READY", [], ["x"], {}, {"x": 1}]))
 
 
-def test_fields_of_a_newer_server_are_dropped_and_named() -> None:
+def test_unknown_fields_are_dropped_and_their_names_are_returned() -> None:
     lost: list[str] = []
     value = {
         "gateway": {"spec": {"name": "front", "newer": 1, "zones": ["A"]}, "status": {"status": "STATUS_DREAMING"}},
@@ -78,7 +78,7 @@ def test_fields_of_a_newer_server_are_dropped_and_named() -> None:
     assert sorted(lost) == ["extra", "gateway.spec.newer", "gateway.status.status=STATUS_DREAMING"]
 
 
-def test_fields_of_a_newer_server_are_named_inside_lists_and_dropped_there_too() -> None:
+def test_unknown_fields_inside_lists_are_dropped_and_their_names_are_returned_too() -> None:
     lost: list[str] = []
     value = {"items": [{"spec": {"name": "one"}}, {"spec": {"name": "two", "newer": True}}]}
 
@@ -88,7 +88,7 @@ def test_fields_of_a_newer_server_are_named_inside_lists_and_dropped_there_too()
     assert lost == ["items.spec.newer"]
 
 
-def test_unknown_fields_are_named_in_messages_that_hold_well_known_types_too() -> None:
+def test_unknown_fields_are_also_found_in_messages_that_contain_well_known_types() -> None:
     lost: list[str] = []
     auth = {"claims": {"of": {"any": "kind"}}, "newer": 2}
 
@@ -99,7 +99,7 @@ def test_unknown_fields_are_named_in_messages_that_hold_well_known_types_too() -
 
 
 @pytest.mark.parametrize("text", ["True", "False", "STATUS_TRUE", "STATUS_FALSE"])
-def test_a_conditions_status_is_read_as_the_documentation_prints_it_too(text: str) -> None:
+def test_a_conditions_status_is_also_accepted_as_the_documentation_spells_it(text: str) -> None:
     found = parse_value({"status": text}, types.Condition)
 
     assert types.Condition.Status.Name(found.status) == f"STATUS_{text.removeprefix('STATUS_').upper()}"
@@ -109,25 +109,25 @@ def test_a_conditions_status_is_read_as_the_documentation_prints_it_too(text: st
     "time",
     ["2026-10-01T09:00:00Z", "2026-10-01T09:00:00.000000001Z", "2026-10-01T11:00:00.5+02:00", "0001-01-01T00:00:00Z"],
 )
-def test_times_are_read_to_the_nanosecond(time: str) -> None:
+def test_times_are_exact_to_the_nanosecond(time: str) -> None:
     value = {"status": {"updatedAt": time}}
 
     assert parse_value(value, types.Gateway) == ParseDict(value, types.Gateway())
 
 
 @pytest.mark.parametrize("time", ["2026-02-30T09:00:00Z", "2026-10-01T25:00:00Z", "2026-10-01", 5, "yesterday"])
-def test_a_time_that_is_none_is_refused(time: object) -> None:
+def test_a_value_that_is_not_a_time_is_refused(time: object) -> None:
     with pytest.raises(errors.ProtocolError, match="not a Gateway"):
         parse_value({"status": {"updatedAt": time}}, types.Gateway)
 
 
 @pytest.mark.parametrize("value", [{"spec": {"gatewayIds": "abc"}}, {"spec": []}, [], "x", 5, None, {"status": 1}])
-def test_json_of_another_shape_is_refused(value: object) -> None:
+def test_json_of_the_wrong_type_is_refused(value: object) -> None:
     with pytest.raises(errors.ProtocolError, match="not a Deployment"):
         parse_value(value, types.Deployment)
 
 
-def test_nothing_of_a_refused_answer_is_repeated_at_length() -> None:
+def test_an_error_does_not_quote_a_refused_response_at_length() -> None:
     with pytest.raises(errors.ProtocolError) as caught:
         parse_value({"spec": {"name": ["x" * 10_000]}}, types.Deployment)
     assert len(str(caught.value)) < 400

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cwinference import types
-from cwinference._wire.methods import FIRST_PLACEHOLDER, METHODS, HttpRule, Method, holds_placeholder
+from cwinference._wire.methods import FIRST_PLACEHOLDER, METHODS, HttpRule, Method, contains_placeholder
 from tests.support.random_messages import messages_of
 
 KINDS = [kind for method in METHODS.values() for kind in (method.request, method.response)]
 
-# Messages in which a placeholder may stand at any depth: in a map, in a list, in a oneof, in itself.
+# Messages that may contain a placeholder at any depth: in a map, in a list, in a oneof, in themselves.
 STRANGE = """
 name: "strange.proto" package: "strange" syntax: "proto3"
 message_type {
@@ -50,54 +50,54 @@ message_type {
 
 @pytest.fixture(scope="module")
 def outer() -> Any:
-    """The class `Outer`, whose constructor takes nested messages as dicts."""
+    """Return the class `Outer`, whose constructor takes nested messages as dicts."""
     file = text_format.Parse(STRANGE, descriptor_pb2.FileDescriptorProto())
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return GetMessageClass(pool.FindMessageTypeByName("strange.Outer"))
 
 
-HIDDEN: Any = {"unpublished": "x"}
-SEEN: Any = {"plain": "x", "last_published": "y"}
+WITH_PLACEHOLDER: Any = {"unpublished": "x"}
+PUBLISHED: Any = {"plain": "x", "last_published": "y"}
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"one": HIDDEN},
-        {"many": [SEEN, HIDDEN]},
-        {"mapped": {"a": SEEN, "b": HIDDEN}},
-        {"chosen": HIDDEN},
-        {"deeper": {"deeper": {"mapped": {"a": HIDDEN}}}},
+        {"one": WITH_PLACEHOLDER},
+        {"many": [PUBLISHED, WITH_PLACEHOLDER]},
+        {"mapped": {"a": PUBLISHED, "b": WITH_PLACEHOLDER}},
+        {"chosen": WITH_PLACEHOLDER},
+        {"deeper": {"deeper": {"mapped": {"a": WITH_PLACEHOLDER}}}},
         {"listed": [0]},
     ],
     ids=lambda fields: next(iter(fields)),
 )
-def test_a_placeholder_is_found_wherever_it_stands(outer: Any, fields: dict[str, Any]) -> None:
-    assert holds_placeholder(outer(**fields))
+def test_a_placeholder_is_found_wherever_it_is(outer: Any, fields: dict[str, Any]) -> None:
+    assert contains_placeholder(outer(**fields))
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"one": {}, "many": [{}, SEEN], "chosen": SEEN},
-        {"mapped": {"60001": SEEN, "unpublished": {}}, "words": {"60001": "60001"}},
-        {"deeper": {"deeper": {"mapped": {"a": SEEN}}}, "listed": []},
+        {"one": {}, "many": [{}, PUBLISHED], "chosen": PUBLISHED},
+        {"mapped": {"60001": PUBLISHED, "unpublished": {}}, "words": {"60001": "60001"}},
+        {"deeper": {"deeper": {"mapped": {"a": PUBLISHED}}}, "listed": []},
     ],
 )
-def test_nothing_else_is_taken_for_one(outer: Any, fields: dict[str, Any]) -> None:
-    assert not holds_placeholder(outer(**fields))
+def test_nothing_else_is_mistaken_for_a_placeholder(outer: Any, fields: dict[str, Any]) -> None:
+    assert not contains_placeholder(outer(**fields))
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_a_message_holds_a_placeholder_when_its_fields_without_them_are_another_message(data: st.DataObject) -> None:
+def test_a_message_contains_a_placeholder_exactly_if_stripping_placeholders_changes_it(data: st.DataObject) -> None:
     message = data.draw(st.sampled_from(KINDS).flatmap(messages_of))
     stripped = type(message)()
     stripped.CopyFrom(message)
     _strip(stripped)
 
-    assert holds_placeholder(message) == (stripped != message)
+    assert contains_placeholder(message) == (stripped != message)
 
 
 def _strip(message: Message) -> None:
@@ -129,23 +129,23 @@ def test_a_method_is_found_by_its_request_type() -> None:
     )
 
 
-def test_reads_and_only_reads_have_no_side_effects() -> None:
+def test_exactly_the_reads_have_no_side_effects() -> None:
     for method in METHODS.values():
         assert method.read_only == method.name.startswith(("Get", "List")), method.name
 
 
-def test_only_hot_loads_are_json_only_altogether() -> None:
+def test_exactly_the_methods_of_hot_loads_are_json_only() -> None:
     for method in METHODS.values():
         assert method.json_only == method.service.endswith(".HotLoadService"), method.name
 
 
-def test_requests_that_may_hold_a_placeholder_are_known() -> None:
-    found = {method.name for method in METHODS.values() if method.may_hold_placeholder and not method.json_only}
+def test_these_requests_may_contain_a_placeholder() -> None:
+    found = {method.name for method in METHODS.values() if method.may_contain_placeholder and not method.json_only}
 
     assert found == {"CreateGateway", "UpdateGateway", "CreateDeployment", "UpdateDeployment"}
 
 
-def test_a_request_travels_as_json_when_it_holds_a_placeholder() -> None:
+def test_a_request_travels_as_json_if_it_contains_a_placeholder() -> None:
     ranges = types.EndpointConfiguration(allowed_source_ip_ranges=["203.0.113.0/24"])
     names = types.EndpointConfiguration(additional_dns=["llm.example.com"])
     method = METHODS[types.CreateGatewayRequest]

@@ -1,4 +1,4 @@
-"""The body of a streamed answer: what its end gives back."""
+"""The body of a streamed response: what is closed when it is closed."""
 
 from collections.abc import AsyncIterator
 from typing import Any, cast
@@ -9,7 +9,7 @@ from cwinference.transports.completions import AsyncBody
 
 
 class Response:
-    """An answer whose body is empty."""
+    """A response whose body is empty."""
 
     status = 200
     headers = pyqwest.Headers()
@@ -23,11 +23,18 @@ class Response:
         self.closed += 1
 
 
-class Connection:
+class Transport:
     closed = 0
 
     async def aclose(self) -> None:
         self.closed += 1
+
+
+class Connection:
+    """A surplus connection of the pool."""
+
+    def __init__(self) -> None:
+        self.transport = Transport()
 
 
 async def nothing() -> AsyncIterator[bytes]:
@@ -39,15 +46,15 @@ def body_of(response: Response, spare: Connection | None) -> AsyncBody:
     return AsyncBody(cast(Any, response), lambda: spare)
 
 
-async def test_the_end_of_a_stream_closes_the_connection_that_the_pool_has_no_more_use_for() -> None:
+async def test_closing_a_stream_also_closes_its_connection_if_the_pool_does_not_need_it() -> None:
     response, spare = Response(), Connection()
     body = body_of(response, spare)
     await body.close()
     await body.close()
-    assert (response.closed, spare.closed) == (1, 1)
+    assert (response.closed, spare.transport.closed) == (1, 1)
 
 
-async def test_the_end_of_a_stream_leaves_a_connection_alone_that_is_still_of_use() -> None:
+async def test_closing_a_stream_keeps_a_connection_that_the_pool_needs() -> None:
     response = Response()
     await body_of(response, None).close()
     assert response.closed == 1

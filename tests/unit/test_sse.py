@@ -1,4 +1,4 @@
-"""The parser of server-sent events: the same events however the bytes are cut."""
+"""The parser of server-sent events: the same events, however the bytes are split."""
 
 import time
 import tracemalloc
@@ -19,12 +19,13 @@ def parse(*pieces: bytes, **options: int) -> list[bytes]:
 
 
 def flood(parser: EventParser, piece: bytearray) -> None:
+    """Feed a piece until the parser raises."""
     while True:
         parser.feed(bytes(piece))
 
 
 @pytest.mark.parametrize("end", LINE_ENDS)
-def test_every_kind_of_line_end_ends_a_line(end: str) -> None:
+def test_every_kind_of_line_end_is_recognized(end: str) -> None:
     assert parse(f"data: a{end}{end}data: b{end}{end}".encode()) == [b"a", b"b"]
 
 
@@ -36,7 +37,7 @@ def test_one_space_after_the_colon_is_not_data() -> None:
     assert parse(b"data:a\n\ndata: b\n\ndata:  c\n\n") == [b"a", b"b", b" c"]
 
 
-def test_comments_other_fields_and_empty_events_give_nothing() -> None:
+def test_comments_other_fields_and_empty_events_are_ignored() -> None:
     assert parse(b": keep-alive\n\nevent: message\nid: 7\nretry: 10\ndatum: x\n\n\n\n") == []
 
 
@@ -45,21 +46,21 @@ def test_a_byte_order_mark_is_skipped_at_the_start_only() -> None:
     assert parse(mark + b"data: a\n\n" + mark + b"data: b\n\n") == [b"a"]
 
 
-def test_an_event_waits_for_its_empty_line() -> None:
+def test_an_event_ends_with_an_empty_line() -> None:
     parser = EventParser()
     assert parser.feed(b"data: a\n") == []
     assert parser.end() == b"a"
     assert parser.feed(b"\n") == [b"a"]
 
 
-def test_an_end_in_mid_line_gives_what_came() -> None:
+def test_the_end_of_the_stream_returns_an_incomplete_event() -> None:
     parser = EventParser()
     assert parser.feed(b"data: a\n\ndata: [DO") == [b"a"]
     assert parser.end() == b"[DO"
     assert EventParser().end() is None
 
 
-def test_a_line_without_end_is_refused_in_time_and_memory() -> None:
+def test_an_endless_line_is_refused_within_limits_of_time_and_memory() -> None:
     limit, piece = 4 << 20, bytearray(b"x" * 16384)
     parser = EventParser(limit)
     parser.feed(b"data: ")
@@ -78,7 +79,7 @@ def test_an_event_of_endless_lines_is_refused() -> None:
         flood(parser, bytearray(b"data: " + b"x" * 1000 + b"\n"))
 
 
-def test_a_giant_event_within_the_limit_is_accepted_whole() -> None:
+def test_a_huge_event_within_the_limit_is_accepted() -> None:
     data = b"y" * (1 << 20)
     stream = b"data: " + data + b"\n\n"
     assert parse(*(stream[i : i + 1000] for i in range(0, len(stream), 1000))) == [data]
@@ -91,7 +92,7 @@ noise = st.sampled_from(["", ": comment", "event: delta", "id: 1", "unknown"])
 
 @given(events, st.lists(noise, min_size=1), st.lists(st.sampled_from(LINE_ENDS), min_size=1), st.booleans(), st.data())
 @settings(max_examples=300, deadline=None)
-def test_any_cut_gives_the_events_that_were_written(
+def test_any_split_yields_the_events_that_were_written(
     written: list[list[str]], extra: list[str], ends: list[str], mark: bool, data: st.DataObject
 ) -> None:
     lines: list[str] = []
@@ -109,7 +110,7 @@ def test_any_cut_gives_the_events_that_were_written(
 @given(st.binary(max_size=200), st.integers(1, 7))
 @example(b"data: a\r\r\n\n", 1)
 @settings(max_examples=500, deadline=None)
-def test_any_bytes_give_the_same_whole_or_in_pieces(stream: bytes, size: int) -> None:
+def test_any_bytes_yield_the_same_events_whole_or_in_pieces(stream: bytes, size: int) -> None:
     whole, cut = EventParser(), EventParser()
     found = whole.feed(stream)
     assert [event for i in range(0, len(stream), size) for event in cut.feed(stream[i : i + size])] == found

@@ -1,4 +1,4 @@
-"""States and their texts, unknown numbers included."""
+"""States and the texts that describe them, including those for unknown numbers."""
 
 from typing import Any, cast
 
@@ -29,14 +29,14 @@ def test_every_status_has_its_state(state: State, kind: Any) -> None:
 
 
 @pytest.mark.parametrize("state", [state for state in HotLoadState if state is not HotLoadState.UNKNOWN])
-def test_every_hot_load_state_has_its_own(state: HotLoadState) -> None:
+def test_every_hot_load_state_has_its_state(state: HotLoadState) -> None:
     status: Any = {"state": f"HOT_LOAD_STATE_{state.name}"}
     hot_load = types.HotLoad(status=status)
     assert HotLoadState.of(hot_load) is state_of(hot_load) is state
 
 
 @pytest.mark.parametrize("number", [0, 7, 60001, -1])
-def test_a_number_that_this_release_does_not_know_is_unknown_and_not_hopeless(number: Any) -> None:
+def test_a_number_that_this_release_does_not_know_is_unknown_and_not_terminal(number: Any) -> None:
     assert State.of(gateway(number)) is State.UNKNOWN
     assert HotLoadState.of(types.HotLoad(status=types.HotLoadStatus(state=number))) is HotLoadState.UNKNOWN
     assert not State.UNKNOWN.is_terminal
@@ -47,12 +47,12 @@ def test_a_resource_without_a_status_is_unknown() -> None:
     assert State.of(types.Deployment()) is State.UNKNOWN
 
 
-def test_these_states_are_hopeless() -> None:
+def test_these_states_are_terminal() -> None:
     assert [state.name for state in State if state.is_terminal] == ["DELETING", "FAILED"]
-    assert [state.name for state in HotLoadState if state.is_terminal] == ["FAILED", "CANCELED"]
+    assert [state.name for state in HotLoadState if state.is_terminal] == ["COMPLETED", "FAILED", "CANCELED"]
 
 
-def test_a_description_has_a_line_for_the_state_and_one_per_condition() -> None:
+def test_a_description_has_a_line_for_the_state_and_one_for_each_condition() -> None:
     assert describe(gateway(types.Status.STATUS_CREATING, APPLIED, READY)) == (
         "Gateway front: CREATING\n"
         "  ResourcesApplied yes\n"
@@ -60,7 +60,7 @@ def test_a_description_has_a_line_for_the_state_and_one_per_condition() -> None:
     )  # fmt: skip
 
 
-def test_a_description_shows_numbers_that_have_no_name() -> None:
+def test_a_description_shows_unknown_numbers() -> None:
     odd: Any = 9
     assert describe(gateway(odd, types.Condition(type="New", status=odd))) == (
         "Gateway front: UNKNOWN (9)\n"
@@ -80,31 +80,33 @@ def test_a_resource_without_a_name_is_described_by_its_id() -> None:
     assert describe(types.CapacityClaim(spec=types.CapacityClaimSpec(id="some-id"))) == "CapacityClaim some-id: UNKNOWN"
 
 
-def test_what_a_server_wrote_cannot_steer_a_terminal_or_break_lines() -> None:
-    nasty = "\x1b]0;title\x07\x9b31m\u202e\r\nforged: READY\u2028"
-    resource = gateway(types.Status.STATUS_FAILED, types.Condition(type=nasty, reason=nasty, message=nasty, zone=nasty))
-    resource.spec.name = nasty
+def test_texts_of_a_server_cannot_control_the_terminal_or_break_lines() -> None:
+    hostile = "\x1b]0;title\x07\x9b31m\u202e\r\nforged: READY\u2028"
+    resource = gateway(
+        types.Status.STATUS_FAILED, types.Condition(type=hostile, reason=hostile, message=hostile, zone=hostile)
+    )
+    resource.spec.name = hostile
     text = describe(resource)
     assert not set("\x1b\x07\x9b\u202e\r\u2028") & set(text)
     assert len(text.split("\n")) == 2
 
 
-def test_unmet_conditions_are_those_that_do_not_hold() -> None:
+def test_unmet_conditions_are_those_that_are_not_true() -> None:
     assert (
         unmet(gateway(types.Status.STATUS_FAILED, APPLIED, READY)) == "Ready in US-EAST-04A no (NoPods): 0 of 2 are up"
     )
 
 
-def test_all_conditions_are_told_when_every_one_holds() -> None:
+def test_all_conditions_are_listed_if_every_one_is_true() -> None:
     assert unmet(gateway(types.Status.STATUS_FAILED, APPLIED)) == "ResourcesApplied yes"
 
 
-def test_no_conditions_are_told_as_such() -> None:
-    assert unmet(gateway(types.Status.STATUS_FAILED)) == "no conditions were given"
+def test_a_lack_of_conditions_is_reported() -> None:
+    assert unmet(gateway(types.Status.STATUS_FAILED)) == "no conditions were reported"
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "problem"),
     [
         (lambda: cast(Any, State).of(types.HotLoad()), "^State.of: .*got HotLoad; a hot-load has HotLoadState"),
         (lambda: cast(Any, State).of(None), "^State.of: expected a Gateway, .*got NoneType"),
@@ -112,6 +114,6 @@ def test_no_conditions_are_told_as_such() -> None:
         (lambda: cast(Any, describe)("x"), "^describe: expected a Gateway, .*got str"),
     ],
 )
-def test_what_has_no_state_is_refused(call: Any, told: str) -> None:
-    with pytest.raises(TypeError, match=told):
+def test_a_value_without_a_state_is_refused(call: Any, problem: str) -> None:
+    with pytest.raises(TypeError, match=problem):
         call()

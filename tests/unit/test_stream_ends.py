@@ -1,46 +1,46 @@
-"""Ends of HTTP/2 answers: read while they come late, left while they come with the last bytes."""
+"""Ends of HTTP/2 responses: skipped while they arrive with the last bytes, read while they arrive late."""
 
-from cwinference.transports._stream_ends import Endings
+from cwinference.transports._stream_ends import StreamEnds
 
 LATE, TIMELY = (0.010, 0.001), (0.001, 0.001)
 
 
-def skipped(endings: Endings) -> int:
-    """Of 64 answers, how many are left without reading their end."""
-    return sum(endings.may_skip() for _ in range(64))
+def skipped(ends: StreamEnds) -> int:
+    """Return for how many of 64 responses the end is skipped."""
+    return sum(ends.may_skip() for _ in range(64))
 
 
-def test_one_end_of_64_is_read_to_learn_from_it() -> None:
-    assert skipped(Endings()) == 63
+def test_one_end_of_64_is_read_as_a_probe() -> None:
+    assert skipped(StreamEnds()) == 63
 
 
-def test_no_end_is_skipped_once_three_in_a_row_came_late() -> None:
-    endings = Endings()
+def test_no_end_is_skipped_after_three_late_ones_in_a_row() -> None:
+    ends = StreamEnds()
     for _ in range(3):
-        assert skipped(endings) == 63
-        endings.learn(*LATE)
-    assert skipped(endings) == 0
+        assert skipped(ends) == 63
+        ends.learn(*LATE)
+    assert skipped(ends) == 0
 
 
 def test_single_late_ends_change_nothing() -> None:
-    endings = Endings()
+    ends = StreamEnds()
     for _ in range(50):
         for seconds in (LATE, LATE, TIMELY):
-            endings.learn(*seconds)
-    assert skipped(endings) == 63
+            ends.learn(*seconds)
+    assert skipped(ends) == 63
 
 
-def test_ends_are_skipped_again_once_eight_in_a_row_came_in_time() -> None:
-    endings = Endings()
+def test_ends_are_skipped_again_after_eight_timely_ones_in_a_row() -> None:
+    ends = StreamEnds()
     for seconds in [LATE] * 3 + [TIMELY] * 7 + [LATE] + [TIMELY] * 7:
-        endings.learn(*seconds)
-    assert skipped(endings) == 0
-    endings.learn(*TIMELY)
-    assert skipped(endings) == 63
+        ends.learn(*seconds)
+    assert skipped(ends) == 0
+    ends.learn(*TIMELY)
+    assert skipped(ends) == 63
 
 
-def test_an_end_is_late_only_against_the_body_before_it() -> None:
-    endings = Endings()
+def test_an_end_is_late_only_relative_to_the_body_before_it() -> None:
+    ends = StreamEnds()
     for _ in range(10):
-        endings.learn(0.010, 0.009)
-    assert skipped(endings) == 63
+        ends.learn(0.010, 0.009)
+    assert skipped(ends) == 63

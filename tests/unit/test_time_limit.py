@@ -1,4 +1,4 @@
-"""Time limits that share a timer: who is ended when, and what a cancel beside it means."""
+"""Time limits that share a timer: what is ended when, and what happens if a task is also canceled by others."""
 
 import asyncio
 import threading
@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from cwinference.errors import ConfigurationError
-from cwinference.transports._time_limit import Deadline
+from cwinference.transports._time_limit import TimeLimit
 
 
 def this_task() -> asyncio.Task[object]:
@@ -20,27 +20,27 @@ async def forever() -> None:
 
 
 async def limited(seconds: float | None) -> str:
-    with Deadline(seconds) as deadline:
+    with TimeLimit(seconds) as deadline:
         try:
             await forever()
         finally:
             assert deadline.expired == (seconds == 0)
-    raise AssertionError("it waited for ever, and yet went on")
+    raise AssertionError("it should have waited forever")
 
 
-async def test_what_takes_too_long_is_ended() -> None:
+async def test_work_that_takes_too_long_is_ended() -> None:
     with pytest.raises(TimeoutError):
         await limited(0)
 
 
-async def test_what_ends_in_time_is_left_alone_afterwards() -> None:
-    with Deadline(0) as deadline:
+async def test_work_that_ends_in_time_is_not_disturbed_later() -> None:
+    with TimeLimit(0) as deadline:
         pass
     await asyncio.sleep(0.001)
     assert not deadline.expired
 
 
-async def test_a_nearer_limit_ends_first_though_it_began_later() -> None:
+async def test_a_shorter_limit_expires_first_although_it_began_later() -> None:
     far = asyncio.create_task(limited(3600))
     await asyncio.sleep(0)
     with pytest.raises(TimeoutError):
@@ -51,7 +51,7 @@ async def test_a_nearer_limit_ends_first_though_it_began_later() -> None:
         await far
 
 
-async def test_limits_one_after_the_other_are_each_kept() -> None:
+async def test_each_of_several_limits_is_kept() -> None:
     outcomes = await asyncio.gather(*(asyncio.create_task(limited(0)) for _ in range(5)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [TimeoutError] * 5
     with pytest.raises(TimeoutError):
@@ -59,7 +59,7 @@ async def test_limits_one_after_the_other_are_each_kept() -> None:
 
 
 @pytest.mark.parametrize("seconds", [None, 3600.0])
-async def test_a_cancel_from_outside_stays_a_cancel(seconds: float | None) -> None:
+async def test_a_cancel_by_others_stays_a_cancel(seconds: float | None) -> None:
     task = asyncio.create_task(limited(seconds))
     await asyncio.sleep(0)
     task.cancel()
@@ -67,9 +67,9 @@ async def test_a_cancel_from_outside_stays_a_cancel(seconds: float | None) -> No
         await task
 
 
-async def test_a_cancel_that_comes_with_the_end_of_the_time_wins() -> None:
+async def test_a_cancel_at_the_same_time_wins_over_the_limit() -> None:
     async def both() -> None:
-        with Deadline(3600) as deadline:
+        with TimeLimit(3600) as deadline:
             deadline.expire()
             this_task().cancel()
             await forever()
@@ -79,13 +79,13 @@ async def test_a_cancel_that_comes_with_the_end_of_the_time_wins() -> None:
         await task
 
 
-async def test_the_outer_of_two_limits_tells_its_own_end() -> None:
-    with pytest.raises(TimeoutError), Deadline(0) as outer, Deadline(3600) as inner:
+async def test_only_the_limit_that_expired_says_so() -> None:
+    with pytest.raises(TimeoutError), TimeLimit(0) as outer, TimeLimit(3600) as inner:
         await forever()
     assert (outer.expired, inner.expired) == (True, False)
 
 
-async def test_a_task_goes_on_after_its_limit() -> None:
+async def test_a_task_continues_normally_after_its_limit() -> None:
     with pytest.raises(TimeoutError):
         await limited(0)
     await asyncio.sleep(0)
@@ -110,6 +110,6 @@ async def test_each_loop_has_its_own_timer() -> None:
     assert outcomes == ["ended", "ended"]
 
 
-def test_without_a_loop_it_is_said_what_to_do() -> None:
+def test_without_an_event_loop_the_error_says_what_to_do() -> None:
     with pytest.raises(ConfigurationError, match="running asyncio event loop"):
-        Deadline(1)
+        TimeLimit(1)

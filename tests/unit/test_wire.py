@@ -1,4 +1,4 @@
-"""Samples and their published bytes: what our protos make of both."""
+"""Samples and their published bytes, encoded and decoded by our protos."""
 
 import json
 from base64 import b64decode
@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
-from cwinference._wire.methods import METHODS, holds_placeholder
+from cwinference._wire.methods import METHODS, contains_placeholder
 from tests.support import samples
 
 VECTORS: dict[str, dict[str, str]] = json.loads((samples.DIRECTORY / "wire-vectors.json").read_text("utf-8"))
@@ -36,7 +36,7 @@ def lower_camel(name: str) -> str:
 
 
 def without_defaults(value: Any) -> Any:
-    """JSON as protobuf writes it: `false` and empty lists are left out."""
+    """Return JSON as protobuf writes it: `false` and empty lists are left out."""
     if isinstance(value, dict):
         items = ((key, without_defaults(each)) for key, each in value.items())
         return {key: each for key, each in items if each is not False and each != []}
@@ -82,10 +82,10 @@ def test_a_sample_survives_binary(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_only_samples_with_an_unpublished_field_are_kept_off_the_binary_wire(name: str) -> None:
+def test_exactly_the_samples_with_an_unpublished_field_contain_a_placeholder(name: str) -> None:
     message = sample(name)
 
-    assert holds_placeholder(message) == (name in PLACEHOLDERS and message.ByteSize() > 0)
+    assert contains_placeholder(message) == (name in PLACEHOLDERS and message.ByteSize() > 0)
 
 
 def test_json_names_are_the_lower_camel_case_of_field_names() -> None:
@@ -95,7 +95,7 @@ def test_json_names_are_the_lower_camel_case_of_field_names() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
-def test_every_method_has_a_sample_of_both_its_sides(method: Any) -> None:
+def test_every_method_has_samples_of_its_request_and_response(method: Any) -> None:
     service = method.service.rpartition(".")[2]
     for part in PARTS:
         assert f"{service}.{method.name}.{part}.json" in SAMPLES

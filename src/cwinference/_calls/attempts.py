@@ -1,73 +1,34 @@
-"""Attempts of one call under one deadline: what is repeated, after which pause, and when to give up.
+"""The attempts of one call under one deadline: when it is retried, after which pause, and when it is given up.
 
-The table of what is repeated is in the documentation of `Retry`. No transport repeats anything by itself.
+What is retried is decided in `_retry_rules.py`. No transport retries anything by itself.
 """
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
-from google.protobuf.message import Message
-
+from .._arguments import UNSET, check_callback
+from .._retry_rules import needs_no_budget
 from ..auth import Credentials, Metadata
-from ..config import check_hook
-from ..errors import (
-    ApiError,
-    DeadlineExceeded,
-    ProtocolError,
-    ResourceExhausted,
-    Unauthenticated,
-)
+from ..errors import ApiError, DeadlineExceeded, ProtocolError, Unauthenticated, hint_of, note_earlier
 from ..retry import Budget, Retry, check_retry
-from .rpc import UNSET, Call
-from .flow import AskToken, Clock, Flow, Send, Sleep
+from .clock import Clock
+from .deadline import Deadline
+from .flow import Call, Flow, GetToken, Send, Session, Sleep
 
 log = logging.getLogger("cwinference")
 
 _TIMER_SLACK = 0.001
+"""By how many seconds a timer may fire early."""
 
-OnCall = Callable[[str, str, int, float], object]
-
-
-class Progress:
-    """How far one call has come: its attempts and what is left of its time."""
-
-    __slots__ = ("_at", "_monotonic", "attempts", "limit", "retry", "started")
-
-    def __init__(self, call: Call[Any], context: "Context", started: float) -> None:
-        self._monotonic = context.clock.monotonic
-        self.limit, self.retry = limit, _ = limits_of(call, context)
-        self.started = started
-        self._at = None if limit is None else started + limit
-        self.attempts = 1
-
-    def remaining(self) -> float | None:
-        """Seconds left (0 or less when the time is over), or None for no limit."""
-        return None if self._at is None else self._at - self._monotonic()
-
-    def for_attempt(self) -> float | None:
-        """Seconds that the next attempt may take; raises DeadlineExceeded when there are none."""
-        left = self.remaining()
-        if left is not None and left <= 0:
-            raise DeadlineExceeded(f"the whole call's limit of {self.limit:g} s was over")
-        return _capped(left, self.retry)
-
-    def tell_why(self, latest: ApiError, before: ApiError) -> None:
-        """Where the whole call's time ran out in a repeat: say so, and what went wrong before."""
-        left = self.remaining()
-        if isinstance(latest, DeadlineExceeded) and left is not None and left < _TIMER_SLACK:
-            over = f"the whole call's limit of {self.limit:g} s was over"
-            latest.message = f"{over}; before that: {before.message} [{before.code}]"
-
-    def seconds(self) -> float:
-        """Seconds since the call began."""
-        return self._monotonic() - self.started
+OnCall: TypeAlias = Callable[[str, str, int, float], object]
+"""What `on_call=` accepts: a function of a call's method, code, number of attempts, and duration in seconds."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What every call of a client shares, and its defaults."""
+    """What all calls of a client share: its defaults, and what they are made with."""
 
     timeout: float | None
     retry: Retry | None
@@ -75,37 +36,58 @@ class Context:
     budget: Budget
     clock: Clock
     on_call: OnCall | None
+    session: Session
+    first_timeout: float | None = field(init=False)
+    """Seconds for the first attempt of a call that has no options of its own."""
 
     def __post_init__(self) -> None:
-        check_hook(self.on_call, "on_call")
+        check_callback(self.on_call, "on_call")
+        object.__setattr__(self, "first_timeout", _limited(self.timeout, self.retry))
 
 
-def limits_of(call: Call[Any], context: Context) -> tuple[float | None, Retry | None]:
-    """Seconds for the whole call, and what is repeated: the call's own, else the client's."""
+class Progress:
+    """The state of one call: how many attempts were made, what they may have done, and how much time is left."""
+
+    __slots__ = ("attempts", "deadline", "may_have_succeeded", "retry")
+
+    def __init__(self, call: Call[Any], context: Context, started: float | None = None) -> None:
+        timeout, self.retry = options_of(call, context)
+        self.deadline = Deadline(timeout, context.clock.monotonic, started)
+        self.attempts = 1
+        self.may_have_succeeded = False
+
+    def attempt_timeout(self) -> float | None:
+        """Return the seconds that the next attempt may take; raise DeadlineExceeded if there are none."""
+        return _limited(self.deadline.require(), self.retry)
+
+
+def options_of(call: Call[Any], context: Context) -> tuple[float | None, Retry | None]:
+    """Return a call's timeout and retry settings: its own, else the client's."""
     return (
-        context.timeout if call.limit is UNSET else call.limit,
+        context.timeout if call.timeout is UNSET else call.timeout,
         context.retry if call.retry is UNSET else check_retry(call.retry),
     )
 
 
 def first_timeout(call: Call[Any], context: Context) -> float | None:
-    """Seconds that a call's first attempt may take, for which all of the call's are left."""
-    return _capped(*limits_of(call, context))
+    """Return the seconds that the first attempt of a call with options of its own may take."""
+    return _limited(*options_of(call, context))
 
 
-def _capped(left: float | None, retry: Retry | None) -> float | None:
-    cap = retry.attempt_timeout if retry is not None else None
-    return left if cap is None else cap if left is None else min(cap, left)
+def _limited(remaining: float | None, retry: Retry | None) -> float | None:
+    """Return the limit of one attempt, given the time that is left for the call."""
+    limit = retry.attempt_timeout if retry is not None else None
+    return remaining if limit is None else limit if remaining is None else min(limit, remaining)
 
 
-def attempts(call: Call[Any], context: Context) -> Flow[Message]:
-    """Send a call until it works or no repeat may follow, and report how it went."""
-    progress = Progress(call, context, context.clock.monotonic())
+def attempts(call: Call[Any], context: Context) -> Flow[Any]:
+    """Send a call until it succeeds or may not be retried, and report how it went."""
+    progress = Progress(call, context)
     code = "canceled"
     try:
-        reply = yield from _first_and_following(call, context, progress)
+        response = yield from _first_and_retries(call, context, progress)
         code = "ok"
-        return reply
+        return response
     except (ApiError, ProtocolError) as error:
         code = error.code if isinstance(error, ApiError) else "protocol_error"
         raise
@@ -116,29 +98,24 @@ def attempts(call: Call[Any], context: Context) -> Flow[Message]:
         _report(call, context, code, progress)
 
 
-def recover(
-    call: Call[Any], context: Context, progress: Progress, metadata: Metadata, error: ApiError
-) -> Flow[Message]:
-    """What follows a failed first attempt: pause and repeat as the rules allow, or raise the last error."""
+def recover(call: Call[Any], context: Context, progress: Progress, metadata: Metadata, error: ApiError) -> Flow[Any]:
+    """Continue a call whose first attempt failed: pause and retry as the rules allow, or raise the last error."""
     try:
-        return (yield from _repeats(call, context, progress, metadata, error))
+        return (yield from _retries(call, context, progress, metadata, error))
     except ApiError as last:
         yield from call.explain(last)
         raise
 
 
-def _repeats(
-    call: Call[Any], context: Context, progress: Progress, metadata: Metadata, error: ApiError
-) -> Flow[Message]:
-    refreshed = maybe_done = False
+def _retries(call: Call[Any], context: Context, progress: Progress, metadata: Metadata, error: ApiError) -> Flow[Any]:
+    refreshed = False
     while True:
-        error.attempts, error.method = progress.attempts, call.method.name
-        error.maybe_done = maybe_done
-        maybe_done = maybe_done or _may_be_done(error)
-        log.debug("%s: attempt %d: %s", call.method.name, progress.attempts, error.code)
+        _note_call(error, call, progress)
+        progress.may_have_succeeded = error.may_have_succeeded
+        log.debug("%s: attempt %d: %s", call.name, progress.attempts, error.code)
         if isinstance(error, Unauthenticated) and context.credentials.refreshable and not refreshed:
             refreshed = True
-            fresh = yield from _ask_token(call, context, progress, metadata)
+            fresh = yield from _get_token(call, context, progress, metadata)
             if fresh == metadata:
                 raise error
             metadata = fresh
@@ -147,67 +124,73 @@ def _repeats(
             if pause is None:
                 raise error
             yield Sleep(pause)
-            metadata = context.credentials.metadata() or (yield from _ask_token(call, context, progress, None))
+            metadata = context.credentials.metadata() or (yield from _get_token(call, context, progress, None))
         try:
-            limit = progress.for_attempt()
+            timeout = progress.attempt_timeout()
             progress.attempts += 1
-            reply: Message = yield Send(call, metadata, limit)
+            response = yield Send(call, metadata, timeout, context.session)
         except ApiError as latest:
-            progress.tell_why(latest, error)
+            _explain_timeout(latest, error, progress)
             error = latest
         except ProtocolError as latest:
             latest.attempts = progress.attempts
             raise
         else:
             context.budget.succeed()
-            return reply
+            return response
 
 
-def _first_and_following(call: Call[Any], context: Context, progress: Progress) -> Flow[Message]:
-    metadata = context.credentials.metadata() or (yield from _ask_token(call, context, progress, None))
+def _first_and_retries(call: Call[Any], context: Context, progress: Progress) -> Flow[Any]:
+    metadata = context.credentials.metadata() or (yield from _get_token(call, context, progress, None))
     try:
-        reply: Message = yield Send(call, metadata, progress.for_attempt())
+        response = yield Send(call, metadata, progress.attempt_timeout(), context.session)
     except ApiError as error:
         return (yield from recover(call, context, progress, metadata, error))
     context.budget.succeed()
-    return reply
+    return response
 
 
-def _ask_token(call: Call[Any], context: Context, progress: Progress, stale: Metadata | None) -> Flow[Metadata]:
+def _get_token(call: Call[Any], context: Context, progress: Progress, refused: Metadata | None) -> Flow[Metadata]:
     try:
-        metadata: Metadata = yield AskToken(stale, progress.remaining(), context.credentials)
+        metadata: Metadata = yield GetToken(context.credentials, refused, progress.deadline.remaining())
         return metadata
     except ApiError as error:
-        error.attempts, error.method = progress.attempts, call.method.name
+        _note_call(error, call, progress)
         raise
 
 
-def _may_be_done(error: ApiError) -> bool:
-    """Whether the server may have processed a request that it answered so."""
-    return not error.unprocessed and not isinstance(error, Unauthenticated | ResourceExhausted)
+def _note_call(error: ApiError, call: Call[Any], progress: Progress) -> None:
+    error.attempts, error.method = progress.attempts, call.name
+    note_earlier(error, may_have_succeeded=progress.may_have_succeeded)
 
 
 def _pause(call: Call[Any], context: Context, progress: Progress, error: ApiError) -> float | None:
-    """Seconds to wait before the next attempt, or None when none may follow."""
-    retry, left = progress.retry, progress.remaining()
-    if retry is None or progress.attempts >= retry.max_attempts or not call.may_repeat(error):
+    """Return the seconds to wait before the next attempt, or None if there must not be one."""
+    retry, remaining = progress.retry, progress.deadline.remaining()
+    if retry is None or progress.attempts >= retry.max_attempts or not call.may_retry(error):
         return None
     if error.retry_after is not None:
         pause = error.retry_after
-        if not 0 <= pause <= retry.max_server_delay:
+        if pause > retry.max_server_delay:
             return None
     else:
         pause = retry.backoff(progress.attempts, context.clock.random())
-    if left is not None and pause >= left:
+    if remaining is not None and pause >= remaining:
         return None
-    return pause if error.turned_away or context.budget.take() else None
+    return pause if needs_no_budget(hint_of(error)) or context.budget.take() else None
+
+
+def _explain_timeout(latest: ApiError, before: ApiError, progress: Progress) -> None:
+    """If the call ran out of time during a retry, report that, and what went wrong before: the actual cause."""
+    if isinstance(latest, DeadlineExceeded) and progress.deadline.has_passed(_TIMER_SLACK):
+        latest.message = f"{progress.deadline.message()}; before that: {before.message} [{before.code}]"
 
 
 def _report(call: Call[Any], context: Context, code: str, progress: Progress) -> None:
-    seconds = progress.seconds()
-    log.debug("%s: %s after %d attempts, %.3f s", call.method.name, code, progress.attempts, seconds)
+    seconds = progress.deadline.elapsed()
+    log.debug("%s: %s after %d attempts, %.3f s", call.name, code, progress.attempts, seconds)
     if context.on_call is not None:
         try:
-            context.on_call(call.method.name, code, progress.attempts, seconds)
+            context.on_call(call.name, code, progress.attempts, seconds)
         except Exception:
             log.exception("on_call failed")

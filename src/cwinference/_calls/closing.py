@@ -1,14 +1,14 @@
-"""What is closed at the end of a `with` block, or of an `async with` block."""
+"""Bases of everything that is closed at the end of a `with` or an `async with` block."""
 
 from types import TracebackType
 from typing import Self
 
 
 class Closing:
-    """Closed by `with`."""
+    """Closed at the end of a `with` block."""
 
     def close(self) -> None:
-        """Release what it holds."""
+        """Release its resources."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -21,10 +21,10 @@ class Closing:
 
 
 class AsyncClosing:
-    """Closed by `async with`."""
+    """Closed at the end of an `async with` block."""
 
     async def close(self) -> None:
-        """Release what it holds."""
+        """Release its resources."""
         raise NotImplementedError
 
     async def __aenter__(self) -> Self:

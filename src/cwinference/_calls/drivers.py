@@ -1,7 +1,8 @@
-"""The two drivers: they perform the steps of a flow, `SyncDriver` for `Client`, `AsyncDriver` for `AsyncClient`.
+"""The two drivers, which perform the steps of flows: `SyncDriver` for `Client`, `AsyncDriver` for `AsyncClient`.
 
-A single RPC whose first attempt works does not need a flow at all: both drivers try that first, and hand a failure to
-`recover`. This is what keeps the facade's cost within a few per cent of a bare stub.
+A single call whose first attempt succeeds needs no flow at all: both drivers try that first, and hand a failure to
+`recover`. This short way is what keeps the cost of the facade within a few per cent of a bare stub: through the flow a
+call takes 3 us more.
 """
 
 import asyncio
@@ -10,87 +11,74 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from google.protobuf.message import Message
-
-from ..auth import Metadata
-from ..errors import ApiError, DeadlineExceeded
-from ..transports.base import AsyncTransport, Transport, running_loop
+from .._arguments import UNSET
+from .._retry_rules import Hint
+from ..errors import ApiError, DeadlineExceeded, with_hint
+from ..transports.base import running_loop
 from .attempts import Context, Progress, attempts, first_timeout, recover
-from .rpc import Call, UnknownOption
-from .flow import AskToken, Flow, Pages, Send, Sleep, Step
-from .session import Session
-from .signatures import async_iterator_of, coroutine_of, iterator_of, result_of, show, unexpected
+from .flow import Call, Flow, GetToken, Operation, Pages, Run, Send, Sleep, Step
+from .signatures import async_iterator_of, coroutine_of, iterator_of, keyword_error, result_of, show
 
 log = logging.getLogger("cwinference")
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Operation: TypeAlias = Call[T] | Flow[T]
-"""What a declaration returns: one RPC, or several steps."""
 Outcome: TypeAlias = tuple[Any, Exception | None]
 
 
 def _resume(flow: Generator[Any, Any, Any], outcome: Outcome) -> Any:
-    """Tell a flow how its step went; gives its next step, or raises StopIteration when it is done."""
-    answer, error = outcome
-    return flow.send(answer) if error is None else flow.throw(error)
+    """Give a flow the outcome of its step; return its next step, or raise StopIteration when it is done."""
+    result, error = outcome
+    return flow.send(result) if error is None else flow.throw(error)
 
 
 class SyncDriver:
     """Performs operations on the calling thread."""
 
-    def __init__(self, session: Session[Transport], context: Context) -> None:
-        self.session = session
+    def __init__(self, context: Context) -> None:
         self.context = context
 
-    def __repr__(self) -> str:
-        return f"Client({self.session})"
-
     def bind(self, build: Callable[P, Operation[T]]) -> Callable[P, T]:
-        """A method that does what `build` declares."""
+        """Return a method that does what `build` declares."""
 
         @functools.wraps(build)
         def method(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 operation = build(*args, **kwargs)
-                return (
-                    operation.result(self._call(operation)) if isinstance(operation, Call) else self._drive(operation)
-                )
-            except UnknownOption as error:
-                raise unexpected(build, error) from None
+            except TypeError as error:
+                raise keyword_error(build, kwargs, error) from None
+            return operation.result(self._call(operation)) if isinstance(operation, Call) else self._drive(operation)
 
         return show(method, build, result_of)  # type: ignore[no-any-return]
 
     def bind_pages(self, build: Callable[P, Pages[T]]) -> Callable[P, Iterator[T]]:
-        """A method that iterates over what `build` emits."""
+        """Return a method that iterates over what `build` emits."""
 
         @functools.wraps(build)
         def method(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
             try:
                 return self._iterate(build(*args, **kwargs))
-            except UnknownOption as error:
-                raise unexpected(build, error) from None
+            except TypeError as error:
+                raise keyword_error(build, kwargs, error) from None
 
         return show(method, build, iterator_of)  # type: ignore[no-any-return]
 
-    def _call(self, call: Call[Any]) -> Message:
+    def _call(self, call: Call[Any]) -> Any:
         context = self.context
         metadata = context.credentials.metadata()
         if metadata is None or context.on_call is not None or log.isEnabledFor(logging.DEBUG):
             return self._drive(attempts(call, context))
-        timeout, started = first_timeout(call, context), context.clock.monotonic()
+        has_options = call.timeout is not UNSET or call.retry is not UNSET
+        timeout = first_timeout(call, context) if has_options else context.first_timeout
+        started = context.clock.monotonic()
         try:
-            reply = self._send(call, metadata, timeout)
+            response = context.session.send(call, metadata, timeout)
         except ApiError as error:
             return self._drive(recover(call, context, Progress(call, context, started), metadata, error))
         if context.budget.touched:
             context.budget.succeed()
-        return reply
-
-    def _send(self, call: Call[Any], metadata: Metadata, timeout: float | None) -> Message:
-        transport = self.session.transport_for(call)
-        return transport.send(call.method, call.request, metadata, timeout, call.lost)
+        return response
 
     def _drive(self, flow: Flow[T]) -> T:
         try:
@@ -123,67 +111,65 @@ class SyncDriver:
             return None, error
 
     def _perform(self, step: Step) -> Any:
-        if isinstance(step, Send):
-            return self._send(step.call, step.metadata, step.timeout)
-        if isinstance(step, Sleep):
-            return self.context.clock.sleep(step.seconds)
-        return (step.credentials or self.context.credentials).fetch(step.stale)
+        match step:
+            case Send(call, metadata, timeout, session):
+                return session.send(call, metadata, timeout)
+            case Sleep(seconds):
+                return self.context.clock.sleep(seconds)
+            case GetToken(credentials, refused):
+                return credentials.fetch(refused)
+            case Run(sync):
+                return sync()
 
 
 class AsyncDriver:
     """Performs operations on the running event loop."""
 
-    def __init__(self, session: Session[AsyncTransport], context: Context) -> None:
-        self.session = session
+    def __init__(self, context: Context) -> None:
         self.context = context
 
-    def __repr__(self) -> str:
-        return f"AsyncClient({self.session})"
-
     def bind(self, build: Callable[P, Operation[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-        """A coroutine function that does what `build` declares."""
+        """Return a coroutine function that does what `build` declares."""
 
         @functools.wraps(build)
         async def method(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 operation = build(*args, **kwargs)
-                if isinstance(operation, Call):
-                    return operation.result(await self._call(operation))
-                return await self._drive(operation)
-            except UnknownOption as error:
-                raise unexpected(build, error) from None
+            except TypeError as error:
+                raise keyword_error(build, kwargs, error) from None
+            if isinstance(operation, Call):
+                return operation.result(await self._call(operation))
+            return await self._drive(operation)
 
         return show(method, build, coroutine_of)  # type: ignore[no-any-return]
 
     def bind_pages(self, build: Callable[P, Pages[T]]) -> Callable[P, AsyncIterator[T]]:
-        """A method that iterates over what `build` emits."""
+        """Return a method that iterates over what `build` emits."""
 
         @functools.wraps(build)
         def method(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
             try:
                 return self._iterate(build(*args, **kwargs))
-            except UnknownOption as error:
-                raise unexpected(build, error) from None
+            except TypeError as error:
+                raise keyword_error(build, kwargs, error) from None
 
         return show(method, build, async_iterator_of)  # type: ignore[no-any-return]
 
-    async def _call(self, call: Call[Any]) -> Message:
+    async def _call(self, call: Call[Any]) -> Any:
         context = self.context
         metadata = context.credentials.metadata()
         if metadata is None or context.on_call is not None or log.isEnabledFor(logging.DEBUG):
             return await self._drive(attempts(call, context))
-        timeout, started = first_timeout(call, context), context.clock.monotonic()
+        has_options = call.timeout is not UNSET or call.retry is not UNSET
+        timeout = first_timeout(call, context) if has_options else context.first_timeout
+        started = context.clock.monotonic()
         try:
-            reply = await self._send(call, metadata, timeout)
+            response = await context.session.send(call, metadata, timeout)
         except ApiError as error:
             return await self._drive(recover(call, context, Progress(call, context, started), metadata, error))
         if context.budget.touched:
             context.budget.succeed()
-        return reply
-
-    def _send(self, call: Call[Any], metadata: Metadata, timeout: float | None) -> Coroutine[Any, Any, Message]:
-        transport = self.session.transport_for(call)
-        return transport.send(call.method, call.request, metadata, timeout, call.lost)
+        return response
 
     async def _drive(self, flow: Flow[T]) -> T:
         try:
@@ -217,19 +203,24 @@ class AsyncDriver:
             return None, error
 
     async def _perform(self, step: Step) -> Any:
-        if isinstance(step, Send):
-            return await self._send(step.call, step.metadata, step.timeout)
-        if isinstance(step, Sleep):
-            return await self.context.clock.sleep_async(step.seconds)
-        return await self._ask_token(step)
+        match step:
+            case Send(call, metadata, timeout, session):
+                return await session.send(call, metadata, timeout)
+            case Sleep(seconds):
+                return await self.context.clock.sleep_async(seconds)
+            case GetToken():
+                return await self._get_token(step)
+            case Run(awaiting=work):
+                return await work()
 
-    async def _ask_token(self, step: AskToken) -> Any:
+    async def _get_token(self, step: GetToken) -> Any:
         running_loop()
         limit = asyncio.timeout(step.timeout)
         try:
             async with limit:
-                return await (step.credentials or self.context.credentials).fetch_async(step.stale)
+                return await step.credentials.fetch_async(step.refused)
         except TimeoutError:
             if limit.expired():
-                raise DeadlineExceeded("the whole call's limit was over before the token source answered") from None
+                error = DeadlineExceeded("timed out while waiting for the token source")
+                raise with_hint(error, Hint.NOT_SENT) from None
             raise

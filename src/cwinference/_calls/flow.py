@@ -1,42 +1,69 @@
-"""Behavior written once for both clients: a flow is a generator that yields the steps it wants done.
+"""Logic written once for both clients: a flow is a generator that yields the steps it wants done.
 
-A flow never blocks and never awaits. It yields a step, is sent the step's answer (or has its error thrown in), and
-returns its result. `_drivers.py` holds the two small loops that perform steps, one blocking and one awaiting.
+A flow never blocks and never awaits. It yields a step, is sent the step's result (or has its error thrown in), and
+returns its own result. `drivers.py` contains the two small loops that perform steps, a sync and an async one.
 """
 
-import asyncio
-import os
-import time
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from ..auth import Credentials, Metadata
-
-if TYPE_CHECKING:
-    from .rpc import Call
+from ..errors import ApiError
+from ..retry import Retry
 
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")
 
 
+class Call(Generic[T]):
+    """Something to be sent, an RPC or a completion: what drivers and retries need to know of it."""
+
+    __slots__ = ()
+
+    name: str
+    """What errors, logs and metrics call it: `GetGateway`, `chat.completions`."""
+    timeout: float | None
+    """Seconds for the whole call; None for no limit; UNSET for the client's default."""
+    retry: Retry | None
+    """How it is retried; None for not at all; UNSET for the client's default."""
+    result: Callable[[Any], T]
+    """Returns what the caller wants of the response."""
+
+    def may_retry(self, error: ApiError) -> bool:
+        """Return whether it may be sent again after this error."""
+        raise NotImplementedError
+
+    def explain(self, error: ApiError) -> "Flow[None]":
+        """Add to the final error what is known and helps. For most calls that is nothing."""
+        yield from ()
+
+
+class Session(Protocol):
+    """Sends attempts of calls. A sync one returns the response, an async one a coroutine of it."""
+
+    def send(self, call: Any, metadata: Metadata, timeout: float | None) -> Any:
+        """Send one attempt. Raises ApiError or ProtocolError."""
+        ...
+
+
 @dataclass(slots=True)
 class Send:
-    """Send one attempt of a call; answered with the reply message."""
+    """Send one attempt of a call. The result is the response."""
 
-    call: "Call[Any]"
+    call: Call[Any]
     metadata: Metadata
     timeout: float | None
+    session: Session
 
 
 @dataclass(slots=True)
-class AskToken:
-    """Get the token's metadata: the cached one, or a fresh one when the given one was refused."""
+class GetToken:
+    """Get the token's header: the cached one, or a new one in place of the one that the server refused."""
 
-    stale: Metadata | None
+    credentials: Credentials
+    refused: Metadata | None
     timeout: float | None
-    credentials: Credentials | None = None
-    """Whose token; None: the client's own."""
 
 
 @dataclass(slots=True)
@@ -47,31 +74,22 @@ class Sleep:
 
 
 @dataclass(slots=True)
+class Run:
+    """Do work that exists as a blocking and as an async function. The result is what the chosen one returns."""
+
+    sync: Callable[[], Any]
+    awaiting: Callable[[], Awaitable[Any]]
+
+
+@dataclass(slots=True)
 class Emit(Generic[ItemT]):
-    """Hand items to whoever iterates over the flow."""
+    """Give items to the code that iterates over the flow."""
 
     items: Iterable[ItemT]
 
 
-Step: TypeAlias = Send | AskToken | Sleep
+Step: TypeAlias = Send | GetToken | Sleep | Run
 Flow: TypeAlias = Generator[Step, Any, T]
 Pages: TypeAlias = Generator[Step | Emit[ItemT], Any, None]
-
-
-def _random() -> float:
-    """A number from 0 up to 1; processes that were forked from one draw different ones."""
-    return int.from_bytes(os.urandom(6)) / 2**48
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Time and chance, in one place so that tests can replace them."""
-
-    monotonic: Callable[[], float] = time.monotonic
-    """Seconds on a clock that never goes back."""
-    sleep: Callable[[float], None] = time.sleep
-    """How `Client` lets seconds pass."""
-    sleep_async: Callable[[float], Awaitable[None]] = asyncio.sleep
-    """How `AsyncClient` lets seconds pass."""
-    random: Callable[[], float] = _random
-    """A number from 0 up to 1, for jitter."""
+Operation: TypeAlias = Call[T] | Flow[T]
+"""What a declaration of a method returns: one call, or the flow of several steps."""

@@ -1,97 +1,128 @@
 """The decorators that turn one declaration into a method of both clients.
 
-A method of a resource is declared once, as a function that returns a `Call` (one RPC) or a flow (several steps).
-On `Client` the decorated method gives the result, on `AsyncClient` a coroutine of it.
+A method of a resource is declared once, as a function that returns a call (one RPC) or a flow (several steps). On
+`Client` the method returns the result, on `AsyncClient` a coroutine of it.
 """
 
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from inspect import cleandoc
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from .attempts import attempts
-from .rpc import Call
-from .drivers import AsyncDriver, Operation, SyncDriver
-from .flow import Flow, Pages
+from .drivers import AsyncDriver, SyncDriver
+from .flow import Call, Flow, Operation, Pages
 from .signatures import iterator_of, result_of, show
-
-_OPTIONS = "`timeout` (seconds for the whole call; None for no limit) and `retry` are the client's unless given here."
 
 P = ParamSpec("P")
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 Mode = TypeVar("Mode", SyncDriver, AsyncDriver)
 
 
 class Resource(Generic[Mode]):
-    """A group of methods, on `client.<name>`."""
+    """A group of methods, such as `client.gateways`."""
 
     def __init__(self, driver: Mode) -> None:
         self._driver: Mode = driver
 
+    @classmethod
+    def _of(cls, owner: Any) -> Self:
+        """Return the group that belongs to a client."""
+        return cls(owner._driver)
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._driver!r}>"
+        client = "Client" if isinstance(self._driver, SyncDriver) else "AsyncClient"
+        return f"<{type(self).__name__} of {client}({self._driver.context.session})>"
 
     def _do(self, call: Call[T]) -> Flow[T]:
-        """A call as part of a flow."""
-        reply = yield from attempts(call, self._driver.context)
-        return call.result(reply)
+        """Perform a call as part of a flow."""
+        response = yield from attempts(call, self._driver.context)
+        return call.result(response)
 
 
-def _documented(build: F) -> F:
-    """Say of the options of a call, which no method names, what they are."""
-    if "options" in build.__annotations__ and build.__doc__:
-        build.__doc__ = f"{cleandoc(build.__doc__)}\n\n{_OPTIONS}"
-    return build
+class _Group:
+    """Makes a group of methods when a client is first asked for it; on the class, it is the group's own class.
+
+    So `help(Client.gateways)` works without a client.
+    """
+
+    def __init__(self, kind: type[Resource[Any]]) -> None:
+        self._kind = kind
+        self._name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, owner: Any, kind: Any) -> Any:
+        if owner is None:
+            return self._kind
+        group = owner.__dict__[self._name] = self._kind._of(owner)  # pyright: ignore[reportPrivateUsage]
+        return group
 
 
-class operation(Generic[P, T]):  # noqa: N801 - read as a decorator
-    """Turns a declaration into a method: blocking on `Client`, a coroutine function on `AsyncClient`."""
+def group(kind: type[Resource[Any]]) -> Any:
+    """Declare a group of methods as an attribute of a client's class; its type is given by the annotation."""
+    return _Group(kind)
+
+
+class Declaration(Generic[P]):
+    """Base of the decorators: makes the method when a client's attribute is first used, and keeps it there."""
+
+    def __init__(self, build: Callable[Concatenate[Any, P], Any], returns: Callable[[Any], Any]) -> None:
+        self._build = build
+        self._name = build.__name__
+        self.__doc__ = build.__doc__
+
+        @functools.wraps(build)
+        def unbound(resource: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
+            return getattr(resource, self._name)(*args, **kwargs)
+
+        self._unbound = show(unbound, build, returns)
+        """`Gateways.get(client.gateways, id)` is `client.gateways.get(id)`; also what `help(Gateways)` shows."""
+
+    def _bind(self, resource: Any) -> Any:
+        """Return the method of one resource."""
+        raise NotImplementedError
+
+    def _get(self, resource: Any) -> Any:
+        if resource is None:
+            return self._unbound
+        method = resource.__dict__[self._name] = self._bind(resource)
+        return method
+
+
+class operation(Declaration[P], Generic[P, T]):  # noqa: N801 - read as a decorator
+    """Turns a declaration into a method: a function on `Client`, a coroutine function on `AsyncClient`."""
 
     def __init__(self, build: Callable[Concatenate[Any, P], Operation[T]]) -> None:
-        self._build = _documented(build)
-        functools.update_wrapper(cast(Any, self), build)
-        show(self, build, result_of)
+        super().__init__(build, result_of)
 
-    def __call__(self, resource: Resource[Any], *args: P.args, **kwargs: P.kwargs) -> Any:
-        """`Gateways.get(client.gateways, id)` is `client.gateways.get(id)`."""
-        return cast(Any, self).__get__(resource, type(resource))(*args, **kwargs)
+    def _bind(self, resource: Any) -> Any:
+        return resource._driver.bind(self._build.__get__(resource))
 
     @overload
-    def __get__(self, resource: None, owner: Any) -> Self: ...
+    def __get__(self, resource: None, owner: Any) -> Callable[Concatenate[Any, P], Any]: ...
     @overload
     def __get__(self, resource: Resource[SyncDriver], owner: Any) -> Callable[P, T]: ...
     @overload
     def __get__(self, resource: Resource[AsyncDriver], owner: Any) -> Callable[P, Coroutine[Any, Any, T]]: ...
     def __get__(self, resource: Resource[Any] | None, owner: Any) -> Any:
-        if resource is None:
-            return self
-        method = resource._driver.bind(self._build.__get__(resource))  # pyright: ignore[reportPrivateUsage]
-        resource.__dict__[self._build.__name__] = method
-        return method
+        return self._get(resource)
 
 
-class paged(Generic[P, T]):  # noqa: N801 - read as a decorator
+class paged(Declaration[P], Generic[P, T]):  # noqa: N801 - read as a decorator
     """Turns a declaration that emits items into a method that iterates over them, page by page."""
 
     def __init__(self, build: Callable[Concatenate[Any, P], Pages[T]]) -> None:
-        self._build = _documented(build)
-        functools.update_wrapper(cast(Any, self), build)
-        show(self, build, iterator_of)
+        super().__init__(build, iterator_of)
 
-    def __call__(self, resource: Resource[Any], *args: P.args, **kwargs: P.kwargs) -> Any:
-        """`Gateways.get(client.gateways, id)` is `client.gateways.get(id)`."""
-        return cast(Any, self).__get__(resource, type(resource))(*args, **kwargs)
+    def _bind(self, resource: Any) -> Any:
+        return resource._driver.bind_pages(self._build.__get__(resource))
 
     @overload
-    def __get__(self, resource: None, owner: Any) -> Self: ...
+    def __get__(self, resource: None, owner: Any) -> Callable[Concatenate[Any, P], Any]: ...
     @overload
     def __get__(self, resource: Resource[SyncDriver], owner: Any) -> Callable[P, Iterator[T]]: ...
     @overload
     def __get__(self, resource: Resource[AsyncDriver], owner: Any) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, resource: Resource[Any] | None, owner: Any) -> Any:
-        if resource is None:
-            return self
-        method = resource._driver.bind_pages(self._build.__get__(resource))  # pyright: ignore[reportPrivateUsage]
-        resource.__dict__[self._build.__name__] = method
-        return method
+        return self._get(resource)

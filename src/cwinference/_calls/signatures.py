@@ -1,15 +1,20 @@
-"""What `help()` and `inspect.signature` show of a method: what its callers give and get. Made when it is asked for."""
+"""What `help()` and `inspect.signature` show of a method, and the error of a misspelled keyword."""
 
 import inspect
 import types
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, Union, get_args, get_origin, is_typeddict
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
-from .rpc import UNSET, Call, UnknownOption
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Shown:
-    """Stands for a method as its `__wrapped__`, where `inspect.signature` finds the `__signature__`."""
+    """Set as the `__wrapped__` of a method: `inspect.signature` finds its `__signature__`, and makes it only then.
+
+    A declaration returns a call or a flow; callers get their result, so the declared return type is replaced.
+    """
 
     def __init__(self, build: Callable[..., Any], returns: Callable[[Any], Any]) -> None:
         self._build = build
@@ -21,37 +26,34 @@ class Shown:
     @property
     def __signature__(self) -> inspect.Signature:
         declared = inspect.signature(self._build)
-        return declared.replace(
-            parameters=[each for declaration in declared.parameters.values() for each in _parameters(declaration)],
-            return_annotation=self._returns(declared.return_annotation),
-        )
+        return declared.replace(return_annotation=self._returns(declared.return_annotation))
 
 
 def show(method: Any, build: Callable[..., Any], returns: Callable[[Any], Any]) -> Any:
-    """The method, with a signature that its declaration gives."""
+    """Return the method, with the signature of its declaration."""
     method.__wrapped__ = Shown(build, returns)
     return method
 
 
 def result_of(declared: Any) -> Any:
-    """The `T` of a `Call[T]`, a `Flow[T]`, or either."""
+    """Return the `T` of an `Rpc[T]`, a `Flow[T]`, or an `Operation[T]`."""
     if get_origin(declared) in (types.UnionType, Union):
         return result_of(get_args(declared)[0])
-    return get_args(declared)[0 if get_origin(declared) is Call else -1]
+    return get_args(declared)[-1]
 
 
 def coroutine_of(declared: Any) -> Any:
-    """A coroutine of `result_of`."""
+    """Return the type of a coroutine of `result_of`."""
     return types.GenericAlias(Coroutine, (Any, Any, result_of(declared)))
 
 
 def iterator_of(declared: Any) -> Any:
-    """An iterator over the `T` of `Pages[T]`."""
+    """Return the type of an iterator over the `T` of `Pages[T]`."""
     return types.GenericAlias(Iterator, _item_of(declared))
 
 
 def async_iterator_of(declared: Any) -> Any:
-    """An asynchronous iterator over the `T` of `Pages[T]`."""
+    """Return the type of an asynchronous iterator over the `T` of `Pages[T]`."""
     return types.GenericAlias(AsyncIterator, _item_of(declared))
 
 
@@ -59,28 +61,44 @@ def _item_of(declared: Any) -> Any:
     return get_args(get_args(get_args(declared)[0])[-1])[0]
 
 
-def unexpected(build: Callable[..., Any], error: UnknownOption) -> TypeError:
-    """The error of a keyword that a method does not have, with the method's own name and the nearest keyword."""
-    resource, _, name = build.__qualname__.rpartition(".")
-    group = "".join(f"_{each.lower()}" if each.isupper() else each for each in resource).lstrip("_")
-    known = inspect.signature(Shown(build, result_of)).parameters
+def keyword_error(build: Callable[..., Any], keywords: Iterable[str], error: TypeError) -> TypeError:
+    """Return a TypeError that names an unknown keyword, the method, and the most similar keyword that it has.
+
+    Any other TypeError of calling `build` is returned as it is.
+    """
+    known = inspect.signature(build).parameters
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values()):
+        return error
+    unknown = next((name for name in keywords if name not in known), None)
+    if unknown is None:
+        return error
     from difflib import get_close_matches  # only mistakes need it
 
-    near = get_close_matches(error.name, known, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return TypeError(f"{group}.{name}: unexpected keyword argument {error.name!r}{hint}")
+    similar = get_close_matches(unknown, known, 1)
+    hint = f"; did you mean {similar[0]!r}?" if similar else ""
+    return TypeError(f"{_name_of(build)}: unexpected keyword argument {unknown!r}{hint}")
 
 
-def _parameters(declared: inspect.Parameter) -> list[inspect.Parameter]:
-    options = (get_args(declared.annotation) or (None,))[0]
-    if declared.kind is not inspect.Parameter.VAR_KEYWORD or not is_typeddict(options):
-        return [declared]
-    return [
-        declared.replace(
-            name=name,
-            kind=inspect.Parameter.KEYWORD_ONLY,
-            default=UNSET,
-            annotation=getattr(annotation, "__forward_arg__", annotation),
-        )
-        for name, annotation in options.__annotations__.items()
-    ]
+def checks_keywords(function: Callable[P, T]) -> Callable[P, T]:
+    """Make a function report misspelled keywords, as the methods of resources do."""
+
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            found = keyword_error(function, kwargs, error)
+            if found is error:
+                raise
+        finally:
+            del args, kwargs  # a traceback that shows local variables must not show a token among them
+        raise found from None
+
+    return wrapper
+
+
+def _name_of(build: Callable[..., Any]) -> str:
+    """Return `capacity_claims.create` for `CapacityClaims.create`, `client` for `BaseClient.__init__`."""
+    group, _, name = build.__qualname__.replace(".__init__", "").replace("Base", "").rpartition(".")
+    words = "".join(f"_{each.lower()}" if each.isupper() else each for each in group).lstrip("_")
+    return f"{words}.{name}" if words else name

@@ -25,15 +25,16 @@ def register(commands: Any) -> None:
         description="Run an emulator of the CoreWeave Inference API. It serves gRPC, gRPC-Web, Connect, REST and the "
         "OpenAI-compatible routes of the gateways on one port, until SIGTERM or Ctrl-C.",
     )
+    _add_address(parser)
+    _add_behavior(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    """Add the options for where it listens, and who may use it."""
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=8080, help="port to listen on; 0: any free port (default: %(default)s)")
-    add(
-        "--ready-after",
-        type=float,
-        metavar="SECONDS",
-        help="time from a create until the resource is READY (default: 2)",
-    )
     add("--token", help="token with the role Inference Admin (default: CW-SECRET-emulator-admin)")
     add(
         "--viewer-token",
@@ -46,6 +47,17 @@ def register(commands: Any) -> None:
         "--public-url",
         metavar="URL",
         help="URL with which the endpoints of gateways begin (default: the address it listens on)",
+    )
+
+
+def _add_behavior(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what it does."""
+    add = parser.add_argument
+    add(
+        "--ready-after",
+        type=float,
+        metavar="SECONDS",
+        help="time from a create until the resource is READY (default: 2)",
     )
     add(
         "--model",
@@ -63,7 +75,6 @@ def register(commands: Any) -> None:
         metavar="'KIND NAME=VALUE ...'",
         help="fault to inject, such as 'error method=CreateGateway nth=1 code=unavailable'; may be given several times",
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

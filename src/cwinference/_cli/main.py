@@ -1,7 +1,6 @@
-"""The command line, `cwinference <command>`: commands register themselves; what is wrong is one line and code 2."""
+"""The entry point of the command line. Each command is a file next to this one that registers its arguments."""
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -9,8 +8,7 @@ from typing import NoReturn
 from .._text import one_line
 from .._version import __version__
 from ..errors import ConfigurationError
-
-_COMMANDS = ("cwinference._cli.emulator", "cwinference._cli.batch")
+from . import batch, emulator
 
 
 class _Parser(argparse.ArgumentParser):
@@ -19,20 +17,30 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """What a command line says; `run` is what does it. Prints one line and exits with 2 when it is wrong."""
+    """Return the parsed arguments; `run` performs the command. A mistake prints one line and exits with code 2.
+
+    Without a command, `run` prints the help.
+    """
     parser = _Parser(prog="cwinference", description="Tools for the CoreWeave Inference API.")
     parser.add_argument("--version", action="version", version=f"cwinference {__version__}")
-    commands = parser.add_subparsers(title="commands", dest="command", metavar="command", required=True)
-    for name in _COMMANDS:
-        importlib.import_module(name).register(commands)
+
+    def print_help(options: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    parser.set_defaults(run=print_help)
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="command")
+    batch.register(commands)
+    emulator.register(commands)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        commands.choices[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+        command = parser if options.command is None else commands.choices[options.command]
+        command.error(f"unrecognized arguments: {' '.join(unknown)}")
     return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run a command and return its exit code."""
     options = parsed(arguments)
     try:
         code: int = options.run(options)

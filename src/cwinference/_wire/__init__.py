@@ -1,1 +1,1 @@
-"""What is known of the wire: the table of methods, protobuf's JSON, error details."""
+"""What is common to all transports: the table of the API's methods, protobuf's JSON form, error details."""

@@ -1,4 +1,4 @@
-"""Error details: `google.rpc` messages out of whatever carried them. Nothing here raises on what a server sent."""
+"""Error details: `google.rpc` messages, however they were sent. Nothing here raises, whatever a server sent."""
 
 import binascii
 from base64 import b64decode
@@ -18,12 +18,12 @@ _KNOWN: Mapping[str, type[Message]] = {
 
 
 def from_any(details: Iterable[AnyMessage]) -> tuple[Message, ...]:
-    """Details packed in Any, as gRPC and Connect carry them; unknown and broken ones stay packed."""
+    """Return details that were packed in Any, as gRPC and Connect send them; unknown and broken ones stay packed."""
     return tuple(_unpack(each) for each in details)
 
 
 def from_status(serialized: bytes) -> tuple[Message, ...]:
-    """Details inside a serialized `google.rpc.Status`, gRPC's `grpc-status-details-bin`."""
+    """Return the details in a serialized `google.rpc.Status`, gRPC's `grpc-status-details-bin`."""
     try:
         return from_any(status_pb2.Status.FromString(serialized).details)
     except DecodeError:
@@ -31,20 +31,20 @@ def from_status(serialized: bytes) -> tuple[Message, ...]:
 
 
 def from_json(details: object) -> tuple[Message, ...]:
-    """Details in a JSON body: Connect's `{"type", "value"}` or the `{"@type", ...}` of protobuf's JSON form."""
+    """Return details in a JSON body: Connect's `{"type", "value"}` or the `{"@type", ...}` of protobuf's JSON form."""
     return tuple(_from_entries(cast(list[object], details))) if isinstance(details, list) else ()
 
 
 def retry_delay(details: Iterable[Message]) -> float | None:
-    """Seconds to wait by the first `RetryInfo` that names them, or None."""
+    """Return the seconds to wait according to the first `RetryInfo` that has a delay, or None."""
     for each in details:
         if isinstance(each, error_details_pb2.RetryInfo) and each.HasField("retry_delay"):
             return max(0.0, each.retry_delay.seconds + each.retry_delay.nanos / 1e9)
     return None
 
 
-def tells_of_precondition(details: Iterable[Message]) -> bool:
-    """Whether a `PreconditionFailure` is among them."""
+def has_precondition_failure(details: Iterable[Message]) -> bool:
+    """Return whether a `PreconditionFailure` is among them."""
     return any(isinstance(each, error_details_pb2.PreconditionFailure) for each in details)
 
 

@@ -1,8 +1,11 @@
-"""Protobuf's JSON form into messages, by tables made from the descriptors: ten times faster than json_format.
+"""Reads protobuf's JSON form into messages, by tables made from the descriptors: ten times faster than json_format.
 
-It reads what json_format reads, and is as forgiving as a client has to be: unknown fields are dropped (and named, for
-who asks), unknown names of enum values read as 0, and `"True"` and `"False"` are accepted for a condition's status,
-because the API's documentation prints them.
+It reads what json_format reads, and is as lenient as a client has to be: unknown fields are dropped (their names are
+collected on request), unknown names of enum values become 0, and `"True"` and `"False"` are accepted for the status of
+a condition, because the API's documentation prints them.
+
+There are two ways. Most JSON differs from a message constructor's arguments only in field names, so the quick way
+renames those in place and lets the constructor judge the values. If it refuses, the exact way reads field by field.
 """
 
 import json
@@ -32,27 +35,27 @@ _LONGEST_NAME = 100
 _PLAIN_TIME = re.compile(r"([1-9]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 
 
-def parse(body: bytes, kind: type[M], lost: list[str] | None = None) -> M:
-    """Decode a JSON body. Raises ProtocolError; names of fields that the type does not know are added to `lost`."""
+def parse(body: bytes, kind: type[M], unknown: list[str] | None = None) -> M:
+    """Decode a JSON body. Names of fields that the type does not know are added to `unknown`. Raises ProtocolError."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        raise ProtocolError(f"the answer ({len(body)} bytes) is not JSON") from None
+        raise ProtocolError(f"the response ({len(body)} bytes) is not JSON") from None
     descriptor: Any = kind.DESCRIPTOR
     try:
         if not _tabular(descriptor):
             message = ParseDict(value, kind(), ignore_unknown_fields=True)
         else:
-            message = _of_usual_json(kind, descriptor, value) or kind(**_exact(descriptor)(json.loads(body)))
-        if lost is not None:
-            lost += _unknown(descriptor, json.loads(body), "")
+            message = _read_quickly(kind, descriptor, value) or kind(**_exact(descriptor)(json.loads(body)))
+        if unknown is not None:
+            unknown += _unknown(descriptor, json.loads(body), "")
     except (*_UNREADABLE, ArithmeticError, RecursionError) as error:
-        raise ProtocolError(f"the answer is not a {descriptor.name}: {str(error)[:200]}") from None
+        raise ProtocolError(f"the response is not a {descriptor.name}: {str(error)[:200]}") from None
     return message
 
 
-def _of_usual_json(kind: type[M], descriptor: Descriptor, value: Any) -> M | None:
-    """Most JSON needs little more than other names. What it takes apart is of no use when the constructor refuses."""
+def _read_quickly(kind: type[M], descriptor: Descriptor, value: Any) -> M | None:
+    """Read it the quick way, which consumes `value`; return None if the constructor refuses it."""
     try:
         return kind(**_quick(descriptor)(value))
     except _UNREADABLE:
@@ -61,7 +64,7 @@ def _of_usual_json(kind: type[M], descriptor: Descriptor, value: Any) -> M | Non
 
 @cache
 def _quick(descriptor: Descriptor) -> Convert:
-    """Turns an object's JSON, in place, into arguments of its message's constructor, which judges the rest itself."""
+    """Return a function that turns a JSON object, in place, into the arguments of its message's constructor."""
     table = _differing(descriptor)
 
     def read(value: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +78,7 @@ def _quick(descriptor: Descriptor) -> Convert:
 
 
 def _exact(descriptor: Descriptor) -> Convert:
-    """The same field by field: unknown ones are dropped, and every form that JSON allows is read."""
+    """Return one that reads field by field: unknown fields are dropped, and every form that JSON allows is accepted."""
     return partial(_read_fields, descriptor)
 
 
@@ -93,7 +96,7 @@ def _read_fields(descriptor: Descriptor, value: Any) -> dict[str, Any]:
 
 
 def _unknown(descriptor: Descriptor, value: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Paths of the fields, and of the enum values, that the type does not know, in JSON that it could read."""
+    """Yield the paths of fields and enum values that the type does not know."""
     fields = {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
     for key, item in value.items():
         field = fields.get(key)
@@ -112,17 +115,17 @@ def _unknown(descriptor: Descriptor, value: Mapping[str, Any], path: str) -> Ite
 
 @cache
 def _every(descriptor: Descriptor) -> Mapping[str, tuple[str, Convert | None]]:
-    """All fields by the names they may have in JSON."""
+    """Return all fields by the names that they may have in JSON."""
     fields = [(field, _converter(field, _exact)) for field in descriptor.fields]
     return {key: (field.name, convert) for field, convert in fields for key in (field.name, field.json_name)}
 
 
 @cache
 def _differing(descriptor: Descriptor) -> tuple[tuple[str, str, Convert | None], ...]:
-    """The fields whose JSON the constructor would not take as it is, or not by the name that JSON has for them."""
+    """Return the fields that the constructor would not accept with their JSON value or JSON name."""
     table = list[tuple[str, str, Convert | None]]()
     for field in descriptor.fields:
-        convert = None if _taken_as_it_is(field) else _converter(field, _quick)
+        convert = None if _accepted_as_is(field) else _converter(field, _quick)
         if convert is not None:
             table.append((field.name, field.name, convert))
         if field.json_name != field.name:
@@ -130,10 +133,10 @@ def _differing(descriptor: Descriptor) -> tuple[tuple[str, str, Convert | None],
     return tuple(table)
 
 
-def _taken_as_it_is(field: FieldDescriptor) -> bool:
+def _accepted_as_is(field: FieldDescriptor) -> bool:
     kind = field.message_type
     if kind is not None and kind.GetOptions().map_entry:
-        return _taken_as_it_is(kind.fields_by_name["value"]) and kind.fields_by_name["key"].cpp_type not in _KEYS
+        return _accepted_as_is(kind.fields_by_name["value"]) and kind.fields_by_name["key"].cpp_type not in _KEYS
     if field.is_repeated or field.type == FieldDescriptor.TYPE_BYTES:
         return False
     if field.enum_type is not None:
@@ -143,7 +146,7 @@ def _taken_as_it_is(field: FieldDescriptor) -> bool:
 
 @cache
 def _tabular(descriptor: Descriptor, above: tuple[str, ...] = ()) -> bool:
-    """Whether the tables cover a message: all but recursive ones and well-known types with a JSON form of their own."""
+    """Return whether tables can read a message: not recursive ones, nor types with a JSON form of their own."""
     name = descriptor.full_name
     if name == Timestamp.DESCRIPTOR.full_name:
         return True
@@ -153,7 +156,7 @@ def _tabular(descriptor: Descriptor, above: tuple[str, ...] = ()) -> bool:
 
 
 def _has_own_form(descriptor: Descriptor) -> bool:
-    """Whether it is a well-known type, whose JSON is not an object of its fields."""
+    """Return whether it is a well-known type, whose JSON is not an object of its fields."""
     return descriptor.full_name.startswith("google.protobuf.")
 
 
@@ -191,7 +194,7 @@ def _map(key: Convert | None, single: Convert | None, value: Any) -> dict[Any, A
 
 
 class _Numbers(dict[Any, int]):
-    """An enum's numbers by name; other numbers stand for themselves, names that we do not know for 0."""
+    """The numbers of an enum by name. Unknown numbers are kept; unknown names become 0."""
 
     def __missing__(self, value: Any) -> int:
         return 0 if isinstance(value, str) else _integer(value)

@@ -1,7 +1,7 @@
 """The API's methods as values, read once from the descriptors; every transport works from this table.
 
-Also the rule of placeholder numbers: names from the contract whose field numbers are not published stand in our .proto
-files with numbers from 60001 upwards, and whatever holds one may travel only as JSON.
+Also the rule of placeholder numbers: fields of the API whose numbers are not published have numbers from 60001 upwards
+in our .proto files. A message that contains one may travel only as JSON, where fields go by name.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,12 +26,12 @@ class HttpRule:
     verb: str
     template: str
     body: str
-    """`"*"`: the whole request is the body, apart from what the path took; empty: the rest goes into the query."""
+    """`"*"`: all fields that are not in the path form the body; empty: they form the query."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One unary method: all that a transport needs to know of it."""
+    """A unary method: everything that a transport needs to know of it."""
 
     name: str
     service: str
@@ -40,16 +40,16 @@ class Method:
     request: type[Message] = field(repr=False)
     response: type[Message] = field(repr=False)
     read_only: bool
-    """Declared NO_SIDE_EFFECTS: repeating it changes nothing."""
+    """Declared NO_SIDE_EFFECTS: calling it again changes nothing."""
     http: HttpRule | None = None
     json_only: bool = False
-    """Its own messages have nothing but placeholder numbers, so it may travel only as JSON."""
-    may_hold_placeholder: bool = False
-    """Some message inside its request has a placeholder number; whether one is populated depends on the request."""
+    """Its request or response has only placeholder numbers, so it may travel only as JSON."""
+    may_contain_placeholder: bool = False
+    """Its request can contain a placeholder number; whether it does depends on the fields that are set."""
 
     @classmethod
     def of(cls, descriptor: MethodDescriptor) -> "Method":
-        """Describe any unary method by its descriptor."""
+        """Return the description of any unary method."""
         options = descriptor.GetOptions()
         service = descriptor.containing_service.full_name
         request, response = descriptor.input_type, descriptor.output_type
@@ -61,21 +61,21 @@ class Method:
             response=GetMessageClass(response),
             read_only=options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS,
             http=_http_rule(options),
-            json_only=_is_placeholder(request) or _is_placeholder(response),
-            may_hold_placeholder=any(map(_has_placeholder, _reachable(request))),
+            json_only=_has_only_placeholders(request) or _has_only_placeholders(response),
+            may_contain_placeholder=any(map(_declares_placeholder, _reachable(request))),
         )
 
     def travels_as_json(self, request: Message) -> bool:
-        """Whether this request would be corrupted by a binary codec."""
-        return self.json_only or (self.may_hold_placeholder and holds_placeholder(request))
+        """Return whether a binary codec would corrupt this request."""
+        return self.json_only or (self.may_contain_placeholder and contains_placeholder(request))
 
 
-def holds_placeholder(message: Message) -> bool:
-    """Whether a field with a placeholder number is populated in the message or in anything inside it."""
+def contains_placeholder(message: Message) -> bool:
+    """Return whether a field with a placeholder number is set, in the message or in any message inside it."""
     for descriptor, value in message.ListFields():
         if descriptor.number >= FIRST_PLACEHOLDER:
             return True
-        if any(map(holds_placeholder, _messages_in(descriptor, value))):
+        if any(map(contains_placeholder, _messages_in(descriptor, value))):
             return True
     return False
 
@@ -93,11 +93,11 @@ def _messages_in(descriptor: FieldDescriptor, value: Any) -> Iterator[Message]:
         yield value
 
 
-def _has_placeholder(message: Descriptor) -> bool:
+def _declares_placeholder(message: Descriptor) -> bool:
     return any(each.number >= FIRST_PLACEHOLDER for each in message.fields)
 
 
-def _is_placeholder(message: Descriptor) -> bool:
+def _has_only_placeholders(message: Descriptor) -> bool:
     return bool(message.fields) and all(each.number >= FIRST_PLACEHOLDER for each in message.fields)
 
 
@@ -133,4 +133,4 @@ def _table() -> dict[type[Message], Method]:
 
 
 METHODS: Mapping[type[Message], Method] = _table()
-"""Every method of the API by its request type, which names it: no two methods share one."""
+"""Every method of the API by its request type: no two methods share one."""

@@ -10,6 +10,19 @@ from .behavior import Behavior, Fate
 from .clock import EmulatorClock
 from .emulator import Emulator
 from .faults.faults import Fault, Faults
+from .faults.options import FaultKind
 from .parameters import EngineOffer, Parameters
+from .rules.checker import RuleSet
 
-__all__ = ["Behavior", "Emulator", "EmulatorClock", "EngineOffer", "Fate", "Fault", "Faults", "Parameters"]
+__all__ = [
+    "Behavior",
+    "Emulator",
+    "EmulatorClock",
+    "EngineOffer",
+    "Fate",
+    "Fault",
+    "FaultKind",
+    "Faults",
+    "Parameters",
+    "RuleSet",
+]

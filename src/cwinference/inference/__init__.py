@@ -3,22 +3,29 @@
 Start with `client.inference(gateway)`, or with `Inference` and `AsyncInference` on their own.
 """
 
-from ._base import GatewayOptions
 from ._inference import AsyncInference, Inference
-from ._limiter import Stats
-from ._responses import Answer, Chunk, Model, Usage
+from ._resources import Chat, ChatCompletions, Completions, Models
+from ._responses import Chunk, Completion, Model, Usage
+from ._routing import Routing
+from ._stats import Stats
 from ._stream import AsyncStream, Stream
+from .batch.requests import Requests
 from .batch.runner import BatchResult
 
 __all__ = [
-    "Answer",
     "AsyncInference",
     "AsyncStream",
     "BatchResult",
+    "Chat",
+    "ChatCompletions",
     "Chunk",
-    "GatewayOptions",
+    "Completion",
+    "Completions",
     "Inference",
     "Model",
+    "Models",
+    "Requests",
+    "Routing",
     "Stats",
     "Stream",
     "Usage",

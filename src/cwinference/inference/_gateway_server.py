@@ -1,27 +1,65 @@
-"""A gateway of the management API as a server of completions: read at the first request, its own token, its models."""
+"""A gateway of the management API as a model server: read at the first request, with its own token and models."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from .. import types
+from .._arguments import UNSET, check_id
 from .._calls.attempts import Context, attempts
-from .._calls.rpc import UNSET, Call, CallOptions, many, one, required
 from .._calls.flow import Flow
-from ..auth import Credentials, TokenSource
+from .._calls.rpc import Rpc, many, one
+from ..auth import Credentials, Metadata, TokenCredentials, TokenSource
 from ..config import resolve_wandb_key
 from ..errors import ApiError, ConfigurationError, InferenceError, NotFound
 from ..status import State
 from ._limiter import Limiter
-from ._model_server import Front
-from ._request import Prompt
+from ._model_server import ModelServer
+from ._request import CompletionRequest
 from ._routing import Route, route_of
+from ._stats import Counters
 
-_ASK_AGAIN_SECONDS = 60.0
+_MODELS_SECONDS = 60.0
+"""How long the list of a gateway's models is used before it is read again."""
 
 
-class GatewayServer(Front):
+class GatewayCredentials(Credentials):
+    """The credentials of a gateway's completions: a token of their own, else what the gateway's auth requires."""
+
+    def __init__(self, client: Credentials, token: TokenSource | None) -> None:
+        self._has_token = token is not None
+        self._current = client if token is None else TokenCredentials(token)
+
+    def __repr__(self) -> str:
+        return repr(self._current)
+
+    def choose(self, gateway: types.Gateway) -> None:
+        """Take a W&B key from the environment if the gateway requires one and no token was given.
+
+        The client's own token must not travel to such a gateway, which sends what it gets to Weights & Biases.
+        """
+        if gateway.spec.HasField("weights_and_biases_auth") and not self._has_token:
+            self._current = TokenCredentials(resolve_wandb_key(None))
+
+    @property
+    def refreshable(self) -> bool:
+        return self._current.refreshable
+
+    @property
+    def may_be_async(self) -> bool:
+        return self._current.may_be_async
+
+    def metadata(self) -> Metadata | None:
+        return self._current.metadata()
+
+    def fetch(self, refused: Metadata | None) -> Metadata:
+        return self._current.fetch(refused)
+
+    async def fetch_async(self, refused: Metadata | None) -> Metadata:
+        return await self._current.fetch_async(refused)
+
+
+class GatewayServer(ModelServer):
     """The gateway with an id, or of a message. `management` is the context of the client that it came from."""
 
     def __init__(
@@ -29,73 +67,71 @@ class GatewayServer(Front):
         gateway: types.Gateway | str,
         context: Context,
         management: Context,
-        gate: Limiter,
+        credentials: GatewayCredentials,
+        limiter: Limiter,
+        counters: Counters,
         *,
-        token: TokenSource | None,
         endpoint: str | None,
-        plaintext: bool,
+        allow_plaintext: bool,
     ) -> None:
-        super().__init__(context, gate, None)
+        super().__init__(context, limiter, counters, None)
         self._management = management
-        self._token = token
+        self._credentials = credentials
         self._endpoint = endpoint
-        self._plaintext = plaintext
+        self._allow_plaintext = allow_plaintext
         self._served: Sequence[str] | None = None
-        self._ask_again_at = -math.inf
+        self._read_models_at = -math.inf
         if not isinstance(gateway, types.Gateway | str):
             raise ConfigurationError(f"gateway: expected a Gateway or its id, got {type(gateway).__name__}")
-        self._id = required("gateway", gateway if isinstance(gateway, str) else gateway.spec.id)
+        self._id = check_id(gateway if isinstance(gateway, str) else gateway.spec.id, "gateway")
         if isinstance(gateway, types.Gateway) and State.of(gateway) is State.READY:
             self._use(gateway)
         elif isinstance(gateway, types.Gateway):
-            self._unread = f"a gateway that was {State.of(gateway).name}"
+            self._unknown = f"a gateway that was {State.of(gateway).name}"
 
-    def resolve(self, prompt: Prompt) -> Flow[Route]:
-        """The way to it: the gateway is read until it was once READY."""
+    def find_route(self, request: CompletionRequest) -> Flow[Route]:
+        """Return the route. The gateway is read, unless it was READY before."""
         if self._route is None:
-            options: CallOptions = {} if prompt.limit in (UNSET, None) else {"timeout": prompt.limit}
-            request = types.GetGatewayRequest(id=self._id)
-            gateway = yield from self._manage(one(request, "gateway", types.Gateway, options))
+            timeout = UNSET if request.timeout is None else request.timeout
+            rpc = one(types.GetGatewayRequest(id=self._id), "gateway", types.Gateway, timeout)
+            gateway: types.Gateway = yield from self._manage(rpc)
             self._use(gateway)
         return self.route
 
-    def explain(self, error: ApiError, prompt: Prompt) -> Flow[None]:
-        """Add to a 404 which models the gateway serves, where the management API tells them."""
-        if not isinstance(error, NotFound) or prompt.model is None:
+    def explain(self, error: ApiError, request: CompletionRequest) -> Flow[None]:
+        """Add to a 404 which models the gateway serves, if the management API says so."""
+        if not isinstance(error, NotFound) or request.model is None:
             return
         served = yield from self._models_served()
-        if served is not None and prompt.model not in served:
+        if served is not None and request.model not in served:
             known = ", ".join(served) or "none"
             error.message = (
-                f"{error.message} (model: no deployment of this gateway serves {prompt.model!r}; it serves: {known})"
+                f"{error.message} (model: no deployment of this gateway serves {request.model!r}; it serves: {known})"
             )
 
     def _models_served(self) -> Flow[Sequence[str] | None]:
-        """The models of the gateway's deployments, asked for once a minute at most; None when they are not told."""
+        """Return the models of the gateway's deployments, read once a minute at most; None if they are not known."""
         now = self.context.clock.monotonic()
-        if now < self._ask_again_at:
+        if now < self._read_models_at:
             return self._served
-        self._ask_again_at = now + _ASK_AGAIN_SECONDS
+        self._read_models_at = now + _MODELS_SECONDS
         request = types.ListDeploymentsRequest(parent_gateway_id=self._id)
         try:
-            found = yield from self._manage(many(request, "items", types.Deployment, {"retry": None}))
+            found: Sequence[types.Deployment] = yield from self._manage(
+                many(request, "items", types.Deployment, UNSET, None)
+            )
         except InferenceError:
             self._served = None
         else:
             self._served = sorted({each.spec.model.name for each in found if not each.spec.disabled})
         return self._served
 
-    def _manage(self, call: Call[Any]) -> Flow[Any]:
-        """A call of the management API."""
-        return call.result((yield from attempts(call, self._management)))
+    def _manage(self, rpc: Rpc[Any]) -> Flow[Any]:
+        """Make a call of the management API."""
+        return rpc.result((yield from attempts(rpc, self._management)))
 
     def _use(self, gateway: types.Gateway) -> None:
-        """Take the way to a READY gateway, and the token that its auth wants."""
-        route = route_of(gateway, self._endpoint, plaintext=self._plaintext)
-        if gateway.spec.HasField("weights_and_biases_auth"):
-            self.context = replace(self.context, credentials=Credentials(resolve_wandb_key(self._token)))
-        elif self._token is not None:
-            self.context = replace(self.context, credentials=Credentials(self._token))
-        if self.driver is not None:
-            self.driver.context = self.context
+        """Take the route to a READY gateway, and the credential that its auth requires."""
+        route = route_of(gateway, self._endpoint, allow_plaintext=self._allow_plaintext)
+        self._credentials.choose(gateway)
         self._route = route

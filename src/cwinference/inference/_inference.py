@@ -1,41 +1,173 @@
-"""`Inference` and `AsyncInference`: completions of a gateway, or of any server of the same kind."""
+"""`Inference` and `AsyncInference`: completions of a gateway, or of any server with an OpenAI-compatible API."""
 
 import os
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
+from .. import types
+from .._arguments import UNSET, check_count, check_http_version, check_timeout
+from .._calls.attempts import Context, OnCall
+from .._calls.clock import Clock
 from .._calls.closing import AsyncClosing, Closing
 from .._calls.drivers import AsyncDriver, SyncDriver
-from .._calls.session import Session
+from .._calls.flow import Flow, Run
+from .._calls.operation import Mode, Resource, group, operation
+from .._calls.session import ClientSession
+from .._calls.signatures import checks_keywords
+from ..auth import Anonymous, TokenCredentials, TokenSource, hidden
+from ..config import MAX_REPLY_BYTES, TLS, HttpVersion, Settings, check_proxy, read_certificates
 from ..errors import ConfigurationError
+from ..retry import Budget, Retry, check_retry
 from ..transports.completions import AsyncCompletionTransport, SyncCompletionTransport
-from ._base import SETTINGS, BaseInference
-from ._model_server import Front
+from ._connections import Connections
+from ._gateway_server import GatewayCredentials, GatewayServer
+from ._limiter import Limiter
+from ._model_server import ModelServer
 from ._openai import openai_client
-from ._session import AsyncInferenceSession, Connections, SyncInferenceSession
-from .batch.runner import CONCURRENCY, Batch, BatchResult, Requests, run_on_loop, run_on_threads
+from ._resources import Chat, Completions, Models
+from ._routing import Route, Routing, route_to
+from ._session import AsyncInferenceSession, SyncInferenceSession
+from ._stats import Counters, Stats
+from .batch.requests import Requests
+from .batch.runner import CONCURRENCY, Batch, BatchResult, run_on_loop, run_on_threads
 
 if TYPE_CHECKING:
     import openai
 
+TIMEOUT = 600.0
+"""Seconds that a completion may take by default."""
+LIMIT = 1000
+"""How many requests are in flight at most by default."""
 
-class Inference(Closing, BaseInference[SyncDriver]):
-    """Completions of deployed models, blocking; may be used by many threads at once."""
 
-    _open_engine = SyncCompletionTransport
+class BaseInference(Resource[Mode]):
+    """What both kinds have in common: settings, a model server, and what is requested of it."""
 
-    def _driver_of(self, front: Front, connections: Connections[Any], management: Session[Any] | None) -> SyncDriver:
-        if front.context.credentials.may_be_async:
-            raise ConfigurationError("token: an async callable needs AsyncInference")
-        session = SyncInferenceSession(connections, front.gate, front.counters, management)
-        return SyncDriver(cast(Any, session), front.context)
+    chat: Chat[Mode] = group(Chat)
+    """Chats: `chat.completions`."""
+    completions: Completions[Mode] = group(Completions)
+    """Completions of plain prompts."""
+    models: Models[Mode] = group(Models)
+    """The models that can be requested."""
 
-    def openai(self, model: str | None = None, **options: Any) -> "openai.OpenAI":
-        """The openai package's client for this gateway, with its URL, token and headers; needs the extra `openai`.
+    @checks_keywords
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        token: TokenSource | None = None,
+        routing: Routing | None = None,
+        timeout: float | None = TIMEOUT,
+        retry: Retry | None = Retry(),  # noqa: B008 - frozen
+        limit: int = LIMIT,
+        tls: TLS | None = None,
+        proxy: str | None = None,
+        http_version: HttpVersion | None = None,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
+        allow_plaintext: bool = False,
+        on_call: OnCall | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Make one for a URL; `client.inference(gateway)` makes one for a gateway. Nothing connects before a request.
 
-        `model` is needed where the path or a header names it. `options` go to `openai.OpenAI` and win over ours.
+        Close it, or use it in a `with` block (`async with` for `AsyncInference`), to release its connections.
+
+        Args:
+            base_url: URL of the server, such as the first of a gateway's endpoints; with or without `/v1` at its end.
+            token: the token, or a source of it as in `Client`. None: no token is sent.
+            routing: the gateway's `types.BodyBasedRouting`, `types.HeaderBasedRouting` or `types.PathBasedRouting`.
+                None: only the body names the model.
+            timeout: seconds for a whole call: queueing, token, all attempts and pauses, reading (600). None for no
+                limit.
+            retry: how failures before the response are retried; None turns retries off.
+            limit: how many requests are in flight at most (1,000); further ones wait in a queue, in order.
+            tls: certificate authorities and client certificate, as a `TLS`. None: the usual authorities.
+            proxy: URL of an HTTP proxy; never used for loopback. None: the environment's.
+            http_version: 1 or 2 forces it. None: by ALPN over https, 1 over http.
+            max_reply_bytes: size of the largest response accepted, in bytes (64 MiB); a larger one raises
+                ProtocolError.
+            allow_plaintext: allow http:// beyond loopback, which sends the token unencrypted.
+            on_call: called after each call as `on_call(method, code, attempts, seconds)`, for metrics.
+            clock: time and randomness, for tests.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong.
         """
-        return cast("openai.OpenAI", openai_client(self._front, model, options, awaits=False))
+        token = hidden(token)
+        route = route_to(base_url, routing, allow_plaintext=allow_plaintext)
+        connections = self._new_connections(_settings(route, tls, proxy, http_version, max_reply_bytes))
+        limiter, counters = Limiter(limit), Counters()
+        context = Context(
+            timeout=check_timeout(timeout),
+            retry=check_retry(retry),
+            credentials=Anonymous() if token is None else TokenCredentials(token),
+            budget=Budget(),
+            clock=clock or Clock(),
+            on_call=on_call,
+            session=self._new_session(connections, limiter, counters),
+        )
+        self._start(ModelServer(context, limiter, counters, route), connections, owns_connections=True)
 
+    @classmethod
+    def _of_gateway(
+        cls,
+        session: ClientSession[Any],
+        management: Context,
+        gateway: types.Gateway | str,
+        *,
+        token: TokenSource | None,
+        endpoint: str | None,
+        timeout: float | None,
+        retry: Retry | None,
+        limit: int,
+        http_version: HttpVersion | None,
+        allow_plaintext: bool,
+    ) -> Self:
+        """Return that of a client's gateway; `client.inference(gateway)` calls it, and documents the arguments."""
+        inference = object.__new__(cls)
+        connections: Connections[Any] = session.attachment(cls._new_connections)
+        owns_connections = http_version is not UNSET
+        if owns_connections:
+            version = check_http_version(http_version)
+            connections = cls._new_connections(replace(connections.settings, http_version=version))
+        credentials = GatewayCredentials(management.credentials, token)
+        limiter, counters = Limiter(limit), Counters()
+        context = replace(
+            management,
+            timeout=check_timeout(timeout),
+            retry=management.retry if retry is UNSET else check_retry(retry),
+            credentials=credentials,
+            session=cls._new_session(connections, limiter, counters),
+        )
+        server = GatewayServer(
+            gateway,
+            context,
+            management,
+            credentials,
+            limiter,
+            counters,
+            endpoint=endpoint,
+            allow_plaintext=allow_plaintext,
+        )
+        inference._start(server, connections, owns_connections=owns_connections)
+        return inference
+
+    def base_url(self, model: str | None = None) -> str:
+        """Return the URL for OpenAI-compatible clients, up to and including `/v1`.
+
+        Args:
+            model: the model, which is part of the URL on a gateway that routes by path.
+
+        Raises:
+            ConfigurationError: the gateway was given by its id and has not been read yet; or `model` is missing.
+        """
+        return self._server.route.base_url(model)
+
+    def stats(self) -> Stats:
+        """Return how many requests are in flight and queued, and the outcomes of the others."""
+        return self._server.stats()
+
+    @operation
     def batch(
         self,
         requests: Requests,
@@ -45,90 +177,157 @@ class Inference(Closing, BaseInference[SyncDriver]):
         ordered: bool = False,
         progress: bool | None = None,
         keep_going: bool = False,
-    ) -> BatchResult:
-        """Ask for many completions and write each answer once into a JSONL file, going on where an earlier run stopped.
+    ) -> Flow[BatchResult]:
+        """Request many completions and write each once into a JSONL file, continuing where an earlier run stopped.
 
         Args:
             requests: a JSONL file, or an iterable: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`.
-                `custom_id`, otherwise the number of the line, is the key by which an answer is known.
-            out: the file of answers, which is appended to. Failures go to `OUT.errors.jsonl`; the next run tries them
-                again.
-            concurrency: how many requests are in flight (64), at most the `limit` of this `Inference`.
-            ordered: write the answers of this run in the order of the requests.
-            progress: show a progress bar (needs the extra `batch`); None: on a terminal.
-            keep_going: go on however many requests fail. Otherwise the run ends, and its result says `gave_up`, when
-                100 of them, or twice `concurrency` if that is more, have failed with no answer in between.
+                The key of a request is its `custom_id`, else the number of its line.
+            out: the file of completions, to which this run appends. Failures go to `OUT.errors.jsonl`, and are retried
+                by the next run.
+            concurrency: how many requests are in flight at most (64), within the `limit` of this `Inference`.
+            ordered: write the completions of this run in the order of the requests.
+            progress: show a progress bar (needs the extra `batch`). None: if standard error is a terminal.
+            keep_going: continue however many requests fail. Otherwise the run ends, and its result has `gave_up`, when
+                100 of them, or twice `concurrency` if that is more, have failed without a success in between.
 
         Returns:
-            The counts of this run. `failed` is 0 when everything is answered.
+            The counts of this run. `failed` is 0 if everything is completed.
 
         Raises:
-            ConfigurationError: a file cannot be used, or the gateway's answer rules every request out.
-            Unauthenticated, PermissionDenied: every request would meet it; what was answered before is in the file.
+            ConfigurationError: a file cannot be used, or the gateway rules out every request.
+            Unauthenticated, PermissionDenied: every request would fail like that; what was completed is in the file.
             ApiError: the gateway could not be read.
         """
         batch = Batch(
             requests,
             out,
             concurrency=concurrency,
-            limit=self._front.gate.limit,
+            limit=self._server.limiter.limit,
             ordered=ordered,
             progress=progress,
             keep_going=keep_going,
         )
-        return run_on_threads(batch, self._driver.bind(self._front.verbatim))
+        send: Any = self._driver.bind(self._server.complete_as_bytes)
+        result: BatchResult = yield Run(lambda: run_on_threads(batch, send), lambda: run_on_loop(batch, send))
+        return result
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"{name}({self._server})" if hasattr(self, "_server") else f"<{name}, not made>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} cannot be pickled, since it has connections; make one in each worker process"
+        )
+
+    def _start(self, server: ModelServer, connections: Connections[Any], *, owns_connections: bool) -> None:
+        self._owns_connections = owns_connections
+        self._connections = connections
+        self._server = server
+        self._driver: Mode = self._new_driver(server.context)
+
+    @classmethod
+    def _new_connections(cls, settings: Settings) -> Connections[Any]:
+        raise NotImplementedError
+
+    @classmethod
+    def _new_session(cls, connections: Connections[Any], limiter: Limiter, counters: Counters) -> Any:
+        raise NotImplementedError
+
+    def _new_driver(self, context: Context) -> Mode:
+        raise NotImplementedError
+
+
+class Inference(Closing, BaseInference[SyncDriver]):
+    """Requests completions of deployed models, sync; many threads may share one.
+
+    `inference.chat.completions` and `inference.completions` have `create` and `stream`, `inference.models` has `list`,
+    and `inference.batch` requests many at once. `client.inference(gateway)` makes one with everything set.
+    """
+
+    def openai(self, model: str | None = None, **options: Any) -> "openai.OpenAI":
+        """Return the openai package's client for this server, with its URL, token and headers.
+
+        It needs the extra `openai`.
+
+        Args:
+            model: the model, which is needed on a gateway that routes by path or by header.
+            options: arguments of `openai.OpenAI`, which replace ours.
+
+        Raises:
+            ConfigurationError: the package is missing; the gateway has not been read yet; or `model` is missing.
+        """
+        return cast("openai.OpenAI", openai_client(self._server, model, options, is_async=False))
 
     def close(self) -> None:
-        """Release its connections; those of a client's are the client's to close. Requests in flight end."""
-        if self._owner:
-            for engine in self._connections.take_all():
-                engine.close()
+        """Release its connections; those that it shares with a client are closed with the client."""
+        if self._owns_connections:
+            for transport in self._connections.take_all():
+                transport.close()
+
+    @classmethod
+    def _new_connections(cls, settings: Settings) -> Connections[Any]:
+        return Connections(settings, SyncCompletionTransport)
+
+    @classmethod
+    def _new_session(cls, connections: Connections[Any], limiter: Limiter, counters: Counters) -> SyncInferenceSession:
+        return SyncInferenceSession(connections, limiter, counters)
+
+    def _new_driver(self, context: Context) -> SyncDriver:
+        if context.credentials.may_be_async:
+            raise ConfigurationError("token: an async callable needs AsyncInference")
+        return SyncDriver(context)
 
 
 class AsyncInference(AsyncClosing, BaseInference[AsyncDriver]):
-    """Completions of deployed models, for asyncio; may be used from several event loops."""
+    """Requests completions of deployed models, for asyncio; several event loops may share one.
 
-    _open_engine = AsyncCompletionTransport
-
-    def _driver_of(self, front: Front, connections: Connections[Any], management: Session[Any] | None) -> AsyncDriver:
-        session = AsyncInferenceSession(connections, front.gate, front.counters, management)
-        return AsyncDriver(cast(Any, session), front.context)
+    `inference.chat.completions` and `inference.completions` have `create` and `stream`, `inference.models` has `list`,
+    and `inference.batch` requests many at once. `client.inference(gateway)` makes one with everything set.
+    """
 
     def openai(self, model: str | None = None, **options: Any) -> "openai.AsyncOpenAI":
-        """The openai package's client for this gateway, with its URL, token and headers; needs the extra `openai`.
+        """Return the openai package's client for this server, with its URL, token and headers.
 
-        `model` is needed where the path or a header names it. `options` go to `openai.AsyncOpenAI` and win over ours.
+        It needs the extra `openai`.
+
+        Args:
+            model: the model, which is needed on a gateway that routes by path or by header.
+            options: arguments of `openai.AsyncOpenAI`, which replace ours.
+
+        Raises:
+            ConfigurationError: the package is missing; the gateway has not been read yet; or `model` is missing.
         """
-        return cast("openai.AsyncOpenAI", openai_client(self._front, model, options, awaits=True))
-
-    async def batch(
-        self,
-        requests: Requests,
-        *,
-        out: str | os.PathLike[str],
-        concurrency: int = CONCURRENCY,
-        ordered: bool = False,
-        progress: bool | None = None,
-        keep_going: bool = False,
-    ) -> BatchResult:
-        batch = Batch(
-            requests,
-            out,
-            concurrency=concurrency,
-            limit=self._front.gate.limit,
-            ordered=ordered,
-            progress=progress,
-            keep_going=keep_going,
-        )
-        return await run_on_loop(batch, self._driver.bind(self._front.verbatim))
+        return cast("openai.AsyncOpenAI", openai_client(self._server, model, options, is_async=True))
 
     async def close(self) -> None:
-        """Release its connections; those of a client's are the client's to close. Requests in flight end."""
-        if self._owner:
-            for engine in self._connections.take_all():
-                await engine.close()
+        """Release its connections; those that it shares with a client are closed with the client."""
+        if self._owns_connections:
+            for transport in self._connections.take_all():
+                await transport.close()
+
+    @classmethod
+    def _new_connections(cls, settings: Settings) -> Connections[Any]:
+        return Connections(settings, AsyncCompletionTransport)
+
+    @classmethod
+    def _new_session(cls, connections: Connections[Any], limiter: Limiter, counters: Counters) -> AsyncInferenceSession:
+        return AsyncInferenceSession(connections, limiter, counters)
+
+    def _new_driver(self, context: Context) -> AsyncDriver:
+        return AsyncDriver(context)
 
 
-for _kind in (Inference, AsyncInference):
-    _kind.__doc__ = f"{_kind.__doc__}\n{SETTINGS}"
-AsyncInference.batch.__doc__ = Inference.batch.__doc__
+def _settings(
+    route: Route, tls: TLS | None, proxy: str | None, http_version: HttpVersion | None, max_reply_bytes: int
+) -> Settings:
+    return Settings(
+        endpoint=route.endpoint,
+        transport="rest",
+        codec="json",
+        http_version=check_http_version(http_version),
+        certificates=read_certificates(tls),
+        proxy=check_proxy(proxy),
+        max_reply_bytes=check_count(max_reply_bytes, "max_reply_bytes"),
+    )

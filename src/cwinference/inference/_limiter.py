@@ -5,36 +5,19 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 
+from .._arguments import check_count
+from .._calls.deadline import Deadline
 from .._locks import lock_of
-from ..config import check_count
-from ..errors import DeadlineExceeded
+from .._retry_rules import Hint
+from ..errors import DeadlineExceeded, with_hint
 
-
-@dataclass(frozen=True)
-class Stats:
-    """What an `Inference` has done so far and is doing now.
-
-    Attributes:
-        in_flight: requests that were sent and whose answers are not complete.
-        queued: requests that wait for their turn.
-        done: calls that gave their answer.
-        failed: calls that raised, or streams that ended early; between two attempts, a call counts here.
-        retried: requests that were sent again.
-        tokens: tokens that the answers' usage tells of, prompts included.
-    """
-
-    in_flight: int
-    queued: int
-    done: int
-    failed: int
-    retried: int
-    tokens: int
+_LEAST_SECONDS = 0.001
+"""What is left at least of a timeout for a request that got a slot at the last moment."""
 
 
 class _Waiter:
-    """Somebody in the queue: a thread, or a coroutine of a loop."""
+    """Somebody in the queue: a thread, or a coroutine of an event loop."""
 
     __slots__ = ("admitted", "future", "lock")
 
@@ -43,10 +26,10 @@ class _Waiter:
         self.future = future
         self.lock = threading.Lock()
         if future is None:
-            self.lock.acquire()
+            self.lock.acquire()  # a thread waits until `admit` releases it
 
     def admit(self) -> None:
-        """Let it in. Raises RuntimeError when its loop is closed."""
+        """Let it in. Raises RuntimeError if its loop is closed."""
         if self.future is None:
             self.lock.release()
         else:
@@ -59,7 +42,7 @@ class _Waiter:
 
 
 class Limiter:
-    """Lets a limited number in; `leave` has to follow each entry."""
+    """A number of slots: each `enter` takes one, and has to be followed by `leave`."""
 
     def __init__(self, limit: int) -> None:
         self.limit = self._free = check_count(limit, "limit")
@@ -68,14 +51,16 @@ class Limiter:
 
     @property
     def in_flight(self) -> int:
+        """How many slots are taken."""
         return self.limit - self._free
 
     @property
     def queued(self) -> int:
+        """How many wait for one."""
         return len(self._queue)
 
     def enter_at_once(self) -> bool:
-        """Take a place that is free; False when there is none, or others wait."""
+        """Take a free slot; return False if there is none, or others wait."""
         with self._lock:
             if self._free == 0 or self._queue:
                 return False
@@ -83,29 +68,29 @@ class Limiter:
             return True
 
     def enter(self, timeout: float | None) -> float | None:
-        """Wait on this thread for a place; gives what is left of `timeout` seconds. Raises DeadlineExceeded."""
+        """Wait on this thread for a slot; return what is left of `timeout` seconds. Raises DeadlineExceeded."""
         if self.enter_at_once():
             return timeout
-        started = time.monotonic()
+        deadline = Deadline(timeout, time.monotonic)
         waiter = _Waiter()
-        if not self._line_up(waiter):
+        if not self._queue_up(waiter):
             return timeout
         try:
             if not waiter.lock.acquire(timeout=-1 if timeout is None else timeout):
-                raise _late(timeout)
+                raise self._timed_out(timeout)
         except BaseException:  # Ctrl-C among them
             self._withdraw(waiter)
             raise
-        return _left(timeout, started)
+        return _remaining(deadline)
 
     async def enter_async(self, timeout: float | None) -> float | None:
-        """Wait on this loop for a place; gives what is left of `timeout` seconds. Raises DeadlineExceeded."""
+        """Wait on this loop for a slot; return what is left of `timeout` seconds. Raises DeadlineExceeded."""
         if self.enter_at_once():
             return timeout
-        started = time.monotonic()
+        deadline = Deadline(timeout, time.monotonic)
         future = asyncio.get_running_loop().create_future()
         waiter = _Waiter(future)
-        if not self._line_up(waiter):
+        if not self._queue_up(waiter):
             return timeout
         limit = asyncio.timeout(timeout)
         try:
@@ -114,21 +99,21 @@ class Limiter:
         except BaseException as error:
             self._withdraw(waiter)
             if isinstance(error, TimeoutError) and limit.expired():
-                raise _late(timeout) from None
+                raise self._timed_out(timeout) from None
             raise
-        return _left(timeout, started)
+        return _remaining(deadline)
 
     def leave(self) -> None:
-        """Give a place back: to the first in the queue, if anybody waits."""
+        """Free a slot, or hand it to the first in the queue."""
         with self._lock:
             while self._queue:
-                with suppress(RuntimeError):  # its loop is closed
+                with suppress(RuntimeError):  # its loop is closed: the next one's turn
                     self._queue.popleft().admit()
                     return
             self._free += 1
 
-    def _line_up(self, waiter: _Waiter) -> bool:
-        """Join the queue; False when a place became free meanwhile, which is then taken."""
+    def _queue_up(self, waiter: _Waiter) -> bool:
+        """Join the queue; return False if a slot has become free in the meantime, which is then taken."""
         with self._lock:
             if self._free == 0 or self._queue:
                 self._queue.append(waiter)
@@ -137,43 +122,19 @@ class Limiter:
             return False
 
     def _withdraw(self, waiter: _Waiter) -> None:
-        """Leave the queue; or give the place on, when it came at the last moment."""
+        """Leave the queue; or pass the slot on, if it was admitted at the last moment."""
         with self._lock:
             if not waiter.admitted:
-                with suppress(ValueError):  # passed over, because its loop was closed
+                with suppress(ValueError):  # `leave` has removed it, because its loop was closed
                     self._queue.remove(waiter)
                 return
         self.leave()
 
-
-class Counters:
-    """Counts what became of the calls."""
-
-    def __init__(self) -> None:
-        self._lock = lock_of(self)
-        self.done = self.failed = self.retried = self.tokens = 0
-
-    def succeed(self, tokens: int) -> None:
-        """A call gave its answer."""
-        with self._lock:
-            self.done += 1
-            self.tokens += tokens
-
-    def fail(self) -> None:
-        """A call failed, unless it is sent again."""
-        with self._lock:
-            self.failed += 1
-
-    def repeat(self) -> None:
-        """What had failed is sent again."""
-        with self._lock:
-            self.failed -= 1
-            self.retried += 1
+    def _timed_out(self, timeout: float | None) -> DeadlineExceeded:
+        text = f"timed out after {timeout or 0:.3g} s waiting for one of limit={self.limit} request slots"
+        return with_hint(DeadlineExceeded(text), Hint.NOT_SENT)
 
 
-def _late(timeout: float | None) -> DeadlineExceeded:
-    return DeadlineExceeded(f"no place among the requests in flight within {timeout or 0:.3g} s; limit= sets how many")
-
-
-def _left(timeout: float | None, started: float) -> float | None:
-    return None if timeout is None else max(0.001, timeout - (time.monotonic() - started))
+def _remaining(deadline: Deadline) -> float | None:
+    left = deadline.remaining()
+    return None if left is None else max(_LEAST_SECONDS, left)

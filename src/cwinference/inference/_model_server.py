@@ -1,133 +1,126 @@
-"""What both clients do with a server of completions, as flows: send, and read what the answer means."""
+"""What both kinds of `Inference` do with a model server, as flows: send, and read what the response means."""
 
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
+from .._arguments import UNSET
 from .._calls.attempts import Context, attempts
-from .._calls.rpc import UNSET
-from .._calls.drivers import Operation
-from .._calls.flow import Flow
-from ..auth import Metadata
-from ..config import USER_AGENT
+from .._calls.deadline import Deadline
+from .._calls.flow import Flow, Operation
 from ..errors import ApiError, ConfigurationError, ProtocolError
-from ..transports.completion_errors import error_in_answer
-from ._limiter import Counters, Limiter, Stats
-from ._request import Ask, HttpRequest, Prompt
-from ._responses import Answer, Json, Model, check_completion, check_models, total_tokens
+from ..transports.completion_errors import error_in_place
+from ._limiter import Limiter
+from ._request import CompletionCall, CompletionRequest
+from ._responses import Completion, Json, Model, check_completion, check_models, total_tokens
 from ._routing import Route
-from ._stream_reader import Reader
+from ._stats import Counters, Stats
+from ._stream_reader import StreamReader
 
 T = TypeVar("T")
 
-_GET: Metadata = (("user-agent", USER_AGENT), ("accept", "application/json"))
-_POST: Metadata = (*_GET, ("content-type", "application/json"))
-_STREAM: Metadata = (("user-agent", USER_AGENT), ("accept", "text/event-stream"), ("content-type", "application/json"))
 
+class ModelServer:
+    """A server of completions, and what was done with it. A `GatewayServer` has to be found first."""
 
-class Front:
-    """A server of completions, and what was done with it. `GatewayServer` is the one that has to be found first."""
-
-    def __init__(self, context: Context, gate: Limiter, route: Route | None) -> None:
+    def __init__(self, context: Context, limiter: Limiter, counters: Counters, route: Route | None) -> None:
         self.context = context
-        self.gate = gate
-        self.counters = Counters()
-        self.driver: Any = None
-        """Who drives it; its context has to be this one's."""
+        self.limiter = limiter
+        self.counters = counters
         self._route: Route | None = route
-        self._unread = "a gateway that was not read yet"
+        self._unknown = "a gateway that has not been read yet"
+        """What it is while the route is not known."""
 
     def __str__(self) -> str:
-        return self._route.url if self._route is not None else self._unread
+        return self._route.url if self._route is not None else self._unknown
 
     @property
     def route(self) -> Route:
-        """The way to it; ConfigurationError while it is not known."""
+        """The route to it. Raises ConfigurationError while it is not known."""
         if self._route is None:
             raise ConfigurationError(
-                f"gateway: it is {self._unread}, so its URL is not known; make a request first, or give "
+                f"gateway: {self._unknown}, so its URL is not known; make a request first, or give "
                 "client.inference(...) the message of a READY gateway"
             )
         return self._route
 
     def stats(self) -> Stats:
-        """How things stand."""
-        counters = self.counters
+        """Return the current numbers."""
         return Stats(
-            self.gate.in_flight, self.gate.queued, counters.done, counters.failed, counters.retried, counters.tokens
+            in_flight=self.limiter.in_flight,
+            queued=self.limiter.queued,
+            done=self.counters.done,
+            failed=self.counters.failed,
+            retried=self.counters.retried,
+            tokens=self.counters.tokens,
         )
 
-    def complete(self, prompt: Prompt) -> Operation[Answer]:
-        """Ask for a completion and take its whole answer."""
-        return self._ask(prompt, partial(self._answer, prompt.method.name))
+    def complete(self, request: CompletionRequest) -> Operation[Completion]:
+        """Request a completion, and return it whole."""
+        return self._request(request, partial(self._completion, request.method.name))
 
-    def verbatim(self, prompt: Prompt) -> Operation[bytes]:
-        """Ask for a completion and take its answer as it came, but checked."""
-        return self._ask(prompt, partial(self._checked, prompt.method.name))
+    def complete_as_bytes(self, request: CompletionRequest) -> Operation[bytes]:
+        """Request a completion, and return its body as received, but checked."""
+        return self._request(request, partial(self._checked_body, request.method.name))
 
-    def models(self, prompt: Prompt) -> Operation[Sequence[Model]]:
-        """Ask which models there are."""
-        return self._ask(prompt, partial(self._models, prompt.method.name))
+    def models(self, request: CompletionRequest) -> Operation[Sequence[Model]]:
+        """Request the list of models."""
+        return self._request(request, partial(self._models, request.method.name))
 
-    def open(self, prompt: Prompt, reader: Reader) -> Flow[Any]:
-        """Ask for a stream; gives its open body."""
-        clock = self.context.clock
-        limit = self.context.timeout if prompt.limit is UNSET else prompt.limit
-        deadline = None if limit is None else clock.monotonic() + limit
-        request = self._request(prompt, (yield from self.resolve(prompt)))
-        request.headers = (*_STREAM, *request.headers[len(_POST) :])
-        request.streamed = True
-        request.first = reader.first
-        ask = Ask(prompt, request, _same, self.explain)
-        body: Any = yield from attempts(ask, self.context)
-        reader.opened(deadline, body.waited)
+    def open_stream(self, request: CompletionRequest, reader: StreamReader) -> Flow[Any]:
+        """Request a stream, and return its open body."""
+        timeout = self.context.timeout if request.timeout is UNSET else request.timeout
+        deadline = Deadline(timeout, self.context.clock.monotonic)
+        route = yield from self.find_route(request)
+        call = CompletionCall(
+            request,
+            route,
+            _unchanged,
+            self.explain,
+            is_streamed=True,
+            first_token_timeout=reader.first_token_timeout,
+        )
+        body: Any = yield from attempts(call, self.context)
+        reader.start(deadline, body.waited)
         return body
 
-    def resolve(self, prompt: Prompt) -> Flow[Route]:
-        """The way to it, which here is known; finding it may take no longer than the prompt allows."""
+    def find_route(self, request: CompletionRequest) -> Flow[Route]:
+        """Return the route, which is known here. A `GatewayServer` finds it within the request's timeout."""
         yield from ()
         return self.route
 
-    def explain(self, error: ApiError, prompt: Prompt) -> Flow[None]:
-        """Add to an error what is known here and helps. Nothing is."""
+    def explain(self, error: ApiError, request: CompletionRequest) -> Flow[None]:
+        """Add to an error what is known and helps. Here that is nothing."""
         yield from ()
 
-    def _ask(self, prompt: Prompt, result: Callable[[Any], T]) -> Operation[T]:
-        """One call where the way is known; else the steps of finding it, then the call."""
+    def _request(self, request: CompletionRequest, result: Callable[[Any], T]) -> Operation[T]:
+        """Return a single call if the route is known; else the steps of finding it, and then the call."""
         if self._route is None:
-            return self._find_and_ask(prompt, result)
-        return Ask(prompt, self._request(prompt, self._route), result, self.explain)
+            return self._find_and_request(request, result)
+        return CompletionCall(request, self._route, result, self.explain)
 
-    def _find_and_ask(self, prompt: Prompt, result: Callable[[Any], T]) -> Flow[T]:
-        request = self._request(prompt, (yield from self.resolve(prompt)))
-        reply = yield from attempts(Ask(prompt, request, result, self.explain), self.context)
-        return result(reply)
+    def _find_and_request(self, request: CompletionRequest, result: Callable[[Any], T]) -> Flow[T]:
+        route = yield from self.find_route(request)
+        response = yield from attempts(CompletionCall(request, route, result, self.explain), self.context)
+        return result(response)
 
-    def _request(self, prompt: Prompt, route: Route) -> HttpRequest:
-        content = prompt.content
-        headers = _GET if content is None else _POST
-        if prompt.headers or route.header is not None:
-            headers = (*headers, *route.headers(prompt.model), *prompt.headers)
-        url = route.base_url(prompt.model) + prompt.path
-        return HttpRequest("GET" if content is None else "POST", url, route.endpoint, headers, content)
-
-    def _answer(self, method: str, body: bytes) -> Answer:
+    def _completion(self, method: str, body: bytes) -> Completion:
         try:
-            answer = Answer(check_completion(_value(body, method), method))
+            completion = Completion(check_completion(_parsed(body, method), method))
         except (ApiError, ProtocolError):
             self.counters.fail()
             raise
-        self.counters.succeed(total_tokens(answer.raw))
-        return answer
+        self.counters.succeed(total_tokens(completion.raw))
+        return completion
 
-    def _checked(self, method: str, body: bytes) -> bytes:
-        self._answer(method, body)
+    def _checked_body(self, method: str, body: bytes) -> bytes:
+        self._completion(method, body)
         return body
 
     def _models(self, method: str, body: bytes) -> Sequence[Model]:
         try:
-            models = check_models(_value(body, method), method)
+            models = check_models(_parsed(body, method), method)
         except (ApiError, ProtocolError):
             self.counters.fail()
             raise
@@ -135,18 +128,18 @@ class Front:
         return models
 
 
-def _same(reply: Any) -> Any:
-    return reply
+def _unchanged(response: Any) -> Any:
+    return response
 
 
-def _value(body: bytes, method: str) -> Any:
-    """The answer's JSON, if it is not an error after all. Raises ProtocolError or ApiError."""
+def _parsed(body: bytes, method: str) -> Any:
+    """Return the JSON of a response. Raises ProtocolError if it is none, ApiError if it is an error after all."""
     try:
         value: Any = json.loads(str(body, "utf-8"))
     except (ValueError, RecursionError):
-        raise ProtocolError(f"the answer is not JSON ({len(body)} bytes)", method=method, http_status=200) from None
+        raise ProtocolError(f"the response is not JSON ({len(body)} bytes)", method=method, http_status=200) from None
     if isinstance(value, dict) and "choices" not in value:
-        error = error_in_answer(cast(Json, value), method)
+        error = error_in_place(cast(Json, value), method)
         if error is not None:
             raise error
     return cast(Any, value)

@@ -1,18 +1,18 @@
-"""The openai package's own client for a gateway, for those who have it: right URL, token and headers."""
+"""The openai package's own client for a gateway, with the right URL, token and headers."""
 
 from importlib import import_module
 from typing import Any
 
 from ..auth import Anonymous, Credentials
 from ..errors import ConfigurationError
-from ._model_server import Front
+from ._model_server import ModelServer
 
 _SCHEME = "Bearer "
 
 
-def openai_client(front: Front, model: str | None, options: dict[str, Any], *, awaits: bool) -> Any:
-    """An `openai.OpenAI`, or an `openai.AsyncOpenAI`. Raises ConfigurationError."""
-    route = front.route
+def openai_client(server: ModelServer, model: str | None, options: dict[str, Any], *, is_async: bool) -> Any:
+    """Return an `openai.OpenAI`, or an `openai.AsyncOpenAI`. Raises ConfigurationError."""
+    route = server.route
     headers = dict(route.headers(model))
     if route.header is not None and not headers:
         raise ConfigurationError("model: this gateway routes by header, so its clients need model=...")
@@ -20,19 +20,19 @@ def openai_client(front: Front, model: str | None, options: dict[str, Any], *, a
         package = import_module("openai")
     except ImportError:
         raise ConfigurationError("openai: the package is not installed; pip install 'cwinference[openai]'") from None
-    credentials = front.context.credentials
+    credentials = server.context.credentials
     settings: dict[str, Any] = {
         "base_url": route.base_url(model),
-        "api_key": _awaited_key(credentials) if awaits else _key(credentials),
-        "timeout": front.context.timeout,
+        "api_key": _async_key(credentials) if is_async else _key(credentials),
+        "timeout": server.context.timeout,
         "default_headers": headers,
     }
-    kind = package.AsyncOpenAI if awaits else package.OpenAI
+    kind = package.AsyncOpenAI if is_async else package.OpenAI
     return kind(**{**settings, **options})
 
 
 def _key(credentials: Credentials) -> Any:
-    """The token, asked for at each request."""
+    """Return what gives the token at each request, so that a new one is used at once."""
 
     def key() -> str:
         return _token(credentials.metadata() or credentials.fetch(None))
@@ -40,7 +40,7 @@ def _key(credentials: Credentials) -> Any:
     return "none" if isinstance(credentials, Anonymous) else key
 
 
-def _awaited_key(credentials: Credentials) -> Any:
+def _async_key(credentials: Credentials) -> Any:
     async def key() -> str:
         return _token(credentials.metadata() or await credentials.fetch_async(None))
 

@@ -4,160 +4,174 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
-from .._calls.rpc import UNSET, Call
-from .._calls.flow import Flow
+from .._arguments import UNSET, check_text, check_timeout
+from .._calls.flow import Call, Flow
 from ..auth import Metadata
-from ..config import Endpoint, check_timeout
-from ..errors import ApiError, ConfigurationError, DeadlineExceeded, Unavailable
+from ..config import USER_AGENT
+from ..errors import ApiError, ConfigurationError
 from ..retry import Retry, check_retry
-from ._routing import is_header_name
+from ._routing import Route, is_header_name
 
 T = TypeVar("T")
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
-_OURS = frozenset({"authorization", "connection", "content-length", "content-type", "host", "transfer-encoding"})
+_RESERVED_HEADERS = frozenset(
+    {"authorization", "connection", "content-length", "content-type", "host", "transfer-encoding"}
+)
 """Headers that a caller may not set."""
 
+_WITHOUT_BODY: Metadata = (("user-agent", USER_AGENT), ("accept", "application/json"))
+_WITH_BODY: Metadata = (*_WITHOUT_BODY, ("content-type", "application/json"))
+_STREAMED: Metadata = (
+    ("user-agent", USER_AGENT),
+    ("accept", "text/event-stream"),
+    ("content-type", "application/json"),
+)
 
-class Name(NamedTuple):
-    """What errors and metrics call the method."""
+
+class CompletionMethod(NamedTuple):
+    """A method of the OpenAI-compatible API."""
 
     name: str
+    """What errors, logs and metrics call it."""
+    path: str
+    """Its path below `/v1`."""
 
 
-CHAT, TEXT, MODELS = Name("chat.completions"), Name("completions"), Name("models.list")
-_PATHS = {CHAT: "/chat/completions", TEXT: "/completions", MODELS: "/models"}
+CHAT = CompletionMethod("chat.completions", "/chat/completions")
+TEXT = CompletionMethod("completions", "/completions")
+MODELS = CompletionMethod("models.list", "/models")
 
 
-class HttpRequest:
-    """A request as it is sent, but for the token."""
+class CompletionRequest:
+    """A request that does not depend on where it goes: checked and encoded. Raises ConfigurationError."""
 
-    __slots__ = ("content", "endpoint", "first", "headers", "sent", "streamed", "url", "verb")
-
-    def __init__(self, verb: str, url: str, endpoint: Endpoint, headers: Metadata, content: bytes | None) -> None:
-        self.verb = verb
-        self.url = url
-        self.endpoint = endpoint
-        self.headers = headers
-        self.content = content
-        self.streamed = False
-        self.first: float | None = None
-        """Seconds until the first content of a stream."""
-        self.sent = 0
-        """How often it was sent."""
-
-
-class Prompt:
-    """A request that does not know yet where it goes: checked and encoded. Raises ConfigurationError."""
-
-    __slots__ = ("content", "headers", "limit", "method", "model", "path", "retry")
+    __slots__ = ("content", "headers", "method", "model", "retry", "timeout")
 
     def __init__(
         self,
-        method: Name,
+        method: CompletionMethod,
         body: Mapping[str, Any] | None,
         *,
         model: str | None,
-        timeout: float | None,
-        retry: Retry | None,
-        headers: Mapping[str, str] | None,
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.method = method
-        self.path = _PATHS[method]
         self.model = model
         self.content = None if body is None else _encoded(body)
         self.headers = _checked_headers(headers) if headers else ()
-        self.limit = timeout if timeout is UNSET else check_timeout(timeout)
+        self.timeout = timeout if timeout is UNSET else check_timeout(timeout)
         self.retry = retry if retry is UNSET else check_retry(retry)
 
 
-class Ask(Call[T]):
-    """A request that knows where it goes, in the form that drivers and retries handle."""
+class CompletionCall(Call[T]):
+    """A request that is to be sent to a certain model server."""
 
-    __slots__ = ("_explain",)
+    __slots__ = (
+        "_explain",
+        "attempts",
+        "content",
+        "endpoint",
+        "first_token_timeout",
+        "headers",
+        "is_streamed",
+        "name",
+        "request",
+        "result",
+        "retry",
+        "timeout",
+        "url",
+        "verb",
+    )
 
     def __init__(
         self,
-        prompt: Prompt,
-        request: HttpRequest,
+        request: CompletionRequest,
+        route: Route,
         result: Callable[[Any], T],
-        explain: Callable[[ApiError, Prompt], Flow[None]],
+        explain: Callable[[ApiError, CompletionRequest], Flow[None]],
+        *,
+        is_streamed: bool = False,
+        first_token_timeout: float | None = None,
     ) -> None:
-        self.method = cast(Any, prompt.method)
-        self.request = cast(Any, request)
+        self.name = request.method.name
+        self.timeout = request.timeout
+        self.retry = request.retry
         self.result = result
-        self.repeatable = True
-        self.as_json = False
-        self.lost = None
-        self.limit = prompt.limit
-        self.retry = prompt.retry
-        self._explain = (explain, prompt)
+        self.request = request
+        self.is_streamed = is_streamed
+        self.first_token_timeout = first_token_timeout
+        self.attempts = 0
+        self.endpoint = route.endpoint
+        self.url = route.base_url(request.model) + request.method.path
+        self.content = request.content
+        self.verb = "GET" if self.content is None else "POST"
+        headers = _STREAMED if is_streamed else _WITHOUT_BODY if self.content is None else _WITH_BODY
+        if request.headers or route.header is not None:
+            headers = (*headers, *route.headers(request.model), *request.headers)
+        self.headers: Metadata = headers
+        self._explain = explain
 
-    def may_repeat(self, error: ApiError) -> bool:
-        """Before an answer has begun: on 408, 409, 425, 429, 5xx but 501, and on lost connections."""
-        if error.permanent:
-            return False
-        if error.unprocessed or error.invited:
-            return True
-        status = error.http_status
-        if status is None:
-            return isinstance(error, Unavailable | DeadlineExceeded)
-        return status in (408, 409, 425, 429) or (status >= 500 and status != 501)
+    def may_retry(self, error: ApiError) -> bool:
+        """Return whether it may be sent again after this error: always if that helps, since it changes nothing."""
+        return error.retryable
 
     def explain(self, error: ApiError) -> Flow[None]:
-        explain, prompt = self._explain
-        return explain(error, prompt)
+        """Add to the final error what the model server knows."""
+        return self._explain(error, self.request)
 
 
-def checked(body: dict[str, Any], *, streamed: bool) -> dict[str, Any]:
-    """A completion's body, or a ConfigurationError that names what is wrong with it."""
+def check_body(body: dict[str, Any], *, streamed: bool) -> dict[str, Any]:
+    """Return the body of a completion. Raises a ConfigurationError that names what is wrong with it."""
     check_model(body["model"])
     if "messages" in body:
-        _check_filled("messages", body["messages"], text=False)
+        _check_list("messages", body["messages"], text_allowed=False)
     else:
-        _check_filled("prompt", body["prompt"], text=True)
+        _check_list("prompt", body["prompt"], text_allowed=True)
     if streamed:
         if not body.setdefault("stream", True):
-            raise ConfigurationError("stream: stream(...) gives pieces; use create(...) for whole answers")
+            raise ConfigurationError("stream: stream(...) always streams; use create(...) for whole completions")
     elif body.get("stream"):
-        raise ConfigurationError("stream: create(...) gives whole answers; use stream(...) for pieces")
+        raise ConfigurationError("stream: create(...) returns whole completions; use stream(...) to stream")
     return body
 
 
 def check_model(model: object) -> str:
-    """A model's name, or ConfigurationError."""
+    """Return a model's name. Raises ConfigurationError."""
     if not isinstance(model, str):
         raise ConfigurationError(f"model: expected the name of a model, got {type(model).__name__}")
-    if not model.strip():
-        raise ConfigurationError("model: it is empty")
+    check_text(model.strip(), "model")
     return model
 
 
 def _encoded(body: Mapping[str, Any]) -> bytes:
-    """The body as JSON, or a ConfigurationError that names the argument that cannot be encoded."""
+    """Return the body as JSON. Raises a ConfigurationError that names the argument that cannot be encoded."""
     try:
         return _encode(body).encode()
     except (TypeError, ValueError, RecursionError) as error:
         name = next((name for name, value in body.items() if not _encodes(value)), "body")
-        raise ConfigurationError(f"{name}: it cannot be encoded as JSON: {error}") from None
+        raise ConfigurationError(f"{name}: cannot be encoded as JSON: {error}") from None
 
 
 def _encodes(value: object) -> bool:
     try:
-        return bool(_encode(value).encode()) or True
+        _encode(value).encode()
     except (TypeError, ValueError, RecursionError):
         return False
+    return True
 
 
-def _check_filled(argument: str, value: Any, *, text: bool) -> None:
-    """A list with something in it, or where it may be a text, any text."""
-    if isinstance(value, str) and text:
+def _check_list(argument: str, value: Any, *, text_allowed: bool) -> None:
+    """Refuse what is neither a list with something in it nor, where it may be a text, any text."""
+    if isinstance(value, str) and text_allowed:
         return
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise ConfigurationError(f"{argument}: expected a list, got {type(value).__name__}")
     if not value:
-        raise ConfigurationError(f"{argument}: it is empty")
+        raise ConfigurationError(f"{argument} must not be empty")
 
 
 def _checked_headers(headers: object) -> Metadata:
@@ -169,10 +183,10 @@ def _checked_headers(headers: object) -> Metadata:
 def _header(name: object, value: object) -> tuple[str, str]:
     if not isinstance(name, str) or not isinstance(value, str):
         raise ConfigurationError("headers: expected names and values as strings")
-    if name.lower() in _OURS:
+    if name.lower() in _RESERVED_HEADERS:
         raise ConfigurationError(f"headers: {name} is set by the library (a token goes into token=...)")
     if not is_header_name(name):
-        raise ConfigurationError(f"headers: {name!r} is no name of a header")
+        raise ConfigurationError(f"headers: {name!r} is not a valid header name")
     if not value.isascii() or not value.isprintable():
-        raise ConfigurationError(f"headers: the value of {name} holds what no header may hold")
+        raise ConfigurationError(f"headers: the value of {name} contains characters that no header may contain")
     return name, value

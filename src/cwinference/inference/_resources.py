@@ -2,105 +2,79 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from inspect import cleandoc
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeAlias, overload
 
-from .._calls.rpc import UNSET
-from .._calls.drivers import AsyncDriver, Operation, SyncDriver
-from .._calls.operation import Mode, Resource, operation
+from .._arguments import UNSET, check_timeout
+from .._calls.drivers import AsyncDriver, SyncDriver
+from .._calls.flow import Operation
+from .._calls.operation import Declaration, Mode, Resource, group, operation
 from .._calls.signatures import show
-from ..config import check_timeout
 from ..retry import Retry
-from ._model_server import Front
-from ._request import CHAT, MODELS, TEXT, Prompt, check_model, checked
-from ._responses import Answer, Model
+from ._model_server import ModelServer
+from ._request import CHAT, MODELS, TEXT, CompletionRequest, check_body, check_model
+from ._responses import Completion, Model
 from ._stream import AsyncStream, Stream
-from ._stream_reader import Reader
+from ._stream_reader import StreamReader
 
 P = ParamSpec("P")
-F = TypeVar("F", bound=Callable[..., Any])
 
 IDLE_TIMEOUT = 60.0
-"""Seconds without content after which a stream is given up, unless the caller says otherwise."""
+"""Seconds without content after which a stream is given up by default."""
 
-Asked = tuple[Prompt, Reader]
-
-
-_OPTIONS = """Every keyword that is not named here goes into the body as it is.
-
-Args:
-    model: name of the model, as a deployment of the gateway has it.
-    messages: for a chat: the conversation, a list of objects such as `{"role": "user", "content": "Hi"}`.
-    prompt: for plain completions: a text, a list of texts, or token ids.
-    timeout: seconds for the whole call: queueing, token, all attempts and pauses, reading. None for no limit; left out,
-        that of this `Inference`.
-    first_token_timeout: seconds from sending to the first content of a stream; None: only `timeout` counts.
-    idle_timeout: seconds without new content that a stream may take (60); comments that keep a connection alive are no
-        content. None: only `timeout` counts.
-    retry: what is repeated; None repeats nothing, so that the model surely runs at most once.
-    headers: more headers to send.
-
-Raises:
-    ConfigurationError: an argument is wrong, the gateway is not READY, or its endpoint may not get the token.
-    NotFound: no deployment serves the model; the text says which there are, where that is known.
-    ApiError: the server refused or failed; `errors` has a class for each code.
-    StreamStalled, StreamInterrupted: a stream stopped or broke off; both have `partial_text`.
-"""
+StreamParts: TypeAlias = tuple[CompletionRequest, StreamReader]
 
 
-def _documented(method: F) -> F:
-    """Put what all of these methods take into their docstrings."""
-    method.__doc__ = cleandoc(method.__doc__ or "").replace("OPTIONS", _OPTIONS)
-    return method
-
-
-class Part(Resource[Mode]):
+class InferenceResource(Resource[Mode]):
     """A group of methods of an `Inference`."""
 
-    def __init__(self, driver: Mode, front: Front) -> None:
+    def __init__(self, driver: Mode, server: ModelServer) -> None:
         self._driver: Mode = driver
-        self._front = front
+        self._server = server
+
+    @classmethod
+    def _of(cls, owner: Any) -> Self:
+        """Return the group that belongs to an `Inference`, or to another group of it."""
+        return cls(owner._driver, owner._server)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._front}>"
+        return f"<{type(self).__name__} of {self._server}>"
+
+    def _reader(self, request: CompletionRequest, first: float | None, idle: float | None) -> StreamReader:
+        _check_timeouts(first, idle)
+        return StreamReader(request.method.name, first, idle, self._server.context.clock)
 
 
-class streaming(Generic[P]):  # noqa: N801 - read as a decorator
-    """Turns a declaration into a method that gives a stream: `Stream` on `Inference`, else `AsyncStream`."""
+class streaming(Declaration[P], Generic[P]):  # noqa: N801 - read as a decorator
+    """Turns a declaration into a method that returns a stream: `Stream` on `Inference`, else `AsyncStream`."""
 
-    def __init__(self, build: Callable[Concatenate[Any, P], Asked]) -> None:
-        self._build = build
-        functools.update_wrapper(cast(Any, self), build)
-        show(self, build, lambda _: Stream)
+    def __init__(self, build: Callable[Concatenate[Any, P], StreamParts]) -> None:
+        super().__init__(build, lambda _: Stream)
 
-    def __call__(self, part: Part[Any], *args: P.args, **kwargs: P.kwargs) -> Any:
-        return cast(Any, self).__get__(part, type(part))(*args, **kwargs)
-
-    @overload
-    def __get__(self, part: None, owner: Any) -> Self: ...
-    @overload
-    def __get__(self, part: Part[SyncDriver], owner: Any) -> Callable[P, Stream]: ...
-    @overload
-    def __get__(self, part: Part[AsyncDriver], owner: Any) -> Callable[P, AsyncStream]: ...
-    def __get__(self, part: Part[Any] | None, owner: Any) -> Any:
-        if part is None:
-            return self
-        build = self._build.__get__(part)
-        front, driver = part._front, part._driver  # pyright: ignore[reportPrivateUsage]
+    def _bind(self, resource: Any) -> Any:
+        build = self._build.__get__(resource)
+        server, driver = resource._server, resource._driver
         kind = Stream if isinstance(driver, SyncDriver) else AsyncStream
 
         @functools.wraps(build)
         def method(*args: Any, **kwargs: Any) -> Any:
-            return kind(front, driver, *build(*args, **kwargs))
+            return kind(server, driver, *build(*args, **kwargs))
 
         return show(method, build, lambda _: kind)
 
+    @overload
+    def __get__(self, resource: None, owner: Any) -> Callable[Concatenate[Any, P], Any]: ...
+    @overload
+    def __get__(self, resource: InferenceResource[SyncDriver], owner: Any) -> Callable[P, Stream]: ...
+    @overload
+    def __get__(self, resource: InferenceResource[AsyncDriver], owner: Any) -> Callable[P, AsyncStream]: ...
+    def __get__(self, resource: InferenceResource[Any] | None, owner: Any) -> Any:
+        return self._get(resource)
 
-class Completions(Part[Mode]):
-    """`front.completions`: text that goes on where a prompt ends."""
+
+class Completions(InferenceResource[Mode]):
+    """`inference.completions`: text that continues a prompt."""
 
     @operation
-    @_documented
     def create(
         self,
         /,
@@ -113,17 +87,34 @@ class Completions(Part[Mode]):
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
         **body: Any,
-    ) -> Operation[Answer]:
-        """Complete a prompt, given as text or token ids, and give the whole answer.
+    ) -> Operation[Completion]:
+        """Request the continuation of a prompt, and return it whole.
 
-        OPTIONS
+        Every keyword that is not listed here goes into the body of the request as it is.
+
+        Args:
+            model: name of the model, as set in a deployment of the gateway.
+            prompt: a text, a list of texts, or token ids.
+            timeout: seconds for the whole call: queueing, token, all attempts and pauses, reading. None for no limit.
+                By default that of this `Inference`.
+            first_token_timeout, idle_timeout: for streams; they have no effect here.
+            retry: how failures before the response are retried; None for not at all, so that the model certainly runs
+                at most once. By default that of this `Inference`.
+            headers: additional headers to send.
+
+        Raises:
+            ConfigurationError: an argument is wrong, the gateway is not READY, or its endpoint must not get the token.
+            NotFound: no deployment serves the model; the text lists those that are served, if they are known.
+            ApiError: the server refused or failed; `errors` has a class for each code.
+            ProtocolError: the response is not a completion, or is too large.
         """
-        _check_clocks(first_token_timeout, idle_timeout)
-        body = checked({"model": model, "prompt": prompt, **body}, streamed=False)
-        return self._front.complete(Prompt(TEXT, body, model=model, timeout=timeout, retry=retry, headers=headers))
+        _check_timeouts(first_token_timeout, idle_timeout)
+        body = check_body({"model": model, "prompt": prompt, **body}, streamed=False)
+        return self._server.complete(
+            CompletionRequest(TEXT, body, model=model, timeout=timeout, retry=retry, headers=headers)
+        )
 
     @streaming
-    @_documented
     def stream(
         self,
         /,
@@ -136,21 +127,40 @@ class Completions(Part[Mode]):
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
         **body: Any,
-    ) -> Asked:
-        """Complete a prompt, given as text or token ids, and give the answer piece by piece.
+    ) -> StreamParts:
+        """Request the continuation of a prompt, and return a stream of its chunks.
 
-        OPTIONS
+        The request is sent when the stream is entered with `with` (`async with`) or iterated over.
+
+        Every keyword that is not listed here goes into the body of the request as it is.
+
+        Args:
+            model: name of the model, as set in a deployment of the gateway.
+            prompt: a text, a list of texts, or token ids.
+            timeout: seconds for the whole call: queueing, token, all attempts and pauses, reading. None for no limit.
+                By default that of this `Inference`.
+            first_token_timeout: seconds from sending the request to the first content. None: only `timeout` applies.
+            idle_timeout: seconds between one content and the next (60). Comments that keep the connection alive are not
+                content. None: only `timeout` applies.
+            retry: how failures before the response are retried; None for not at all, so that the model certainly runs
+                at most once. By default that of this `Inference`.
+            headers: additional headers to send.
+
+        Raises:
+            ConfigurationError: an argument is wrong, the gateway is not READY, or its endpoint must not get the token.
+            NotFound: no deployment serves the model; the text lists those that are served, if they are known.
+            ApiError: the server refused or failed; `errors` has a class for each code.
+            StreamStalled, StreamInterrupted: the stream stopped or broke off; both have `partial_text`.
         """
-        body = checked({"model": model, "prompt": prompt, **body}, streamed=True)
-        asked = Prompt(TEXT, body, model=model, timeout=timeout, retry=retry, headers=headers)
-        return asked, _reader(self._front, asked, first_token_timeout, idle_timeout)
+        body = check_body({"model": model, "prompt": prompt, **body}, streamed=True)
+        request = CompletionRequest(TEXT, body, model=model, timeout=timeout, retry=retry, headers=headers)
+        return request, self._reader(request, first_token_timeout, idle_timeout)
 
 
-class ChatCompletions(Part[Mode]):
-    """`front.chat.completions`: the next message of a conversation."""
+class ChatCompletions(InferenceResource[Mode]):
+    """`inference.chat.completions`: the next message of a conversation."""
 
     @operation
-    @_documented
     def create(
         self,
         /,
@@ -163,17 +173,34 @@ class ChatCompletions(Part[Mode]):
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
         **body: Any,
-    ) -> Operation[Answer]:
-        """Ask for the next message of a conversation and give the whole answer.
+    ) -> Operation[Completion]:
+        """Request the next message of a conversation, and return it whole.
 
-        OPTIONS
+        Every keyword that is not listed here goes into the body of the request as it is.
+
+        Args:
+            model: name of the model, as set in a deployment of the gateway.
+            messages: the conversation: a list of objects such as `{"role": "user", "content": "Hi"}`.
+            timeout: seconds for the whole call: queueing, token, all attempts and pauses, reading. None for no limit.
+                By default that of this `Inference`.
+            first_token_timeout, idle_timeout: for streams; they have no effect here.
+            retry: how failures before the response are retried; None for not at all, so that the model certainly runs
+                at most once. By default that of this `Inference`.
+            headers: additional headers to send.
+
+        Raises:
+            ConfigurationError: an argument is wrong, the gateway is not READY, or its endpoint must not get the token.
+            NotFound: no deployment serves the model; the text lists those that are served, if they are known.
+            ApiError: the server refused or failed; `errors` has a class for each code.
+            ProtocolError: the response is not a completion, or is too large.
         """
-        _check_clocks(first_token_timeout, idle_timeout)
-        body = checked({"model": model, "messages": messages, **body}, streamed=False)
-        return self._front.complete(Prompt(CHAT, body, model=model, timeout=timeout, retry=retry, headers=headers))
+        _check_timeouts(first_token_timeout, idle_timeout)
+        body = check_body({"model": model, "messages": messages, **body}, streamed=False)
+        return self._server.complete(
+            CompletionRequest(CHAT, body, model=model, timeout=timeout, retry=retry, headers=headers)
+        )
 
     @streaming
-    @_documented
     def stream(
         self,
         /,
@@ -186,27 +213,45 @@ class ChatCompletions(Part[Mode]):
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
         **body: Any,
-    ) -> Asked:
-        """Ask for the next message of a conversation and give it piece by piece.
+    ) -> StreamParts:
+        """Request the next message of a conversation, and return a stream of its chunks.
 
-        OPTIONS
+        The request is sent when the stream is entered with `with` (`async with`) or iterated over.
+
+        Every keyword that is not listed here goes into the body of the request as it is.
+
+        Args:
+            model: name of the model, as set in a deployment of the gateway.
+            messages: the conversation: a list of objects such as `{"role": "user", "content": "Hi"}`.
+            timeout: seconds for the whole call: queueing, token, all attempts and pauses, reading. None for no limit.
+                By default that of this `Inference`.
+            first_token_timeout: seconds from sending the request to the first content. None: only `timeout` applies.
+            idle_timeout: seconds between one content and the next (60). Comments that keep the connection alive are not
+                content. None: only `timeout` applies.
+            retry: how failures before the response are retried; None for not at all, so that the model certainly runs
+                at most once. By default that of this `Inference`.
+            headers: additional headers to send.
+
+        Raises:
+            ConfigurationError: an argument is wrong, the gateway is not READY, or its endpoint must not get the token.
+            NotFound: no deployment serves the model; the text lists those that are served, if they are known.
+            ApiError: the server refused or failed; `errors` has a class for each code.
+            StreamStalled, StreamInterrupted: the stream stopped or broke off; both have `partial_text`.
         """
-        body = checked({"model": model, "messages": messages, **body}, streamed=True)
-        asked = Prompt(CHAT, body, model=model, timeout=timeout, retry=retry, headers=headers)
-        return asked, _reader(self._front, asked, first_token_timeout, idle_timeout)
+        body = check_body({"model": model, "messages": messages, **body}, streamed=True)
+        request = CompletionRequest(CHAT, body, model=model, timeout=timeout, retry=retry, headers=headers)
+        return request, self._reader(request, first_token_timeout, idle_timeout)
 
 
-class Chat(Part[Mode]):
-    """`front.chat`: its `completions`."""
+class Chat(InferenceResource[Mode]):
+    """`inference.chat`: its `completions`."""
 
-    def __init__(self, driver: Mode, front: Front) -> None:
-        self._driver: Mode = driver
-        self._front = front
-        self.completions: ChatCompletions[Mode] = ChatCompletions(driver, front)
+    completions: ChatCompletions[Mode] = group(ChatCompletions)
+    """Chat completions: the next message of a conversation."""
 
 
-class Models(Part[Mode]):
-    """`front.models`: what may be asked for."""
+class Models(InferenceResource[Mode]):
+    """`inference.models`: the models that can be requested."""
 
     @operation
     def list(
@@ -217,26 +262,24 @@ class Models(Part[Mode]):
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
     ) -> Operation[Sequence[Model]]:
-        """Ask which models there are.
+        """Return the models that can be requested.
 
         Args:
-            model: any of them, which finds the way on a gateway that routes by path or header.
-            timeout: seconds for the whole call; None for no limit; left out, that of this `Inference`.
-            retry: what is repeated; None repeats nothing.
-            headers: more headers to send.
+            model: any of them, which is needed on a gateway that routes by path or by header.
+            timeout: seconds for the whole call; None for no limit. By default that of this `Inference`.
+            retry: how failures are retried; None for not at all. By default that of this `Inference`.
+            headers: additional headers to send.
+
+        Raises:
+            ConfigurationError: an argument is wrong, the gateway is not READY, or its endpoint must not get the token.
+            ApiError: the server refused or failed; `errors` has a class for each code.
         """
         if model is not None:
             check_model(model)
-        return self._front.models(Prompt(MODELS, None, model=model, timeout=timeout, retry=retry, headers=headers))
+        request = CompletionRequest(MODELS, None, model=model, timeout=timeout, retry=retry, headers=headers)
+        return self._server.models(request)
 
 
-def _reader(front: Front, prompt: Prompt, first: float | None, idle: float | None) -> Reader:
-    _check_clocks(first, idle)
-    return Reader(prompt.method.name, first, idle, front.context.clock)
-
-
-def _check_clocks(first: float | None, idle: float | None) -> None:
-    if first is not None:
-        check_timeout(first, "first_token_timeout")
-    if idle is not None:
-        check_timeout(idle, "idle_timeout")
+def _check_timeouts(first_token_timeout: float | None, idle_timeout: float | None) -> None:
+    check_timeout(first_token_timeout, "first_token_timeout")
+    check_timeout(idle_timeout, "idle_timeout")

@@ -1,4 +1,4 @@
-"""What a model answers: thin views on the JSON as it came, which stays whole in `raw`."""
+"""Responses of model servers: thin views of the JSON as received, which is available as `raw`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
@@ -10,13 +10,13 @@ Values: TypeAlias = Sequence[Any]
 
 
 class Usage:
-    """How many tokens a completion took; 0 where the server did not say."""
+    """How many tokens a completion used; 0 where the server did not say."""
 
     __slots__ = ("raw",)
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self.raw = raw
-        """The object as it came; empty when there was none."""
+        """The JSON object as received; empty if there was none."""
 
     def __repr__(self) -> str:
         return f"Usage({dict(self.raw)!r})"
@@ -31,12 +31,12 @@ class Usage:
 
     @property
     def completion_tokens(self) -> int:
-        """Tokens that the model wrote."""
+        """Tokens that the model generated."""
         return self._count("completion_tokens")
 
     @property
     def total_tokens(self) -> int:
-        """All of them."""
+        """Tokens in total."""
         return self._count("total_tokens") or self.prompt_tokens + self.completion_tokens
 
     def _count(self, name: str) -> int:
@@ -44,21 +44,21 @@ class Usage:
         return value if isinstance(value, int) else 0
 
 
-class Answer:
-    """A completion. `raw` is the truth; the rest is what is usually wanted of it, from the first choice."""
+class Completion:
+    """A whole completion. `raw` has everything; the attributes are what is usually needed, from the first choice."""
 
     __slots__ = ("raw",)
 
     def __init__(self, raw: Json) -> None:
         self.raw = raw
-        """The JSON object as the server sent it."""
+        """The JSON object as received."""
 
     def __repr__(self) -> str:
-        return f"Answer({self.text!r}, finish_reason={self.finish_reason!r})"
+        return f"Completion({self.text!r}, finish_reason={self.finish_reason!r})"
 
     @property
     def text(self) -> str:
-        """The text of the first choice; empty when it has none (a tool call, for example)."""
+        """The text of the first choice; empty if it has none (a tool call, for example)."""
         return text_of(first_choice(self.raw), "message")
 
     @property
@@ -73,7 +73,7 @@ class Answer:
 
     @property
     def model(self) -> str:
-        """The model as the server names it."""
+        """The model, as the server names it."""
         return str(self.raw.get("model") or "")
 
     @property
@@ -83,25 +83,25 @@ class Answer:
 
 
 class Chunk:
-    """A piece of a streamed completion. With `n` above 1, `raw` tells which choice it belongs to."""
+    """A piece of a streamed completion. With `n` above 1, `raw` says to which choice it belongs."""
 
     __slots__ = ("finish_reason", "raw", "text")
 
     def __init__(self, raw: Json) -> None:
         choice = first_choice(raw)
         self.raw = raw
-        """The JSON object as the server sent it."""
+        """The JSON object as received."""
         self.text = text_of(choice, "delta")
         """The new text; may be empty."""
         self.finish_reason = reason_of(choice)
-        """Why the choice ended, on its last piece; else None."""
+        """Why the choice ended, in its last chunk; else None."""
 
     def __repr__(self) -> str:
         return f"Chunk({self.text!r}, finish_reason={self.finish_reason!r})"
 
     @property
-    def carries_content(self) -> bool:
-        """Whether it shows that the model is at work: text, reasoning, a tool call, log probabilities, an end."""
+    def has_content(self) -> bool:
+        """Whether it shows that the model is working: text, reasoning, a tool call, log probabilities, or an end."""
         if self.text or self.finish_reason:
             return True
         choice = first_choice(self.raw)
@@ -118,14 +118,14 @@ class Model:
 
     def __init__(self, raw: Json) -> None:
         self.raw = raw
-        """The JSON object as the server sent it."""
+        """The JSON object as received."""
 
     def __repr__(self) -> str:
         return f"Model({self.id!r})"
 
     @property
     def id(self) -> str:
-        """The name to give as `model`."""
+        """The name to use as `model`."""
         return str(self.raw.get("id") or "")
 
 
@@ -133,7 +133,7 @@ _NOTHING: Json = {}
 
 
 def first_choice(raw: Json) -> Json:
-    """The first choice, or an empty object."""
+    """Return the first choice, or an empty object."""
     choices = raw.get("choices")
     if isinstance(choices, list) and choices:
         choice: Any = cast(Values, choices)[0]
@@ -143,7 +143,7 @@ def first_choice(raw: Json) -> Json:
 
 
 def text_of(choice: Json, part: str) -> str:
-    """The text of a choice: its own, or that inside its message or delta."""
+    """Return the text of a choice: its own, or that of its message or delta."""
     inner = choice.get(part)
     text: Any = cast(Json, inner).get("content") if isinstance(inner, dict) else choice.get("text")
     if isinstance(text, str):
@@ -152,25 +152,25 @@ def text_of(choice: Json, part: str) -> str:
 
 
 def _joined(parts: Values) -> str:
-    """The text of content that comes in parts."""
+    """Return the text of content that consists of parts."""
     texts = (cast(Json, each).get("text") for each in parts if isinstance(each, dict))
     return "".join(text for text in texts if isinstance(text, str))
 
 
 def reason_of(choice: Json) -> str | None:
-    """The finish reason of a choice."""
+    """Return the finish reason of a choice."""
     reason = choice.get("finish_reason")
     return reason if isinstance(reason, str) else None
 
 
 def usage_of(raw: Json) -> Usage:
-    """The usage, wherever a server puts it; empty when there is none."""
+    """Return the usage; empty if there is none."""
     usage = raw.get("usage")
     return Usage(cast(Json, usage) if isinstance(usage, dict) else _NOTHING)
 
 
 def total_tokens(raw: Json) -> int:
-    """What the usage of an answer tells."""
+    """Return the total tokens according to the usage of a response."""
     usage = raw.get("usage")
     if isinstance(usage, dict):
         total = cast(Json, usage).get("total_tokens")
@@ -179,15 +179,15 @@ def total_tokens(raw: Json) -> int:
 
 
 def check_completion(raw: Any, method: str) -> Json:
-    """The answer as a JSON object with choices, or ProtocolError."""
+    """Return the response as a JSON object with choices. Raises ProtocolError."""
     if not isinstance(raw, dict) or not isinstance(cast(Json, raw).get("choices"), list):
-        raise ProtocolError("the answer is not a completion: it holds no choices", method=method, http_status=200)
+        raise ProtocolError("the response is not a completion: it has no choices", method=method, http_status=200)
     return cast(Json, raw)
 
 
 def check_models(raw: object, method: str) -> list[Model]:
-    """The models in an answer, or ProtocolError."""
+    """Return the models in a response. Raises ProtocolError."""
     data: Any = cast(Json, raw).get("data") if isinstance(raw, dict) else raw
     if not isinstance(data, list):
-        raise ProtocolError("the answer is not a list of models", method=method, http_status=200)
+        raise ProtocolError("the response is not a list of models", method=method, http_status=200)
     return [Model(cast(Json, each)) for each in cast(Values, data) if isinstance(each, dict)]

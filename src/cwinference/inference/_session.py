@@ -1,200 +1,144 @@
-"""The connections of completions, and how one request is sent over them: through the gate, then by HTTP."""
+"""How one attempt of a completion is sent: through the limiter, then by HTTP; and what its response means."""
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from .._calls.rpc import Call
-from .._calls.session import Session
-from .._locks import lock_of
-from .._wire.methods import Method
 from ..auth import Metadata
-from ..config import Endpoint, Settings
-from ..errors import ConfigurationError, DeadlineExceeded, ProtocolError
-from ..transports._http import refuse_after_fork
+from ..errors import DeadlineExceeded, ProtocolError
 from ..transports.completion_errors import failed_completion
-from ..transports.completions import AsyncBody, AsyncCompletionTransport, SyncBody, SyncCompletionTransport
-from ._limiter import Counters, Limiter
-from ._request import Ask, HttpRequest
+from ..transports.completions import (
+    AsyncBody,
+    AsyncCompletionTransport,
+    SyncBody,
+    SyncCompletionTransport,
+    refuse_after_fork,
+)
+from ._connections import Connections
+from ._limiter import Limiter
+from ._request import CompletionCall
+from ._stats import Counters
 from ._stream_reader import stalled
 
-EngineT = TypeVar("EngineT", SyncCompletionTransport, AsyncCompletionTransport)
-
+TransportT = TypeVar("TransportT", SyncCompletionTransport, AsyncCompletionTransport)
 
 _TIMER_SLACK = 0.01
-"""By how many seconds a timer may be early."""
+"""By how many seconds a timer may fire early."""
 
 
-class Connections(Generic[EngineT]):
-    """An engine for each server, opened at the first request and shared by all who ask there."""
+class BaseInferenceSession(Generic[TransportT]):
+    """What both sessions have in common."""
 
-    def __init__(self, settings: Settings, open_engine: Callable[[Settings], EngineT]) -> None:
-        self.settings = settings
-        self._open_engine: Callable[[Settings], EngineT] = open_engine
-        self._engines: dict[str, EngineT] = {}
-        self._last: tuple[Endpoint, EngineT] | None = None
-        self._closed = False
-        self._lock = lock_of(self)
+    def __init__(self, connections: Connections[TransportT], limiter: Limiter, counters: Counters) -> None:
+        self._connections: Connections[TransportT] = connections
+        self._limiter = limiter
+        self._counters = counters
 
-    def to(self, endpoint: Endpoint) -> EngineT:
-        """The engine for a server."""
-        last = self._last
-        if last is not None and last[0] is endpoint:
-            return last[1]
-        key = f"{endpoint.scheme}://{endpoint.authority}"
-        with self._lock:
-            if self._closed:
-                raise ConfigurationError("the client is closed; make a new one")
-            if key not in self._engines:
-                self._engines[key] = self._open_engine(replace(self.settings, endpoint=endpoint))
-            self._last = endpoint, self._engines[key]
-            return self._engines[key]
+    def __str__(self) -> str:
+        return "completions"
 
-    def take_all(self) -> list[EngineT]:
-        """Give the engines up, to be closed; no request can be made any more."""
-        with self._lock:
-            self._closed = True
-            self._last = None
-            engines = list(self._engines.values())
-            self._engines.clear()
-            return engines
-
-
-class BaseInferenceSession(Generic[EngineT]):
-    """What a driver sends with: completions by HTTP, calls of the management API with their own client's session."""
-
-    def __init__(
-        self, connections: Connections[EngineT], gate: Limiter, counters: Counters, management: Session[Any] | None
-    ) -> None:
-        self.connections: Connections[EngineT] = connections
-        self.gate = gate
-        self.counters = counters
-        self._management = management
-
-    def transport_for(self, call: Call[Any]) -> Any:
-        """Whatever has to send this call."""
-        if isinstance(call, Ask) or self._management is None:
-            return self
-        return self._management.transport_for(call)
-
-    def _count(self, asked: HttpRequest) -> None:
-        asked.sent += 1
-        if asked.sent > 1:
-            self.counters.repeat()
+    def _count(self, call: CompletionCall[Any]) -> None:
+        call.attempts += 1
+        if call.attempts > 1:
+            self._counters.retry()
 
 
 class SyncInferenceSession(BaseInferenceSession[SyncCompletionTransport]):
-    """For threads."""
+    """Sends completions on the calling thread."""
 
-    def send(
-        self, method: Method, request: Any, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
-    ) -> bytes | SyncBody:
-        """Send one attempt; the whole body, or for a stream an open one. Raises ApiError or ProtocolError."""
+    def send(self, call: CompletionCall[Any], metadata: Metadata, timeout: float | None) -> bytes | SyncBody:
+        """Send one attempt; return the whole body, or for a stream the open one. Raises ApiError or ProtocolError."""
         refuse_after_fork()
-        asked: HttpRequest = request
-        engine = self.connections.to(asked.endpoint)
-        self._count(asked)
+        transport = self._connections.to(call.endpoint)
+        self._count(call)
         try:
-            left = self.gate.enter(timeout)
-            if asked.streamed:
-                return self._open(engine, method, asked, metadata, left)
-            headers = (*metadata, *asked.headers)
+            remaining = self._limiter.enter(timeout)
+            if call.is_streamed:
+                return self._open(transport, call, metadata, remaining)
+            headers = (*metadata, *call.headers)
             try:
-                answer = engine.fetch(asked.verb, asked.url, headers, asked.content, left)
+                response = transport.fetch(call.verb, call.url, headers, call.content, remaining)
             finally:
-                self.gate.leave()
-            if answer.status != 200:
-                raise failed_completion(answer.status, answer.headers, answer.body, method.name)
-            return answer.body
+                self._limiter.leave()
+            if response.status != 200:
+                raise failed_completion(response.status, response.headers, response.body, call.name)
+            return response.body
         except BaseException:
-            self.counters.fail()
+            self._counters.fail()
             raise
 
     def _open(
-        self,
-        engine: SyncCompletionTransport,
-        method: Method,
-        asked: HttpRequest,
-        metadata: Metadata,
-        timeout: float | None,
+        self, transport: SyncCompletionTransport, call: CompletionCall[Any], metadata: Metadata, timeout: float | None
     ) -> SyncBody:
         body: SyncBody | None = None
         started = time.monotonic()
         try:
-            headers = (*metadata, *asked.headers)
-            body = engine.open(asked.verb, asked.url, headers, asked.content, timeout, asked.first)
-            body.on_close = self.gate.leave
+            headers = (*metadata, *call.headers)
+            body = transport.open(call.verb, call.url, headers, call.content, timeout, call.first_token_timeout)
+            body.on_close = self._limiter.leave
             if body.status != 200:
-                raise failed_completion(body.status, body.headers, body.rest(), method.name)
-            check_event_stream(body.content_type, method.name)
+                raise failed_completion(body.status, body.headers, body.read_all(), call.name)
+            _check_event_stream(body.content_type, call.name)
         except BaseException as error:
-            self.gate.leave() if body is None else body.close()
-            raise opening_failed(error, method.name, asked, started) from None
+            self._limiter.leave() if body is None else body.close()
+            raise _opening_error(error, call, started) from None
         body.waited = time.monotonic() - started
         return body
 
 
 class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
-    """For event loops."""
+    """Sends completions on the running event loop."""
 
-    async def send(
-        self, method: Method, request: Any, metadata: Metadata, timeout: float | None, lost: list[str] | None = None
-    ) -> bytes | AsyncBody:
+    async def send(self, call: CompletionCall[Any], metadata: Metadata, timeout: float | None) -> bytes | AsyncBody:
         """Send one attempt; as `SyncInferenceSession.send`."""
         refuse_after_fork()
-        asked: HttpRequest = request
-        engine = self.connections.to(asked.endpoint)
-        self._count(asked)
+        transport = self._connections.to(call.endpoint)
+        self._count(call)
         try:
-            left = timeout if self.gate.enter_at_once() else await self.gate.enter_async(timeout)
-            if asked.streamed:
-                return await self._open(engine, method, asked, metadata, left)
-            headers = (*metadata, *asked.headers)
+            # The usual case needs no coroutine.
+            remaining = timeout if self._limiter.enter_at_once() else await self._limiter.enter_async(timeout)
+            if call.is_streamed:
+                return await self._open(transport, call, metadata, remaining)
+            headers = (*metadata, *call.headers)
             try:
-                answer = await engine.fetch(asked.verb, asked.url, headers, asked.content, left)
+                response = await transport.fetch(call.verb, call.url, headers, call.content, remaining)
             finally:
-                self.gate.leave()
-            if answer.status != 200:
-                raise failed_completion(answer.status, answer.headers, answer.body, method.name)
-            return answer.body
+                self._limiter.leave()
+            if response.status != 200:
+                raise failed_completion(response.status, response.headers, response.body, call.name)
+            return response.body
         except BaseException:
-            self.counters.fail()
+            self._counters.fail()
             raise
 
     async def _open(
-        self,
-        engine: AsyncCompletionTransport,
-        method: Method,
-        asked: HttpRequest,
-        metadata: Metadata,
-        timeout: float | None,
+        self, transport: AsyncCompletionTransport, call: CompletionCall[Any], metadata: Metadata, timeout: float | None
     ) -> AsyncBody:
         body: AsyncBody | None = None
         started = time.monotonic()
-        limits = [each for each in (timeout, asked.first) if each is not None]
+        limits = [each for each in (timeout, call.first_token_timeout) if each is not None]
         try:
-            headers = (*metadata, *asked.headers)
-            body = await engine.open(asked.verb, asked.url, headers, asked.content, min(limits, default=None))
-            body.on_close = self.gate.leave
+            headers = (*metadata, *call.headers)
+            body = await transport.open(call.verb, call.url, headers, call.content, min(limits, default=None))
+            body.on_close = self._limiter.leave
             if body.status != 200:
-                raise failed_completion(body.status, body.headers, await body.rest(timeout), method.name)
-            check_event_stream(body.content_type, method.name)
+                raise failed_completion(body.status, body.headers, await body.read_all(timeout), call.name)
+            _check_event_stream(body.content_type, call.name)
         except BaseException as error:
-            self.gate.leave() if body is None else body.abandon()
-            raise opening_failed(error, method.name, asked, started) from None
+            self._limiter.leave() if body is None else body.abandon()
+            raise _opening_error(error, call, started) from None
         body.waited = time.monotonic() - started
         return body
 
 
-def check_event_stream(content_type: str, method: str) -> None:
-    """Refuse an answer that is no stream of events."""
+def _check_event_stream(content_type: str, method: str) -> None:
+    """Refuse a response that is not a stream of events."""
     if content_type not in ("text/event-stream", ""):
-        raise ProtocolError(f"the answer is {content_type}, not a stream of events", method=method, http_status=200)
+        raise ProtocolError(f"the response is {content_type}, not an event stream", method=method, http_status=200)
 
 
-def opening_failed(error: BaseException, method: str, asked: HttpRequest, started: float) -> BaseException:
-    """StreamStalled when the clock of the first token has run out; else the error itself."""
-    ours = isinstance(error, DeadlineExceeded) and asked.first is not None
-    over = ours and time.monotonic() - started >= (asked.first or 0) - _TIMER_SLACK
-    return stalled(method, asked.first, first=True) if over else error
+def _opening_error(error: BaseException, call: CompletionCall[Any], started: float) -> BaseException:
+    """Return StreamStalled if `first_token_timeout` was what ran out; else the error itself."""
+    limit = call.first_token_timeout
+    if isinstance(error, DeadlineExceeded) and limit is not None and time.monotonic() - started >= limit - _TIMER_SLACK:
+        return stalled(call.name, limit, is_first=True)
+    return error

@@ -1,19 +1,19 @@
-"""Server-sent events: bytes in, the data of whole events out. It does no I/O and does not look into the data.
+"""Server-sent events: bytes in, the data of whole events out. It does no I/O and does not interpret the data.
 
-Bytes may be cut anywhere. Lines end in LF, CR or CRLF, a byte order mark is skipped, and comments and all fields but
-`data` are ignored.
+The bytes may be split anywhere. Lines end in LF, CR or CRLF, a byte order mark is skipped, and comments and all fields
+except `data` are ignored.
 """
 
 from ..errors import ProtocolError
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
-"""Size of the largest event that is accepted, so that a line without an end cannot fill the memory."""
+"""Size of the largest event that is accepted, so that a line that never ends cannot fill the memory."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventParser:
-    """Takes one stream apart."""
+    """Parses one stream."""
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
@@ -25,17 +25,17 @@ class EventParser:
         self._data_bytes = 0
 
     def feed(self, received: bytes) -> list[bytes]:
-        """The data of each event that is complete by now. Raises ProtocolError when one is larger than accepted."""
+        """Return the data of each event that is now complete. Raises ProtocolError if one is larger than accepted."""
         if self._start is not None:
             received = self._without_mark(received)
         if self._after_cr or b"\r" in received:
             received = self._with_lf(received)
         first, end, others = received.partition(b"\n")
         if not end:
-            self._hold(received)
+            self._keep(received)
             return []
         if self._line:
-            self._hold(first)
+            self._keep(first)
             received = b"".join([*self._line, end, others])
             self._line.clear()
             self._line_bytes = 0
@@ -43,11 +43,11 @@ class EventParser:
         rest = lines.pop()
         events = self._events(lines)
         if rest:
-            self._hold(rest)
+            self._keep(rest)
         return events
 
     def end(self) -> bytes | None:
-        """What the stream's end cut off: the data of an event without its empty line. A browser would drop it."""
+        """Return the data of an event that the stream's end cut off before its empty line. A browser would drop it."""
         if self._line:
             self._events([b"".join(self._line)])
         return b"\n".join(self._data) if self._data else None
@@ -71,18 +71,18 @@ class EventParser:
                 data.append(b"")
         return events
 
-    def _hold(self, piece: bytes) -> None:
-        """Keep a piece of a line until its end comes."""
+    def _keep(self, piece: bytes) -> None:
+        """Keep a piece of a line until its end arrives."""
         self._line.append(piece)
         self._line_bytes += len(piece)
         if self._line_bytes + self._data_bytes > self._max_event_bytes:
             self._refuse()
 
     def _refuse(self) -> None:
-        raise ProtocolError(f"the stream holds an event of more than {self._max_event_bytes} bytes")
+        raise ProtocolError(f"the stream has an event of more than {self._max_event_bytes} bytes")
 
     def _without_mark(self, received: bytes) -> bytes:
-        """Skip a byte order mark, which may itself come in pieces."""
+        """Skip a byte order mark, which may itself arrive in pieces."""
         seen = (self._start or b"") + received
         if len(seen) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(seen):
             self._start = seen
@@ -91,7 +91,7 @@ class EventParser:
         return seen.removeprefix(_BYTE_ORDER_MARK)
 
     def _with_lf(self, received: bytes) -> bytes:
-        """Make every line end a LF; the LF of a CRLF may come in the next piece."""
+        """Turn every line end into LF. The LF of a CRLF may arrive in the next piece."""
         if self._after_cr and received:
             received = received.removeprefix(b"\n")
             self._after_cr = False

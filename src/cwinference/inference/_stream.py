@@ -1,4 +1,4 @@
-"""A streamed completion: an iterator over its chunks that hangs up when it is left."""
+"""A streamed completion: an iterator over its chunks, which hangs up when it is closed."""
 
 import warnings
 from collections.abc import AsyncGenerator, Generator
@@ -7,25 +7,25 @@ from typing import Any, Self
 from .._calls.closing import AsyncClosing, Closing
 from ..errors import ApiError, ConfigurationError
 from ..transports.completions import AsyncBody, SyncBody
-from ._model_server import Front
-from ._request import Prompt
+from ._model_server import ModelServer
+from ._request import CompletionRequest
 from ._responses import Chunk, Usage
-from ._stream_reader import Reader
+from ._stream_reader import StreamReader
 
 
 class _Stream:
-    """What both kinds of stream know."""
+    """What both kinds of stream have in common."""
 
-    def __init__(self, front: Front, driver: Any, prompt: Prompt, reader: Reader) -> None:
-        self._front = front
+    def __init__(self, server: ModelServer, driver: Any, request: CompletionRequest, reader: StreamReader) -> None:
+        self._server = server
         self._driver = driver
-        self._prompt = prompt
+        self._request = request
         self._reader = reader
         self._body: Any = None
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._front}{', closed' if self._closed else ''}>"
+        return f"<{type(self).__name__} of {self._server}{', closed' if self._closed else ''}>"
 
     @property
     def text(self) -> str:
@@ -34,31 +34,32 @@ class _Stream:
 
     @property
     def usage(self) -> Usage:
-        """The tokens used, once the server has told them."""
+        """The tokens used, once the server has reported them."""
         return self._reader.usage
 
     def _begin(self) -> Any:
-        """Send the request; gives the open body, on `AsyncStream` a coroutine of it."""
+        """Send the request; return the open body, on `AsyncStream` a coroutine of it."""
         if self._closed:
-            raise ConfigurationError("the stream is closed; ask for a new one")
-        return self._driver.bind(self._front.open)(self._prompt, self._reader)
+            raise ConfigurationError("the stream is closed; request a new one")
+        return self._driver.bind(self._server.open_stream)(self._request, self._reader)
 
-    def _give_up(self) -> Any:
-        """Give the body up, to be closed, and count how the stream went; None when that was done before."""
+    def _take_body(self) -> Any:
+        """Return the body, to be closed, and count the outcome of the stream; None if that was done before."""
         body, self._body = self._body, None
         self._closed = True
         if body is not None:
-            self._reader.count(self._front.counters)
+            self._reader.count(self._server.counters)
         return body
 
     def _warn(self) -> None:
-        warnings.warn("a stream was dropped without being closed; use `with`", ResourceWarning, stacklevel=3)
+        warnings.warn("a stream was not closed; use it in a `with` block", ResourceWarning, stacklevel=3)
 
 
 class Stream(Closing, _Stream):
-    """A streamed completion for threads: use it in a `with` block, and iterate over it once.
+    """A streamed completion of `Inference`: use it in a `with` block, and iterate over its chunks once.
 
-    The request is sent when the block is entered, or at the first step. Leaving early, by break or error, hangs up.
+    The request is sent when the block is entered, or at the first chunk. Leaving the block early, by break or by an
+    error, hangs up, so that the server stops.
     """
 
     _body: SyncBody | None
@@ -75,7 +76,7 @@ class Stream(Closing, _Stream):
                 try:
                     received = body.read(reader.begin())
                 except ApiError as error:
-                    raise reader.broken(error) from None
+                    raise reader.interrupted(error) from None
                 yield from reader.receive(received)
             if self._body is not None:
                 self._body.finish()
@@ -83,8 +84,8 @@ class Stream(Closing, _Stream):
             self.close()
 
     def close(self) -> None:
-        """Hang up, if it has not ended; may be called again."""
-        body = self._give_up()
+        """Hang up, if the stream has not ended; may be called again."""
+        body = self._take_body()
         if body is not None:
             body.close()
 
@@ -101,10 +102,10 @@ class Stream(Closing, _Stream):
 
 
 class AsyncStream(AsyncClosing, _Stream):
-    """A streamed completion for event loops: use it in an `async with` block, and iterate over it once.
+    """A streamed completion of `AsyncInference`: use it in an `async with` block, and iterate over its chunks once.
 
-    The request is sent when the block is entered, or at the first step. Leaving early, by break, error or cancellation,
-    hangs up.
+    The request is sent when the block is entered, or at the first chunk. Leaving the block early, by break, error or
+    cancellation, hangs up, so that the server stops.
     """
 
     _body: AsyncBody | None
@@ -121,7 +122,7 @@ class AsyncStream(AsyncClosing, _Stream):
                 try:
                     received = await body.read(reader.begin())
                 except ApiError as error:
-                    raise reader.broken(error) from None
+                    raise reader.interrupted(error) from None
                 for chunk in reader.receive(received):
                     yield chunk
             if self._body is not None:
@@ -130,15 +131,15 @@ class AsyncStream(AsyncClosing, _Stream):
             await self.close()
 
     async def close(self) -> None:
-        """Hang up, if it has not ended; may be called again."""
-        body = self._give_up()
+        """Hang up, if the stream has not ended; may be called again."""
+        body = self._take_body()
         if body is not None:
             await body.close()
 
     def __del__(self) -> None:
         if getattr(self, "_body", None) is not None:
             self._warn()
-            self._give_up().abandon()
+            self._take_body().abandon()
 
     async def _open(self) -> AsyncBody:
         if self._body is None:

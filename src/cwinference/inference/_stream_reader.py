@@ -1,38 +1,49 @@
-"""A stream of a completion as it is read: bytes in, chunks out, and two clocks that run on content. It does no I/O."""
+"""Reads the stream of a completion: bytes in, chunks out, and two timeouts that run on content. It does no I/O.
+
+`first_token_timeout` runs until the first content, `idle_timeout` between one content and the next. Both count only the
+time spent waiting in reads, so a caller that takes long with a chunk does not use them up. What keeps a connection
+alive without being content, such as comments and empty chunks, does not reset them.
+"""
 
 import json
 from collections.abc import Iterator
 from typing import cast
 
-from .._calls.flow import Clock
+from .._calls.clock import Clock
+from .._calls.deadline import Deadline
 from ..errors import ApiError, DeadlineExceeded, InferenceError, ProtocolError, StreamInterrupted, StreamStalled
-from ..transports.completion_errors import error_in_answer
-from ._limiter import Counters
+from ..transports.completion_errors import error_in_place
 from ._responses import Chunk, Json, Usage, first_choice, usage_of
 from ._sse import EventParser
+from ._stats import Counters
 
 _decode = json.JSONDecoder().raw_decode
 
 _END_MARK = b"[DONE]"
+_TIMER_SLACK = 0.001
+"""By how many seconds a timer may fire early."""
 
 
-class Reader:
-    """What has come of one stream, and how long more may be awaited."""
+class StreamReader:
+    """What has been received of one stream, and how long the next read may take."""
 
-    def __init__(self, method: str, first: float | None, idle: float | None, clock: Clock) -> None:
-        self.first = first
-        """Seconds until the first content; None for no limit."""
+    def __init__(
+        self, method: str, first_token_timeout: float | None, idle_timeout: float | None, clock: Clock
+    ) -> None:
+        self.first_token_timeout = first_token_timeout
         self.done = False
-        """Whether the end mark has come."""
+        """Whether the end mark has been received."""
         self.usage = Usage({})
         self._method = method
-        self._idle = idle
-        self._patience = first
-        self._began = False
+        self._idle_timeout = idle_timeout
+        self._content_timeout = first_token_timeout
+        """The timeout that is running: for the first content, later for more of it."""
+        self._has_content = False
         self._waited = 0.0
+        """Seconds spent in reads since the last content."""
         self._monotonic = clock.monotonic
-        self._deadline: float | None = None
-        self._since = 0.0
+        self._deadline = Deadline(None, clock.monotonic)
+        self._read_started = 0.0
         self._parser = EventParser()
         self._texts: list[str] = []
 
@@ -41,34 +52,36 @@ class Reader:
         """The text of the first choice so far."""
         return "".join(self._texts)
 
-    def opened(self, deadline: float | None, waited: float) -> None:
-        """The answer has begun, after so many seconds; the call ends at `deadline` at the latest."""
+    def start(self, deadline: Deadline, waited: float) -> None:
+        """Note that the response has begun, after `waited` seconds, and when the whole call has to end."""
         self._deadline = deadline
         self._waited = waited
 
     def count(self, counters: Counters) -> None:
-        """Count how the stream went."""
+        """Count the outcome of the stream."""
         if self.done:
             counters.succeed(self.usage.total_tokens)
         else:
             counters.fail()
 
     def begin(self) -> float | None:
-        """Seconds that the next read may take; None for no limit. Raises when there are none."""
-        self._since = now = self._monotonic()
-        left = None if self._patience is None else self._patience - self._waited
-        total = None if self._deadline is None else self._deadline - now
+        """Return the seconds that the next read may take; None for no limit. Raises if there are none left."""
+        self._read_started = self._monotonic()
+        left = None if self._content_timeout is None else self._content_timeout - self._waited
+        total = self._deadline.remaining()
         if total is not None and (left is None or total < left):
             left = total
         if left is not None and left <= 0:
-            raise self._late()
+            raise self._timed_out()
         return left
 
     def receive(self, received: bytes | None) -> Iterator[Chunk]:
-        """The chunks in what a read brought (None: the end), each made when it is asked for: kept ones would cost the
-        garbage collector more than they cost to make. Raises where something is wrong with the stream."""
-        self._waited += self._monotonic() - self._since
-        for data in self._parser.feed(received) if received is not None else self._rest():
+        """Yield the chunks in what a read returned (None at the end). Raises if the stream is broken.
+
+        Each chunk is made when it is asked for: a list of them would cost the garbage collector more than making them.
+        """
+        self._waited += self._monotonic() - self._read_started
+        for data in self._parser.feed(received) if received is not None else self._at_end():
             if not data.startswith(b"{"):
                 if data.strip() == _END_MARK:
                     self.done = True
@@ -76,26 +89,28 @@ class Reader:
                 if not data:
                     continue
             chunk = self._chunk(data)
-            if chunk.carries_content:
+            if chunk.has_content:
                 self._waited = 0.0
-                self._patience = self._idle
-                self._began = True
+                self._content_timeout = self._idle_timeout
+                self._has_content = True
             yield chunk
 
-    def broken(self, error: ApiError) -> InferenceError:
-        """What a failed read means for the stream."""
+    def interrupted(self, error: ApiError) -> InferenceError:
+        """Return what a failed read means for the stream."""
         if isinstance(error, DeadlineExceeded):
-            self._waited += self._monotonic() - self._since
-            return self._late()
+            self._waited += self._monotonic() - self._read_started
+            return self._timed_out()
         return StreamInterrupted(f"{self._method}: the stream broke off: {error.message}", self.text)
 
-    def _late(self) -> InferenceError:
-        if self._deadline is not None and self._monotonic() >= self._deadline - 0.001:
-            return DeadlineExceeded("the whole call's limit was over before the stream ended", method=self._method)
-        return stalled(self._method, self._patience, first=not self._began, text=self.text)
+    def _timed_out(self) -> InferenceError:
+        if self._deadline.has_passed(_TIMER_SLACK):
+            return DeadlineExceeded(
+                f"timed out after {self._deadline.timeout or 0:g} s, before the stream ended", method=self._method
+            )
+        return stalled(self._method, self._content_timeout, is_first=not self._has_content, text=self.text)
 
-    def _rest(self) -> list[bytes]:
-        """At the end: an end mark without its empty line counts, all else was cut off."""
+    def _at_end(self) -> list[bytes]:
+        """Return what counts at the end of the bytes: an end mark without its empty line. All else was cut off."""
         rest = self._parser.end()
         if rest is not None and rest.strip() == _END_MARK:
             return [_END_MARK]
@@ -106,9 +121,9 @@ class Reader:
     def _chunk(self, data: bytes) -> Chunk:
         value = _object(data)
         if value is None:
-            raise ProtocolError("the stream holds an event that is not a JSON object", method=self._method)
+            raise ProtocolError("an event of the stream is not a JSON object", method=self._method)
         if "error" in value or "choices" not in value:
-            error = error_in_answer(value, self._method)
+            error = error_in_place(value, self._method)
             if error is not None:
                 raise error
         chunk = Chunk(value)
@@ -120,7 +135,7 @@ class Reader:
 
 
 def _object(data: bytes) -> Json | None:
-    """The data as a JSON object; None when it is none."""
+    """Return the data as a JSON object; None if it is none."""
     text = str(data, "utf-8", "replace").strip()
     try:
         value, end = _decode(text)
@@ -129,7 +144,7 @@ def _object(data: bytes) -> Json | None:
     return cast(Json, value) if isinstance(value, dict) and end == len(text) else None
 
 
-def stalled(method: str, seconds: float | None, *, first: bool, text: str = "") -> StreamStalled:
-    """The error of a clock that ran out."""
-    what, clock = ("no first token", "first_token_timeout") if first else ("nothing more", "idle_timeout")
-    return StreamStalled(f"{method}: {what} within {seconds or 0:g} s ({clock})", text)
+def stalled(method: str, seconds: float | None, *, is_first: bool, text: str = "") -> StreamStalled:
+    """Return the error of a timeout on content."""
+    what, option = ("no first token", "first_token_timeout") if is_first else ("nothing more", "idle_timeout")
+    return StreamStalled(f"{method}: {what} within {seconds or 0:g} s ({option})", text)

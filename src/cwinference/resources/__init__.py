@@ -1,4 +1,4 @@
-"""The methods of the API, one file a service."""
+"""The methods of the API, one file for each service."""
 
 from .capacity_claims import CapacityClaims
 from .deployments import Deployments

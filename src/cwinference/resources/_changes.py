@@ -1,4 +1,4 @@
-"""Changing: flows that create once and delete once, and what a modification reads, keeps and refuses."""
+"""Changes: flows that create once and delete once, and what a modification reads, keeps and refuses."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from .. import errors
-from .._calls.attempts import Context
-from .._calls.rpc import CallOptions, UnknownOption, build, required
+from .._arguments import check_id
 from .._calls.flow import Flow
+from ._arguments import build
 
 log = logging.getLogger("cwinference")
 
@@ -17,9 +17,9 @@ M = TypeVar("M", bound=Message)
 
 
 def create(send: Flow[M], read_back: Callable[[], Flow[M]] | None, is_ours: Callable[[M], bool]) -> Flow[M]:
-    """Create once: an ALREADY_EXISTS that answers a repeat is resolved by reading what our own id made.
+    """Create once: if a retry is answered with ALREADY_EXISTS, read what an earlier attempt made.
 
-    `read_back` is None when the caller chose the id, which may then stand for somebody else's resource.
+    `read_back` is None if the caller chose the id, which may then belong to another resource.
     """
     try:
         return (yield from send)
@@ -36,58 +36,35 @@ def create(send: Flow[M], read_back: Callable[[], Flow[M]] | None, is_ours: Call
         return existing
 
 
-def rest_of(options: CallOptions, context: Context) -> Callable[[], CallOptions]:
-    """For an operation of several calls under one timeout: gives options with what is left of it."""
-    limit, started = options.get("timeout", context.timeout), context.clock.monotonic()
-
-    def rest() -> CallOptions:
-        left = None if limit is None else limit - (context.clock.monotonic() - started)
-        if left is not None and left <= 0:
-            raise errors.DeadlineExceeded(f"the whole call's limit of {limit:g} s was over")
-        return {**options, "timeout": left}
-
-    return rest
-
-
 def delete(send: Flow[M | None]) -> Flow[M | None]:
-    """Delete once: NOT_FOUND means that an earlier attempt had succeeded, where one may have been processed."""
+    """Delete once: NOT_FOUND means that an earlier attempt succeeded, if one may have been processed."""
     try:
         return (yield from send)
     except errors.NotFound as error:
-        if error.maybe_done:
+        if error.may_have_succeeded:
             return None
         raise
 
 
-def check_wait(wait: bool) -> None:
-    """Refuse what is not a bool: a number of seconds would be taken for True."""
-    if not isinstance(wait, bool):
-        raise errors.ConfigurationError(
-            f"wait: expected True or False, got {wait!r}; for a limit use wait(id, timeout=...)"
-        )
-
-
-def check_changes(id: str, changes: Mapping[str, Any], options: CallOptions) -> None:
-    """Refuse a modification that names no field: it would write all the same."""
-    required("id", id)
-    for name in options.keys() - CallOptions.__annotations__.keys():
-        raise UnknownOption("modify", name)
+def check_changes(id: str, changes: Mapping[str, Any]) -> None:
+    """Refuse a modification that names no field: it would be written all the same."""
+    check_id(id)
     if all(value is None for value in changes.values()):
         raise errors.ConfigurationError(f"modify: nothing to change; give at least one of {', '.join(changes)}")
 
 
-def check_lost(lost: Iterable[str], spec: str) -> None:
-    """Refuse to write a spec back that holds what this release does not know; `spec` is where the answer has it."""
-    foreseen = sorted(name for name in lost if name.startswith(spec))
-    if foreseen:
+def check_unknown_fields(names: Iterable[str], spec: str) -> None:
+    """Refuse to write back a spec with fields that this release does not know; `spec` is its path in the response."""
+    lost = sorted(name for name in names if name.startswith(spec))
+    if lost:
         raise errors.ConfigurationError(
-            f"modify: the answer holds what this release does not know and would lose: {', '.join(foreseen)}; "
+            f"modify: the resource has fields that this release does not know and would reset: {', '.join(lost)}; "
             "upgrade cwinference"
         )
 
 
 def replacement(request: M, spec: Message, changes: Mapping[str, Any]) -> M:
-    """An update request that holds the spec as it was read, with the changes on top."""
+    """Return an update request with the spec as it was read, and the changes on top."""
     for field in request.DESCRIPTOR.fields:
         if field.name != "id" and changes.get(field.name) is None:
             _copy(field.name, spec, request)
@@ -96,7 +73,7 @@ def replacement(request: M, spec: Message, changes: Mapping[str, Any]) -> M:
 
 
 def replace_fields(message: Message, changes: Mapping[str, Any]) -> None:
-    """Replace single fields of a message; None leaves one as it is."""
+    """Replace single fields of a message; None leaves a field as it is."""
     given = {name: value for name, value in changes.items() if value is not None}
     for name in given:
         message.ClearField(name)
@@ -104,6 +81,7 @@ def replace_fields(message: Message, changes: Mapping[str, Any]) -> None:
 
 
 def _copy(name: str, source: Message, target: Message) -> None:
+    """Copy a field of that name. A message that is present but empty must stay present: it is a choice of a oneof."""
     for descriptor, value in source.ListFields():
         if descriptor.name == name:
             if descriptor.message_type is None and not descriptor.is_repeated:

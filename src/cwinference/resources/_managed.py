@@ -1,4 +1,4 @@
-"""What gateways, deployments and capacity claims share: how they are created, changed, awaited and deleted."""
+"""What gateways, deployments and capacity claims have in common: how they are created, changed, awaited, deleted."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
@@ -6,10 +6,13 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.message import Message
 
 from .. import types
-from .._calls.rpc import Call, CallOptions, held_in, one, one_or_none, required
+from .._arguments import UNSET, check_flag, check_id, check_timeout
+from .._calls.deadline import Deadline
 from .._calls.flow import Flow
 from .._calls.operation import Mode, Resource, operation
-from ._changes import check_changes, check_lost, check_wait, create, delete, rest_of
+from .._calls.rpc import Rpc, in_field, one, one_or_none
+from ..retry import Retry
+from ._changes import check_changes, check_unknown_fields, create, delete
 from ._waits import until_gone, until_ready
 
 R = TypeVar("R", types.Gateway, types.Deployment, types.CapacityClaim)
@@ -20,72 +23,89 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
 
     _kind: type[R]
     _field: str
-    """Where the replies hold it."""
+    """The field of a response that contains the resource."""
     _get_request: type[Any]
-    _ready_within: float
+    _ready_timeout: float
     """Seconds for which `wait=True` waits, unless the call has a timeout of its own."""
 
     @operation
     def wait_deleted(self, id: str, *, timeout: float | None = 1200.0) -> Flow[None]:
-        """Wait until it is gone. `timeout` in seconds; None for no limit.
+        """Wait until the resource is gone, through transient failures.
+
+        Args:
+            id: the resource.
+            timeout: seconds for the whole wait (1,200); None for no limit.
 
         Raises:
-            WaitTimeout: the time is over (also a `TimeoutError`).
+            WaitTimeout: the time has run out (also a `TimeoutError`).
         """
-        return until_gone(self._reader(required("id", id)), self._driver.context.clock, timeout=timeout)
+        return until_gone(self._reader(check_id(id)), self._driver.context.clock, timeout=timeout)
 
-    def _create(self, request: Any, options: CallOptions, *, own_id: bool, wait: bool) -> Flow[R]:
-        """`own_id`: the request's id was made here, so what is found under it may be ours."""
-        check_wait(wait)
-        rest = rest_of(options, self._driver.context)
-        made = yield from create(
-            self._do(self._one(request, options)),
-            (lambda: self._do(self._get(request.id, rest()))) if own_id else None,
+    def _create(self, request: Any, timeout: float | None, retry: Retry | None, *, own_id: bool, wait: bool) -> Flow[R]:
+        """Create, and wait if that is wanted. `own_id`: the request's id was made here, so what has it may be ours."""
+        _check_wait(wait)
+        deadline = self._deadline(timeout)
+        created = yield from create(
+            self._do(self._one(request, timeout, retry)),
+            (lambda: self._do(self._get(request.id, deadline.require(), retry))) if own_id else None,
             lambda found: found.spec.name == request.name,
         )
-        return (yield from self._ready(made, options, rest)) if wait else made
+        return (yield from self._ready(created, timeout, deadline)) if wait else created
 
-    def _get(self, id: str, options: CallOptions, **how: Any) -> Call[R]:
-        return Call(self._get_request(id=required("id", id)), held_in(self._field), options, **how)
+    def _get(self, id: str, timeout: float | None, retry: Retry | None, **how: Any) -> Rpc[R]:
+        return Rpc(self._get_request(id=check_id(id)), in_field(self._field), timeout, retry, **how)
 
-    def _update(self, request: Message, options: CallOptions, *, wait: bool) -> Flow[R]:
-        check_wait(wait)
-        rest = rest_of(options, self._driver.context)
-        reply = yield from self._do(self._one(request, options, repeatable=False))
-        return (yield from self._ready(reply, options, rest, after=reply)) if wait else reply
+    def _update(self, request: Message, timeout: float | None, retry: Retry | None, *, wait: bool) -> Flow[R]:
+        _check_wait(wait)
+        deadline = self._deadline(timeout)
+        updated = yield from self._do(self._one(request, timeout, retry, idempotent=False))
+        return (yield from self._ready(updated, timeout, deadline, after=updated)) if wait else updated
 
     def _modify(
         self,
         id: str,
         changes: Mapping[str, Any],
         rewrite: Callable[[R], Message],
-        options: CallOptions,
+        timeout: float | None,
+        retry: Retry | None,
         *,
         wait: bool,
     ) -> Flow[R]:
-        """`rewrite` makes the update of what was read."""
-        check_wait(wait)
-        check_changes(id, changes, options)
-        rest = rest_of(options, self._driver.context)
-        lost: list[str] = []
-        current = yield from self._do(self._get(id, options, as_json=True, lost=lost))
-        check_lost(lost, f"{self._field}.spec")
-        reply = yield from self._do(self._one(rewrite(current), rest(), repeatable=False, as_json=True))
-        return (yield from self._ready(reply, options, rest, after=reply)) if wait else reply
+        """Read, rewrite and update. `rewrite` makes the request of an update from the resource."""
+        _check_wait(wait)
+        check_changes(id, changes)
+        deadline = self._deadline(timeout)
+        unknown: list[str] = []
+        current = yield from self._do(self._get(id, timeout, retry, as_json=True, unknown_fields=unknown))
+        check_unknown_fields(unknown, f"{self._field}.spec")
+        request = rewrite(current)
+        write = self._one(request, deadline.require(), retry, idempotent=False, as_json=True)
+        updated = yield from self._do(write)
+        return (yield from self._ready(updated, timeout, deadline, after=updated)) if wait else updated
 
-    def _delete(self, request: Message, options: CallOptions) -> Flow[R | None]:
-        return delete(self._do(one_or_none(request, self._field, self._kind, options)))
+    def _delete(self, request: Message, timeout: float | None, retry: Retry | None) -> Flow[R | None]:
+        return delete(self._do(one_or_none(request, self._field, self._kind, timeout, retry)))
 
-    def _ready(self, written: R, options: CallOptions, rest: Callable[[], CallOptions], **how: Any) -> Flow[R]:
-        """Wait for what was written; a timeout that the caller gave holds for the wait too."""
-        within = rest().get("timeout") if "timeout" in options else self._ready_within
-        return (yield from self._until_ready(written.spec.id, within, **how))
+    def _deadline(self, timeout: float | None) -> Deadline:
+        """Return the deadline of an operation of several calls."""
+        context = self._driver.context
+        seconds = context.timeout if timeout is UNSET else check_timeout(timeout)
+        return Deadline(seconds, context.clock.monotonic)
+
+    def _ready(self, written: R, timeout: float | None, deadline: Deadline, **how: Any) -> Flow[R]:
+        """Wait for what was written. A timeout that the caller gave covers the wait as well."""
+        remaining = self._ready_timeout if timeout is UNSET else deadline.require()
+        return (yield from self._until_ready(written.spec.id, remaining, **how))
 
     def _until_ready(self, id: str, timeout: float | None, **how: Any) -> Flow[R]:
         return until_ready(self._reader(id), self._driver.context.clock, timeout=timeout, **how)
 
     def _reader(self, id: str) -> Callable[[float], Flow[R]]:
-        return lambda timeout: self._do(self._get(id, {"timeout": timeout}))
+        return lambda timeout: self._do(self._get(id, timeout, UNSET))
 
-    def _one(self, request: Message, options: CallOptions, **how: Any) -> Call[R]:
-        return one(request, self._field, self._kind, options, **how)
+    def _one(self, request: Message, timeout: float | None, retry: Retry | None, **how: Any) -> Rpc[R]:
+        return one(request, self._field, self._kind, timeout, retry, **how)
+
+
+def _check_wait(wait: bool) -> None:
+    check_flag(wait, "wait", "; for a limit use wait(id, timeout=...)")

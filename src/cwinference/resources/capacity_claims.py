@@ -1,27 +1,28 @@
-"""`client.capacity_claims`: GPU instances set aside for the organization's deployments."""
+"""`client.capacity_claims`: GPU instances reserved for the organization's deployments."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Unpack
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import types
-from .._calls.rpc import Call, CallOptions, build, given_or_new, many, required, whole
+from .._arguments import UNSET, check_id
 from .._calls.flow import Flow
 from .._calls.operation import Mode, operation
+from .._calls.rpc import Rpc, many, whole
+from ..retry import Retry
+from ._arguments import build, given_or_new, later_than
 from ._changes import replace_fields, replacement
-from ._filters import later_than
 from ._managed import ManagedResource
 
 
 class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
-    """Capacity claims: GPU instances set aside for the organization's deployments."""
+    """Capacity claims: GPU instances reserved for the organization's deployments."""
 
     _kind = types.CapacityClaim
     _field = "capacity_claim"
     _get_request = types.GetCapacityClaimRequest
-    _ready_within = 3600.0
+    _ready_timeout = 3600.0
 
     @operation
     def create(
@@ -31,54 +32,68 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
         id: str | None = None,
         resources: types.CapacityClaimResources,
         wait: bool = False,
-        **options: Unpack[CallOptions],
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
     ) -> Flow[types.CapacityClaim]:
-        """Claim instances. It answers at once; they are allocated afterwards; `wait=True` waits until READY.
+        """Claim instances, and return the claim at once; with `wait=True` return it when they are allocated.
 
         Args:
             name: unique in the organization; lower-case letters, digits and hyphens. It can never change.
-            id: a UUID of your own. Left out, one is made, which lets a lost request be repeated safely.
+            id: a UUID of your own. By default one is generated, which makes it safe to retry a lost request.
             resources: instance type, number of instances, terms and zones.
-            wait: return only when it is READY (at most 3,600 s, or the `timeout` of this call).
+            wait: return only when it is READY (3,600 s at most, or the `timeout` of this call).
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: an empty name.
+            ConfigurationError: the name is empty.
             AlreadyExists: the id or the name is taken.
             InvalidArgument: the service refuses a value; `details` says which.
             ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
         """
         request = build(
             types.CreateCapacityClaimRequest,
-            id=given_or_new("id", id),
-            name=required("name", name),
+            id=given_or_new(id),
+            name=check_id(name, "name"),
             resources=resources,
         )
-        return self._create(request, options, own_id=id is None, wait=wait)
+        return self._create(request, timeout, retry, own_id=id is None, wait=wait)
 
     @operation
-    def get(self, id: str, **options: Unpack[CallOptions]) -> Call[types.CapacityClaim]:
-        """Read one claim.
+    def get(self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Rpc[types.CapacityClaim]:
+        """Return a claim.
+
+        Args:
+            id: the claim.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
             NotFound: there is no such claim in your organization.
         """
-        return self._get(id, options)
+        return self._get(id, timeout, retry)
 
     @operation
     def list(
-        self, *, updated_after: datetime | Timestamp | None = None, **options: Unpack[CallOptions]
-    ) -> Call[Sequence[types.CapacityClaim]]:
-        """List the organization's claims, all in one answer.
+        self,
+        *,
+        updated_after: datetime | Timestamp | None = None,
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
+    ) -> Rpc[Sequence[types.CapacityClaim]]:
+        """Return the organization's claims, all in one response.
 
         Args:
             updated_after: only those changed later than this: a timezone-aware `datetime`, or a `Timestamp` for
-                nanoseconds. Deleted ones never show.
+                nanoseconds. Deleted ones are never listed.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: `updated_after` has no time zone (it is a `ValueError` too).
+            ConfigurationError: `updated_after` has no time zone (it is also a `ValueError`).
         """
         request = types.ListCapacityClaimsRequest(updated_after=later_than(updated_after))
-        return many(request, "capacity_claims", types.CapacityClaim, options)
+        return many(request, "capacity_claims", types.CapacityClaim, timeout, retry)
 
     @operation
     def update(
@@ -87,17 +102,27 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
         *,
         resources: types.CapacityClaimResources,
         wait: bool = False,
-        **options: Unpack[CallOptions],
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
     ) -> Flow[types.CapacityClaim]:
-        """Replace the claim's resources, all of them. It is sent once: a lost update is not repeated, since by then it
-        might undo somebody else's. `wait=True` waits until the instances are allocated.
+        """Replace all of the claim's resources, and return the claim. Use `modify` to change a part.
+
+        It is not retried if it may have been processed: a second update could undo a change made in between.
+
+        Args:
+            id: the claim.
+            resources: as in `create`.
+            wait: return only when the instances are allocated (3,600 s at most, or the `timeout` of this call).
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
             NotFound: there is no such claim.
             InvalidArgument: the service refuses a value; `details` says which.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
         """
-        request = build(types.UpdateCapacityClaimRequest, id=required("id", id), resources=resources)
-        return self._update(request, options, wait=wait)
+        request = build(types.UpdateCapacityClaimRequest, id=check_id(id), resources=resources)
+        return self._update(request, timeout, retry, wait=wait)
 
     @operation
     def modify(
@@ -110,17 +135,27 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
         capacity_type: "types.CapacityType.ValueType | None" = None,
         zones: Sequence[str] | None = None,
         wait: bool = False,
-        **options: Unpack[CallOptions],
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
     ) -> Flow[types.CapacityClaim]:
-        """Change a part of the claim: read it, put the changes on top, and update. None leaves a field as it is.
+        """Change a part of the claim, and return it: read it, apply the changes, and update it.
 
-        `resources` replaces all of them; the other arguments one of its fields each, for example `instance_count=3`. It
-        reads and writes as JSON on every transport, so that fields newer than this release are seen. A change of
-        somebody else's between the read and the write is overwritten: the API has no version to check.
+        It reads and writes as JSON on every transport, so that fields newer than this release are noticed. A concurrent
+        change between the read and the write is overwritten: the API has no version to check.
+
+        Args:
+            id: the claim.
+            resources: replaces all of the claim's resources.
+            instance_id, instance_count, capacity_type, zones: each replaces one field of the resources; None leaves it
+                as it is.
+            wait: return only when the instances are allocated (3,600 s at most, or the `timeout` of this call).
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: the claim holds a field that this release would lose; or no change is given.
+            ConfigurationError: no change is given, or the claim has a field that this release would reset.
             NotFound: there is no such claim.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
         """
         parts = {
             "instance_id": instance_id,
@@ -134,23 +169,38 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
             replace_fields(request.resources, parts)
             return request
 
-        return self._modify(id, {"resources": resources, **parts}, rewrite, options, wait=wait)
+        return self._modify(id, {"resources": resources, **parts}, rewrite, timeout, retry, wait=wait)
 
     @operation
-    def delete(self, id: str, **options: Unpack[CallOptions]) -> Flow[types.CapacityClaim | None]:
-        """Start to give the instances back; see `wait_deleted`. Gives the claim's last state, or None when the answer
-        tells none, or a repeated request finds nothing left.
+    def delete(
+        self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET
+    ) -> Flow[types.CapacityClaim | None]:
+        """Start to release the instances, and return the claim's last state; see `wait_deleted`.
+
+        It returns None if the response has no state, or if a retry finds that an earlier attempt has deleted it.
+
+        Args:
+            id: the claim.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
             NotFound: there is no such claim.
         """
-        request = types.DeleteCapacityClaimRequest(id=required("id", id))
-        return self._delete(request, options)
+        return self._delete(types.DeleteCapacityClaimRequest(id=check_id(id)), timeout, retry)
 
     @operation
-    def parameters(self, **options: Unpack[CallOptions]) -> Call[types.GetCapacityClaimParametersResponse]:
-        """Tell which instance types can be claimed, by zone: `zone_instance_types`."""
-        return whole(types.GetCapacityClaimParametersRequest(), types.GetCapacityClaimParametersResponse, options)
+    def parameters(
+        self, *, timeout: float | None = UNSET, retry: Retry | None = UNSET
+    ) -> Rpc[types.GetCapacityClaimParametersResponse]:
+        """Return the instance types that can be claimed, by zone: `zone_instance_types`.
+
+        Args:
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
+        """
+        request = types.GetCapacityClaimParametersRequest()
+        return whole(request, types.GetCapacityClaimParametersResponse, timeout, retry)
 
     @operation
     def wait(
@@ -161,18 +211,20 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
         after: types.CapacityClaim | None = None,
         on_change: Callable[[types.CapacityClaim], object] | None = None,
     ) -> Flow[types.CapacityClaim]:
-        """Wait until the claim is READY, through ERROR and passing failures, and return it.
+        """Wait until the claim is READY, through ERROR and transient failures, and return it.
+
+        Polling starts at 0.25 s and backs off to 10 s.
 
         Args:
             id: the claim.
-            timeout: seconds for the whole wait; None for no limit.
-            after: the answer of an update. READY then counts once the claim changed after it, or 10 s later, because a
-                status can lag behind.
-            on_change: called with the claim whenever it differs from the last look.
+            timeout: seconds for the whole wait (3,600); None for no limit.
+            after: the response of an update. READY then counts only once the claim has changed since, or after 10 s,
+                because a status can lag behind.
+            on_change: called with the claim whenever it differs from the previous poll.
 
         Raises:
-            ResourceFailed: it is FAILED or DELETING; the text shows the unmet conditions.
-            WaitTimeout: the time is over (also a `TimeoutError`).
+            ResourceFailed: it is FAILED or DELETING; the text lists the unmet conditions.
+            WaitTimeout: the time has run out (also a `TimeoutError`).
             NotFound: there is no such claim.
         """
-        return self._until_ready(required("id", id), timeout, after=after, on_change=on_change)
+        return self._until_ready(check_id(id), timeout, after=after, on_change=on_change)

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Unpack
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import types
-from .._calls.rpc import Call, CallOptions, build, given_or_new, many, required, required_if_given, whole
+from .._arguments import UNSET, check_id
 from .._calls.flow import Flow
 from .._calls.operation import Mode, operation
+from .._calls.rpc import Rpc, many, whole
+from ..retry import Retry
+from ._arguments import build, given_or_new, later_than, optional_id
 from ._changes import replacement
-from ._filters import later_than
 from ._managed import ManagedResource
 
 
@@ -21,7 +22,7 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
     _kind = types.Deployment
     _field = "deployment"
     _get_request = types.GetDeploymentRequest
-    _ready_within = 3600.0
+    _ready_timeout = 3600.0
 
     @operation
     def create(
@@ -38,36 +39,39 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         disabled: bool = False,
         hot_load: types.DeploymentHotLoad | None = None,
         wait: bool = False,
-        **options: Unpack[CallOptions],
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
     ) -> Flow[types.Deployment]:
-        """Ask for a new deployment. It answers at once; loading a model takes minutes; `wait=True` waits until READY.
+        """Create a deployment, and return it at once; with `wait=True` return it when it is READY, which takes minutes.
 
-        It holds its GPUs until it is deleted.
+        It occupies its GPUs until it is deleted.
 
         Args:
             name: unique in the organization; letters, digits and hyphens, at most 63.
-            id: a UUID of your own. Left out, one is made, which lets a lost request be repeated safely.
+            id: a UUID of your own. By default one is generated, which makes it safe to retry a lost request.
             gateway_ids: the gateways that serve it, at least one; they must exist.
             runtime: engine, version and options, from `parameters().runtime_parameters`.
             resources: instance type and GPUs of one replica.
-            model: the name that clients ask for, and where the weights lie.
-            autoscaling: fewest and most replicas.
-            traffic: its share among deployments of the same model name; left out, weight 0.
+            model: the name that clients request, and the location of the weights.
+            autoscaling: minimum and maximum number of replicas.
+            traffic: its share among deployments of the same model name; by default weight 0.
             disabled: create it without running it.
-            hot_load: switches hot-loading on. It is seen only in answers that came as JSON (`transport="rest"`,
-                `codec="json"`, `modify`), since its number in the binary form is not published.
-            wait: return only when it is READY (at most 3,600 s, or the `timeout` of this call).
+            hot_load: enables hot-loading. Only responses in JSON show it (`transport="rest"`, `codec="json"`,
+                `modify`), because its field number in the binary form is not published.
+            wait: return only when it is READY (3,600 s at most, or the `timeout` of this call).
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: an empty name.
+            ConfigurationError: the name is empty.
             AlreadyExists: the id or the name is taken.
             InvalidArgument: the service refuses a value; `details` says which.
             ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
         """
         request = build(
             types.CreateDeploymentRequest,
-            id=given_or_new("id", id),
-            name=required("name", name),
+            id=given_or_new(id),
+            name=check_id(name, "name"),
             gateway_ids=gateway_ids,
             runtime=runtime,
             resources=resources,
@@ -77,16 +81,21 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
             disabled=disabled,
             hot_load=hot_load,
         )
-        return self._create(request, options, own_id=id is None, wait=wait)
+        return self._create(request, timeout, retry, own_id=id is None, wait=wait)
 
     @operation
-    def get(self, id: str, **options: Unpack[CallOptions]) -> Call[types.Deployment]:
-        """Read one deployment. Its `hot_load` is seen only in answers that came as JSON (see `create`).
+    def get(self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Rpc[types.Deployment]:
+        """Return a deployment. Only responses in JSON show its `hot_load` (see `create`).
+
+        Args:
+            id: the deployment.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
             NotFound: there is no such deployment in your organization.
         """
-        return self._get(id, options)
+        return self._get(id, timeout, retry)
 
     @operation
     def list(
@@ -94,24 +103,27 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         *,
         parent_gateway_id: str | None = None,
         updated_after: datetime | Timestamp | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Call[Sequence[types.Deployment]]:
-        """List the organization's deployments, all in one answer.
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
+    ) -> Rpc[Sequence[types.Deployment]]:
+        """Return the organization's deployments, all in one response.
 
         Args:
             parent_gateway_id: only those of this gateway; None means all of the organization.
             updated_after: only those changed later than this: a timezone-aware `datetime`, or a `Timestamp` for
-                nanoseconds. Deleted ones never show.
+                nanoseconds. Deleted ones are never listed.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: an empty id, or `updated_after` has no time zone (it is a `ValueError` too).
+            ConfigurationError: the id is empty, or `updated_after` has no time zone (it is also a `ValueError`).
         """
         request = build(
             types.ListDeploymentsRequest,
-            parent_gateway_id=required_if_given("parent_gateway_id", parent_gateway_id),
+            parent_gateway_id=optional_id(parent_gateway_id, "parent_gateway_id"),
             updated_after=later_than(updated_after),
         )
-        return many(request, "items", types.Deployment, options)
+        return many(request, "items", types.Deployment, timeout, retry)
 
     @operation
     def update(
@@ -128,23 +140,31 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         disabled: bool = False,
         hot_load: types.DeploymentHotLoad | None = None,
         wait: bool = False,
-        **options: Unpack[CallOptions],
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
     ) -> Flow[types.Deployment]:
-        """Replace the whole spec; what is left out is reset. See `modify` for changing a part.
+        """Replace the whole spec, and return the deployment; what is omitted is reset. Use `modify` to change a part.
 
-        The arguments are those of `create`; `hot_load` has to repeat what was set at creation. It is sent once: a lost
-        update is not repeated, since by then it might undo somebody else's. `wait=True` waits until the new spec is
-        READY.
+        It is not retried if it may have been processed: a second update could undo a change made in between.
+
+        Args:
+            id: the deployment.
+            name, gateway_ids, runtime, resources, model, autoscaling, traffic, disabled: as in `create`.
+            hot_load: has to be what was set at creation; it cannot change.
+            wait: return only when the new spec is READY (3,600 s at most, or the `timeout` of this call).
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
             NotFound: there is no such deployment.
             FailedPrecondition: one of its hot-loads is unfinished.
             InvalidArgument: the service refuses a value; `details` says which.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
         """
         request = build(
             types.UpdateDeploymentRequest,
-            id=required("id", id),
-            name=required("name", name),
+            id=check_id(id),
+            name=check_id(name, "name"),
             gateway_ids=gateway_ids,
             runtime=runtime,
             resources=resources,
@@ -154,7 +174,7 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
             disabled=disabled,
             hot_load=hot_load,
         )
-        return self._update(request, options, wait=wait)
+        return self._update(request, timeout, retry, wait=wait)
 
     @operation
     def modify(
@@ -171,16 +191,26 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         disabled: bool | None = None,
         hot_load: types.DeploymentHotLoad | None = None,
         wait: bool = False,
-        **options: Unpack[CallOptions],
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
     ) -> Flow[types.Deployment]:
-        """Change a part of the spec: read it, put the changes on top, and update. None leaves a field as it is.
+        """Change a part of the spec, and return the deployment: read it, apply the changes, and update it.
 
-        It reads and writes as JSON on every transport, so that fields newer than this release are seen. A change of
-        somebody else's between the read and the write is overwritten: the API has no version to check.
+        It reads and writes as JSON on every transport, so that fields newer than this release are noticed. A concurrent
+        change between the read and the write is overwritten: the API has no version to check.
+
+        Args:
+            id: the deployment.
+            name, gateway_ids, runtime, resources, model, autoscaling, traffic, disabled, hot_load: as in `create`; None
+                leaves a field as it is.
+            wait: return only when the new spec is READY (3,600 s at most, or the `timeout` of this call).
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: the deployment holds a field that this release would lose; or no change is given.
+            ConfigurationError: no change is given, or the deployment has a field that this release would reset.
             NotFound: there is no such deployment.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
         """
         changes = {
             "name": name,
@@ -197,30 +227,43 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         def rewrite(current: types.Deployment) -> types.UpdateDeploymentRequest:
             return replacement(types.UpdateDeploymentRequest(id=id), current.spec, changes)
 
-        return self._modify(id, changes, rewrite, options, wait=wait)
+        return self._modify(id, changes, rewrite, timeout, retry, wait=wait)
 
     @operation
-    def delete(self, id: str, **options: Unpack[CallOptions]) -> Flow[types.Deployment | None]:
-        """Start to remove a deployment, in whatever state it is; see `wait_deleted`. Gives its last state, or None when
-        the answer tells none, or a repeated request finds nothing left.
+    def delete(
+        self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET
+    ) -> Flow[types.Deployment | None]:
+        """Start to delete a deployment, whatever its state, and return its last state; see `wait_deleted`.
+
+        It returns None if the response has no state, or if a retry finds that an earlier attempt has deleted it.
+
+        Args:
+            id: the deployment.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
             NotFound: there is no such deployment.
         """
-        request = types.DeleteDeploymentRequest(id=required("id", id))
-        return self._delete(request, options)
+        return self._delete(types.DeleteDeploymentRequest(id=check_id(id)), timeout, retry)
 
     @operation
     def parameters(
-        self, *, gateway_ids: Iterable[str] = (), **options: Unpack[CallOptions]
-    ) -> Call[types.GetDeploymentParametersResponse]:
-        """Tell which engines, versions, options and instance types a deployment may use.
+        self,
+        *,
+        gateway_ids: Iterable[str] = (),
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
+    ) -> Rpc[types.GetDeploymentParametersResponse]:
+        """Return the engines, versions, options and instance types that a deployment may use.
 
         Args:
-            gateway_ids: answer for these gateways only; none means all of the organization.
+            gateway_ids: only what is available behind these gateways; none means all of the organization.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
         """
         request = build(types.GetDeploymentParametersRequest, gateway_ids=gateway_ids)
-        return whole(request, types.GetDeploymentParametersResponse, options)
+        return whole(request, types.GetDeploymentParametersResponse, timeout, retry)
 
     @operation
     def wait(
@@ -231,20 +274,21 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         after: types.Deployment | None = None,
         on_change: Callable[[types.Deployment], object] | None = None,
     ) -> Flow[types.Deployment]:
-        """Wait until the deployment is READY, through ERROR and passing failures, and return it.
+        """Wait until the deployment is READY, through ERROR and transient failures, and return it.
 
-        A disabled one never gets READY; it is awaited by its `ResourcesApplied` condition.
+        A disabled one never becomes READY: its `ResourcesApplied` condition is awaited instead. Polling starts at
+        0.25 s and backs off to 10 s.
 
         Args:
             id: the deployment.
-            timeout: seconds for the whole wait; None for no limit.
-            after: the answer of an update. READY then counts once the deployment changed after it, or 10 s later,
-                because a status can lag behind.
-            on_change: called with the deployment whenever it differs from the last look.
+            timeout: seconds for the whole wait (3,600); None for no limit.
+            after: the response of an update. READY then counts only once the deployment has changed since, or after
+                10 s, because a status can lag behind.
+            on_change: called with the deployment whenever it differs from the previous poll.
 
         Raises:
-            ResourceFailed: it is FAILED or DELETING; the text shows the unmet conditions.
-            WaitTimeout: the time is over (also a `TimeoutError`).
+            ResourceFailed: it is FAILED or DELETING; the text lists the unmet conditions.
+            WaitTimeout: the time has run out (also a `TimeoutError`).
             NotFound: there is no such deployment.
         """
-        return self._until_ready(required("id", id), timeout, after=after, on_change=on_change)
+        return self._until_ready(check_id(id), timeout, after=after, on_change=on_change)

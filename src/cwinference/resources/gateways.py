@@ -1,29 +1,31 @@
-"""`client.gateways`: the public doors in front of deployed models."""
+"""`client.gateways`: the public entry points to deployed models."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias, Unpack
+from typing import Any, TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
-from .._calls.rpc import Call, CallOptions, at_most_one, build, given_or_new, many, required, whole
+from .._arguments import UNSET, at_most_one, check_id
 from .._calls.flow import Flow
 from .._calls.operation import Mode, operation
+from .._calls.rpc import Rpc, many, whole
+from ..retry import Retry
+from ._arguments import build, given_or_new, later_than
 from ._changes import replacement
-from ._filters import later_than
 from ._managed import ManagedResource
 
 Routing: TypeAlias = types.BodyBasedRouting | types.HeaderBasedRouting | types.PathBasedRouting
 
 
 class Gateways(ManagedResource[Mode, types.Gateway]):
-    """Gateways: the public doors in front of deployed models."""
+    """Gateways: the public entry points to deployed models."""
 
     _kind = types.Gateway
     _field = "gateway"
     _get_request = types.GetGatewayRequest
-    _ready_within = 600.0
+    _ready_timeout = 600.0
 
     @operation
     def create(
@@ -39,24 +41,27 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         header_based_routing: types.HeaderBasedRouting | None = None,
         path_based_routing: types.PathBasedRouting | None = None,
         wait: bool = False,
-        **options: Unpack[CallOptions],
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
     ) -> Flow[types.Gateway]:
-        """Ask for a new gateway. It answers at once, usually with status CREATING; `wait=True` waits until READY.
+        """Create a gateway, and return it at once, usually CREATING; with `wait=True` return it when it is READY.
 
         Args:
             name: unique in the organization; letters, digits and hyphens, at most 63.
-            id: a UUID of your own. Left out, one is made, which lets a lost request be repeated safely.
+            id: a UUID of your own. By default one is generated, which makes it safe to retry a lost request.
             zones: where its deployments may run, from `parameters().zones`; none means all.
-            core_weave_auth: inference requests carry a CoreWeave token. Exactly one auth is needed.
+            core_weave_auth: inference requests carry a CoreWeave token. Exactly one auth is required.
             weights_and_biases_auth: inference requests carry a Weights & Biases key.
             endpoint_configuration: host names of your own, and address ranges that may call it.
-            body_based_routing: the model is named in the JSON body. Exactly one routing is needed.
+            body_based_routing: the model is named in the JSON body. Exactly one routing is required.
             header_based_routing: the model is named in an HTTP header.
             path_based_routing: the model is the first segment of the path.
-            wait: return only when it is READY (at most 600 s, or the `timeout` of this call).
+            wait: return only when it is READY (600 s at most, or the `timeout` of this call).
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: an empty name, or two members of a oneof.
+            ConfigurationError: the name is empty, or two members of a oneof are given.
             AlreadyExists: the id or the name is taken.
             InvalidArgument: the service refuses a value; `details` says which.
             ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
@@ -65,39 +70,50 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         routing = _routing(body_based_routing, header_based_routing, path_based_routing)
         request = build(
             types.CreateGatewayRequest,
-            id=given_or_new("id", id),
-            name=required("name", name),
+            id=given_or_new(id),
+            name=check_id(name, "name"),
             zones=zones,
             endpoint_configuration=endpoint_configuration,
             **auth,
             **routing,
         )
-        return self._create(request, options, own_id=id is None, wait=wait)
+        return self._create(request, timeout, retry, own_id=id is None, wait=wait)
 
     @operation
-    def get(self, id: str, **options: Unpack[CallOptions]) -> Call[types.Gateway]:
-        """Read one gateway.
+    def get(self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Rpc[types.Gateway]:
+        """Return a gateway.
+
+        Args:
+            id: the gateway.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
             NotFound: there is no such gateway in your organization.
         """
-        return self._get(id, options)
+        return self._get(id, timeout, retry)
 
     @operation
     def list(
-        self, *, updated_after: datetime | Timestamp | None = None, **options: Unpack[CallOptions]
-    ) -> Call[Sequence[types.Gateway]]:
-        """List the organization's gateways, all in one answer.
+        self,
+        *,
+        updated_after: datetime | Timestamp | None = None,
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
+    ) -> Rpc[Sequence[types.Gateway]]:
+        """Return the organization's gateways, all in one response.
 
         Args:
             updated_after: only those changed later than this: a timezone-aware `datetime`, or a `Timestamp` for
-                nanoseconds. Deleted ones never show.
+                nanoseconds. Deleted ones are never listed.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: `updated_after` has no time zone (it is a `ValueError` too).
+            ConfigurationError: `updated_after` has no time zone (it is also a `ValueError`).
         """
         request = types.ListGatewaysRequest(updated_after=later_than(updated_after))
-        return many(request, "items", types.Gateway, options)
+        return many(request, "items", types.Gateway, timeout, retry)
 
     @operation
     def update(
@@ -113,29 +129,38 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         header_based_routing: types.HeaderBasedRouting | None = None,
         path_based_routing: types.PathBasedRouting | None = None,
         wait: bool = False,
-        **options: Unpack[CallOptions],
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
     ) -> Flow[types.Gateway]:
-        """Replace the whole spec; what is left out is reset. See `modify` for changing a part.
+        """Replace the whole spec, and return the gateway; what is omitted is reset. Use `modify` to change a part.
 
-        The arguments are those of `create`. It is sent once: a lost update is not repeated, since by then it might undo
-        somebody else's. `wait=True` waits until the new spec is READY.
+        It is not retried if it may have been processed: a second update could undo a change made in between.
+
+        Args:
+            id: the gateway.
+            name, zones, core_weave_auth, weights_and_biases_auth, endpoint_configuration, body_based_routing,
+            header_based_routing, path_based_routing: as in `create`.
+            wait: return only when the new spec is READY (600 s at most, or the `timeout` of this call).
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
             NotFound: there is no such gateway.
             InvalidArgument: the service refuses a value; `details` says which.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
         """
         auth = _auth(core_weave_auth, weights_and_biases_auth)
         routing = _routing(body_based_routing, header_based_routing, path_based_routing)
         request = build(
             types.UpdateGatewayRequest,
-            id=required("id", id),
-            name=required("name", name),
+            id=check_id(id),
+            name=check_id(name, "name"),
             zones=zones,
             endpoint_configuration=endpoint_configuration,
             **auth,
             **routing,
         )
-        return self._update(request, options, wait=wait)
+        return self._update(request, timeout, retry, wait=wait)
 
     @operation
     def modify(
@@ -151,17 +176,27 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         header_based_routing: types.HeaderBasedRouting | None = None,
         path_based_routing: types.PathBasedRouting | None = None,
         wait: bool = False,
-        **options: Unpack[CallOptions],
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
     ) -> Flow[types.Gateway]:
-        """Change a part of the spec: read it, put the changes on top, and update. None leaves a field as it is.
+        """Change a part of the spec, and return the gateway: read it, apply the changes, and update it.
 
-        It reads and writes as JSON on every transport, so that fields newer than this release are seen. A change of
-        somebody else's between the read and the write is overwritten: the API has no version to check.
+        It reads and writes as JSON on every transport, so that fields newer than this release are noticed. A concurrent
+        change between the read and the write is overwritten: the API has no version to check.
+
+        Args:
+            id: the gateway.
+            name, zones, core_weave_auth, weights_and_biases_auth, endpoint_configuration, body_based_routing,
+            header_based_routing, path_based_routing: as in `create`; None leaves a field as it is.
+            wait: return only when the new spec is READY (600 s at most, or the `timeout` of this call).
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: no change is given; or the gateway holds a field that this release would lose; or it
+            ConfigurationError: no change is given; or the gateway has a field that this release would reset; or it
                 has Weights & Biases auth, whose key a read never returns, and no auth is given.
             NotFound: there is no such gateway.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
         """
         changes = {
             "name": name,
@@ -179,24 +214,38 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
                 )
             return replacement(types.UpdateGatewayRequest(id=id), current.spec, changes)
 
-        return self._modify(id, changes, rewrite, options, wait=wait)
+        return self._modify(id, changes, rewrite, timeout, retry, wait=wait)
 
     @operation
-    def delete(self, id: str, **options: Unpack[CallOptions]) -> Flow[types.Gateway | None]:
-        """Start to remove a gateway; see `wait_deleted`. Gives its last state, or None when the answer tells none, or a
-        repeated request finds nothing left.
+    def delete(
+        self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET
+    ) -> Flow[types.Gateway | None]:
+        """Start to delete a gateway, and return its last state; see `wait_deleted`.
+
+        It returns None if the response has no state, or if a retry finds that an earlier attempt has deleted it.
+
+        Args:
+            id: the gateway.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
             NotFound: there is no such gateway.
-            FailedPrecondition: a deployment still refers to it, be it one that is itself being deleted.
+            FailedPrecondition: a deployment still refers to it, even one that is being deleted.
         """
-        request = types.DeleteGatewayRequest(id=required("id", id))
-        return self._delete(request, options)
+        return self._delete(types.DeleteGatewayRequest(id=check_id(id)), timeout, retry)
 
     @operation
-    def parameters(self, **options: Unpack[CallOptions]) -> Call[types.GetGatewayParametersResponse]:
-        """Tell which values a gateway may be made of: `zones`."""
-        return whole(types.GetGatewayParametersRequest(), types.GetGatewayParametersResponse, options)
+    def parameters(
+        self, *, timeout: float | None = UNSET, retry: Retry | None = UNSET
+    ) -> Rpc[types.GetGatewayParametersResponse]:
+        """Return the values that a gateway can be created with: `zones`.
+
+        Args:
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
+        """
+        return whole(types.GetGatewayParametersRequest(), types.GetGatewayParametersResponse, timeout, retry)
 
     @operation
     def wait(
@@ -207,21 +256,23 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         after: types.Gateway | None = None,
         on_change: Callable[[types.Gateway], object] | None = None,
     ) -> Flow[types.Gateway]:
-        """Wait until the gateway is READY, through ERROR and passing failures, and return it.
+        """Wait until the gateway is READY, through ERROR and transient failures, and return it.
+
+        Polling starts at 0.25 s and backs off to 10 s.
 
         Args:
             id: the gateway.
-            timeout: seconds for the whole wait; None for no limit.
-            after: the answer of an update. READY then counts once the gateway changed after it, or 10 s later, because
-                a status can lag behind.
-            on_change: called with the gateway whenever it differs from the last look.
+            timeout: seconds for the whole wait (600); None for no limit.
+            after: the response of an update. READY then counts only once the gateway has changed since, or after 10 s,
+                because a status can lag behind.
+            on_change: called with the gateway whenever it differs from the previous poll.
 
         Raises:
-            ResourceFailed: it is FAILED or DELETING; the text shows the unmet conditions.
-            WaitTimeout: the time is over (also a `TimeoutError`).
+            ResourceFailed: it is FAILED or DELETING; the text lists the unmet conditions.
+            WaitTimeout: the time has run out (also a `TimeoutError`).
             NotFound: there is no such gateway.
         """
-        return self._until_ready(required("id", id), timeout, after=after, on_change=on_change)
+        return self._until_ready(check_id(id), timeout, after=after, on_change=on_change)
 
 
 def _auth(core_weave: types.CoreWeaveAuth | None, wandb: types.WeightsAndBiasesAuth | None) -> dict[str, Any]:

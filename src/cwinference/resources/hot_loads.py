@@ -1,23 +1,27 @@
-"""`client.hot_loads`: new weights swapped into the running replicas of a deployment. All of it travels as JSON."""
+"""`client.hot_loads`: new weights loaded into the running replicas of a deployment. All calls travel as JSON."""
 
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Any
 
 from google.protobuf.message import Message
 
 from .. import types
-from .._calls.rpc import Call, CallOptions, build, given_or_new, one, required, required_if_given, whole
+from .._arguments import UNSET, check_id, check_timeout
+from .._calls.deadline import Deadline
 from .._calls.flow import Emit, Flow, Pages
 from .._calls.operation import Mode, Resource, operation, paged
+from .._calls.rpc import Rpc, one, whole
 from ..errors import ProtocolError
-from ._changes import create, rest_of
+from ..retry import Retry
+from ._arguments import build, given_or_new, optional_id
+from ._changes import create
 from ._waits import until_ready
 
 _PAGE_SIZE = 1000
 
 
 class HotLoads(Resource[Mode]):
-    """Hot-loads: new weights swapped into the running replicas of a deployment. A preview of the service's."""
+    """Hot-loads: new weights loaded into the running replicas of a deployment. A preview feature of the service."""
 
     @operation
     def create(
@@ -29,60 +33,78 @@ class HotLoads(Resource[Mode]):
         hot_load_id: str | None = None,
         incremental_snapshot_metadata: types.IncrementalSnapshotMetadata | None = None,
         prompt_cache_policy: "types.PromptCachePolicy.ValueType | None" = None,
-        **options: Unpack[CallOptions],
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
     ) -> Flow[types.HotLoad]:
-        """Start to load a snapshot into a deployment; see `wait`.
+        """Start to load a snapshot into a deployment, and return the hot-load; see `wait`.
 
         Args:
-            deployment_id: a READY deployment with hot-loading switched on.
+            deployment_id: a READY deployment with hot-loading enabled.
             identity: the snapshot's directory below the deployment's `hot_load` location; one path segment.
             type: full or incremental.
-            hot_load_id: a UUID of your own. Left out, one is made, which lets a lost request be repeated safely.
+            hot_load_id: a UUID of your own. By default one is generated, which makes it safe to retry a lost request.
             incremental_snapshot_metadata: what an incremental snapshot builds on; not for a full one.
-            prompt_cache_policy: whether the prompt cache is kept; left out, it is.
+            prompt_cache_policy: whether the prompt cache is kept; by default it is.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: an empty deployment id or identity.
-            FailedPrecondition: the deployment is not READY, hot-loading is off, another one is in progress, or the
-                snapshot does not fit the chain.
+            ConfigurationError: the deployment id or the identity is empty.
+            FailedPrecondition: the deployment is not READY, hot-loading is disabled, another hot-load is in progress,
+                or the snapshot does not continue the chain of those before.
             InvalidArgument: the service refuses a value; `details` says which.
         """
         request = build(
             types.CreateHotLoadRequest,
-            deployment_id=required("deployment_id", deployment_id),
-            hot_load_id=given_or_new("hot_load_id", hot_load_id),
-            identity=required("identity", identity),
+            deployment_id=check_id(deployment_id, "deployment_id"),
+            hot_load_id=given_or_new(hot_load_id, "hot_load_id"),
+            identity=check_id(identity, "identity"),
             type=type,
             incremental_snapshot_metadata=incremental_snapshot_metadata,
             prompt_cache_policy=prompt_cache_policy or types.PromptCachePolicy.PROMPT_CACHE_POLICY_UNSPECIFIED,
         )
-        rest = rest_of(options, self._driver.context)
+        context = self._driver.context
+        seconds = context.timeout if timeout is UNSET else check_timeout(timeout)
+        deadline = Deadline(seconds, context.clock.monotonic)
         return create(
-            self._do(one(request, "hot_load", types.HotLoad, options)),
-            (lambda: self._do(_get(request.hot_load_id, rest()))) if hot_load_id is None else None,
+            self._do(one(request, "hot_load", types.HotLoad, timeout, retry)),
+            (lambda: self._do(_get(request.hot_load_id, deadline.require(), retry))) if hot_load_id is None else None,
             lambda found: (found.spec.deployment_id, found.spec.identity) == (deployment_id, identity),
         )
 
     @operation
-    def get(self, id: str, **options: Unpack[CallOptions]) -> Call[types.HotLoad]:
-        """Read one hot-load.
+    def get(self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Rpc[types.HotLoad]:
+        """Return a hot-load.
+
+        Args:
+            id: the hot-load.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
             NotFound: there is no such hot-load in your organization.
         """
-        return _get(id, options)
+        return _get(id, timeout, retry)
 
     @paged
-    def list(self, parent_deployment_id: str | None = None, **options: Unpack[CallOptions]) -> Pages[types.HotLoad]:
-        """Iterate over hot-loads, newest first, page by page. `timeout` is for each page.
+    def list(
+        self,
+        parent_deployment_id: str | None = None,
+        *,
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
+    ) -> Pages[types.HotLoad]:
+        """Iterate over hot-loads, newest first. They are read page by page.
 
         Args:
             parent_deployment_id: only those of this deployment; None means all of the organization.
+            timeout: seconds for each page, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: an empty id.
+            ConfigurationError: the id is empty.
         """
-        parent = required_if_given("parent_deployment_id", parent_deployment_id)
+        parent = optional_id(parent_deployment_id, "parent_deployment_id")
         return self._pages(
             lambda token: whole(
                 build(
@@ -92,40 +114,56 @@ class HotLoads(Resource[Mode]):
                     page_token=token,
                 ),
                 types.ListHotLoadsResponse,
-                options,
+                timeout,
+                retry,
             ),
             "hot_loads",
         )
 
     @paged
-    def replicas(self, hot_load_id: str, **options: Unpack[CallOptions]) -> Pages[types.HotLoadReplica]:
-        """Iterate over how each replica stands, by zone and name, page by page. `timeout` is for each page.
+    def replicas(
+        self, hot_load_id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET
+    ) -> Pages[types.HotLoadReplica]:
+        """Iterate over the status of each replica, by zone and name. They are read page by page.
 
-        A replica is caught up when it is READY and its `current_snapshot_identity` is the target.
+        A replica is up to date when it is READY and its `current_snapshot_identity` is the target.
+
+        Args:
+            hot_load_id: the hot-load.
+            timeout: seconds for each page, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
             NotFound: there is no such hot-load.
         """
-        required("hot_load_id", hot_load_id)
+        check_id(hot_load_id, "hot_load_id")
         return self._pages(
             lambda token: whole(
                 types.ListHotLoadReplicasRequest(hot_load_id=hot_load_id, max_page_size=_PAGE_SIZE, page_token=token),
                 types.ListHotLoadReplicasResponse,
-                options,
+                timeout,
+                retry,
             ),
             "replicas",
         )
 
     @operation
-    def cancel(self, id: str, **options: Unpack[CallOptions]) -> Call[types.HotLoad]:
-        """Ask to stop a hot-load; nothing is rolled back. It is sent once.
+    def cancel(self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Rpc[types.HotLoad]:
+        """Request that a hot-load be stopped, and return it; nothing is rolled back.
+
+        It is not retried if it may have been processed.
+
+        Args:
+            id: the hot-load.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
             Unimplemented: the service does not offer it yet.
             NotFound: there is no such hot-load.
         """
-        request = types.CancelHotLoadRequest(id=required("id", id))
-        return one(request, "hot_load", types.HotLoad, options, repeatable=False)
+        request = types.CancelHotLoadRequest(id=check_id(id))
+        return one(request, "hot_load", types.HotLoad, timeout, retry, idempotent=False)
 
     @operation
     def wait(
@@ -135,48 +173,50 @@ class HotLoads(Resource[Mode]):
         timeout: float | None = 1800.0,
         on_change: Callable[[types.HotLoad], object] | None = None,
     ) -> Flow[types.HotLoad]:
-        """Wait until the hot-load is COMPLETED, through passing failures, and return it.
+        """Wait until the hot-load is COMPLETED, through transient failures, and return it.
+
+        Polling starts at 0.25 s and backs off to 10 s.
 
         Args:
             id: the hot-load.
-            timeout: seconds for the whole wait; None for no limit.
-            on_change: called with the hot-load whenever it differs from the last look.
+            timeout: seconds for the whole wait (1,800); None for no limit.
+            on_change: called with the hot-load whenever it differs from the previous poll.
 
         Raises:
-            ResourceFailed: it is FAILED or CANCELED; the text shows the unmet conditions.
-            WaitTimeout: the time is over (also a `TimeoutError`).
+            ResourceFailed: it is FAILED or CANCELED; the text lists the unmet conditions.
+            WaitTimeout: the time has run out (also a `TimeoutError`).
             NotFound: there is no such hot-load.
         """
-        required("id", id)
+        check_id(id)
         return until_ready(
-            lambda limit: self._do(_get(id, {"timeout": limit})),
+            lambda seconds: self._do(_get(id, seconds, UNSET)),
             self._driver.context.clock,
             timeout=timeout,
             on_change=on_change,
         )
 
-    def _pages(self, page: Callable[[str], Call[Any]], field: str) -> Pages[Any]:
-        """All pages. The first call is made here, so that a wrong argument is told where it is given."""
+    def _pages(self, page: Callable[[str], Rpc[Any]], field: str) -> Pages[Any]:
+        """Return all pages. The first call is made here, so that the method itself reports a wrong argument."""
         return self._pages_from(page(""), page, field)
 
-    def _pages_from(self, call: Call[Any], page: Callable[[str], Call[Any]], field: str) -> Pages[Any]:
-        """A page token that comes a second time would go on for ever and is an error."""
+    def _pages_from(self, call: Rpc[Any], page: Callable[[str], Rpc[Any]], field: str) -> Pages[Any]:
+        """Return all pages, the first by `call`. A page token that comes twice would never end, so it is an error."""
         seen = {""}
         while True:
-            reply: Any = yield from self._do(call)
-            yield Emit(getattr(reply, field))
-            token = reply.next_page_token
+            response: Any = yield from self._do(call)
+            yield Emit(getattr(response, field))
+            token = response.next_page_token
             if not token:
                 return
             if token in seen:
-                raise ProtocolError("the server gave the same page token twice", method=_method_of(reply))
+                raise ProtocolError("the server returned the same page token twice", method=_method_of(response))
             seen.add(token)
             call = page(token)
 
 
-def _get(id: str, options: CallOptions) -> Call[types.HotLoad]:
-    return one(types.GetHotLoadRequest(id=required("id", id)), "hot_load", types.HotLoad, options)
+def _get(id: str, timeout: float | None, retry: Retry | None) -> Rpc[types.HotLoad]:
+    return one(types.GetHotLoadRequest(id=check_id(id)), "hot_load", types.HotLoad, timeout, retry)
 
 
-def _method_of(reply: Message) -> str:
-    return reply.DESCRIPTOR.name.removesuffix("Response")
+def _method_of(response: Message) -> str:
+    return response.DESCRIPTOR.name.removesuffix("Response")

@@ -1,4 +1,1 @@
-"""The libraries that speak to the network, each behind a module of its own.
-
-Start with `base`, which says what a transport is.
-"""
+"""The libraries that speak to the network, each behind modules of its own. Start with `base` and `factory`."""

@@ -1,4 +1,4 @@
-"""Compressed bodies, inflated no further than a limit: a small one must not grow in memory without a bound."""
+"""Compressed bodies, decompressed only up to a limit: a small one must not fill the memory."""
 
 import gzip
 import zlib
@@ -8,29 +8,29 @@ from ..errors import ProtocolError
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-def inflate(body: bytes, encoding: str, limit: int) -> bytes:
-    """The body without its content encoding; ProtocolError on any but `gzip` and `identity`, and over the limit."""
+def decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    """Return the body without its encoding. Raises ProtocolError if that is not gzip, and over the limit."""
     if encoding == "identity":
         return body
     if encoding != "gzip":
-        raise ProtocolError(f"the answer has the encoding {encoding[:40]!r}, which was not asked for")
+        raise ProtocolError(f"the response has the encoding {encoding[:40]!r}, which was not requested")
     stream = zlib.decompressobj(_GZIP)
     try:
         plain = stream.decompress(body, limit + 1)
     except zlib.error:
-        raise ProtocolError("the answer is not gzip, as it says") from None
+        raise ProtocolError("the response is not gzip, as its headers say") from None
     check_size(len(plain), limit)
     if not stream.eof or stream.unused_data:
-        raise ProtocolError("the answer's gzip is cut short or followed by something else")
+        raise ProtocolError("the gzip data of the response is truncated or followed by something else")
     return plain
 
 
 def check_size(size: int, limit: int) -> None:
-    """Refuse an answer that is over the limit."""
+    """Refuse a response that is over the limit."""
     if size > limit:
-        raise ProtocolError(f"the answer is larger than max_reply_bytes ({limit})")
+        raise ProtocolError(f"the response is larger than max_reply_bytes ({limit})")
 
 
-def deflate(body: bytes) -> bytes:
-    """The body as gzip."""
+def compress(body: bytes) -> bytes:
+    """Return the body as gzip."""
     return gzip.compress(body, mtime=0)

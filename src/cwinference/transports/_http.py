@@ -1,52 +1,27 @@
-"""One HTTP exchange over pyqwest, bounded in size and time, with our errors.
+"""One HTTP exchange over pyqwest, bounded in size and time, with our errors: for Connect, REST and completions."""
 
-Connect, REST and completions are built on it; only it and `completions.py` import pyqwest. Redirects are never
-followed: a token must not travel to another host. pyqwest inflates without a bound, so what comes compressed is
-inflated here. Its threads do not survive a fork, where a call would hang for ever, so a forked child is refused.
-"""
-
-import atexit
-import os
-import re
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pyqwest
 
 from .. import errors
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
-from ._gzip import check_size, inflate
-from ._interruptible import Opening, aside
+from ._gzip import check_size, decompress
+from ._interruptible import Opening, interruptible
 from ._pool import Lane, Pool
-from ._stream_ends import Endings
-from ._time_limit import Deadline
-from .base import UNUSABLE_TLS, is_over, tls_advice
+from ._pyqwest import is_usable, new_transport, no_response, refuse_after_fork, translate, transport_options
+from ._stream_ends import StreamEnds
+from ._time_limit import TimeLimit
 
-Headers = Mapping[str, str]
-T = TypeVar("T")
-
-_ENGINE_PROCESS: list[int] = []
-"""The process in which pyqwest was first put to work; it cannot be used in a forked child of that one."""
-
-_OF_URL = re.compile(r" for url \(\S*\)")
-"""Where pyqwest's text names the URL, whose words say nothing of the cause."""
-
-_EXIT_SECONDS = 0.01
-"""How long the exit of a process waits for pyqwest's threads: one that still lets go of an answer which was not read to
-its end would abort the process. A quarter of such exits did."""
-
-_CODES_OF_RESETS: Mapping[int, type[errors.ApiError]] = {
-    pyqwest.StreamErrorCode.REFUSED_STREAM: errors.Unavailable,
-    pyqwest.StreamErrorCode.CANCEL: errors.Cancelled,
-    pyqwest.StreamErrorCode.ENHANCE_YOUR_CALM: errors.ResourceExhausted,
-    pyqwest.StreamErrorCode.INADEQUATE_SECURITY: errors.PermissionDenied,
-}
+Release = Callable[[], Any]
+"""Gives a connection back; returns one that the caller has to close, or None."""
 
 
-class Answer:
-    """A whole HTTP answer, inflated."""
+class HttpResponse:
+    """A whole HTTP response, decompressed."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -58,11 +33,11 @@ class Answer:
     @property
     def content_type(self) -> str:
         """The media type in lower case, without parameters."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return media_type(self.headers)
 
 
-class _Line(NamedTuple):
-    """A blocking connection: pyqwest's transport, and its client, which alone takes a time limit."""
+class _SyncConnection(NamedTuple):
+    """pyqwest's transport, and its client, which alone accepts a time limit."""
 
     transport: pyqwest.SyncHTTPTransport
     client: pyqwest.SyncClient
@@ -71,20 +46,22 @@ class _Line(NamedTuple):
 class SyncHttp:
     """HTTP for threads."""
 
-    def __init__(self, settings: Settings, default_version: int) -> None:
+    def __init__(self, settings: Settings, default_version: int, **options: Any) -> None:
         self._limit = settings.max_reply_bytes
-        self._options = transport_options(settings, default_version)
+        self._options = transport_options(settings, default_version) | options
         self._pool = Pool(self._connect)
 
-    def fetch(self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None) -> Answer:
-        """Do one exchange. `timeout` in seconds; None for no limit."""
+    def fetch(
+        self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
+    ) -> HttpResponse:
+        """Perform one exchange. `timeout` in seconds; None for no limit."""
         refuse_after_fork()
         lane, began = self._pool.take(), time.monotonic()
         try:
             stream = lane.connection.client.stream
-            # The headers are made in the call: as a local of ours they would show the token in a traceback.
+            # The headers are made in the call: as a local variable of ours, a traceback would show the token in them.
             opening = Opening(lambda: stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout).__enter__())
-            return aside(lambda: self._whole(opening, lane, began), opening.give_up)
+            return interruptible(lambda: self._whole(opening, lane, began), opening.cancel)
         except errors.InferenceError:
             raise
         except Exception as error:
@@ -92,23 +69,49 @@ class SyncHttp:
         finally:
             self._give(lane, began)
 
-    def close(self) -> None:
-        if [os.getpid()] == _ENGINE_PROCESS:
-            for line in self._pool.take_all():
-                line.transport.close()
+    def open(
+        self,
+        verb: str,
+        url: str,
+        headers: Metadata,
+        content: bytes | None,
+        timeout: float | None,
+        first_timeout: float | None,
+    ) -> tuple[pyqwest.SyncResponse, Release]:
+        """Begin an exchange; return the response, whose body the caller reads, and how to give the connection back.
 
-    def _give(self, lane: Lane[_Line], began: float) -> None:
+        `timeout` limits the whole exchange, `first_timeout` the time until the response begins, both in seconds.
+        """
+        lane, began = self._pool.take(), time.monotonic()
+        try:
+            stream = lane.connection.client.stream
+            # As in `fetch`.
+            opening = Opening(lambda: stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout).__enter__())
+            response = interruptible(opening.enter, opening.cancel, first_timeout)
+            lane.responded = began
+        except BaseException as error:
+            self._give(lane, began)
+            raise _as_ours(error, timeout) from None
+        return response, lambda: self._give(lane, began)
+
+    def close(self) -> None:
+        """Release all connections; in a forked child they are the parent's."""
+        if is_usable():
+            for connection in self._pool.take_all():
+                connection.transport.close()
+
+    def _give(self, lane: Lane[_SyncConnection], began: float) -> None:
         spare = self._pool.give(lane, began)
         if spare is not None:
             spare.transport.close()
 
-    def _whole(self, opening: Opening[pyqwest.SyncResponse], lane: Lane[_Line], began: float) -> Answer:
+    def _whole(self, opening: Opening[pyqwest.SyncResponse], lane: Lane[_SyncConnection], began: float) -> HttpResponse:
         with opening.enter() as response:
-            lane.answered = began
-            return _answer(response.status, response.headers, self._read(response), self._limit)
+            lane.responded = began
+            return whole(response.status, response.headers, self._read(response), self._limit)
 
     def _read(self, response: pyqwest.SyncResponse) -> bytes:
-        announced_size(response.headers, self._limit)
+        _announced_size(response.headers, self._limit)
         chunks, size = list[Any](), 0
         for chunk in response.content:
             size += len(chunk)
@@ -116,145 +119,149 @@ class SyncHttp:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _connect(self) -> _Line:
-        transport = _made(lambda: pyqwest.SyncHTTPTransport(**self._options))
-        return _Line(transport, pyqwest.SyncClient(transport))
+    def _connect(self) -> _SyncConnection:
+        transport = new_transport(lambda: pyqwest.SyncHTTPTransport(**self._options))
+        return _SyncConnection(transport, pyqwest.SyncClient(transport))
+
+
+class _AsyncConnection(NamedTuple):
+    """pyqwest's transport, and its client, which alone returns whole responses."""
+
+    transport: pyqwest.HTTPTransport
+    client: pyqwest.Client
 
 
 class AsyncHttp:
     """HTTP for event loops; pyqwest's own threads serve all of them."""
 
-    def __init__(self, settings: Settings, default_version: int) -> None:
+    def __init__(self, settings: Settings, default_version: int, **options: Any) -> None:
         self._limit = settings.max_reply_bytes
-        self._options = transport_options(settings, default_version)
+        self._options = transport_options(settings, default_version) | options
         self._pool = Pool(self._connect)
-        self._endings = Endings()
+        self._ends = StreamEnds()
 
     async def fetch(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
-    ) -> Answer:
-        """Do one exchange. `timeout` in seconds; None for no limit."""
-        limit = Deadline(timeout)
+    ) -> HttpResponse:
+        """Perform one exchange. `timeout` in seconds; None for no limit."""
+        limit = TimeLimit(timeout)
         refuse_after_fork()
         lane, began = self._pool.take(), time.monotonic()
         try:
             with limit:
-                response = await lane.connection.execute(pyqwest.Request(verb, url, pyqwest.Headers(headers), content))
-                lane.answered = began
-                return _answer(response.status, response.headers, await self._read(response), self._limit)
+                response = await lane.connection.transport.execute(
+                    pyqwest.Request(verb, url, pyqwest.Headers(headers), content)
+                )
+                lane.responded = began
+                return whole(response.status, response.headers, await self._read(response), self._limit)
         except TimeoutError as error:
-            raise deadline_exceeded(timeout) if limit.expired else translate(error, timeout) from None
+            raise no_response(timeout) if limit.expired else translate(error, timeout) from None
         except errors.InferenceError:
             raise
         except Exception as error:
             raise translate(error, timeout, time.monotonic() - began) from None
         finally:
             if (spare := self._pool.give(lane, began)) is not None:
-                await spare.aclose()
+                await spare.transport.aclose()
+
+    async def fetch_unbounded(
+        self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
+    ) -> pyqwest.FullResponse:
+        """Perform one exchange and return its whole response, whatever its size, in one step.
+
+        That takes half the CPU time of `fetch`: each further step to pyqwest's threads costs as much as all the rest.
+        """
+        limit = TimeLimit(timeout)
+        lane, began = self._pool.take(), time.monotonic()
+        try:
+            with limit:
+                response = await lane.connection.client.execute(verb, url, headers, content)
+                lane.responded = began
+                return response
+        except Exception as error:
+            raise no_response(timeout) if limit.expired else translate(error, timeout) from None
+        finally:
+            if (spare := self._pool.give(lane, began)) is not None:
+                await spare.transport.aclose()
+
+    async def open(
+        self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
+    ) -> tuple[pyqwest.Response, Release]:
+        """Begin an exchange; return the response, whose body the caller reads, and how to give the connection back.
+
+        `timeout` limits the time until the response begins, in seconds.
+        """
+        limit = TimeLimit(timeout)
+        lane, began = self._pool.take(), time.monotonic()
+        try:
+            with limit:
+                response = await lane.connection.transport.execute(
+                    pyqwest.Request(verb, url, pyqwest.Headers(headers), content)
+                )
+                lane.responded = began
+        except BaseException as error:
+            if (spare := self._pool.give(lane, began)) is not None:
+                await spare.transport.aclose()
+            raise (no_response(timeout) if limit.expired else _as_ours(error, timeout)) from None
+        return response, lambda: self._pool.give(lane, began)
 
     async def close(self) -> None:
-        self._endings.clear()
-        if [os.getpid()] == _ENGINE_PROCESS:
-            for transport in self._pool.take_all():
-                await transport.aclose()
+        """Release all connections; in a forked child they are the parent's."""
+        self._ends.clear()
+        if is_usable():
+            for connection in self._pool.take_all():
+                await connection.transport.aclose()
 
     async def _read(self, response: pyqwest.Response) -> bytes:
+        """Read a body. One of the announced size is complete, and often nothing after it has to be awaited."""
         try:
-            announced = announced_size(response.headers, self._limit)
-            chunks, size, streams = list[Any](), 0, response.http_version != pyqwest.HTTPVersion.HTTP1
-            skip = not streams or self._endings.may_skip()
+            announced = _announced_size(response.headers, self._limit)
+            chunks, size, is_stream = list[Any](), 0, response.http_version != pyqwest.HTTPVersion.HTTP1
+            skip_end = not is_stream or self._ends.may_skip()
             began = complete = time.monotonic()
             async for chunk in response.content:
                 size += len(chunk)
                 check_size(size, self._limit)
                 chunks.append(chunk)
                 if size == announced and chunk:
-                    if skip and streams:
-                        self._endings.keep(response)
-                    if skip:
+                    if skip_end and is_stream:
+                        self._ends.keep(response)  # dropping it now would reset the stream
+                    if skip_end:
                         break
                     complete = time.monotonic()
-            if size == announced and not skip:
-                self._endings.learn(end=time.monotonic() - complete, body=complete - began)
+            if size == announced and not skip_end:
+                self._ends.learn(end=time.monotonic() - complete, body=complete - began)
             return b"".join(chunks)
         except BaseException:
             await response.aclose()
             raise
 
-    def _connect(self) -> pyqwest.HTTPTransport:
-        return _made(lambda: pyqwest.HTTPTransport(**self._options))
+    def _connect(self) -> _AsyncConnection:
+        transport = new_transport(lambda: pyqwest.HTTPTransport(**self._options))
+        return _AsyncConnection(transport, pyqwest.Client(transport))
 
 
-def _made(make: Callable[[], T]) -> T:
-    """A transport of pyqwest's, which reads certificates and key only now. The key is no local of ours."""
-    engage()
-    try:
-        return make()
-    except RuntimeError as error:
-        raise errors.ConfigurationError(f"{UNUSABLE_TLS}: {error}") from None
-
-
-def _answer(status: int, headers: pyqwest.Headers, body: bytes, limit: int) -> Answer:
+def whole(status: int, headers: pyqwest.Headers, body: bytes, limit: int) -> HttpResponse:
+    """Return a response with its body decompressed, up to `limit` bytes."""
     encoding = headers.get("content-encoding", "")
-    return Answer(status, headers, inflate(body, encoding, limit) if encoding else body)
+    return HttpResponse(status, headers, decompress(body, encoding, limit) if encoding else body)
+
+
+def media_type(headers: pyqwest.Headers) -> str:
+    """Return the media type in lower case, without parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def request_headers(metadata: Metadata, **more: str) -> Metadata:
-    """The headers of a request: the token, who we are, and more by name with `_` for `-`.
+    """Return the headers of a request: the token, our user agent, and more by name with `_` for `-`.
 
-    They become pyqwest's own only where they are handed over, because those show the token in their repr.
+    They become pyqwest's own only where they are handed over, because the repr of those shows the token.
     """
     return (*metadata, ("user-agent", USER_AGENT), *((name.replace("_", "-"), value) for name, value in more.items()))
 
 
-def transport_options(settings: Settings, default_version: int) -> dict[str, Any]:
-    """pyqwest's settings from ours. `default_version` is spoken on plain http:// when none is forced."""
-    pem = settings.certificates
-    version = settings.http_version
-    if version is None and not settings.endpoint.secure:
-        version = 2 if default_version == 2 else 1
-    versions = {1: pyqwest.HTTPVersion.HTTP1, 2: pyqwest.HTTPVersion.HTTP2, None: None}
-    return {
-        "tls_ca_cert": pem.ca,
-        "tls_include_system_certs": pem.ca is None,
-        "tls_cert": pem.cert,
-        "tls_key": pem.key,
-        "http_version": versions[version],
-        "proxy": _proxy(settings),
-        "follow_redirects": False,
-        "enable_gzip": False,
-        "enable_brotli": False,
-        "enable_zstd": False,
-        "enable_otel": False,
-        "use_system_dns": True,
-    }
-
-
-def _proxy(settings: Settings) -> pyqwest.Proxy | None:
-    """The proxy; for loopback one that no host goes through, which also keeps the environment's from being used."""
-    if settings.endpoint.loopback:
-        return pyqwest.Proxy("http://127.0.0.1:9", no_proxy="127.0.0.0/8,::1,localhost")
-    return None if settings.proxy is None else pyqwest.Proxy(settings.proxy)
-
-
-def engage() -> None:
-    """Note that pyqwest is put to work in this process."""
-    if not _ENGINE_PROCESS:
-        _ENGINE_PROCESS.append(os.getpid())
-        atexit.register(time.sleep, _EXIT_SECONDS)
-
-
-def refuse_after_fork() -> None:
-    """Raise in a forked child of the process in which pyqwest was put to work."""
-    if _ENGINE_PROCESS and _ENGINE_PROCESS[0] != os.getpid():
-        raise errors.ConfigurationError(
-            "this process was forked after its parent had used HTTP (Connect, REST or completions), whose threads do "
-            "not survive a fork; fork first, use multiprocessing's 'spawn', or use transport='grpc'"
-        )
-
-
-def announced_size(headers: pyqwest.Headers, limit: int) -> int | None:
-    """The content-length, refused when it is over the limit; None when there is none."""
+def _announced_size(headers: pyqwest.Headers, limit: int) -> int | None:
+    """Return the content-length, refused if it is over the limit; None if there is none."""
     text = headers.get("content-length", "")
     if not text.isdecimal():
         return None
@@ -263,27 +270,7 @@ def announced_size(headers: pyqwest.Headers, limit: int) -> int | None:
     return size
 
 
-def deadline_exceeded(timeout: float | None) -> errors.DeadlineExceeded:
-    """What a time-out of ours is told as."""
-    return errors.DeadlineExceeded("no answer in time" if timeout is None else f"no answer within {timeout:.3g} s")
-
-
-def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> errors.ApiError:
-    """pyqwest's error, or Python's own, as ours, `seconds` after the exchange began."""
-    text = str(error) or type(error).__name__
-    if isinstance(error, pyqwest.StreamError):
-        if error.code == pyqwest.StreamErrorCode.CANCEL and is_over(timeout, seconds):
-            return deadline_exceeded(timeout)
-        kind = _CODES_OF_RESETS.get(error.code, errors.Internal)
-        refused = error.code == pyqwest.StreamErrorCode.REFUSED_STREAM
-        return kind(f"the server reset the stream: {text}", unprocessed=refused, turned_away=refused)
-    if isinstance(error, ConnectionError):
-        cause = _OF_URL.sub("", text)
-        advice = tls_advice(cause)
-        tls = bool(advice) or "certificate" in cause.lower() or "tls" in cause.lower()
-        return errors.Unavailable(f"no connection: {text}{advice}", unprocessed=not tls, permanent=tls)
-    if isinstance(error, TimeoutError):
-        return deadline_exceeded(timeout)
-    if isinstance(error, pyqwest.ReadError | pyqwest.WriteError | pyqwest.RemoteProtocolError):
-        return errors.Unavailable(f"the connection was lost: {text}")
-    return errors.Internal(f"{type(error).__name__}: {text}")
+def _as_ours(error: BaseException, timeout: float | None) -> BaseException:
+    if isinstance(error, errors.InferenceError) or not isinstance(error, Exception):
+        return error
+    return translate(error, timeout)

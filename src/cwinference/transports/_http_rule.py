@@ -1,4 +1,4 @@
-"""A request by its http rule: path, query and JSON body, as `google.api.http` describes it."""
+"""REST requests by the http rules of the methods: path, query and JSON body, as `google.api.http` describes them."""
 
 import json
 import re
@@ -15,7 +15,7 @@ _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
 def target(method: Method, request: Message) -> tuple[str, bytes | None]:
-    """Path with query, and the body or None."""
+    """Return the path with its query, and the body or None."""
     rule = method.http
     if rule is None:
         raise TypeError(f"{method.name} has no http rule")
@@ -28,7 +28,7 @@ def target(method: Method, request: Message) -> tuple[str, bytes | None]:
 
 
 def _path(rule: HttpRule, request: Message) -> tuple[str, set[str]]:
-    """The template with its variables filled in, each as one encoded segment, and their JSON names."""
+    """Return the path, each variable filled in as one encoded segment, and the JSON names of the variables."""
     taken = {_json_name(request, name) for name in _VARIABLE.findall(rule.template)}
     return _VARIABLE.sub(lambda found: quote(getattr(request, found.group(1)), safe=""), rule.template), taken
 

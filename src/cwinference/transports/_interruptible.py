@@ -1,7 +1,7 @@
-"""Blocking work on a helper thread, so that its caller can leave it: for a time limit, or because of a signal.
+"""Blocking work on a helper thread, so that its caller can stop waiting: after a time limit, or because of a signal.
 
-pyqwest blocks where Python cannot run a signal's handler, so neither Ctrl-C nor a handler of SIGTERM would end a call.
-Handlers run on the main thread only: there, work is done aside; on other threads where it is.
+pyqwest blocks in native code, where Python runs no signal handlers, so neither Ctrl-C nor a handler of SIGTERM could
+end a call. Handlers run on the main thread only: calls of that thread go to a helper, those of others run in place.
 """
 
 import threading
@@ -10,72 +10,72 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 _IDLE_SECONDS = 2.0
-"""How long a helper thread waits for more work."""
+"""How long a helper thread waits for another job before it ends."""
 
 
 class Closable(Protocol):
-    """An answer that can be closed from another thread."""
+    """A response that can be closed from another thread."""
 
     def close(self) -> None: ...
 
 
 T = TypeVar("T")
-AnswerT = TypeVar("AnswerT", bound=Closable)
+ResponseT = TypeVar("ResponseT", bound=Closable)
 
 
-class Opening(Generic[AnswerT]):
-    """The beginning of an answer, which may be given up from another thread."""
+class Opening(Generic[ResponseT]):
+    """The wait for the beginning of a response, which another thread may cancel."""
 
-    def __init__(self, enter: Callable[[], AnswerT]) -> None:
-        self._enter: Callable[[], AnswerT] = enter
+    def __init__(self, enter: Callable[[], ResponseT]) -> None:
+        self._enter: Callable[[], ResponseT] = enter
         self._lock = threading.Lock()
-        self._answer: AnswerT | None = None
-        self._given_up = False
+        self._response: ResponseT | None = None
+        self._canceled = False
 
-    def enter(self) -> AnswerT:
-        """Wait until the answer begins."""
-        answer = self._enter()
+    def enter(self) -> ResponseT:
+        """Wait until the response begins."""
+        response = self._enter()
         with self._lock:
-            self._answer = answer
-            if self._given_up:
-                answer.close()
-        return answer
+            self._response = response
+            if self._canceled:
+                response.close()
+        return response
 
-    def give_up(self) -> None:
-        """Hang up, now or as soon as the answer begins: pyqwest cannot do so before."""
+    def cancel(self) -> None:
+        """Hang up, now or as soon as the response begins: pyqwest cannot do so earlier."""
         with self._lock:
-            self._given_up = True
-            if self._answer is not None:
-                self._answer.close()
+            self._canceled = True
+            if self._response is not None:
+                self._response.close()
 
 
-def aside(work: Callable[[], T], give_up: Callable[[], object], seconds: float | None = None) -> T:
-    """Do blocking work so that a signal can end the wait for it; what ends the wait gives the work up.
+def interruptible(work: Callable[[], T], cancel: Callable[[], object], seconds: float | None = None) -> T:
+    """Do blocking work, so that a signal can interrupt the wait for it; then `cancel` is called.
 
-    Raises TimeoutError when it takes longer than `seconds`; None for no limit.
+    Raises TimeoutError, also after `cancel`, when it takes longer than `seconds`; None for no limit.
     """
     if seconds is None and threading.get_ident() != threading.main_thread().ident:
         return work()
-    errand = _Errand(work)
-    _helper().do(errand)
+    job = _Job(work)
+    _idle_helper().do(job)
     try:
-        if not errand.ended.acquire(timeout=-1 if seconds is None else seconds):
+        if not job.done.acquire(timeout=-1 if seconds is None else seconds):
             raise TimeoutError
     except BaseException:
-        give_up()
+        cancel()
         raise
-    return cast(T, errand.result())
+    return cast(T, job.result())
 
 
-class _Errand:
-    """Work that is done elsewhere, and how it ended."""
+class _Job:
+    """Work for another thread, and its outcome."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self._work = work
         self._value: Any = None
         self._error: BaseException | None = None
-        self.ended = threading.Lock()
-        self.ended.acquire()
+        self.done = threading.Lock()  # acquired until then: cheaper than an Event
+        self.done.acquire()
 
     def run(self) -> None:
         try:
@@ -91,35 +91,36 @@ class _Errand:
 
 
 class _Helper:
-    """A thread that does one errand after the other, and ends when none comes for a while."""
+    """A thread that does one job after the other, and ends when none arrives for some time."""
 
     def __init__(self) -> None:
-        self._errands: SimpleQueue[_Errand] = SimpleQueue()
+        self._jobs: SimpleQueue[_Job] = SimpleQueue()
         threading.Thread(target=self._run, name="cwinference helper", daemon=True).start()
 
-    def do(self, errand: _Errand) -> None:
-        self._errands.put(errand)
+    def do(self, job: _Job) -> None:
+        self._jobs.put(job)
 
     def _run(self) -> None:
-        while (errand := self._next()) is not None:
-            errand.run()
+        while (job := self._next()) is not None:
+            job.run()
             with _lock:
                 _idle.append(self)
-            errand.ended.release()
-            del errand
+            job.done.release()
+            del job  # or its result would live on until the next job
 
-    def _next(self) -> _Errand | None:
+    def _next(self) -> _Job | None:
         while True:
             try:
-                return self._errands.get(timeout=_IDLE_SECONDS)
+                return self._jobs.get(timeout=_IDLE_SECONDS)
             except Empty:
+                # It ends only if it is still idle: somebody may have taken it from the list just now, to give it a job.
                 with _lock:
                     if self in _idle:
                         _idle.remove(self)
                         return None
 
 
-def _helper() -> _Helper:
+def _idle_helper() -> _Helper:
     with _lock:
         found = _idle.pop() if _idle else None
     return found or _Helper()

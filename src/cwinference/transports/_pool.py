@@ -1,10 +1,10 @@
-"""Connections by load: another one is opened when all are busy, and spare ones are closed when they fall idle.
+"""Connections by load: another one is opened when all are busy, and surplus ones are closed when they become idle.
 
 Servers commonly allow 100 streams on an HTTP/2 connection and refuse or queue more, so a lane takes 80 calls at most.
 
-A peer that is gone may leave a connection behind that takes everything and answers nothing. So a lane is left when
-calls have waited on it in vain for a while, whether a deadline or a cancel ended them. Their time counts, not their
-number: a thousand deadlines of 1 ms tell as little as one of a second.
+A dead peer may leave a half-open connection, which accepts everything and never responds. So a lane is abandoned when
+calls on it have waited without any response for 3 s in total, whether timeouts or cancels ended them. Their time
+counts, not their number: a thousand timeouts of 1 ms prove as little as one of a second.
 """
 
 import math
@@ -19,27 +19,28 @@ ConnectionT = TypeVar("ConnectionT")
 CALLS_PER_CONNECTION = 80
 SPARE_SECONDS = 30.0
 SILENT_SECONDS = 3.0
-"""For how long calls wait in vain before their lane is left; a server that is merely slow loses little by that."""
+"""How long calls wait without any response before their lane is replaced; a merely slow server loses little by that."""
 
 
 class Lane(Generic[ConnectionT]):
-    """One connection and the number of calls on it."""
+    """A connection and the calls on it."""
 
-    __slots__ = ("answered", "connection", "idle_since", "in_flight", "silence", "silent_until")
+    __slots__ = ("connection", "idle_since", "in_flight", "responded", "silence", "silent_until")
 
     def __init__(self, connection: ConnectionT) -> None:
         self.connection = connection
         self.in_flight = 1
         self.idle_since = 0.0
-        self.answered = -math.inf
-        """When the call began that was answered last, even with an error; set by whoever makes the calls."""
+        self.responded = -math.inf
+        """When the latest call began that received a response, even an error; set by the transport."""
         self.silence = 0.0
-        """For how many seconds calls that began since have waited in vain; those at the same time count once."""
+        """How many seconds calls that began since have waited without a response; concurrent ones count once."""
         self.silent_until = -math.inf
+        """Up to which time that silence was counted."""
 
 
 class Pool(Generic[ConnectionT]):
-    """Lanes in the order of their opening; the first free one is taken, so that later ones fall idle."""
+    """Lanes in the order of their opening; the first free one is taken, so that later ones become idle."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Pool(Generic[ConnectionT]):
         return len(self._lanes)
 
     def take(self) -> Lane[ConnectionT]:
-        """A lane with room for one more call; to be given back."""
+        """Return a lane with room for one more call, to be given back by `give`."""
         with self._lock:
             for lane in self._lanes:
                 if lane.in_flight < self._limit:
@@ -68,19 +69,18 @@ class Pool(Generic[ConnectionT]):
             return lane
 
     def leave(self, lane: Lane[ConnectionT]) -> None:
-        """Take no more calls on a lane, whose connection is of no use; the last call on it closes it."""
+        """Put no more calls on a lane whose connection is unusable; the last call on it closes it."""
         with self._lock:
-            if lane in self._lanes:
-                self._lanes.remove(lane)
+            self._drop(lane)
 
     def give(self, lane: Lane[ConnectionT], began: float) -> ConnectionT | None:
-        """Give a lane back, taken by a call that began then.
+        """Give back a lane, taken by a call that began at `began`.
 
-        Gives a connection for the caller to close: a spare one, idle for long, or a left one.
+        Return a connection that the caller has to close, if there is one: surplus and idle for long, or abandoned.
         """
         with self._lock:
             lane.in_flight -= 1
-            if lane.answered < began:
+            if lane.responded < began:
                 self._count_silence(lane, began)
             if len(self._lanes) == 1 and self._lanes[0] is lane:
                 return None
@@ -92,19 +92,27 @@ class Pool(Generic[ConnectionT]):
             return self._retire(now)
 
     def take_all(self) -> list[ConnectionT]:
-        """Empty the pool; the caller has to close the connections."""
+        """Empty the pool and return its connections, which the caller has to close."""
         with self._lock:
             lanes, self._lanes = self._lanes, []
             return [lane.connection for lane in lanes]
 
     def _count_silence(self, lane: Lane[ConnectionT], began: float) -> None:
-        """Neither this call nor one that began later was answered; leave the lane when that has gone on for long."""
+        """Add the time of a call without a response to the lane's silence; abandon the lane if that is too long.
+
+        Neither this call nor one that began later got a response. Calls overlap, so only the part of this call's time
+        that no other call has counted yet is added.
+        """
         now = self._monotonic()
-        if lane.answered > lane.silent_until:
+        if lane.responded > lane.silent_until:
             lane.silence = 0.0
         lane.silence += now - max(began, lane.silent_until)
         lane.silent_until = now
-        if lane.silence >= SILENT_SECONDS and lane in self._lanes:
+        if lane.silence >= SILENT_SECONDS:
+            self._drop(lane)
+
+    def _drop(self, lane: Lane[ConnectionT]) -> None:
+        if lane in self._lanes:
             self._lanes.remove(lane)
 
     def _retire(self, now: float) -> ConnectionT | None:

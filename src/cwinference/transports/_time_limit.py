@@ -1,7 +1,7 @@
-"""A time limit for awaiting code, as `asyncio.timeout` is one, without a timer of its own.
+"""A time limit for async code, like `asyncio.timeout`, but without a timer of its own.
 
 A timer for each call takes a tenth of a Connect call's CPU time. Here all limits of an event loop share one timer,
-which goes off when the nearest of them may be over.
+which fires when the nearest of them may have been reached.
 """
 
 import asyncio
@@ -13,19 +13,19 @@ from typing import Any, Self
 from .base import running_loop
 
 
-class Deadline:
-    """Ends what the current task awaits inside `with` when its time is over, and raises TimeoutError then."""
+class TimeLimit:
+    """Cancels what the current task awaits inside `with` after some seconds, and raises TimeoutError there."""
 
     __slots__ = ("_cancels_before", "_limits", "_task", "due", "expired")
 
     def __init__(self, seconds: float | None) -> None:
-        self._limits = limits = _limits_here()
+        self._limits = limits = _limits_of_running_loop()
         self._task: asyncio.Task[Any] | None = None
         self._cancels_before = 0
         self.due = math.inf if seconds is None else limits.loop.time() + seconds
-        """When it is over, on the loop's clock; infinity for no limit."""
+        """When it is reached, on the loop's clock; infinity for no limit."""
         self.expired = False
-        """Whether it was what ended the work."""
+        """Whether it was reached and ended the work."""
 
     def __enter__(self) -> Self:
         if self.due != math.inf:
@@ -39,38 +39,39 @@ class Deadline:
     ) -> None:
         self._limits.waiting.discard(self)
         if self.expired and self._task is not None:
+            # If others canceled the task meanwhile, their cancel must win over our timeout.
             others = self._task.uncancel() > self._cancels_before
             if kind is asyncio.CancelledError and not others:
                 raise TimeoutError from error
 
     def expire(self) -> None:
-        """End the work now."""
+        """Cancel the work now."""
         self.expired = True
         if self._task is not None:
             self._task.cancel()
 
 
-class _Limits:
-    """The limits that count on one event loop, and the timer that they share."""
+class _LoopLimits:
+    """The limits that are running on one event loop, and the timer that they share."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.waiting = set[Deadline]()
+        self.waiting = set[TimeLimit]()
         self._wakes_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self, deadline: Deadline) -> None:
-        self.waiting.add(deadline)
-        if deadline.due < self._wakes_at:
-            self._wake_at(deadline.due)
+    def watch(self, limit: TimeLimit) -> None:
+        self.waiting.add(limit)
+        if limit.due < self._wakes_at:
+            self._wake_at(limit.due)
 
     def _wake_at(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._wakes_at = due
-        self._timer = None if due == math.inf else self.loop.call_at(due, self._look)
+        self._timer = None if due == math.inf else self.loop.call_at(due, self._expire_due)
 
-    def _look(self) -> None:
+    def _expire_due(self) -> None:
         now = self.loop.time()
         for each in [each for each in self.waiting if each.due <= now]:
             self.waiting.discard(each)
@@ -78,16 +79,16 @@ class _Limits:
         self._wake_at(min((each.due for each in self.waiting), default=math.inf))
 
 
-class _Here(threading.local):
-    limits: _Limits | None = None
+class _ThreadLimits(threading.local):
+    limits: _LoopLimits | None = None
 
 
-def _limits_here() -> _Limits:
-    """Those of the running loop; a thread runs one at a time."""
-    loop, limits = running_loop(), _here.limits
+def _limits_of_running_loop() -> _LoopLimits:
+    """Return those of the running loop; a thread runs one at a time."""
+    loop, limits = running_loop(), _local.limits
     if limits is None or limits.loop is not loop:
-        limits = _here.limits = _Limits(loop)
+        limits = _local.limits = _LoopLimits(loop)
     return limits
 
 
-_here = _Here()
+_local = _ThreadLimits()

@@ -1,4 +1,4 @@
-"""Ends blocking reads whose time is over, which pyqwest cannot do by itself once an answer has begun."""
+"""Ends blocking reads that take too long, which pyqwest cannot do by itself once a response has begun."""
 
 import math
 import threading
@@ -9,10 +9,10 @@ from .._locks import condition_of
 
 
 class Watched(Protocol):
-    """Something that may wait for too long."""
+    """Something that may wait too long."""
 
     due: float
-    """When it has to be ended, on the monotonic clock; infinity while nothing waits."""
+    """When it has to be ended, on the monotonic clock; infinity while it waits for nothing."""
 
     def expire(self) -> None:
         """End the wait; called on the watchdog's thread."""
@@ -20,7 +20,7 @@ class Watched(Protocol):
 
 
 class Watchdog:
-    """Watches any number of waits on one thread, which lives only while there is something to watch."""
+    """Watches any number of waits on one thread, which exists only while there is something to watch."""
 
     def __init__(self) -> None:
         self._watched: set[Watched] = set()
@@ -29,7 +29,7 @@ class Watchdog:
         self._wakes_at = -math.inf
 
     def add(self, watched: Watched) -> None:
-        """Begin to watch."""
+        """Start to watch it."""
         with self._lock:
             self._watched.add(watched)
             if self._thread is None:
@@ -37,14 +37,14 @@ class Watchdog:
                 self._thread.start()
 
     def remove(self, watched: Watched) -> None:
-        """Watch it no longer."""
+        """Stop watching it."""
         with self._lock:
             self._watched.discard(watched)
             if not self._watched:
                 self._lock.notify()
 
     def start(self, watched: Watched, seconds: float) -> None:
-        """It waits from now on, for so long at most."""
+        """Set its limit: it waits from now on, for `seconds` at most."""
         watched.due = due = time.monotonic() + seconds
         if due < self._wakes_at:
             with self._lock:
@@ -53,14 +53,14 @@ class Watchdog:
     def _run(self) -> None:
         with self._lock:
             while self._watched:
-                self._wakes_at = math.inf  # from here on a new wait asks for another look
+                self._wakes_at = math.inf  # a wait that starts while we look for the nearest limit then wakes us again
                 self._wakes_at = nearest = self._expire_due()
                 self._lock.wait(None if nearest == math.inf else max(0.0, nearest - time.monotonic()))
             self._wakes_at = -math.inf
             self._thread = None
 
     def _expire_due(self) -> float:
-        """End what is over; gives the time of the next look."""
+        """End the waits that have reached their limits; return when the next one will."""
         now = time.monotonic()
         for each in self._watched:
             if each.due <= now:

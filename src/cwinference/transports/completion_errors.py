@@ -1,10 +1,11 @@
-"""Failed answers of OpenAI-compatible servers, whose error bodies come in many shapes, as our errors."""
+"""Failed responses of OpenAI-compatible servers, whose error bodies have many shapes, as our errors."""
 
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from .. import errors
+from .._retry_rules import hint_of_completion
 from .http_errors import (
     API_STATUS,
     LONGEST_MESSAGE,
@@ -17,52 +18,59 @@ from .http_errors import (
 )
 
 _NO_SUCH_ROUTE = "Not Found"
-"""What frameworks answer for a path that they do not know; nothing is said of a model."""
+"""The `detail` that web frameworks send for an unknown path; it says nothing about a model."""
 
 
-class Told(NamedTuple):
-    """What a server's own error body says."""
+class ErrorBody(NamedTuple):
+    """What the error body of a model server says."""
 
     code: object
     message: str
 
 
 def failed_completion(status: int, headers: HttpHeaders, body: bytes, method: str) -> errors.ApiError:
-    """The error that a failed answer stands for. Never raises, whatever the body holds."""
-    told = told_by(parsed_object(body))
-    error = error_of(status, headers, body, method) if told is None else _own_word(status, told, method)
-    _take_hints(error, headers)
-    return error
+    """Return the error that a failed response means. Never raises, whatever the body contains."""
+    found = error_body(parsed_object(body))
+    error = error_of(status, headers, body, method) if found is None else _own_error(status, found, method)
+    delay = _milliseconds(headers)
+    if delay is not None:
+        error.retry_after = delay
+    elif error.retry_after is None:
+        error.retry_after = seconds_of(headers.get("retry-after", ""), headers.get("date", ""))
+    return errors.with_hint(error, hint_of_completion(status, headers.get("x-should-retry", "").strip().lower()))
 
 
-def error_in_answer(value: Mapping[str, Any], method: str) -> errors.ApiError | None:
-    """The error that stands where a completion or a chunk of one was expected; None when there is none."""
+def error_in_place(value: Mapping[str, Any], method: str) -> errors.ApiError | None:
+    """Return the error that was sent in place of a completion or of a chunk of one; None if there is none."""
     if value.get("error") is None and ("choices" in value or "message" not in value):
         return None
-    told = told_by(value)
-    return None if told is None else _kind(None, told.code)(told.message, method=method)
+    found = error_body(value)
+    return None if found is None else _kind(None, found.code)(found.message, method=method)
 
 
-def told_by(value: Mapping[str, Any]) -> Told | None:
-    """Take the error out of its shape: an object or a string below `error`, a flat object, or `detail`."""
+def error_body(value: Mapping[str, Any]) -> ErrorBody | None:
+    """Return the error in a JSON object: an object or a string under `error`, a flat object, or `detail`."""
     inner: Any = value.get("error")
     if isinstance(inner, dict):
         fields = cast(dict[str, Any], inner)
-        return Told(fields.get("code"), _text(fields.get("message") or fields))
+        return ErrorBody(fields.get("code"), _text(fields.get("message") or fields))
     if inner:
-        return Told(value.get("code"), _text(inner))
+        return ErrorBody(value.get("code"), _text(inner))
     if isinstance(value.get("message"), str):
-        return Told(value.get("code"), _text(value["message"]))
+        return ErrorBody(value.get("code"), _text(value["message"]))
     detail: Any = value.get("detail")
-    return Told(None, _text(detail)) if detail and detail != _NO_SUCH_ROUTE else None
+    return ErrorBody(None, _text(detail)) if detail and detail != _NO_SUCH_ROUTE else None
 
 
-def _own_word(status: int, told: Told, method: str) -> errors.ApiError:
-    return _kind(status, told.code)(told.message, http_status=status, method=method)
+def _own_error(status: int, found: ErrorBody, method: str) -> errors.ApiError:
+    return _kind(status, found.code)(found.message, http_status=status, method=method)
 
 
 def _kind(status: int | None, code: object) -> type[errors.ApiError]:
-    """By the body's code where it is one, else by the status. Codes such as `model_not_found` are none."""
+    """Return the class for the code of a body, if it is one of ours, else for the status.
+
+    Codes such as `model_not_found` are not; neither are numbers that are neither a gRPC nor an HTTP error code.
+    """
     number = int(code) if isinstance(code, str) and code.isdecimal() and len(code) < 4 else code
     out_of_range = isinstance(number, int) and not (1 <= number <= 16 or 400 <= number <= 599)
     by_code = None if out_of_range else kind_by_code(code, ())
@@ -76,13 +84,8 @@ def _text(value: object) -> str:
     return text[:LONGEST_MESSAGE]
 
 
-def _take_hints(error: errors.ApiError, headers: HttpHeaders) -> None:
-    """What the server says of a repeat."""
-    milliseconds = headers.get("retry-after-ms", "").strip()
-    if milliseconds.isascii() and milliseconds.replace(".", "", 1).isdecimal():
-        error.retry_after = float(milliseconds[:12]) / 1000
-    elif error.retry_after is None:
-        error.retry_after = seconds_of(headers.get("retry-after", ""), headers.get("date", ""))
-    wish = headers.get("x-should-retry", "").strip().lower()
-    error.permanent = error.permanent or wish == "false"
-    error.invited = wish == "true"
+def _milliseconds(headers: HttpHeaders) -> float | None:
+    """Return the delay by `retry-after-ms` in seconds; None if there is none, or it cannot be read."""
+    text = headers.get("retry-after-ms", "").strip()
+    is_number = text.isascii() and text.replace(".", "", 1).isdecimal()
+    return float(text[:12]) / 1000 if is_number else None

@@ -1,7 +1,7 @@
-"""The Connect protocol's unary calls, spoken directly over our own HTTP.
+"""The Connect protocol's unary calls, implemented directly on our HTTP.
 
-connectrpc's client is not used: it makes UNAVAILABLE of whatever goes wrong below it and of every error body that is
-not its own, hides the cause, and takes a third of the CPU time of a call.
+connectrpc's client is not used: it turns any failure below it, and any error body that is not its own, into
+UNAVAILABLE, hides the cause, and takes a third of the CPU time of a call.
 """
 
 import math
@@ -14,12 +14,11 @@ from google.protobuf.message import DecodeError, Message
 
 from .. import errors
 from .._wire.json_reader import parse
-from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Codec, Settings
-from ._gzip import deflate
-from ._http import Answer, AsyncHttp, SyncHttp
-from .base import ResponseMetadata
+from ._gzip import compress
+from ._http import AsyncHttp, HttpResponse, SyncHttp
+from .base import UnaryCall
 from .http_errors import error_of
 
 _HTTP_VERSION = 2
@@ -33,22 +32,14 @@ class ConnectTransport:
 
     def __init__(self, settings: Settings, *, compress: bool = False, use_get: bool = False) -> None:
         self._http = SyncHttp(settings, _HTTP_VERSION)
-        self._wire = _Wire(settings, compress, use_get)
+        self._protocol = _Protocol(settings, compress, use_get)
 
-    def send(
-        self,
-        method: Method,
-        request: Message,
-        metadata: Metadata,
-        timeout: float | None,
-        lost: list[str] | None = None,
-        seen: ResponseMetadata | None = None,
-    ) -> Message:
+    def send(self, call: UnaryCall, metadata: Metadata, timeout: float | None) -> Message:
         try:
-            answer = self._http.fetch(*self._wire.post_or_get(method, request, metadata, timeout), timeout)
-            return self._wire.reply(method, answer, lost, seen)
+            response = self._http.fetch(*self._protocol.request(call, metadata, timeout), timeout)
+            return self._protocol.message(call, response)
         except (errors.ApiError, errors.ProtocolError) as error:
-            error.method = method.name
+            error.method = call.method.name
             raise
 
     def close(self) -> None:
@@ -60,22 +51,14 @@ class AsyncConnectTransport:
 
     def __init__(self, settings: Settings, *, compress: bool = False, use_get: bool = False) -> None:
         self._http = AsyncHttp(settings, _HTTP_VERSION)
-        self._wire = _Wire(settings, compress, use_get)
+        self._protocol = _Protocol(settings, compress, use_get)
 
-    async def send(
-        self,
-        method: Method,
-        request: Message,
-        metadata: Metadata,
-        timeout: float | None,
-        lost: list[str] | None = None,
-        seen: ResponseMetadata | None = None,
-    ) -> Message:
+    async def send(self, call: UnaryCall, metadata: Metadata, timeout: float | None) -> Message:
         try:
-            answer = await self._http.fetch(*self._wire.post_or_get(method, request, metadata, timeout), timeout)
-            return self._wire.reply(method, answer, lost, seen)
+            response = await self._http.fetch(*self._protocol.request(call, metadata, timeout), timeout)
+            return self._protocol.message(call, response)
         except (errors.ApiError, errors.ProtocolError) as error:
-            error.method = method.name
+            error.method = call.method.name
             raise
 
     async def close(self) -> None:
@@ -83,7 +66,7 @@ class AsyncConnectTransport:
 
 
 class _Request(NamedTuple):
-    """What goes to HTTP."""
+    """An HTTP request."""
 
     verb: str
     url: str
@@ -91,57 +74,58 @@ class _Request(NamedTuple):
     content: bytes | None
 
 
-class _Wire:
-    """Calls as HTTP requests, and HTTP answers as replies.
+class _Protocol:
+    """Turns calls into HTTP requests, and HTTP responses into messages.
 
-    `compress`: requests are gzipped. `use_get`: methods declared free of side effects are called by GET.
+    `compress`: requests are gzipped. `use_get`: methods without side effects are called by GET.
     """
 
     def __init__(self, settings: Settings, compress: bool, use_get: bool) -> None:
         self._base = settings.endpoint.url
         self._codec: Codec = settings.codec
         self._media_type = f"application/{settings.codec}"
-        self._compress = compress
+        self._compresses = compress
         self._use_get = use_get
         self._common = (("user-agent", USER_AGENT), ("accept-encoding", "gzip"))
         encoding = (("content-encoding", "gzip"),) if compress else ()
         self._of_post = (("content-type", self._media_type), ("connect-protocol-version", "1"), *encoding)
 
-    def post_or_get(self, method: Method, request: Message, metadata: Metadata, timeout: float | None) -> _Request:
-        """The request of a call. `timeout` in seconds; None for no limit."""
-        content = request.SerializeToString() if self._codec == "proto" else _json_of(request)
-        if self._compress:
-            content = deflate(content)
+    def request(self, call: UnaryCall, metadata: Metadata, timeout: float | None) -> _Request:
+        """Return the request of a call. `timeout` in seconds; None for no limit."""
+        method = call.method
+        content = call.request.SerializeToString() if self._codec == "proto" else _json_of(call.request)
+        if self._compresses:
+            content = compress(content)
         limit = () if timeout is None else (("connect-timeout-ms", _milliseconds(timeout)),)
         url = self._base + method.path
         if self._use_get and method.read_only:
             return _Request("GET", f"{url}?{self._query(content)}", (*metadata, *self._common, *limit), None)
         return _Request("POST", url, (*metadata, *self._common, *self._of_post, *limit), content)
 
-    def reply(self, method: Method, answer: Answer, lost: list[str] | None, seen: ResponseMetadata | None) -> Message:
-        """The reply in an answer; raises the error that it stands for."""
-        if seen is not None:
-            seen.headers = [pair for pair in answer.headers.items() if not pair[0].startswith(_TRAILER)]
-            seen.trailers = [
-                (name[len(_TRAILER) :], value) for name, value in answer.headers.items() if name.startswith(_TRAILER)
-            ]
-        if answer.status != 200:
-            raise error_of(answer.status, answer.headers, answer.body, method.name)
-        if answer.content_type != self._media_type:
-            kind = answer.content_type or "without a content type"
-            raise errors.ProtocolError(f"the answer is {kind}, not {self._media_type}", http_status=200)
+    def message(self, call: UnaryCall, response: HttpResponse) -> Message:
+        """Return the message in a response; raise the error that it means."""
+        method, received = call.method, call.response_metadata
+        if received is not None:  # the trailers of a unary response are headers with a prefix
+            pairs = [*response.headers.items()]
+            received.headers = [pair for pair in pairs if not pair[0].startswith(_TRAILER)]
+            received.trailers = [(name[len(_TRAILER) :], value) for name, value in pairs if name.startswith(_TRAILER)]
+        if response.status != 200:
+            raise error_of(response.status, response.headers, response.body, method.name)
+        if response.content_type != self._media_type:
+            kind = response.content_type or "without a content type"
+            raise errors.ProtocolError(f"the response is {kind}, not {self._media_type}", http_status=200)
         if self._codec == "json":
-            return parse(answer.body, method.response, lost)
+            return parse(response.body, method.response, call.unknown_fields)
         try:
-            return method.response.FromString(answer.body)
+            return method.response.FromString(response.body)
         except DecodeError:
             raise errors.ProtocolError(
-                f"the answer ({len(answer.body)} bytes) is not a {method.response.DESCRIPTOR.name}", http_status=200
+                f"the response ({len(response.body)} bytes) is not a {method.response.DESCRIPTOR.name}", http_status=200
             ) from None
 
     def _query(self, content: bytes) -> str:
-        """The parameters in the order that the protocol recommends for caches."""
-        compression = {"compression": "gzip"} if self._compress else {}
+        """Return the query of a GET, in the order that the protocol recommends for caches."""
+        compression = {"compression": "gzip"} if self._compresses else {}
         message = urlsafe_b64encode(content).decode("ascii").rstrip("=")
         return urlencode({"connect": "v1", "base64": "1", **compression, "encoding": self._codec, "message": message})
 

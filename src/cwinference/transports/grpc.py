@@ -1,7 +1,10 @@
 """gRPC over HTTP/2, by grpcio and grpc.aio. The only module that imports grpc.
 
-Replies are taken as bytes and decoded here, because grpc.aio gives None for one that cannot be decoded. gRPC's own
+Responses are taken as bytes and decoded here, because grpc.aio returns None for one that cannot be decoded. gRPC's own
 retries are off. Channels belong to one process and, when async, to one event loop.
+
+grpcio does not say where an error came from: a server's word, a proxy's, or its own. Its texts are the only sign, so
+the patterns below look for them; each was seen on the wire, with the oldest and the newest grpcio that are supported.
 """
 
 import asyncio
@@ -18,34 +21,36 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from .. import errors
+from .._retry_rules import Hint
 from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings, proxy_for_grpc
-from ._forks import at_rest, at_work
+from ._forks import note_closed, note_open
 from ._pool import Lane, Pool
-from .base import UNUSABLE_TLS, ResponseMetadata, is_over, running_loop, tls_advice
+from ._tls import UNUSABLE_TLS, tls_advice
+from .base import ResponseMetadata, UnaryCall, has_timed_out, running_loop
 
 _IDLE_MILLISECONDS = 240_000
 _KEEPALIVE_MILLISECONDS = 300_000
 _KEEPALIVE_TIMEOUT_MILLISECONDS = 20_000
 
 _CONNECT_MILLISECONDS = 5_000
-"""Limit of one attempt to connect, TLS included: that is what gRPC calls the least reconnect back-off."""
+"""Limit of one attempt to connect, including TLS: gRPC uses its minimum reconnect backoff for that."""
 
 _OWN_DEADLINE = re.compile(r"(Stream removed \()?Deadline Exceeded\)?")
 _UNRESOLVED = re.compile(r"errors resolving |DNS resolution failed", re.IGNORECASE)
 _NOT_CONNECTED = re.compile(rf"failed to connect to all addresses|{_UNRESOLVED.pattern}", re.IGNORECASE)
 _REFUSED = re.compile(r"RST_STREAM with error code 7\b")
 _GOAWAY = re.compile(r"(Stream removed \()?GOAWAY received")
-"""A stream above the last one of a GOAWAY; one that was taken and lost tells of a socket first. Not trusted with an
-update: a server may relay these words about another call."""
+"""A stream above the last one that a GOAWAY accepts, so it was not processed; one that was accepted and then lost
+mentions a socket first. Still no proof for an update: a server may relay this text about a call of its own."""
 
 _NO_HANDSHAKER = re.compile(r"Failed to create security handshaker")
 _TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"(^|CLIENT: )(Received|Decompressed) message larger than max")
 _STREAM_CANCELLED = re.compile(r"RST_STREAM with error code 8\b")
-_SPOILT = re.compile(r"parsing 'grpc-encoding' metadata")
-"""After an answer with an unknown encoding, gRPC fails every later one on the same connection with this."""
+_UNUSABLE = re.compile(r"parsing 'grpc-encoding' metadata")
+"""After a response with an unknown encoding, gRPC fails every later one on the same connection with this text."""
 
 _HTTP_STATUS = re.compile(r"http2 header with status: (\d{3})")
 
@@ -66,7 +71,10 @@ class _Connection:
         return found
 
     def is_ready(self) -> bool:
-        """Whether there is a connection right now, so that an error may be a server's word; True if gRPC won't tell."""
+        """Return whether there is a connection right now, so that an error may come from a server.
+
+        Only private attributes tell; without them the answer is True, which leaves a failed update unretried.
+        """
         check = getattr(getattr(self.channel, "_channel", None), "check_connectivity_state", None)
         return check is None or check(False) == grpc.ChannelConnectivity.READY.value[0]
 
@@ -81,29 +89,22 @@ class GrpcTransport:
         self._process = os.getpid()
         self._pool = Pool(self._connect)
 
-    def send(
-        self,
-        method: Method,
-        request: Message,
-        metadata: Metadata,
-        timeout: float | None,
-        lost: list[str] | None = None,
-        seen: ResponseMetadata | None = None,
-    ) -> Message:
+    def send(self, call: UnaryCall, metadata: Metadata, timeout: float | None) -> Message:
         if self._process != os.getpid():
             self._after_fork()
+        method, received = call.method, call.response_metadata
         pool, began = self._pool, time.monotonic()
         lane = pool.take()
         try:
-            call = lane.connection.callable(method, self._prefix)
-            if seen is None:
-                raw = call(request, timeout=timeout, metadata=metadata)
+            invoke = lane.connection.callable(method, self._prefix)
+            if received is None:
+                raw = invoke(call.request, timeout=timeout, metadata=metadata)
             else:
-                raw, outcome = call.with_call(request, timeout=timeout, metadata=metadata)
-                _tell(seen, outcome.initial_metadata(), outcome.trailing_metadata())
-            lane.answered = began
+                raw, outcome = invoke.with_call(call.request, timeout=timeout, metadata=metadata)
+                _keep_metadata(received, outcome.initial_metadata(), outcome.trailing_metadata())
+            lane.responded = began
         except grpc.RpcError as error:
-            _notice(error, pool, lane, began, seen)
+            _note_failure(error, pool, lane, began, received)
             raise _translate(error, method, lane.connection, timeout, time.monotonic() - began) from None
         finally:
             spare = pool.give(lane, began)
@@ -116,7 +117,7 @@ class GrpcTransport:
             connection.channel.close()
 
     def _after_fork(self) -> None:
-        """The parent's channels are useless here; they are dropped, not closed: closing would disturb the parent."""
+        """Drop the parent's channels, which are useless here. Closing them would disturb the parent."""
         self._process = os.getpid()
         self._pool = Pool(self._connect)
 
@@ -139,32 +140,28 @@ class AsyncGrpcTransport:
         self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool[_Connection]] = WeakKeyDictionary()
         self._latest: tuple[asyncio.AbstractEventLoop | None, Pool[_Connection]] = (None, Pool(self._connect))
 
-    async def send(
-        self,
-        method: Method,
-        request: Message,
-        metadata: Metadata,
-        timeout: float | None,
-        lost: list[str] | None = None,
-        seen: ResponseMetadata | None = None,
-    ) -> Message:
+    async def send(self, call: UnaryCall, metadata: Metadata, timeout: float | None) -> Message:
+        method, received = call.method, call.response_metadata
         pool, began = self._pool_of_this_loop(), time.monotonic()
         lane = pool.take()
         try:
-            call = lane.connection.callable(method, self._prefix)(request, timeout=timeout, metadata=metadata)
-            raw = await call
-            lane.answered = began
-            if seen is not None:
-                _tell(seen, await call.initial_metadata(), await call.trailing_metadata())
+            invoke = lane.connection.callable(method, self._prefix)
+            running = invoke(call.request, timeout=timeout, metadata=metadata)
+            raw = await running
+            lane.responded = began
+            if received is not None:
+                _keep_metadata(received, await running.initial_metadata(), await running.trailing_metadata())
         except grpc.aio.AioRpcError as error:
-            _notice(error, pool, lane, began, seen)
+            _note_failure(error, pool, lane, began, received)
             raise _translate(error, method, lane.connection, timeout, time.monotonic() - began) from None
         except asyncio.CancelledError as cancelled:
+            # Closing a channel of grpc.aio cancels its calls. Nobody canceled this task then, so it gets an error.
             task = asyncio.current_task()
             if task is not None and not task.cancelling():
-                raise errors.Cancelled("the client was closed before an answer came", method=method.name) from None
+                raise errors.Cancelled("the client was closed before a response arrived", method=method.name) from None
+            # grpc.aio drops the message by which anyio recognizes its own cancels; at a pause, anyio cancels again.
             if not cancelled.args:
-                await asyncio.sleep(0)  # grpc.aio drops the message by which anyio knows its own; here anyio repeats it
+                await asyncio.sleep(0)
             raise
         finally:
             spare = pool.give(lane, began)
@@ -179,14 +176,14 @@ class AsyncGrpcTransport:
         self._latest = (None, Pool(self._connect))
         for connection in pools[loop].take_all() if loop in pools else ():
             await connection.channel.close()
-        at_rest(self)
+        note_closed(self)
 
     def _pool_of_this_loop(self) -> Pool[_Connection]:
         loop, process = running_loop(), os.getpid()
         latest, pool = self._latest
         if latest is loop and self._process == process:
             return pool
-        at_work(self)
+        note_open(self)
         if self._process != process:
             self._process = process
             self._pools = WeakKeyDictionary()
@@ -196,7 +193,7 @@ class AsyncGrpcTransport:
         return pool
 
     def _drop_closed_loops(self) -> None:
-        """Let go of the channels of loops that have ended, which hold their loops, so that no weak key would."""
+        """Drop the channels of closed loops. They refer to their loops, so a weak key alone would never go away."""
         for reference in self._pools.keyrefs():
             loop = reference()
             if loop is not None and loop.is_closed():
@@ -240,34 +237,37 @@ def _credentials(settings: Settings) -> grpc.ChannelCredentials:
 
 def _decode(method: Method, raw: Any) -> Message:
     if raw is None:
-        raise errors.Unimplemented("the answer says OK but holds no message", method=method.name)
+        raise errors.Unimplemented("server returned OK without a response message", method=method.name)
     try:
         return method.response.FromString(raw)
     except DecodeError:
         raise errors.ProtocolError(
-            f"the answer ({len(raw)} bytes) is not a {method.response.DESCRIPTOR.name}", method=method.name
+            f"the response ({len(raw)} bytes) is not a {method.response.DESCRIPTOR.name}", method=method.name
         ) from None
 
 
-def _notice(
-    error: Any, pool: Pool[_Connection], lane: Lane[_Connection], began: float, seen: ResponseMetadata | None
+def _note_failure(
+    error: Any, pool: Pool[_Connection], lane: Lane[_Connection], began: float, received: ResponseMetadata | None
 ) -> None:
-    """Keep what a failed call tells beside its code; a connection that cannot be used any more is left."""
-    if seen is not None:
-        _tell(seen, error.initial_metadata(), error.trailing_metadata())
+    """Keep the metadata of a failed call, and note whether its connection responded and can still be used.
+
+    A timeout of our own says nothing about the connection; any other error is a sign that something is there.
+    """
+    if received is not None:
+        _keep_metadata(received, error.initial_metadata(), error.trailing_metadata())
     message = error.details() or ""
     if error.initial_metadata() or not _OWN_DEADLINE.fullmatch(message):
-        lane.answered = began
-    if _SPOILT.search(message):
+        lane.responded = began
+    if _UNUSABLE.search(message):
         pool.leave(lane)
 
 
-def _tell(seen: ResponseMetadata, headers: Any, trailers: Any) -> None:
-    seen.headers, seen.trailers = [*map(_as_text, headers or ())], [*map(_as_text, trailers or ())]
+def _keep_metadata(received: ResponseMetadata, headers: Any, trailers: Any) -> None:
+    received.headers, received.trailers = [*map(_as_text, headers or ())], [*map(_as_text, trailers or ())]
 
 
 def _as_text(pair: tuple[str, str | bytes]) -> tuple[str, str]:
-    """Binary metadata as it travels, in base64."""
+    """Return metadata as text; binary values as they are sent, in base64."""
     name, value = pair
     return name, value if isinstance(value, str) else b64encode(value).decode("ascii").rstrip("=")
 
@@ -275,10 +275,10 @@ def _as_text(pair: tuple[str, str | bytes]) -> tuple[str, str]:
 def _translate(
     error: Any, method: Method, connection: _Connection, timeout: float | None, seconds: float
 ) -> errors.InferenceError:
-    """gRPC's error as ours, `seconds` after the call began."""
+    """Return gRPC's error as ours. `seconds` is how long the call took."""
     kind = errors.BY_NUMBER.get(error.code().value[0], errors.Unknown)
     message = error.details() or ""
-    if _STREAM_CANCELLED.search(message) and is_over(timeout, seconds):
+    if _STREAM_CANCELLED.search(message) and has_timed_out(timeout, seconds):
         kind = errors.DeadlineExceeded
     if kind is errors.ResourceExhausted and _TOO_LARGE.search(message):
         return errors.ProtocolError(message, method=method.name)
@@ -287,48 +287,56 @@ def _translate(
     details, delay = _details(extra.get("grpc-status-details-bin"))
     pushback = _pushback(extra.get("grpc-retry-pushback-ms"))
     if timeout is not None and _OWN_DEADLINE.fullmatch(message):
-        message = f"no answer within {timeout:.3g} s"
-    unavailable = kind is errors.Unavailable
-    untrusted = unavailable and bool(_TLS_FAILURE.search(message)) and not _UNRESOLVED.search(message)
-    untold = unavailable and not _was_answered(error)
-    if untold and _NO_HANDSHAKER.search(message):
-        return errors.ConfigurationError(f"{UNUSABLE_TLS}: gRPC's own log says why")
-    if untold and untrusted:
-        message += tls_advice(message)
-    refused = untold and bool(_REFUSED.search(message))
-    unsent = untold and bool(_NOT_CONNECTED.search(message)) and not connection.is_ready()
-    return kind(
+        message = f"no response within {timeout:.3g} s"
+    hint = Hint.NONE
+    if kind is errors.Unavailable:
+        if not _is_from_server(error) and _NO_HANDSHAKER.search(message):
+            return errors.ConfigurationError(f"{UNUSABLE_TLS}: gRPC's own log says why")
+        hint = _hint(error, message, connection)
+        if hint is Hint.UNTRUSTED:
+            message += tls_advice(message)
+    translated = kind(
         message,
         method=method.name,
         details=details,
         http_status=int(found.group(1)) if found else None,
         retry_after=pushback if pushback is not None else delay,
-        unprocessed=refused or unsent,
-        turned_away=refused or (untold and bool(_GOAWAY.match(message))),
-        permanent=untrusted,
     )
+    return errors.with_hint(translated, hint)
+
+
+def _hint(error: Any, message: str, connection: _Connection) -> Hint:
+    """Return what an UNAVAILABLE says beyond its code. The texts count only if they are gRPC's own, because a server
+    may relay the very same words about a call that it made itself."""
+    if _TLS_FAILURE.search(message) and not _UNRESOLVED.search(message):
+        return Hint.NO_RETRY if _is_from_server(error) else Hint.UNTRUSTED
+    if _is_from_server(error):
+        return Hint.NONE
+    if _REFUSED.search(message):
+        return Hint.REFUSED
+    if _NOT_CONNECTED.search(message) and not connection.is_ready():
+        return Hint.NOT_SENT
+    return Hint.GOING_AWAY if _GOAWAY.match(message) else Hint.NONE
 
 
 def _details(serialized: bytes | None) -> tuple[tuple[Message, ...], float | None]:
-    """The details of an error, and the seconds to wait that they ask for."""
+    """Return the details of an error, and the delay that they ask for, in seconds."""
     if not serialized:
         return (), None
-    from .._wire.error_details import (  # it loads json_format, which the other errors can do without
-        from_status,
-        retry_delay,
-    )
+    # Here, because it imports json_format, which most errors do not need.
+    from .._wire.error_details import from_status, retry_delay
 
     details = from_status(serialized)
     return details, retry_delay(details)
 
 
-def _was_answered(error: Any) -> bool:
-    """Whether the error came from a server, which may relay the very words that gRPC has for its own."""
+def _is_from_server(error: Any) -> bool:
+    """Return whether the error came with metadata, and so from a server."""
     return bool(error.initial_metadata() or error.trailing_metadata())
 
 
 def _pushback(value: str | bytes | None) -> float | None:
-    """Seconds by `grpc-retry-pushback-ms`; negative (as is anything unreadable): do not repeat."""
+    """Return the delay by `grpc-retry-pushback-ms`; a negative or unreadable value means: do not retry."""
     if value is None:
         return None
     try:

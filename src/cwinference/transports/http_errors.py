@@ -1,4 +1,4 @@
-"""What an HTTP answer that is not a success means: the table of surface and documentation, in one place."""
+"""What an HTTP response that is not a success means: the one table of codes, for Connect, REST and completions."""
 
 import json
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from urllib.parse import unquote
 from google.protobuf.message import Message
 
 from .. import errors
-from .._wire.error_details import from_json, retry_delay, tells_of_precondition
+from .._wire.error_details import from_json, has_precondition_failure, retry_delay
 
 LONGEST_MESSAGE = 2000
-"""Characters kept of a message."""
+"""How many characters of a message are kept."""
 
 API_STATUS: Mapping[int, type[errors.ApiError]] = {
     400: errors.InvalidArgument,
@@ -30,7 +30,7 @@ API_STATUS: Mapping[int, type[errors.ApiError]] = {
     503: errors.Unavailable,
     504: errors.DeadlineExceeded,
 }
-"""What an HTTP number inside an error body of the API means."""
+"""What an HTTP number in an error body of the API means."""
 
 PROXY_STATUS: Mapping[int, type[errors.ApiError]] = {
     400: errors.Internal,
@@ -42,17 +42,20 @@ PROXY_STATUS: Mapping[int, type[errors.ApiError]] = {
     503: errors.Unavailable,
     504: errors.Unavailable,
 }
-"""What an HTTP status means when the answer is not the API's word (the table of the gRPC and Connect protocols)."""
+"""What an HTTP status means when the response is not the API's own, but a proxy's page, for example.
+
+It is the table of the gRPC and Connect protocols: a proxy's 404 must never look as if a resource were gone.
+"""
 
 
 class HttpHeaders(Protocol):
-    """Headers by name, in any case."""
+    """Headers by name, in upper or lower case."""
 
     def get(self, key: str, default: str) -> str: ...
 
 
 def error_of(status: int, headers: HttpHeaders, body: bytes, method: str) -> errors.ApiError:
-    """The error that a failed answer stands for. Never raises, whatever the body holds."""
+    """Return the error that a failed response means. Never raises, whatever the body contains."""
     parsed = parsed_object(body)
     details: tuple[Message, ...] = from_json(parsed.get("details"))
     kind = (
@@ -70,7 +73,7 @@ def error_of(status: int, headers: HttpHeaders, body: bytes, method: str) -> err
 
 
 def parsed_object(body: bytes) -> Mapping[str, Any]:
-    """The body as a JSON object; empty when it is none."""
+    """Return the body as a JSON object; an empty one if it is something else."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -79,7 +82,7 @@ def parsed_object(body: bytes) -> Mapping[str, Any]:
 
 
 def kind_by_code(code: object, details: tuple[Message, ...]) -> type[errors.ApiError] | None:
-    """By the body's `code`: a name, a gRPC number (1 to 16) or an HTTP number (100 and more)."""
+    """Return the class for the `code` of a body: a name, a gRPC number (1 to 16) or an HTTP number (from 100)."""
     if isinstance(code, str) and code.isdecimal() and len(code) < 4:
         code = int(code)
     if isinstance(code, str):
@@ -87,7 +90,7 @@ def kind_by_code(code: object, details: tuple[Message, ...]) -> type[errors.ApiE
         return errors.CODES.get("canceled" if name == "cancelled" else name)
     if isinstance(code, bool) or not isinstance(code, int):
         return None
-    if code == 400 and tells_of_precondition(details):
+    if code == 400 and has_precondition_failure(details):
         return errors.FailedPrecondition
     if code < 100:
         return errors.BY_NUMBER.get(code)
@@ -95,7 +98,7 @@ def kind_by_code(code: object, details: tuple[Message, ...]) -> type[errors.ApiE
 
 
 def _by_grpc_status(headers: HttpHeaders) -> type[errors.ApiError] | None:
-    """By the header of an edge that answers HTTP with an empty body and gRPC's status beside it."""
+    """Return the class for the header that some proxies send: gRPC's status, with an empty body."""
     number = headers.get("grpc-status", "")
     return errors.BY_NUMBER.get(int(number)) if number.isdecimal() and len(number) < 3 else None
 
@@ -104,22 +107,22 @@ def _message(parsed: Mapping[str, Any], headers: HttpHeaders, body: bytes, statu
     message = parsed.get("message")
     if isinstance(message, str) and message:
         return message[:LONGEST_MESSAGE]
-    hidden = unquote(headers.get("grpc-message", ""))
-    if hidden:
-        return hidden[:LONGEST_MESSAGE]
+    message = unquote(headers.get("grpc-message", ""))
+    if message:
+        return message[:LONGEST_MESSAGE]
     kind = headers.get("content-type", "").partition(";")[0]
     text = body[:LONGEST_MESSAGE].decode("utf-8", "replace").strip() if kind == "text/plain" else ""
-    return text or f"HTTP {status}, not in the API's own form ({kind or 'no content type'}, {len(body)} bytes)"
+    return text or f"HTTP {status}, not an error of the API ({kind or 'no content type'}, {len(body)} bytes)"
 
 
 def _retry_after(headers: HttpHeaders, details: tuple[Message, ...]) -> float | None:
-    """Seconds by RetryInfo, else by Retry-After, a number of seconds or a date."""
+    """Return the delay in seconds by RetryInfo, else by Retry-After, which is a number of seconds or a date."""
     delay = retry_delay(details)
     return delay if delay is not None else seconds_of(headers.get("retry-after", ""), headers.get("date", ""))
 
 
 def seconds_of(retry_after: str, date: str) -> float | None:
-    """Retry-After in seconds, by the server's own clock where it tells it; None when it cannot be read."""
+    """Return Retry-After in seconds, relative to the server's clock if its `date` is known; None if unreadable."""
     text = retry_after.strip()
     if text.isascii() and text.isdecimal():
         return float(text[:9])

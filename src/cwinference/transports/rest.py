@@ -7,9 +7,9 @@ from .._wire.json_reader import parse
 from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import Settings
-from ._http import Answer, AsyncHttp, SyncHttp, request_headers
+from ._http import AsyncHttp, HttpResponse, SyncHttp, request_headers
 from ._http_rule import target
-from .base import ResponseMetadata
+from .base import UnaryCall
 from .http_errors import error_of
 
 _HTTP_VERSION = 1
@@ -23,23 +23,15 @@ class RestTransport:
         self._base = settings.endpoint.url
         self._http = SyncHttp(settings, _HTTP_VERSION)
 
-    def send(
-        self,
-        method: Method,
-        request: Message,
-        metadata: Metadata,
-        timeout: float | None,
-        lost: list[str] | None = None,
-        seen: ResponseMetadata | None = None,
-    ) -> Message:
-        path, body = target(method, request)
+    def send(self, call: UnaryCall, metadata: Metadata, timeout: float | None) -> Message:
+        path, body = target(call.method, call.request)
         headers = request_headers(metadata, accept=_JSON, **_content_type(body))
         try:
-            answer = self._http.fetch(_verb(method), self._base + path, headers, body, timeout)
+            response = self._http.fetch(_verb(call.method), self._base + path, headers, body, timeout)
         except (errors.ApiError, errors.ProtocolError) as error:
-            error.method = method.name
+            error.method = call.method.name
             raise
-        return _reply(answer, method, lost, seen)
+        return _message(call, response)
 
     def close(self) -> None:
         self._http.close()
@@ -52,23 +44,15 @@ class AsyncRestTransport:
         self._base = settings.endpoint.url
         self._http = AsyncHttp(settings, _HTTP_VERSION)
 
-    async def send(
-        self,
-        method: Method,
-        request: Message,
-        metadata: Metadata,
-        timeout: float | None,
-        lost: list[str] | None = None,
-        seen: ResponseMetadata | None = None,
-    ) -> Message:
-        path, body = target(method, request)
+    async def send(self, call: UnaryCall, metadata: Metadata, timeout: float | None) -> Message:
+        path, body = target(call.method, call.request)
         headers = request_headers(metadata, accept=_JSON, **_content_type(body))
         try:
-            answer = await self._http.fetch(_verb(method), self._base + path, headers, body, timeout)
+            response = await self._http.fetch(_verb(call.method), self._base + path, headers, body, timeout)
         except (errors.ApiError, errors.ProtocolError) as error:
-            error.method = method.name
+            error.method = call.method.name
             raise
-        return _reply(answer, method, lost, seen)
+        return _message(call, response)
 
     async def close(self) -> None:
         await self._http.close()
@@ -83,14 +67,15 @@ def _content_type(body: bytes | None) -> dict[str, str]:
     return {} if body is None else {"content_type": _JSON}
 
 
-def _reply(answer: Answer, method: Method, lost: list[str] | None, seen: ResponseMetadata | None) -> Message:
-    """The reply in the answer, or the error that it stands for."""
-    if seen is not None:
-        seen.headers = [*answer.headers.items()]
-    if not 200 <= answer.status < 300:
-        raise error_of(answer.status, answer.headers, answer.body, method.name)
+def _message(call: UnaryCall, response: HttpResponse) -> Message:
+    """Return the message in a response; raise the error that it means."""
+    method = call.method
+    if call.response_metadata is not None:
+        call.response_metadata.headers = [*response.headers.items()]
+    if not 200 <= response.status < 300:
+        raise error_of(response.status, response.headers, response.body, method.name)
     try:
-        return parse(answer.body, method.response, lost)
+        return parse(response.body, method.response, call.unknown_fields)
     except errors.ProtocolError as error:
-        error.method, error.http_status = method.name, answer.status
+        error.method, error.http_status = method.name, response.status
         raise

@@ -1,4 +1,4 @@
-"""A set of keys that takes 16 bytes a key at most: a batch may have millions."""
+"""A set of keys in little memory, since a batch may have millions: 16 bytes a key at most."""
 
 from array import array
 from hashlib import blake2b
@@ -7,7 +7,7 @@ _SMALLEST = 1024
 
 
 class KeySet:
-    """Remembers strings by 64 bits of their hash: among a million, two are taken for one with odds of 1 to 10^7."""
+    """Remembers strings by 64 bits of their hash. Among a million, two are confused with a probability of 10^-7."""
 
     def __init__(self) -> None:
         self._slots = array("Q", bytes(8 * _SMALLEST))
@@ -21,7 +21,7 @@ class KeySet:
         return self._slots[self._slot(number)] == number
 
     def add(self, key: str) -> bool:
-        """Remember a key; False when it was there before."""
+        """Add a key; return False if it was there before."""
         number = _number(key)
         slot = self._slot(number)
         if self._slots[slot] == number:
@@ -33,7 +33,7 @@ class KeySet:
         return True
 
     def _slot(self, number: int) -> int:
-        """Where it stands, or would."""
+        """Return the slot where it is, or would be: the first free one from its own on."""
         slots = self._slots
         slot = number % len(slots)
         while slots[slot] not in (0, number):

@@ -1,54 +1,49 @@
-"""Many completions at once, from a file or an iterable into a file: what both kinds of `Inference` share of it."""
+"""A run of a batch: what both kinds of `Inference` share of it, and its workers, on threads or on an event loop."""
 
 import asyncio
-import json
 import os
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any
 
-from ..._calls.rpc import UNSET
+from ..._arguments import check_count
 from ..._text import one_line
-from ...config import check_count
 from ...errors import ApiError, ConfigurationError, InferenceError, PermissionDenied, Unauthenticated
 from .._limiter import Limiter
-from .._request import CHAT, TEXT, Prompt, check_model, checked
+from .._request import CHAT, TEXT, CompletionRequest
 from .key_set import KeySet
-from .progress_bar import Progress
-from .result_files import WRITE_SECONDS, Ledger, answer_line, failure_line
-
-Requests: TypeAlias = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
-"""A JSONL file's path, or requests: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`."""
+from .progress_bar import ProgressBar
+from .requests import Item, Requests, completion_request, fields_of, read_requests, take_key
+from .result_files import WRITE_SECONDS, ResultFiles, completion_line, failure_line
 
 CONCURRENCY = 64
-"""How many requests are in flight, unless the caller says otherwise."""
+"""How many requests are in flight by default."""
 
-_URLS = {"/v1/chat/completions": CHAT, "/v1/completions": TEXT}
 _AHEAD = 1000
-"""How many answers are held back at most where the order is kept."""
-_SAME_FOR_ALL = (ConfigurationError, Unauthenticated, PermissionDenied)
-"""Errors that every other request would meet too."""
+"""How many completions wait at most for an earlier one if the order is kept."""
+_FATAL = (ConfigurationError, Unauthenticated, PermissionDenied)
+"""Errors with which every other request would fail too."""
 _IN_A_ROW = 100
-"""After how many failures without an answer between them a batch ends, if not more are in flight."""
+"""After how many failures without a success in between a run ends, if not more are in flight."""
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What a run of a batch did.
+    """The outcome of a run of a batch.
 
     Attributes:
-        answered: answers that this run wrote.
-        failed: requests that failed; they are in the file of failures, and the next run tries them again.
-        skipped: requests whose answers were there before.
-        first_failure: the request that failed first, by its line, and why; None when none failed.
-        failures: the file that holds them all; None when none failed.
-        gave_up: whether so many failed in a row that the others were not asked; the next run asks them.
+        completed: completions that this run wrote.
+        failed: requests that failed. They are in the file of failures, and the next run retries them.
+        skipped: requests that an earlier run had completed.
+        first_failure: the line of the request that failed first, and why; None if none failed.
+        failures: the file of all failures; None if none failed.
+        gave_up: whether so many failed in a row that the remaining requests were not sent; the next run sends them.
     """
 
-    answered: int
+    completed: int
     failed: int
     skipped: int
     first_failure: str | None = field(default=None, compare=False)
@@ -56,18 +51,12 @@ class BatchResult:
     gave_up: bool = field(default=False, compare=False)
 
 
-class Item(NamedTuple):
-    """A request of a batch."""
-
-    key: str
-    line: int
-    prompt: Prompt
-    number: int
-    """Its place among those that this run asks."""
-
-
 class Batch:
-    """A run: hands out requests, takes what became of them. May be used by many threads."""
+    """A run: hands out requests, and takes their outcomes. Many threads may use it.
+
+    If the order is kept, a completion waits in memory until all before it are written. `window` bounds how many: each
+    request takes one of its slots before it is handed out, and frees it when its line or its failure has had its turn.
+    """
 
     def __init__(
         self,
@@ -83,115 +72,122 @@ class Batch:
         self.workers = min(check_count(concurrency, "concurrency"), limit)
         if not isinstance(out, str | os.PathLike) or not os.fspath(out):
             raise ConfigurationError(f"out: expected the path of a file, got {out!r}")
-        source = _source(requests, Path(out))
-        self.ledger = Ledger(Path(out))
+        source = read_requests(requests, Path(out))
+        self.files = ResultFiles(Path(out))
         self.window = Limiter(max(_AHEAD, 2 * self.workers)) if ordered else None
-        """Lets a request in only when not too many answers are held back."""
-        self._items = self._to_ask(source)
+        """Slots for requests in flight or waiting for their turn to be written; None if the order is not kept."""
+        self._items = self._pending(source)
         self._lock = threading.Lock()
-        self._held: dict[int, bytes | None] = {}
-        self._written = 0
-        self._skipped = self._answered = self._failed = 0
-        self._in_a_row = 0
+        self._waiting: dict[int, bytes | None] = {}
+        """Lines whose turn has not come, by number; None for a failure, which has no line in OUT."""
+        self._next_number = 0
+        self._skipped = self._completed = self._failed = 0
+        self._failed_in_a_row = 0
         self._most_in_a_row = inf if keep_going else max(_IN_A_ROW, 2 * self.workers)
         self._first_failure: str | None = None
         self._stopped = self._gave_up = False
-        self._progress = Progress(progress)
+        self._progress = ProgressBar(progress)
 
     def take(self) -> Item | None:
-        """The next request; None when there is none."""
+        """Return the next request; None if there is none."""
         with self._lock:
             return None if self._stopped else next(self._items, None)
 
-    def answered(self, item: Item, answer: bytes) -> None:
-        """Write an answer."""
-        line = answer_line(item.key, answer)
+    def complete(self, item: Item, body: bytes) -> None:
+        """Write a completion."""
+        line = completion_line(item.key, body)
         with self._lock:
-            self._answered += 1
-            self._in_a_row = 0
+            self._completed += 1
+            self._failed_in_a_row = 0
             self._write(item.number, line)
 
-    def failed(self, item: Item, error: Exception) -> None:
-        """Note a failure; raises it when every other request would meet it, and stops when it looks like that."""
-        if not isinstance(error, InferenceError) or _same_for_all(error):
+    def fail(self, item: Item, error: Exception) -> None:
+        """Write a failure. Raises it if every other request would fail like that, and stops if it looks like that."""
+        if not isinstance(error, InferenceError) or _is_fatal(error):
             self.stop()
             raise error
         with self._lock:
             self._note_failure(item.key, item.line, error)
             self._write(item.number, None)
-            self._in_a_row += 1
-            give_up = self._in_a_row >= self._most_in_a_row and not self._gave_up
+            self._failed_in_a_row += 1
+            give_up = self._failed_in_a_row >= self._most_in_a_row and not self._gave_up
             self._gave_up |= give_up
         if give_up:
             self.stop()
 
     def stop(self) -> None:
-        """Hand out no more requests, and keep nobody waiting."""
+        """Hand out no more requests, and wake all workers that wait for a slot."""
         with self._lock:
             self._stopped = True
             for _ in range(self.workers if self.window is not None else 0):
                 self.leave()
 
     def leave(self) -> None:
-        """Let the next one in where the order is kept."""
+        """Free a slot, if the order is kept."""
         if self.window is not None:
             self.window.leave()
 
     def close(self) -> BatchResult:
-        """Close the files; gives what was done."""
+        """Close the files, and return the outcome."""
         self._progress.close()
-        self.ledger.close()
-        failures = self.ledger.errors if self._failed else None
-        return BatchResult(self._answered, self._failed, self._skipped, self._first_failure, failures, self._gave_up)
+        self.files.close()
+        return BatchResult(
+            completed=self._completed,
+            failed=self._failed,
+            skipped=self._skipped,
+            first_failure=self._first_failure,
+            failures=self.files.failures if self._failed else None,
+            gave_up=self._gave_up,
+        )
 
     def _write(self, number: int, line: bytes | None) -> None:
-        self._progress.step(self._answered, self._failed, self._skipped)
+        self._progress.step(self._completed, self._failed, self._skipped)
         if self.window is None:
             if line is not None:
-                self.ledger.answer(line)
+                self.files.add(line)
             return
-        self._held[number] = line
-        while self._written in self._held:
-            held = self._held.pop(self._written)
-            if held is not None:
-                self.ledger.answer(held)
-            self._written += 1
+        self._waiting[number] = line
+        while self._next_number in self._waiting:
+            ready = self._waiting.pop(self._next_number)
+            if ready is not None:
+                self.files.add(ready)
+            self._next_number += 1
             self.leave()
 
     def _note_failure(self, key: str, line: int, error: InferenceError) -> None:
         self._failed += 1
         if self._first_failure is None:
             self._first_failure = f"line {line}: {one_line(str(error))}"
-        self.ledger.failure(failure_line(key, line, error))
+        self.files.add_failure(failure_line(key, line, error))
 
-    def _to_ask(self, source: Iterator[tuple[int, Any]]) -> Iterator[Item]:
-        """Those that were not answered before. What cannot be asked is a failure at once."""
-        seen, before, number = KeySet(), self.ledger.answered, 0
+    def _pending(self, source: Iterator[tuple[int, Any]]) -> Iterator[Item]:
+        """Yield the requests that no earlier run has completed. One that cannot be sent is a failure at once."""
+        seen, before, number = KeySet(), self.files.completed, 0
         for line, value in source:
             key = str(line)
             try:
-                fields = _fields(value)
-                key = _key(fields, key)
+                fields = fields_of(value)
+                key = take_key(fields, key)
                 if not seen.add(key):
-                    raise ConfigurationError(f"custom_id: {key!r} was there before; each may stand once")
+                    raise ConfigurationError(f"duplicate custom_id {key!r}")
                 if before and key in before:
                     self._skipped += 1
                     continue
-                prompt = _prompt(fields)
+                request = completion_request(fields)
             except ConfigurationError as error:
                 self._note_failure(key, line, error)
                 continue
-            yield Item(key, line, prompt, number)
+            yield Item(key, line, request, number)
             number += 1
 
 
-def _same_for_all(error: InferenceError) -> bool:
-    """Whether every other request would meet it too: among others, when the gateway cannot be read."""
-    asked = not isinstance(error, ApiError) or error.method in (CHAT.name, TEXT.name)
-    return isinstance(error, _SAME_FOR_ALL) or not asked
+def _is_fatal(error: InferenceError) -> bool:
+    """Return whether every other request would fail like that too: also if the gateway itself cannot be read."""
+    is_of_completion = not isinstance(error, ApiError) or error.method in (CHAT.name, TEXT.name)
+    return isinstance(error, _FATAL) or not is_of_completion
 
 
-def _work(batch: Batch, ask: Callable[[Prompt], bytes]) -> None:
+def _work(batch: Batch, send: Callable[[CompletionRequest], bytes]) -> None:
     while True:
         if batch.window is not None:
             batch.window.enter(None)
@@ -199,14 +195,14 @@ def _work(batch: Batch, ask: Callable[[Prompt], bytes]) -> None:
         if item is None:
             return batch.leave()
         try:
-            answer = ask(item.prompt)
+            body = send(item.request)
         except Exception as error:
-            batch.failed(item, error)
+            batch.fail(item, error)
         else:
-            batch.answered(item, answer)
+            batch.complete(item, body)
 
 
-async def _work_async(batch: Batch, ask: Callable[[Prompt], Awaitable[bytes]]) -> None:
+async def _work_async(batch: Batch, send: Callable[[CompletionRequest], Awaitable[bytes]]) -> None:
     while True:
         if batch.window is not None:
             await batch.window.enter_async(None)
@@ -214,23 +210,23 @@ async def _work_async(batch: Batch, ask: Callable[[Prompt], Awaitable[bytes]]) -
         if item is None:
             return batch.leave()
         try:
-            answer = await ask(item.prompt)
+            body = await send(item.request)
         except Exception as error:
-            batch.failed(item, error)
+            batch.fail(item, error)
         else:
-            batch.answered(item, answer)
+            batch.complete(item, body)
 
 
-def run_on_threads(batch: Batch, ask: Callable[[Prompt], bytes]) -> BatchResult:
-    """Do all of a batch on threads of its own; raises the first error that ends it."""
-    found: list[BaseException] = []
+def run_on_threads(batch: Batch, send: Callable[[CompletionRequest], bytes]) -> BatchResult:
+    """Perform a batch on threads of its own; raise the first error that ends it."""
+    failures: list[BaseException] = []
 
     def run() -> None:
         try:
-            _work(batch, ask)
+            _work(batch, send)
         except BaseException as error:
             batch.stop()
-            found.append(error)
+            failures.append(error)
 
     threads = [threading.Thread(target=run, name="cwinference batch", daemon=True) for _ in range(batch.workers)]
     try:
@@ -239,25 +235,25 @@ def run_on_threads(batch: Batch, ask: Callable[[Prompt], bytes]) -> BatchResult:
         for thread in threads:
             while thread.is_alive():
                 thread.join(WRITE_SECONDS)
-                batch.ledger.write()
+                batch.files.write()
     finally:
         batch.stop()
         result = batch.close()
-    if found:
-        raise found[0]
+    if failures:
+        raise failures[0]
     return result
 
 
 async def _keep_writing(batch: Batch) -> None:
     while True:
         await asyncio.sleep(WRITE_SECONDS)
-        await asyncio.to_thread(batch.ledger.write)
+        await asyncio.to_thread(batch.files.write)
 
 
-async def run_on_loop(batch: Batch, ask: Callable[[Prompt], Awaitable[bytes]]) -> BatchResult:
-    """Do all of a batch on the running loop; raises the first error that ends it."""
+async def run_on_loop(batch: Batch, send: Callable[[CompletionRequest], Awaitable[bytes]]) -> BatchResult:
+    """Perform a batch on the running loop; raise the first error that ends it."""
     writer: asyncio.Future[Any] = asyncio.ensure_future(_keep_writing(batch))
-    work: asyncio.Future[Any] = asyncio.gather(*(_work_async(batch, ask) for _ in range(batch.workers)))
+    work: asyncio.Future[Any] = asyncio.gather(*(_work_async(batch, send) for _ in range(batch.workers)))
     try:
         await asyncio.wait([writer, work], return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
@@ -270,63 +266,3 @@ async def run_on_loop(batch: Batch, ask: Callable[[Prompt], Awaitable[bytes]]) -
         await asyncio.gather(writer, work, return_exceptions=True)
         result = batch.close()
     return result
-
-
-def _source(requests: Requests, out: Path) -> Iterator[tuple[int, Any]]:
-    """Requests by the number of their line, from 1."""
-    if isinstance(requests, Mapping):
-        raise ConfigurationError("requests: expected a file or an iterable of requests; put a single one into a list")
-    if not isinstance(requests, str | os.PathLike | Iterable):
-        raise ConfigurationError(f"requests: expected a file or an iterable of requests, got {type(requests).__name__}")
-    if not isinstance(requests, str | os.PathLike):
-        return enumerate(requests, 1)
-    path = Path(requests)
-    if path.resolve() == out.resolve():
-        raise ConfigurationError("out: it is the file of requests; use another one")
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise ConfigurationError(f"requests: {path}: {error.strerror}") from None
-    return _lines(path)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, Any]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield number, line
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    """A request as an object of its own."""
-    if isinstance(value, bytes):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise ConfigurationError("it is not JSON") from None
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"expected an object, got {type(value).__name__}")
-    return dict(cast(Mapping[str, Any], value))
-
-
-def _key(fields: dict[str, Any], otherwise: str) -> str:
-    """The `custom_id`, which is taken out of the request."""
-    key = fields.pop("custom_id", None)
-    if key is not None and not isinstance(key, str):
-        raise ConfigurationError(f"custom_id: expected a string, got {type(key).__name__}")
-    return otherwise if key is None else key
-
-
-def _prompt(request: dict[str, Any]) -> Prompt:
-    body, url = (request["body"], request.get("url")) if "body" in request else (request, None)
-    if not isinstance(body, Mapping):
-        raise ConfigurationError(f"body: expected an object, got {type(body).__name__}")
-    fields = dict(cast(Mapping[str, Any], body))
-    method = _URLS.get(url) if url is not None else CHAT if "messages" in fields else TEXT
-    if method is None:
-        raise ConfigurationError(f"url: expected one of {', '.join(_URLS)}, got {url!r}")
-    needed = "messages" if method is CHAT else "prompt"
-    if needed not in fields:
-        raise ConfigurationError(f"{needed}: it is missing")
-    model = check_model(fields.get("model"))
-    return Prompt(method, checked(fields, streamed=False), model=model, timeout=UNSET, retry=UNSET, headers=None)

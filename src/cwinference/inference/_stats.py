@@ -1,0 +1,51 @@
+"""What an `Inference` has done so far, in numbers."""
+
+from dataclasses import dataclass
+
+from .._locks import lock_of
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What an `Inference` is doing, and has done so far: `inference.stats()`.
+
+    Attributes:
+        in_flight: requests that were sent and whose responses are not complete.
+        queued: requests that wait for one of `limit` slots.
+        done: calls that were completed.
+        failed: calls that raised an error, and streams that ended early. Between two attempts, a call counts here.
+        retried: requests that were sent again.
+        tokens: tokens in total, prompts included, as far as the responses report them.
+    """
+
+    in_flight: int
+    queued: int
+    done: int
+    failed: int
+    retried: int
+    tokens: int
+
+
+class Counters:
+    """Counts the outcomes of calls."""
+
+    def __init__(self) -> None:
+        self._lock = lock_of(self)
+        self.done = self.failed = self.retried = self.tokens = 0
+
+    def succeed(self, tokens: int) -> None:
+        """Count a completed call."""
+        with self._lock:
+            self.done += 1
+            self.tokens += tokens
+
+    def fail(self) -> None:
+        """Count a failed call, unless it is retried."""
+        with self._lock:
+            self.failed += 1
+
+    def retry(self) -> None:
+        """Count a retry: the call has not failed yet."""
+        with self._lock:
+            self.failed -= 1
+            self.retried += 1

@@ -1,0 +1,135 @@
+"""What is particular to pyqwest: its settings, its life in a process, and its errors as ours.
+
+Redirects are never followed: a token must not travel to another host. pyqwest decompresses without a limit, so that is
+switched off and done in `_gzip.py`.
+"""
+
+import atexit
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import pyqwest
+
+from .. import errors
+from .._retry_rules import Hint
+from ..config import Settings
+from ._tls import UNUSABLE_TLS, tls_advice
+from .base import has_timed_out
+
+T = TypeVar("T")
+
+_PROCESS_OF_THREADS: list[int] = []
+"""The process in which pyqwest has started its threads. They do not survive a fork, where a call would hang forever."""
+
+_URL = re.compile(r" for url \(\S*\)")
+"""The part of pyqwest's text that names the URL, whose words say nothing about the cause."""
+
+_EXIT_SECONDS = 0.01
+"""How long the exit of a process waits for pyqwest's threads.
+
+One that is still releasing a response which was not read to its end aborts the process; a quarter of such exits did.
+"""
+
+_CODES_OF_RESETS: Mapping[int, type[errors.ApiError]] = {
+    pyqwest.StreamErrorCode.REFUSED_STREAM: errors.Unavailable,
+    pyqwest.StreamErrorCode.CANCEL: errors.Cancelled,
+    pyqwest.StreamErrorCode.ENHANCE_YOUR_CALM: errors.ResourceExhausted,
+    pyqwest.StreamErrorCode.INADEQUATE_SECURITY: errors.PermissionDenied,
+}
+
+
+def new_transport(make: Callable[[], T]) -> T:
+    """Return a transport of pyqwest. It parses certificates and key only now; the key is not a local variable of ours,
+    which a traceback would show."""
+    note_use()
+    try:
+        return make()
+    except RuntimeError as error:
+        raise errors.ConfigurationError(f"{UNUSABLE_TLS}: {error}") from None
+
+
+def transport_options(settings: Settings, default_version: int) -> dict[str, Any]:
+    """Return pyqwest's settings for ours. `default_version` is used for plain http:// if none is forced."""
+    pem = settings.certificates
+    version = settings.http_version
+    if version is None and not settings.endpoint.secure:
+        version = 2 if default_version == 2 else 1
+    versions = {1: pyqwest.HTTPVersion.HTTP1, 2: pyqwest.HTTPVersion.HTTP2, None: None}
+    return {
+        "tls_ca_cert": pem.ca,
+        "tls_include_system_certs": pem.ca is None,
+        "tls_cert": pem.cert,
+        "tls_key": pem.key,
+        "http_version": versions[version],
+        "proxy": _proxy(settings),
+        "follow_redirects": False,
+        "enable_gzip": False,
+        "enable_brotli": False,
+        "enable_zstd": False,
+        "enable_otel": False,
+        "use_system_dns": True,
+    }
+
+
+def _proxy(settings: Settings) -> pyqwest.Proxy | None:
+    """Return the proxy; for loopback one that no host goes through, which also keeps pyqwest from using the
+    environment's."""
+    if settings.endpoint.loopback:
+        return pyqwest.Proxy("http://127.0.0.1:9", no_proxy="127.0.0.0/8,::1,localhost")
+    return None if settings.proxy is None else pyqwest.Proxy(settings.proxy)
+
+
+def note_use() -> None:
+    """Note that pyqwest starts its threads in this process."""
+    if not _PROCESS_OF_THREADS:
+        _PROCESS_OF_THREADS.append(os.getpid())
+        atexit.register(time.sleep, _EXIT_SECONDS)
+
+
+def is_usable() -> bool:
+    """Return whether pyqwest's threads run in this process, so that its connections can be closed."""
+    return [os.getpid()] == _PROCESS_OF_THREADS
+
+
+def refuse_after_fork() -> None:
+    """Raise ConfigurationError in a forked child of the process in which pyqwest has started its threads."""
+    if _PROCESS_OF_THREADS and _PROCESS_OF_THREADS[0] != os.getpid():
+        raise errors.ConfigurationError(
+            "this process was forked after its parent had used HTTP (Connect, REST or completions), whose threads do "
+            "not survive a fork; fork first, use multiprocessing's 'spawn', or use transport='grpc'"
+        )
+
+
+def no_response(timeout: float | None) -> errors.DeadlineExceeded:
+    """Return the error of a timeout of ours."""
+    return errors.DeadlineExceeded("no response in time" if timeout is None else f"no response within {timeout:.3g} s")
+
+
+def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> errors.ApiError:
+    """Return an error of pyqwest, or Python's own, as ours. `seconds` is how long the exchange took."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, pyqwest.StreamError):
+        return _reset(error, text, timeout, seconds)
+    if isinstance(error, ConnectionError):
+        cause = _URL.sub("", text)
+        advice = tls_advice(cause)
+        is_tls = bool(advice) or "certificate" in cause.lower() or "tls" in cause.lower()
+        hint = Hint.UNTRUSTED if is_tls else Hint.NOT_SENT
+        return errors.with_hint(errors.Unavailable(f"no connection: {text}{advice}"), hint)
+    if isinstance(error, TimeoutError):
+        return no_response(timeout)
+    if isinstance(error, pyqwest.ReadError | pyqwest.WriteError | pyqwest.RemoteProtocolError):
+        return errors.Unavailable(f"the connection was lost: {text}")
+    return errors.Internal(f"{type(error).__name__}: {text}")
+
+
+def _reset(error: pyqwest.StreamError, text: str, timeout: float | None, seconds: float) -> errors.ApiError:
+    """Return the error of a stream that the server reset; Connect's protocol names the codes."""
+    if error.code == pyqwest.StreamErrorCode.CANCEL and has_timed_out(timeout, seconds):
+        return no_response(timeout)
+    kind = _CODES_OF_RESETS.get(error.code, errors.Internal)
+    refused = error.code == pyqwest.StreamErrorCode.REFUSED_STREAM
+    return errors.with_hint(kind(f"the server reset the stream: {text}"), Hint.REFUSED if refused else Hint.NONE)
