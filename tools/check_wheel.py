@@ -1,4 +1,4 @@
-"""Builds wheel and sdist, checks what they hold, and uses the wheel as users do: alone in fresh environments."""
+"""Build the wheel and the sdist, check what they contain, and use the wheel as users do, in fresh environments."""
 
 import json
 import os
@@ -29,14 +29,14 @@ FLOORS = {
 
 @dataclass(frozen=True)
 class Environment:
-    """A fresh environment: the wheel, and what else is asked of pip."""
+    """A fresh environment with the wheel, and what else is installed in it."""
 
     name: str
     python: Path
-    asked: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
     extras: str = ""
     """Extras of the wheel, in brackets."""
-    neighbours: tuple[str, ...] = ()
+    neighbors: tuple[str, ...] = ()
     """Modules of other packages, to import in the same process."""
     typed: bool = False
     """Whether type checkers read users' files there."""
@@ -53,39 +53,40 @@ def main() -> None:
 
 
 def build(folder: Path) -> tuple[Path, Path]:
-    """The sdist, and the wheel that is built from it."""
+    """Build the sdist, and the wheel from it; return the wheel and the sdist."""
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT))
     return next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))
 
 
 def tracked(folder: str, below: str) -> set[str]:
-    """Names of the checked-in files of a folder, as seen from `below`."""
+    """Return the names of the checked-in files of a folder, relative to `below`."""
     files = run("git", "-C", str(ROOT), "ls-files", folder).split()
     return {Path(file).relative_to(below).as_posix() for file in files}
 
 
 def check_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        contained = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = tracked("src", "src") | tracked("gen", "gen") | tracked("proto", "proto")
-    same("wheel", held, expected)
-    assert {"cwinference/py.typed", "coreweave/inference/v1alpha1/py.typed"} <= held
-    assert "coreweave/__init__.py" not in held, "coreweave is a namespace that CoreWeave's own packages share"
+    check_same("wheel", contained, expected)
+    assert {"cwinference/py.typed", "coreweave/inference/v1alpha1/py.typed"} <= contained
+    assert "coreweave/__init__.py" not in contained, "coreweave is a namespace that CoreWeave's own packages share"
 
 
 def check_sdist(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
-        held = {name.partition("/")[2] for name in archive.getnames()}
+        contained = {name.partition("/")[2] for name in archive.getnames()}
     listed = {"pyproject.toml", "README.md", "CHANGELOG.md", "buf.yaml", "buf.gen.yaml", "PKG-INFO", ".gitignore"}
-    same("sdist", held, tracked("src", ".") | tracked("gen", ".") | tracked("proto", ".") | listed)
+    check_same("sdist", contained, tracked("src", ".") | tracked("gen", ".") | tracked("proto", ".") | listed)
 
 
-def same(what: str, held: set[str], expected: set[str]) -> None:
-    assert held == expected, f"{what} lacks {sorted(expected - held)}, has besides {sorted(held - expected)}"
+def check_same(what: str, contained: set[str], expected: set[str]) -> None:
+    missing, unexpected = sorted(expected - contained), sorted(contained - expected)
+    assert contained == expected, f"{what}: missing {missing}, unexpected {unexpected}"
 
 
 def find_pythons() -> dict[str, Path]:
-    """Every Python that the project supports and this machine has."""
+    """Return every Python that the project supports and this machine has, by its version."""
     found = {}
     for minor in range(OLDEST_MINOR, NEWEST_MINOR + 1):
         for candidate in candidates(f"3.{minor}"):
@@ -104,7 +105,7 @@ def candidates(version: str) -> Iterator[Path]:
 
 
 def environments() -> Iterator[Environment]:
-    """The corners of what the wheel says it works with, on every Python; what lies between, on the oldest."""
+    """Yield the oldest and the newest dependencies on every Python, and mixtures on the oldest Python."""
     pythons = find_pythons()
     oldest, extras = next(iter(pythons)), f"[{','.join(EXTRAS)}]"
     floor = {name: f"{name}=={version}" for name, version in FLOORS.items()}
@@ -117,13 +118,13 @@ def environments() -> Iterator[Environment]:
         ("protobuf<7",),
         ("protobuf<7", floor["grpcio"]),
     ]
-    for asked in between:
-        yield Environment(f"{oldest}, {', '.join(asked)}", pythons[oldest], asked)
+    for requirements in between:
+        yield Environment(f"{oldest}, {', '.join(requirements)}", pythons[oldest], requirements)
     yield Environment(
-        f"{oldest}, neighbours",
+        f"{oldest}, neighbors",
         pythons[oldest],
         ("cwsandbox", "coreweave>=0.1.0b0"),
-        neighbours=("cwsandbox", "coreweave.forge"),
+        neighbors=("cwsandbox", "coreweave.forge"),
     )
 
 
@@ -134,10 +135,10 @@ def try_in(environment: Environment, wheel: Path, folder: Path) -> None:
     python = str(target / "bin" / "python")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", python]
     stubs = USERS_STUBS if environment.typed else ()
-    what = (f"{wheel}{environment.extras}", *environment.asked, *stubs)
+    what = (f"{wheel}{environment.extras}", *environment.requirements, *stubs)
     run(*pip, "install", "--no-compile", "--only-binary=:all:", *what)
     run(*pip, "check")
-    versions = run(python, "-W", "error", str(ROOT / "tools" / "wheel_smoke.py"), *environment.neighbours)
+    versions = run(python, "-W", "error", str(ROOT / "tools" / "wheel_smoke.py"), *environment.neighbors)
     if environment.typed:
         check_types(python, target / "user")
     shutil.rmtree(target)
@@ -145,7 +146,7 @@ def try_in(environment: Environment, wheel: Path, folder: Path) -> None:
 
 
 def check_types(python: str, folder: Path) -> None:
-    """Read files of users as strictly as both type checkers can."""
+    """Check the files of `tests/typing` with both type checkers in strict mode, as users would."""
     shutil.copytree(ROOT / "tests" / "typing", folder)
     programs = Path(sys.executable).parent
     cache = str(folder / "cache")
@@ -156,7 +157,7 @@ def check_types(python: str, folder: Path) -> None:
 
 
 def run(*command: str) -> str:
-    """Run a program from outside the checkout; its output, which is shown when it fails."""
+    """Run a program from outside the checkout and return its output; exit with the output if it fails."""
     done = subprocess.run(command, cwd=tempfile.gettempdir(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     output = done.stdout.decode()
     if done.returncode:

@@ -1,6 +1,6 @@
-"""One real call over each transport against a small server of its own: run by check_wheel where only the wheel is.
+"""Make a call over each transport to a small server. `check_wheel.py` runs this in environments with only the wheel.
 
-Its arguments name other packages to import in the same process.
+The arguments are names of other modules to import in the same process.
 """
 
 import importlib.util
@@ -17,25 +17,25 @@ import grpc
 
 from cwinference import Client, types
 
-ANSWER = types.GetGatewayParametersResponse(zones=["US-EAST-04A"])
+RESPONSE = types.GetGatewayParametersResponse(zones=["US-EAST-04A"])
 CONNECT_PATH = "/coreweave.inference.v1alpha1.GatewayService/GetGatewayParameters"
 
 
 class Http(BaseHTTPRequestHandler):
-    """Connect by POST, REST by GET."""
+    """Serves Connect by POST, and REST by GET."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", "0")))
         assert self.path == CONNECT_PATH
-        self._answer("application/proto", ANSWER.SerializeToString())
+        self._respond("application/proto", RESPONSE.SerializeToString())
 
     def do_GET(self) -> None:
         assert self.path == "/v1alpha1/inference/gateways/parameters"
-        self._answer("application/json", b'{"zones": ["US-EAST-04A"]}')
+        self._respond("application/json", b'{"zones": ["US-EAST-04A"]}')
 
-    def _answer(self, kind: str, body: bytes) -> None:
+    def _respond(self, kind: str, body: bytes) -> None:
         self.send_response(200)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))
@@ -47,16 +47,16 @@ class Http(BaseHTTPRequestHandler):
 
 
 class Grpc(grpc.GenericRpcHandler):
-    """The same over gRPC."""
+    """Serves the same call over gRPC."""
 
     def service(self, handler_call_details: Any) -> Any:
-        return grpc.unary_unary_rpc_method_handler(lambda body, context: ANSWER.SerializeToString())
+        return grpc.unary_unary_rpc_method_handler(lambda body, context: RESPONSE.SerializeToString())
 
 
 def call(transport: Literal["grpc", "connect", "rest"], port: int) -> None:
     http_version: Literal[1] | None = None if transport == "grpc" else 1
     with Client("token", endpoint=f"http://127.0.0.1:{port}", transport=transport, http_version=http_version) as client:
-        assert client.gateways.parameters() == ANSWER, transport
+        assert client.gateways.parameters() == RESPONSE, transport
 
 
 def call_emulator() -> None:
@@ -66,11 +66,30 @@ def call_emulator() -> None:
         assert client.gateways.parameters().zones
 
 
-def main(neighbours: list[str]) -> None:
-    for name in neighbours:
+def has_stubs() -> bool:
+    """Return whether the packages of the extra `stubs` are installed."""
+    return importlib.util.find_spec("connectrpc") is not None
+
+
+def check_asks_for_connectrpc(name: str) -> None:
+    """Check that a generated Connect stub names the package that it needs."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+    else:
+        missing = "nothing"
+    assert missing in ("connectrpc", "protobuf"), f"{name} needs {missing}"
+
+
+def main(neighbors: list[str]) -> None:
+    for name in neighbors:
         importlib.import_module(name)
     for module in pkgutil.iter_modules(generated.__path__):
-        importlib.import_module(f"{generated.__name__}.{module.name}")
+        if has_stubs() or not module.name.endswith("_connect"):
+            importlib.import_module(f"{generated.__name__}.{module.name}")
+        else:
+            check_asks_for_connectrpc(f"{generated.__name__}.{module.name}")
     if importlib.util.find_spec("hypercorn"):
         call_emulator()
     http = ThreadingHTTPServer(("127.0.0.1", 0), Http)
@@ -86,7 +105,8 @@ def main(neighbours: list[str]) -> None:
         rpc.stop(None).wait()
         http.shutdown()
         http.server_close()
-    print(", ".join(f"{name} {version(name)}" for name in ("grpcio", "protobuf", "connectrpc", "pyqwest")))
+    names = ("grpcio", "protobuf", "pyqwest", *(("connectrpc",) if has_stubs() else ()))
+    print(", ".join(f"{name} {version(name)}" for name in names))
 
 
 if __name__ == "__main__":
