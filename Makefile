@@ -12,9 +12,9 @@ GOOGLEAPIS = third_party/googleapis
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: .venv/ready .venv-generate/ready ## make both environments
+setup: .venv/ready .venv-generate/ready ## create both environments
 
-demo: .venv-demo/ready ## from nothing to a real model's answer, against the emulator
+demo: .venv-demo/ready ## from nothing to a real model that streams its words, against the emulator
 	@.venv-demo/bin/python examples/demo.py --model demo --state .venv-demo/demo.sqlite
 
 test: setup lint fresh types ## lint, freshness of gen/, types, then all tests
@@ -26,7 +26,7 @@ lint: setup $(GOOGLEAPIS)/ready ## ruff and buf, for style and format
 	$(GENERATE)/buf lint
 	$(GENERATE)/buf format --diff --exit-code proto
 
-fix: setup ## the same list as lint, but mended where a tool can
+fix: setup ## the same checks as lint, fixed where a tool can
 	$(DEV)/ruff check --fix .
 	$(DEV)/ruff format .
 	$(GENERATE)/buf format --write proto
@@ -39,42 +39,42 @@ generate: $(GOOGLEAPIS)/ready ## compile proto/ into gen/, and its comments into
 	PATH="$(CURDIR)/$(GENERATE):$$PATH" buf generate
 	PATH="$(CURDIR)/$(GENERATE):$$PATH" python tools/type_docs.py src/cwinference/_type_docs.py
 
-rules: .venv-rules/ready ## ask protovalidate again what the emulator's rules must say
+rules: .venv-rules/ready ## regenerate from protovalidate what the emulator's rules must say
 	.venv-rules/bin/python -m tools.rules.write_golden
 
 fresh: $(GOOGLEAPIS)/ready ## fail when gen/ or the docstrings are not what proto/ compiles to
 	tools/check-fresh "$(CURDIR)/$(GENERATE)"
 
-breaking: $(GOOGLEAPIS)/ready ## fail when proto/ breaks what is on main
+breaking: $(GOOGLEAPIS)/ready ## fail if proto/ breaks compatibility with main
 	tools/check-breaking "$(CURDIR)/$(GENERATE)" "$(CURDIR)/$(GOOGLEAPIS)"
 
-soak: setup ## the fault tests at full length, then a mixed load with faults for SOAK_SECONDS (600) in which nothing may grow
+soak: setup ## the fault tests at full length, then a mixed load with faults for SOAK_SECONDS (600) during which nothing may grow
 	CWINFERENCE_CUTS=1000 CWINFERENCE_READS=20000 CWINFERENCE_OUTAGES=3,20,60 CWINFERENCE_CANCELS=10000 \
 		CWINFERENCE_FAILURES=10000 CWINFERENCE_CALLS=100 $(DEV)/python -m pytest tests/faults --timeout 3600
 	GRPC_VERBOSITY=error $(DEV)/python -m tests.soak --seconds $(or $(SOAK_SECONDS),600) --calls $(or $(SOAK_CALLS),200000)
 
-fuzz: .venv-fuzz/ready ## feed whatever reads a server's bytes, for FUZZ_SECONDS each (60)
+fuzz: .venv-fuzz/ready ## fuzz everything that parses a server's bytes, for FUZZ_SECONDS each (60)
 	@set -e; for target in http_error details details_of_json retry_after json_reply path events gzip; do \
 		mkdir -p build/fuzz/$$target; echo "$$target"; \
 		.venv-fuzz/bin/python -m tools.fuzz $$target $(or $(FUZZ_SECONDS),60) build/fuzz/$$target; \
 	done
 
-bench: setup ## what the facade costs beside the bare libraries, into bench/out/ (needs Go for the far end)
+bench: setup ## measure the cost of the facade against the bare libraries, into bench/out/ (needs Go for the server)
 	$(DEV)/python -m bench
 
-speed: ## put the figures of the last `make bench` into docs/speed.md, table and chart
+speed: ## put the figures of the last `make bench` into docs/speed.md: table and chart
 	$(DEV)/python -m bench --docs
 
-guard: setup ## a few of its ratios, briefly; fails when one stays far off, measured three times; passed over where there is no Go
-	@if command -v go >/dev/null; then $(DEV)/python -m bench --guard; else echo "speed guard: no Go here, passed over"; fi
+guard: setup ## a few of these ratios, briefly; fails if one is far off three times; skipped without Go
+	@if command -v go >/dev/null; then $(DEV)/python -m bench --guard; else echo "speed guard: skipped, because Go is not installed"; fi
 
-conformance: setup ## the Connect conformance suite against our transports (needs Go)
+conformance: setup ## run the Connect conformance suite against our transports (needs Go)
 	tools/conformance "$(CURDIR)/$(GENERATE)"
 
-peers: setup .venv-peers/ready ## completions against model servers of others
+peers: setup .venv-peers/ready ## test completions against other projects' model servers
 	$(DEV)/python -m pytest tests/peers
 
-ci-extra: setup breaking guard demo conformance peers ## what CI runs beside the tests: wheel matrix, speed guard, demo, conformance, peers
+ci-extra: setup breaking guard demo conformance peers ## what CI runs in addition to the tests: wheel matrix, speed guard, demo, conformance, peers
 	.venv-demo/bin/python tools/check_model.py
 	$(DEV)/python tools/check_wheel.py
 
@@ -92,6 +92,7 @@ clean: ## remove everything that git ignores
 	git clean -fdX
 
 .venv/ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=<path>")'
 	$(PYTHON) -m venv --clear .venv
 	$(DEV)/python $(PIP) --require-hashes -r requirements/dev.txt
 	$(DEV)/python $(PIP) --no-deps --no-build-isolation -e .

@@ -1,4 +1,4 @@
-"""Copies the google.api protos that ours import out of the installed googleapis-common-protos."""
+"""Copy the google.api protos that ours import from the installed googleapis-common-protos."""
 
 import importlib.util
 import shutil

@@ -1,4 +1,4 @@
-"""A protoc plugin that writes gRPC's Python stubs and their types, for files that hold a service.
+"""A protoc plugin that writes gRPC's Python stubs and their types, for files that contain a service.
 
 No package ships gRPC's own plugin as a program, so this one replays buf's request through the compiler inside
 grpcio-tools. The types are those of protoc-gen-mypy_grpc, which by itself would also write files without content.
@@ -15,7 +15,7 @@ from google.protobuf.compiler import plugin_pb2
 from grpc_tools import protoc
 
 PY_TYPED = ("coreweave/inference/py.typed", "coreweave/inference/v1alpha1/py.typed")
-"""The first is where one expects it; in a namespace package pyright looks beside the modules only."""
+"""The first is the usual place; in a namespace package, pyright looks only next to the modules."""
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Writes the comments of proto/ into a Python module of docstrings, so that `help()` shows them.
+"""Write the comments of proto/ into a Python module of docstrings, so that `help()` shows them.
 
 The code that protoc generates has no comments. They are read from the source info of the descriptors that buf builds.
 
