@@ -19,11 +19,13 @@ UNSET: Final[Any] = _Unset()
 
 
 def check_timeout(timeout: float | None, argument: str = "timeout") -> float | None:
-    """Return seconds above 0, or None for no limit; limits of decades count as none."""
+    """Return a positive number of seconds, or None for no limit; limits of decades count as none."""
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise ConfigurationError(f"{argument}: expected seconds above 0, or None for no limit, got {timeout!r}")
+        raise ConfigurationError(
+            f"{argument}: expected a positive number of seconds, or None for no limit, got {timeout!r}"
+        )
     return None if timeout > _LONGEST_TIMEOUT else float(timeout)
 
 
@@ -86,4 +88,4 @@ def at_most_one(oneof: str, **members: object) -> None:
     """Refuse two members of a oneof."""
     given = [name for name, value in members.items() if value is not None]
     if len(given) > 1:
-        raise ConfigurationError(f"{oneof}: {' and '.join(given)} exclude each other; give one of them")
+        raise ConfigurationError(f"{oneof}: {' and '.join(given)} are mutually exclusive; give one of them")

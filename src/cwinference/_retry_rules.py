@@ -65,12 +65,12 @@ def is_safe_to_repeat(hint: Hint, *, idempotent: bool) -> bool:
     return idempotent or hint in _NOT_PROCESSED
 
 
-def hint_of_completion(status: int, wish: str) -> Hint:
+def hint_of_completion(status: int, should_retry: str) -> Hint:
     """Return what a failed HTTP response to a completion says about a retry, by its status and `x-should-retry`.
 
     Servers of models answer overload and restarts with many statuses, so these decide, not the codes derived from them.
     """
-    if wish in ("true", "false"):
-        return Hint.RETRY if wish == "true" else Hint.NO_RETRY
+    if should_retry in ("true", "false"):
+        return Hint.RETRY if should_retry == "true" else Hint.NO_RETRY
     transient = status in _TRANSIENT_STATUSES or (status >= 500 and status != 501)
     return Hint.RETRY if transient else Hint.NO_RETRY

@@ -82,7 +82,7 @@ def from_command(command: Sequence[str], *, timeout: float = 30.0) -> Callable[[
 class _File:
     def __init__(self, path: "Path") -> None:
         self.path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._signature_read: tuple[int, int, int] | None = None
         self._token: Secret | None = None
         self._next_check = 0.0
 
@@ -91,21 +91,21 @@ class _File:
 
     def __call__(self) -> Secret:
         try:
-            seen = self._signature()
-            return self._current(seen, Secret(self.path.read_text("utf-8").strip()))
+            signature = self._signature()
+            return self._current(signature, Secret(self.path.read_text("utf-8").strip()))
         except (OSError, UnicodeDecodeError) as error:
             reason = _reason(error)
         # Raised outside of the except block: Python's error contains what was read, and would be chained to ours.
         raise ConfigurationError(f"token file {self.path}: {reason}")
 
-    def _current(self, seen: tuple[int, int, int], token: Secret) -> Secret:
+    def _current(self, signature: tuple[int, int, int], token: Secret) -> Secret:
         """Return the new token; or the previous one, if a rotation has truncated the file and not filled it yet."""
         if not token:
             if self._token is None:
-                raise ConfigurationError(f"token file {self.path} must not be empty")
+                raise ConfigurationError(f"token file {self.path} is empty")
             self._next_check = time.monotonic() + _FILE_CHECK_SECONDS
             return self._token
-        self._seen, self._token = seen, token
+        self._signature_read, self._token = signature, token
         return token
 
     def changed(self) -> bool:
@@ -121,7 +121,7 @@ class _File:
     def differs(self) -> bool:
         """Return whether the file differs from the one that was read; a missing file does not count."""
         try:
-            return self._signature() != self._seen
+            return self._signature() != self._signature_read
         except OSError:
             return False
 
@@ -240,7 +240,7 @@ class TokenCredentials(Credentials):
         with self._lock:
             if self._metadata is not None and self._metadata is not refused and not self._file_changed():
                 return self._metadata
-            token = self._ask()
+            token = self._call_source()
             if inspect.isawaitable(token):
                 getattr(token, "close", lambda: None)()  # otherwise Python warns that it was never awaited
                 raise ConfigurationError("token: an async callable needs AsyncClient")
@@ -254,13 +254,13 @@ class TokenCredentials(Credentials):
                 return self._metadata
             if isinstance(self._source, _Command):
                 return self._keep(await asyncio.to_thread(self._source))
-            token = self._ask()
+            token = self._call_source()
             return self._keep(hidden(await token) if inspect.isawaitable(token) else token)
 
     def _file_changed(self) -> bool:
         return isinstance(self._source, _File) and self._source.differs()
 
-    def _ask(self) -> Any:
+    def _call_source(self) -> Any:
         return hidden(cast(Callable[[], Any], self._source)())
 
     def _keep(self, token: object) -> Metadata:

@@ -46,7 +46,7 @@ class BaseClient(Generic[Mode, InferenceT]):
     hot_loads: HotLoads[Mode] = group(HotLoads)
     """Hot-loads: new weights loaded into the running replicas of a deployment."""
 
-    @checks_keywords
+    @checks_keywords("Client")
     def __init__(
         self,
         token: TokenSource | None = None,
@@ -64,7 +64,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         on_call: OnCall | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Make a client. Nothing connects before the first call.
+        """Create a client. Nothing connects before the first call.
 
         Close it, or use it in a `with` block (`async with` for `AsyncClient`), to release its connections.
 
@@ -115,6 +115,7 @@ class BaseClient(Generic[Mode, InferenceT]):
             )
         )
 
+    @checks_keywords("client.with_options")
     def with_options(self, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Self:
         """Return a copy with another default timeout or retry, on the same connections. Closing it does nothing.
 
@@ -138,7 +139,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         )
         return copy
 
-    @checks_keywords
+    @checks_keywords("client.inference")
     def inference(
         self,
         gateway: types.Gateway | str,
@@ -187,9 +188,10 @@ class BaseClient(Generic[Mode, InferenceT]):
         name = type(self).__name__
         return f"{name}({self._session})" if hasattr(self, "_session") else f"<{name}, not made>"
 
-    def __reduce__(self) -> NoReturn:
+    def __getstate__(self) -> NoReturn:
         raise TypeError(
-            f"{type(self).__name__} cannot be pickled, since it has connections; make one in each worker process"
+            f"{type(self).__name__} cannot be pickled or copied, since it has connections; "
+            "make one in each worker process"
         )
 
     def _new_session(self, settings: Settings) -> ClientSession[Any]:
@@ -203,7 +205,7 @@ class BaseClient(Generic[Mode, InferenceT]):
 
 
 class Client(Closing, BaseClient[SyncDriver, "Inference"]):
-    """The sync client of the CoreWeave Inference API; many threads may share one.
+    """Synchronous client of the CoreWeave Inference API; safe to share between threads.
 
     `client.gateways`, `client.deployments`, `client.capacity_claims` and `client.hot_loads` manage the API's resources;
     `client.inference(gateway)` requests completions. `help(Client.gateways)` and so on say what they do.
@@ -230,7 +232,7 @@ class Client(Closing, BaseClient[SyncDriver, "Inference"]):
 
 
 class AsyncClient(AsyncClosing, BaseClient[AsyncDriver, "AsyncInference"]):
-    """The asyncio client of the CoreWeave Inference API; several event loops may share one.
+    """Asyncio client of the CoreWeave Inference API; may be shared between event loops.
 
     `client.gateways`, `client.deployments`, `client.capacity_claims` and `client.hot_loads` manage the API's resources;
     `client.inference(gateway)` requests completions. `help(AsyncClient.gateways)` and so on say what they do.

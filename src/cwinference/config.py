@@ -184,7 +184,7 @@ def parse_endpoint(text: str, *, argument: str, allow_plaintext: bool = False) -
         raise ConfigurationError(f"{argument}: not a URL: {redacted(text)!r}") from None
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.hostname or ""):
         raise ConfigurationError(
-            f"{argument}: expected https://<host> (http:// for this machine), got {redacted(text)!r}"
+            f"{argument}: expected https://<host> (http:// for loopback only), got {redacted(text)!r}"
         )
     default_port = 443 if parts.scheme == "https" else 80
     found = Endpoint(parts.scheme, parts.hostname or "", port or default_port, parts.path.rstrip("/"))
@@ -214,7 +214,7 @@ def read_certificates(tls: TLS | None) -> Certificates:
     if not isinstance(tls, TLS):
         raise ConfigurationError(f"tls: expected a TLS or None, got {type(tls).__name__}")
     if (tls.cert is None) != (tls.key is None):
-        raise ConfigurationError("tls: cert and key need each other; give both or neither")
+        raise ConfigurationError("tls: cert and key must be given together")
     ca = tls.ca if tls.ca is not None else os.environ.get("SSL_CERT_FILE") or None
     return Certificates(
         ca=_pem(ca, "tls.ca", "CERTIFICATE"),

@@ -36,20 +36,26 @@ def _rebuild(kind: type[InferenceError], args: tuple[Any, ...], state: dict[str,
 
 
 class ConfigurationError(InferenceError, ValueError):
-    """Refused before anything was sent: the text names the argument, what is wrong with it, and what to do."""
+    """Refused before anything was written: the text names the argument, what is wrong with it, and what to do.
+
+    Nothing was sent, except that `modify` and completions of a gateway given by its id may have read before.
+    """
 
 
 class ProtocolError(InferenceError):
-    """The response could not be decoded, or was larger than allowed. Never retried."""
+    """The response could not be decoded, or was larger than allowed. Never retried.
+
+    Attributes:
+        method: name of the method, such as `GetGateway` or `chat.completions`.
+        http_status: HTTP status of the response, or None if it is not known.
+        attempts: how many times the call was sent.
+    """
 
     def __init__(self, message: str, *, method: str = "", http_status: int | None = None, attempts: int = 1) -> None:
         super().__init__(message)
         self.method = method
-        """Name of the method, for example `GetGateway`; empty outside the management API."""
         self.http_status = http_status
-        """HTTP status of the response, or None when it is not known."""
         self.attempts = attempts
-        """How many times the call was sent."""
 
     def __str__(self) -> str:
         return printable(f"{self.method}: {self.args[0]}" if self.method else str(self.args[0]))
@@ -132,7 +138,7 @@ def note_earlier(error: ApiError, *, may_have_succeeded: bool) -> None:
 
 
 class Cancelled(ApiError):
-    """The server canceled the call. (A cancelled task raises `asyncio.CancelledError` instead.)"""
+    """The server canceled the call. (A canceled task raises `asyncio.CancelledError` instead.)"""
 
     code = "canceled"
 
@@ -252,36 +258,49 @@ CODES: Mapping[str, type[ApiError]] = {kind.code: kind for kind in BY_NUMBER.val
 
 
 class ResourceFailed(InferenceError):
-    """A wait ended because the resource will not become ready; the text lists its unmet conditions."""
+    """A wait ended because the resource will not become ready; the text lists its unmet conditions.
+
+    Attributes:
+        resource: the resource as it was last read.
+    """
 
     def __init__(self, message: str, resource: Message) -> None:
         super().__init__(message)
         self.resource = resource
-        """The resource as it was last read."""
 
 
 class WaitTimeout(InferenceError, TimeoutError):
-    """A wait timed out; the text shows the last known state of the resource."""
+    """A wait timed out; the text shows the last known state of the resource.
+
+    Attributes:
+        resource: the resource as it was last read, or None if it never was.
+    """
 
     def __init__(self, message: str, resource: Message | None) -> None:
         super().__init__(message)
         self.resource = resource
-        """The resource as it was last read, or None when it never was."""
 
 
 class _StreamError(InferenceError):
     def __init__(self, message: str, partial_text: str = "") -> None:
         super().__init__(message)
         self.partial_text = partial_text
-        """The text received before the stream ended."""
 
 
 class StreamStalled(_StreamError, TimeoutError):
-    """The stream of a completion stopped delivering content."""
+    """The stream of a completion stopped delivering content.
+
+    Attributes:
+        partial_text: the text received before.
+    """
 
 
 class StreamInterrupted(_StreamError):
-    """The stream of a completion broke off, or ended without its end mark."""
+    """The stream of a completion broke off, or ended without its end mark.
+
+    Attributes:
+        partial_text: the text received before.
+    """
 
 
 __all__ = [

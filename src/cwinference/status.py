@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, cast
 from . import types
 from ._text import one_line
 
-Resource: TypeAlias = types.Gateway | types.Deployment | types.CapacityClaim
+AnyResource: TypeAlias = types.Gateway | types.Deployment | types.CapacityClaim
 
 
 class State(Enum):
@@ -29,13 +29,13 @@ class State(Enum):
     """In service."""
 
     @classmethod
-    def of(cls, resource: Resource) -> "State":
+    def of(cls, resource: AnyResource) -> "State":
         """Return the state of a gateway, deployment or capacity claim.
 
         Raises:
             TypeError: it is something else; a hot-load has `HotLoadState`.
         """
-        if not isinstance(resource, Resource):
+        if not isinstance(resource, AnyResource):
             raise TypeError(f"State.of: {_expected(resource)}")
         return cast(State, cls._value2member_map_.get(resource.status.status, cls.UNKNOWN))
 
@@ -74,8 +74,8 @@ class HotLoadState(Enum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether it is final: COMPLETED, FAILED or CANCELED."""
-        return self in (HotLoadState.COMPLETED, HotLoadState.FAILED, HotLoadState.CANCELED)
+        """Whether it will not complete any more: FAILED or CANCELED."""
+        return self in (HotLoadState.FAILED, HotLoadState.CANCELED)
 
 
 def state_of(resource: Any) -> State | HotLoadState:
@@ -83,7 +83,7 @@ def state_of(resource: Any) -> State | HotLoadState:
     return HotLoadState.of(resource) if isinstance(resource, types.HotLoad) else State.of(resource)
 
 
-def describe(resource: Resource | types.HotLoad) -> str:
+def describe(resource: AnyResource | types.HotLoad) -> str:
     """Return the state and the conditions of a gateway, deployment, claim or hot-load as readable text.
 
     There is a line for the state and one for each condition, without control characters.
@@ -91,12 +91,12 @@ def describe(resource: Resource | types.HotLoad) -> str:
     Raises:
         TypeError: it is something else.
     """
-    if not isinstance(resource, Resource | types.HotLoad):
+    if not isinstance(resource, AnyResource | types.HotLoad):
         raise TypeError(f"describe: {_expected(resource)}")
     return "\n".join(_lines(resource))
 
 
-def unmet(resource: Resource | types.HotLoad) -> str:
+def unmet(resource: AnyResource | types.HotLoad) -> str:
     """Return the conditions that are not met, on one line; if all are met, all of them."""
     conditions = list(resource.status.conditions)
     failing = [each for each in conditions if each.status != types.Condition.STATUS_TRUE] or conditions
@@ -108,20 +108,20 @@ def _expected(found: object) -> str:
     return f"expected a Gateway, Deployment or CapacityClaim, got {type(found).__name__}{hint}"
 
 
-def _lines(resource: Resource | types.HotLoad) -> Iterator[str]:
+def _lines(resource: AnyResource | types.HotLoad) -> Iterator[str]:
     yield f"{name_of(resource)}: {state_text(resource)}"
     for condition in resource.status.conditions:
         yield f"  {_condition(condition)}"
 
 
-def state_text(resource: Resource | types.HotLoad) -> str:
+def state_text(resource: AnyResource | types.HotLoad) -> str:
     """Return the state's name, and its number if this release does not know it."""
     state = state_of(resource)
     number = resource.status.state if isinstance(resource, types.HotLoad) else resource.status.status
     return f"{state.name} ({number})" if state.value != number else state.name
 
 
-def name_of(resource: Resource | types.HotLoad) -> str:
+def name_of(resource: AnyResource | types.HotLoad) -> str:
     """Return kind and name (for a hot-load, its identity), for messages."""
     spec: Any = resource.spec
     name = spec.identity if isinstance(resource, types.HotLoad) else spec.name

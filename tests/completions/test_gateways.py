@@ -96,9 +96,9 @@ async def test_a_gateway_given_by_id_is_read_once_at_the_first_request(kind: str
 async def test_the_url_is_unknown_before_the_first_request(kind: str) -> None:
     async with open_setup(kind) as setup:
         inference = setup.inference()
-        with pytest.raises(errors.ConfigurationError, match="gateway: a gateway that has not been read yet"):
+        with pytest.raises(errors.ConfigurationError, match="gateway has not been read yet"):
             inference.wrapped.base_url()
-        with pytest.raises(errors.ConfigurationError, match="gateway: a gateway that has not been read yet"):
+        with pytest.raises(errors.ConfigurationError, match="gateway has not been read yet"):
             inference.wrapped.openai()
 
 
@@ -113,7 +113,7 @@ async def test_the_message_of_a_ready_gateway_is_used_without_a_read(kind: str) 
 async def test_an_outdated_gateway_message_is_read_again(kind: str) -> None:
     async with open_setup(kind) as setup:
         inference = setup.inference(gateway("", types.Status.STATUS_CREATING))
-        with pytest.raises(errors.ConfigurationError, match="^gateway: a gateway that was CREATING, so its URL"):
+        with pytest.raises(errors.ConfigurationError, match="^gateway was CREATING, so its URL"):
             inference.wrapped.base_url()
         await inference.chat()
         assert setup.calls == ["GetGateway"]

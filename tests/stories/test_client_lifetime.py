@@ -80,7 +80,7 @@ async def test_closing_the_client_closes_its_copies(kind: str) -> None:
         copy = client.with_options(timeout=5)
         await copy.gateways.get("x")
         await client.close()
-        with pytest.raises(errors.ConfigurationError, match="closed; make a new one"):
+        with pytest.raises(errors.ConfigurationError, match="closed; create a new one"):
             await copy.gateways.get("x")
 
 

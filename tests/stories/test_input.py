@@ -60,11 +60,11 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "two kinds of auth": (
         lambda client: client.gateways.create("x", core_weave_auth=CORE_WEAVE, weights_and_biases_auth=WANDB),
-        "auth: core_weave_auth and weights_and_biases_auth exclude each other",
+        "auth: core_weave_auth and weights_and_biases_auth are mutually exclusive",
     ),
     "two kinds of routing": (
         lambda client: client.gateways.update("x", name="x", body_based_routing=BODY, path_based_routing=PATH),
-        "routing: body_based_routing and path_based_routing exclude each other",
+        "routing: body_based_routing and path_based_routing are mutually exclusive",
     ),
     "two kinds of auth in modify": (
         lambda client: client.gateways.modify("x", core_weave_auth=CORE_WEAVE, weights_and_biases_auth=WANDB),
@@ -83,7 +83,10 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda client: client.deployments.list(updated_after="yesterday"),
         "updated_after: expected a datetime",
     ),
-    "no time for a response": (lambda client: client.gateways.get("x", timeout=0), "timeout: expected seconds above 0"),
+    "no time for a response": (
+        lambda client: client.gateways.get("x", timeout=0),
+        "timeout: expected a positive number of seconds",
+    ),
     "no retry": (lambda client: client.gateways.get("x", retry=3), "retry: expected a Retry or None, got int"),
     "empty deployment": (
         lambda client: client.hot_loads.create("", identity="x", type=1),

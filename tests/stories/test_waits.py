@@ -185,3 +185,28 @@ async def test_a_wrong_timeout_is_refused_before_anything_is_sent(kind: str, tim
         with pytest.raises(errors.ConfigurationError, match="^timeout:"):
             await client.gateways.wait("some-id", timeout=timeout)
     assert server.received == []
+
+
+@pytest.mark.parametrize("reading", [None, Failure("permission_denied", "no")])
+async def test_an_error_of_the_wait_after_a_create_says_that_the_create_may_have_succeeded(
+    kind: str, reading: Failure | None
+) -> None:
+    clock = FakeClock()
+
+    def respond(received: ReceivedRequest) -> Message | Failure:
+        if received.method.name == "GetGateway" and reading is not None:
+            return reading
+        clock.now += 0 if reading is not None else 20  # the create uses up the timeout
+        return types.CreateGatewayResponse(gateway=gateway("CREATING"))
+
+    async with connected(kind, respond, clock=clock.clock) as (client, _):
+        with pytest.raises(errors.ApiError) as caught:
+            await client.gateways.create(
+                "front",
+                core_weave_auth=types.CoreWeaveAuth(),
+                path_based_routing=types.PathBasedRouting(),
+                wait=True,
+                timeout=10,
+            )
+    assert type(caught.value) is (errors.DeadlineExceeded if reading is None else errors.PermissionDenied)
+    assert caught.value.may_have_succeeded

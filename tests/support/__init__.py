@@ -1,1 +1,1 @@
-"""What tests share: clients of every kind, and servers that answer as they are told."""
+"""What tests share: clients of every kind, and servers whose responses a test decides."""

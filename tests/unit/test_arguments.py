@@ -22,7 +22,9 @@ def test_the_format_of_an_id_is_left_to_the_server(value: str) -> None:
 
 
 def test_two_members_of_a_oneof_are_refused_and_both_are_named() -> None:
-    with pytest.raises(errors.ConfigurationError, match="^auth: one and three exclude each other; give one of them$"):
+    with pytest.raises(
+        errors.ConfigurationError, match="^auth: one and three are mutually exclusive; give one of them$"
+    ):
         at_most_one("auth", one=0, two=None, three="")
 
 

@@ -215,7 +215,7 @@ def test_an_unreadable_file_is_reported_with_the_reason(tmp_path: Path) -> None:
     [
         (None, ": No such file or directory$"),
         (b"\xff\xfe", ": not text$"),
-        (b"", " must not be empty$"),
+        (b"", " is empty$"),
     ],
 )
 def test_a_file_without_a_token_is_reported(tmp_path: Path, content: bytes | None, problem: str) -> None:

@@ -255,8 +255,8 @@ def test_the_environments_certificates_are_used_unless_others_are_given(
         (TLS(ca="no-such-file"), "tls.ca: no-such-file: No such file"),
         (TLS(ca=b"not a certificate"), "tls.ca: contains no CERTIFICATE in PEM format$"),
         (TLS(ca=KEY), "tls.ca: contains no CERTIFICATE in PEM format$"),
-        (TLS(cert=PEM), "tls: cert and key need each other; give both or neither$"),
-        (TLS(key=KEY), "tls: cert and key need each other; give both or neither$"),
+        (TLS(cert=PEM), "tls: cert and key must be given together$"),
+        (TLS(key=KEY), "tls: cert and key must be given together$"),
     ],
 )
 def test_unusable_certificates_are_refused_and_named(tls: TLS, problem: str) -> None:

@@ -113,7 +113,7 @@ def test_help_of_a_client_lists_its_resources_and_shows_what_each_is(kind: Any) 
 
 @pytest.mark.parametrize("thing", [CLIENT, ASYNC, INFERENCE, ASYNC_INFERENCE])
 def test_the_error_of_pickling_a_client_says_what_to_do(thing: Any) -> None:
-    with pytest.raises(TypeError, match="cannot be pickled, .*; make one in each worker process$"):
+    with pytest.raises(TypeError, match="cannot be pickled or copied, .*; make one in each worker process$"):
         pickle.dumps(thing)
 
 

@@ -49,7 +49,7 @@ def test_a_resource_without_a_status_is_unknown() -> None:
 
 def test_these_states_are_terminal() -> None:
     assert [state.name for state in State if state.is_terminal] == ["DELETING", "FAILED"]
-    assert [state.name for state in HotLoadState if state.is_terminal] == ["COMPLETED", "FAILED", "CANCELED"]
+    assert [state.name for state in HotLoadState if state.is_terminal] == ["FAILED", "CANCELED"]
 
 
 def test_a_description_has_a_line_for_the_state_and_one_for_each_condition() -> None:

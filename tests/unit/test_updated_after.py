@@ -48,7 +48,7 @@ class Nowhere(tzinfo):
 @pytest.mark.parametrize("naive", [datetime(2026, 11, 24), datetime(2026, 11, 24, tzinfo=Nowhere())])
 def test_a_naive_datetime_is_refused(naive: datetime) -> None:
     with pytest.raises(
-        ValueError, match="^updated_after has no time zone; use datetime.now\\(timezone.utc\\) or the like$"
+        ValueError, match="^updated_after has no time zone; use datetime.now\\(timezone.utc\\), for example$"
     ):
         later_than(naive)
 

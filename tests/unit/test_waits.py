@@ -160,7 +160,7 @@ def test_a_timeout_without_a_successful_poll_reports_the_cause() -> None:
 
 @pytest.mark.parametrize("timeout", [0, -1, "5"])
 def test_a_wrong_timeout_is_refused_before_the_first_poll(timeout: Any) -> None:
-    assert str(failure(timeout=timeout)).startswith("timeout: expected seconds above 0")
+    assert str(failure(timeout=timeout)).startswith("timeout: expected a positive number of seconds")
 
 
 def test_ready_from_before_an_update_does_not_count() -> None:

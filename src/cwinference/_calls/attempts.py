@@ -14,13 +14,10 @@ from ..auth import Credentials, Metadata
 from ..errors import ApiError, DeadlineExceeded, ProtocolError, Unauthenticated, hint_of, note_earlier
 from ..retry import Budget, Retry, check_retry
 from .clock import Clock
-from .deadline import Deadline
+from .deadline import TIMER_SLACK, Deadline
 from .flow import Call, Flow, GetToken, Send, Session, Sleep
 
 log = logging.getLogger("cwinference")
-
-_TIMER_SLACK = 0.001
-"""By how many seconds a timer may fire early."""
 
 OnCall: TypeAlias = Callable[[str, str, int, float], object]
 """What `on_call=` accepts: a function of a call's method, code, number of attempts, and duration in seconds."""
@@ -182,7 +179,7 @@ def _pause(call: Call[Any], context: Context, progress: Progress, error: ApiErro
 
 def _explain_timeout(latest: ApiError, before: ApiError, progress: Progress) -> None:
     """If the call ran out of time during a retry, report that, and what went wrong before: the actual cause."""
-    if isinstance(latest, DeadlineExceeded) and progress.deadline.has_passed(_TIMER_SLACK):
+    if isinstance(latest, DeadlineExceeded) and progress.deadline.has_passed(TIMER_SLACK):
         latest.message = f"{progress.deadline.message()}; before that: {before.message} [{before.code}]"
 
 

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from .._retry_rules import Hint
 from ..errors import DeadlineExceeded, with_hint
 
+TIMER_SLACK = 0.001
+"""By how many seconds a timer may fire early."""
+
 
 class Deadline:
     """A time limit that began to run when it was made, or at `started`. `timeout` in seconds; None for no limit."""

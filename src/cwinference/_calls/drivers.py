@@ -1,7 +1,7 @@
 """The two drivers, which perform the steps of flows: `SyncDriver` for `Client`, `AsyncDriver` for `AsyncClient`.
 
 A single call whose first attempt succeeds needs no flow at all: both drivers try that first, and hand a failure to
-`recover`. This short way is what keeps the cost of the facade within a few per cent of a bare stub: through the flow a
+`recover`. This fast path is what keeps the cost of the facade within a few percent of a bare stub: through the flow a
 call takes 3 us more.
 """
 
@@ -17,7 +17,7 @@ from ..errors import ApiError, DeadlineExceeded, with_hint
 from ..transports.base import running_loop
 from .attempts import Context, Progress, attempts, first_timeout, recover
 from .flow import Call, Flow, GetToken, Operation, Pages, Run, Send, Sleep, Step
-from .signatures import async_iterator_of, coroutine_of, iterator_of, keyword_error, result_of, show
+from .signatures import async_iterator_of, coroutine_of, iterator_of, refuse_keywords, result_of, show
 
 log = logging.getLogger("cwinference")
 
@@ -46,8 +46,9 @@ class SyncDriver:
         def method(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 operation = build(*args, **kwargs)
-            except TypeError as error:
-                raise keyword_error(build, kwargs, error) from None
+            except TypeError:
+                refuse_keywords(build, kwargs)
+                raise
             return operation.result(self._call(operation)) if isinstance(operation, Call) else self._drive(operation)
 
         return show(method, build, result_of)  # type: ignore[no-any-return]
@@ -59,8 +60,9 @@ class SyncDriver:
         def method(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
             try:
                 return self._iterate(build(*args, **kwargs))
-            except TypeError as error:
-                raise keyword_error(build, kwargs, error) from None
+            except TypeError:
+                refuse_keywords(build, kwargs)
+                raise
 
         return show(method, build, iterator_of)  # type: ignore[no-any-return]
 
@@ -118,8 +120,8 @@ class SyncDriver:
                 return self.context.clock.sleep(seconds)
             case GetToken(credentials, refused):
                 return credentials.fetch(refused)
-            case Run(sync):
-                return sync()
+            case Run(run_sync):
+                return run_sync()
 
 
 class AsyncDriver:
@@ -135,8 +137,9 @@ class AsyncDriver:
         async def method(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 operation = build(*args, **kwargs)
-            except TypeError as error:
-                raise keyword_error(build, kwargs, error) from None
+            except TypeError:
+                refuse_keywords(build, kwargs)
+                raise
             if isinstance(operation, Call):
                 return operation.result(await self._call(operation))
             return await self._drive(operation)
@@ -150,8 +153,9 @@ class AsyncDriver:
         def method(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
             try:
                 return self._iterate(build(*args, **kwargs))
-            except TypeError as error:
-                raise keyword_error(build, kwargs, error) from None
+            except TypeError:
+                refuse_keywords(build, kwargs)
+                raise
 
         return show(method, build, async_iterator_of)  # type: ignore[no-any-return]
 
@@ -210,8 +214,8 @@ class AsyncDriver:
                 return await self.context.clock.sleep_async(seconds)
             case GetToken():
                 return await self._get_token(step)
-            case Run(awaiting=work):
-                return await work()
+            case Run(run_async=run_async):
+                return await run_async()
 
     async def _get_token(self, step: GetToken) -> Any:
         running_loop()

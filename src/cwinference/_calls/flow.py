@@ -77,8 +77,8 @@ class Sleep:
 class Run:
     """Do work that exists as a blocking and as an async function. The result is what the chosen one returns."""
 
-    sync: Callable[[], Any]
-    awaiting: Callable[[], Awaitable[Any]]
+    run_sync: Callable[[], Any]
+    run_async: Callable[[], Awaitable[Any]]
 
 
 @dataclass(slots=True)

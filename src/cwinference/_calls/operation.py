@@ -6,9 +6,12 @@ A method of a resource is declared once, as a function that returns a call (one 
 
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from inspect import Signature
+from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Self, TypeVar, overload
 
+from .._arguments import UNSET, check_timeout
 from .attempts import attempts
+from .deadline import Deadline
 from .drivers import AsyncDriver, SyncDriver
 from .flow import Call, Flow, Operation, Pages
 from .signatures import iterator_of, result_of, show
@@ -21,17 +24,30 @@ Mode = TypeVar("Mode", SyncDriver, AsyncDriver)
 class Resource(Generic[Mode]):
     """A group of methods, such as `client.gateways`."""
 
+    __signature__ = Signature()  # users do not construct one
+
     def __init__(self, driver: Mode) -> None:
         self._driver: Mode = driver
 
     @classmethod
-    def _of(cls, owner: Any) -> Self:
+    def _of(cls, client: Any) -> Self:
         """Return the group that belongs to a client."""
-        return cls(owner._driver)
+        return cls(client._driver)
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} cannot be pickled or copied, since it has connections; pass ids instead"
+        )
 
     def __repr__(self) -> str:
         client = "Client" if isinstance(self._driver, SyncDriver) else "AsyncClient"
         return f"<{type(self).__name__} of {client}({self._driver.context.session})>"
+
+    def _deadline(self, timeout: float | None) -> Deadline:
+        """Return the deadline of an operation of several calls: its own, else the client's."""
+        context = self._driver.context
+        seconds = context.timeout if timeout is UNSET else check_timeout(timeout)
+        return Deadline(seconds, context.clock.monotonic)
 
     def _do(self, call: Call[T]) -> Flow[T]:
         """Perform a call as part of a flow."""
@@ -52,10 +68,10 @@ class _Group:
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, owner: Any, kind: Any) -> Any:
-        if owner is None:
+    def __get__(self, client: Any, owner: Any) -> Any:
+        if client is None:
             return self._kind
-        group = owner.__dict__[self._name] = self._kind._of(owner)  # pyright: ignore[reportPrivateUsage]
+        group = client.__dict__[self._name] = self._kind._of(client)  # pyright: ignore[reportPrivateUsage]
         return group
 
 

@@ -65,26 +65,43 @@ class Rpc(Call[T]):
         return error.retryable and is_safe_to_repeat(hint_of(error), idempotent=self.idempotent)
 
 
-def one(request: Message, field: str, kind: type[M], *options: Any, **how: Any) -> Rpc[M]:
+def one(
+    request: Message,
+    field: str,
+    kind: type[M],
+    timeout: float | None = UNSET,
+    retry: Retry | None = UNSET,
+    **how: Any,
+) -> Rpc[M]:
     """Return a call whose response has a resource in the given field."""
-    return Rpc(request, in_field(field), *options, **how)
+    return Rpc(request, in_field(field), timeout, retry, **how)
 
 
-def one_or_none(request: Message, field: str, kind: type[M], *options: Any, **how: Any) -> Rpc[M | None]:
+def one_or_none(
+    request: Message, field: str, kind: type[M], timeout: float | None = UNSET, retry: Retry | None = UNSET
+) -> Rpc[M | None]:
     """Return a call whose response may have a resource in the given field."""
-    return Rpc(
-        request, lambda response: getattr(response, field) if response.HasField(field) else None, *options, **how
-    )
+    return Rpc(request, in_optional_field(field), timeout, retry)
 
 
-def many(request: Message, field: str, kind: type[M], *options: Any, **how: Any) -> Rpc[Sequence[M]]:
+def many(
+    request: Message, field: str, kind: type[M], timeout: float | None = UNSET, retry: Retry | None = UNSET
+) -> Rpc[Sequence[M]]:
     """Return a call whose response has a list in the given field."""
-    return Rpc(request, attrgetter(field), *options, **how)
+    return Rpc(request, attrgetter(field), timeout, retry)
 
 
-def whole(request: Message, kind: type[M], *options: Any, **how: Any) -> Rpc[M]:
+def whole(
+    request: Message, kind: type[M], timeout: float | None = UNSET, retry: Retry | None = UNSET, **how: Any
+) -> Rpc[M]:
     """Return a call whose response is the result as it is."""
-    return Rpc(request, lambda response: cast(M, response), *options, **how)
+    return Rpc(request, lambda response: cast(M, response), timeout, retry, **how)
+
+
+@cache
+def in_optional_field(field: str) -> Callable[[Any], Any]:
+    """Return a function that takes the resource, if it is there, out of a response."""
+    return lambda response: getattr(response, field) if response.HasField(field) else None
 
 
 @cache

@@ -26,7 +26,7 @@ AttachmentT = TypeVar("AttachmentT", bound=Attachment)
 
 def closed() -> ConfigurationError:
     """Return the error of a call on a closed client."""
-    return ConfigurationError("the client is closed; make a new one")
+    return ConfigurationError("the client is closed; create a new one")
 
 
 class ClientSession(Generic[TransportT]):

@@ -61,44 +61,43 @@ def _item_of(declared: Any) -> Any:
     return get_args(get_args(get_args(declared)[0])[-1])[0]
 
 
-def keyword_error(build: Callable[..., Any], keywords: Iterable[str], error: TypeError) -> TypeError:
-    """Return a TypeError that names an unknown keyword, the method, and the most similar keyword that it has.
+def refuse_keywords(build: Callable[..., Any], keywords: Iterable[str], name: str = "") -> None:
+    """Raise a TypeError for an unknown keyword, with the method's name and the most similar keyword that it has.
 
-    Any other TypeError of calling `build` is returned as it is.
+    Called when `build` has raised a TypeError of its own, whatever its cause.
     """
     known = inspect.signature(build).parameters
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values()):
-        return error
-    unknown = next((name for name in keywords if name not in known), None)
-    if unknown is None:
-        return error
+    unknown = next((each for each in keywords if each not in known), None)
+    if unknown is None or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values()):
+        return
     from difflib import get_close_matches  # only mistakes need it
 
     similar = get_close_matches(unknown, known, 1)
     hint = f"; did you mean {similar[0]!r}?" if similar else ""
-    return TypeError(f"{_name_of(build)}: unexpected keyword argument {unknown!r}{hint}")
+    raise TypeError(f"{name or _name_of(build)}: unexpected keyword argument {unknown!r}{hint}") from None
 
 
-def checks_keywords(function: Callable[P, T]) -> Callable[P, T]:
-    """Make a function report misspelled keywords, as the methods of resources do."""
+def checks_keywords(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make a function report misspelled keywords, as the methods of resources do; `name` is what users call it."""
 
-    @wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return function(*args, **kwargs)
-        except TypeError as error:
-            found = keyword_error(function, kwargs, error)
-            if found is error:
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return function(*args, **kwargs)
+            except TypeError:
+                refuse_keywords(function, kwargs, name)
                 raise
-        finally:
-            del args, kwargs  # a traceback that shows local variables must not show a token among them
-        raise found from None
+            finally:
+                del args, kwargs  # a traceback that shows local variables must not show a token among them
 
-    return wrapper
+        return wrapper
+
+    return decorate
 
 
 def _name_of(build: Callable[..., Any]) -> str:
-    """Return `capacity_claims.create` for `CapacityClaims.create`, `client` for `BaseClient.__init__`."""
-    group, _, name = build.__qualname__.replace(".__init__", "").replace("Base", "").rpartition(".")
+    """Return `capacity_claims.create` for `CapacityClaims.create`, `inference.batch` for `BaseInference.batch`."""
+    group, _, name = build.__qualname__.removeprefix("Base").rpartition(".")
     words = "".join(f"_{each.lower()}" if each.isupper() else each for each in group).lstrip("_")
-    return f"{words}.{name}" if words else name
+    return f"{words}.{name}"

@@ -50,12 +50,15 @@ class GatewayCredentials(Credentials):
         return self._current.may_be_async
 
     def metadata(self) -> Metadata | None:
+        """Return the cached header of the current credentials."""
         return self._current.metadata()
 
     def fetch(self, refused: Metadata | None) -> Metadata:
+        """Return the header with a token from the source."""
         return self._current.fetch(refused)
 
     async def fetch_async(self, refused: Metadata | None) -> Metadata:
+        """Do the same, awaiting an async source."""
         return await self._current.fetch_async(refused)
 
 
@@ -87,7 +90,7 @@ class GatewayServer(ModelServer):
         if isinstance(gateway, types.Gateway) and State.of(gateway) is State.READY:
             self._use(gateway)
         elif isinstance(gateway, types.Gateway):
-            self._unknown = f"a gateway that was {State.of(gateway).name}"
+            self._unknown = f"was {State.of(gateway).name}"
 
     def find_route(self, request: CompletionRequest) -> Flow[Route]:
         """Return the route. The gateway is read, unless it was READY before."""

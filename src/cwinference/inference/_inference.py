@@ -50,7 +50,7 @@ class BaseInference(Resource[Mode]):
     models: Models[Mode] = group(Models)
     """The models that can be requested."""
 
-    @checks_keywords
+    @checks_keywords("Inference")
     def __init__(
         self,
         base_url: str,
@@ -68,7 +68,9 @@ class BaseInference(Resource[Mode]):
         on_call: OnCall | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Make one for a URL; `client.inference(gateway)` makes one for a gateway. Nothing connects before a request.
+        """Create one for a URL; `client.inference(gateway)` creates one for a gateway.
+
+        Nothing connects before the first request.
 
         Close it, or use it in a `with` block (`async with` for `AsyncInference`), to release its connections.
 
@@ -216,9 +218,10 @@ class BaseInference(Resource[Mode]):
         name = type(self).__name__
         return f"{name}({self._server})" if hasattr(self, "_server") else f"<{name}, not made>"
 
-    def __reduce__(self) -> NoReturn:
+    def __getstate__(self) -> NoReturn:
         raise TypeError(
-            f"{type(self).__name__} cannot be pickled, since it has connections; make one in each worker process"
+            f"{type(self).__name__} cannot be pickled or copied, since it has connections; "
+            "make one in each worker process"
         )
 
     def _start(self, server: ModelServer, connections: Connections[Any], *, owns_connections: bool) -> None:
@@ -240,7 +243,7 @@ class BaseInference(Resource[Mode]):
 
 
 class Inference(Closing, BaseInference[SyncDriver]):
-    """Requests completions of deployed models, sync; many threads may share one.
+    """Synchronous client for completions of deployed models; safe to share between threads.
 
     `inference.chat.completions` and `inference.completions` have `create` and `stream`, `inference.models` has `list`,
     and `inference.batch` requests many at once. `client.inference(gateway)` makes one with everything set.
@@ -281,7 +284,7 @@ class Inference(Closing, BaseInference[SyncDriver]):
 
 
 class AsyncInference(AsyncClosing, BaseInference[AsyncDriver]):
-    """Requests completions of deployed models, for asyncio; several event loops may share one.
+    """Asyncio client for completions of deployed models; may be shared between event loops.
 
     `inference.chat.completions` and `inference.completions` have `create` and `stream`, `inference.models` has `list`,
     and `inference.batch` requests many at once. `client.inference(gateway)` makes one with everything set.

@@ -29,18 +29,18 @@ class ModelServer:
         self.limiter = limiter
         self.counters = counters
         self._route: Route | None = route
-        self._unknown = "a gateway that has not been read yet"
+        self._unknown = "has not been read yet"
         """What it is while the route is not known."""
 
     def __str__(self) -> str:
-        return self._route.url if self._route is not None else self._unknown
+        return self._route.url if self._route is not None else f"a gateway that {self._unknown}"
 
     @property
     def route(self) -> Route:
         """The route to it. Raises ConfigurationError while it is not known."""
         if self._route is None:
             raise ConfigurationError(
-                f"gateway: {self._unknown}, so its URL is not known; make a request first, or give "
+                f"gateway {self._unknown}, so its URL is unknown; make a request first, or give "
                 "client.inference(...) the message of a READY gateway"
             )
         return self._route

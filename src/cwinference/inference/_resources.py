@@ -32,9 +32,9 @@ class InferenceResource(Resource[Mode]):
         self._server = server
 
     @classmethod
-    def _of(cls, owner: Any) -> Self:
+    def _of(cls, client: Any) -> Self:
         """Return the group that belongs to an `Inference`, or to another group of it."""
-        return cls(owner._driver, owner._server)
+        return cls(client._driver, client._server)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._server}>"

@@ -49,7 +49,7 @@ class Completion:
 
     __slots__ = ("raw",)
 
-    def __init__(self, raw: Json) -> None:
+    def __init__(self, raw: dict[str, Any]) -> None:
         self.raw = raw
         """The JSON object as received."""
 
@@ -87,7 +87,7 @@ class Chunk:
 
     __slots__ = ("finish_reason", "raw", "text")
 
-    def __init__(self, raw: Json) -> None:
+    def __init__(self, raw: dict[str, Any]) -> None:
         choice = first_choice(raw)
         self.raw = raw
         """The JSON object as received."""
@@ -116,7 +116,7 @@ class Model:
 
     __slots__ = ("raw",)
 
-    def __init__(self, raw: Json) -> None:
+    def __init__(self, raw: dict[str, Any]) -> None:
         self.raw = raw
         """The JSON object as received."""
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import AsyncGenerator, Generator
+from inspect import Signature
 from typing import Any, Self
 
 from .._calls.closing import AsyncClosing, Closing
@@ -15,6 +16,8 @@ from ._stream_reader import StreamReader
 
 class _Stream:
     """What both kinds of stream have in common."""
+
+    __signature__ = Signature()  # users do not construct one
 
     def __init__(self, server: ModelServer, driver: Any, request: CompletionRequest, reader: StreamReader) -> None:
         self._server = server
@@ -37,6 +40,8 @@ class _Stream:
         """The tokens used, once the server has reported them."""
         return self._reader.usage
 
+    _block = "a `with` block"
+
     def _begin(self) -> Any:
         """Send the request; return the open body, on `AsyncStream` a coroutine of it."""
         if self._closed:
@@ -52,7 +57,7 @@ class _Stream:
         return body
 
     def _warn(self) -> None:
-        warnings.warn("a stream was not closed; use it in a `with` block", ResourceWarning, stacklevel=3)
+        warnings.warn(f"a stream was not closed; use it in {self._block}", ResourceWarning, stacklevel=3)
 
 
 class Stream(Closing, _Stream):
@@ -109,6 +114,7 @@ class AsyncStream(AsyncClosing, _Stream):
     """
 
     _body: AsyncBody | None
+    _block = "an `async with` block"
 
     async def __aenter__(self) -> Self:
         await self._open()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from .._calls.clock import Clock
-from .._calls.deadline import Deadline
+from .._calls.deadline import TIMER_SLACK, Deadline
 from ..errors import ApiError, DeadlineExceeded, InferenceError, ProtocolError, StreamInterrupted, StreamStalled
 from ..transports.completion_errors import error_in_place
 from ._responses import Chunk, Json, Usage, first_choice, usage_of
@@ -20,8 +20,6 @@ from ._stats import Counters
 _decode = json.JSONDecoder().raw_decode
 
 _END_MARK = b"[DONE]"
-_TIMER_SLACK = 0.001
-"""By how many seconds a timer may fire early."""
 
 
 class StreamReader:
@@ -103,7 +101,7 @@ class StreamReader:
         return StreamInterrupted(f"{self._method}: the stream broke off: {error.message}", self.text)
 
     def _timed_out(self) -> InferenceError:
-        if self._deadline.has_passed(_TIMER_SLACK):
+        if self._deadline.has_passed(TIMER_SLACK):
             return DeadlineExceeded(
                 f"timed out after {self._deadline.timeout or 0:g} s, before the stream ended", method=self._method
             )

@@ -72,7 +72,7 @@ def later_than(updated_after: datetime | Timestamp | None) -> Timestamp | None:
             f"updated_after: expected a datetime or a Timestamp, got {type(updated_after).__name__}"
         )
     if updated_after.utcoffset() is None:
-        raise ConfigurationError("updated_after has no time zone; use datetime.now(timezone.utc) or the like")
+        raise ConfigurationError("updated_after has no time zone; use datetime.now(timezone.utc), for example")
     timestamp = Timestamp()
     timestamp.FromDatetime(updated_after)
     return timestamp

@@ -30,6 +30,9 @@ def create(send: Flow[M], read_back: Callable[[], Flow[M]] | None, is_ours: Call
             existing = yield from read_back()
         except errors.NotFound:
             raise conflict from None
+        except errors.ApiError as error:
+            errors.note_earlier(error, may_have_succeeded=True)
+            raise
         if not is_ours(existing):
             raise
         log.debug("create: an earlier attempt had succeeded")

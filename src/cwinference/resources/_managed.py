@@ -6,11 +6,12 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.message import Message
 
 from .. import types
-from .._arguments import UNSET, check_flag, check_id, check_timeout
+from .._arguments import UNSET, check_flag, check_id
 from .._calls.deadline import Deadline
 from .._calls.flow import Flow
 from .._calls.operation import Mode, Resource, operation
 from .._calls.rpc import Rpc, in_field, one, one_or_none
+from ..errors import ApiError, note_earlier
 from ..retry import Retry
 from ._changes import check_changes, check_unknown_fields, create, delete
 from ._waits import until_gone, until_ready
@@ -33,7 +34,7 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
         """Wait until the resource is gone, through transient failures.
 
         Args:
-            id: the resource.
+            id: id of the resource.
             timeout: seconds for the whole wait (1,200); None for no limit.
 
         Raises:
@@ -41,13 +42,15 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
         """
         return until_gone(self._reader(check_id(id)), self._driver.context.clock, timeout=timeout)
 
-    def _create(self, request: Any, timeout: float | None, retry: Retry | None, *, own_id: bool, wait: bool) -> Flow[R]:
-        """Create, and wait if that is wanted. `own_id`: the request's id was made here, so what has it may be ours."""
+    def _create(
+        self, request: Any, timeout: float | None, retry: Retry | None, *, id_is_generated: bool, wait: bool
+    ) -> Flow[R]:
+        """Create, and wait if that is wanted. With `id_is_generated`, what has the request's id is ours."""
         _check_wait(wait)
         deadline = self._deadline(timeout)
         created = yield from create(
             self._do(self._one(request, timeout, retry)),
-            (lambda: self._do(self._get(request.id, deadline.require(), retry))) if own_id else None,
+            (lambda: self._do(self._get(request.id, deadline.require(), retry))) if id_is_generated else None,
             lambda found: found.spec.name == request.name,
         )
         return (yield from self._ready(created, timeout, deadline)) if wait else created
@@ -86,16 +89,14 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
     def _delete(self, request: Message, timeout: float | None, retry: Retry | None) -> Flow[R | None]:
         return delete(self._do(one_or_none(request, self._field, self._kind, timeout, retry)))
 
-    def _deadline(self, timeout: float | None) -> Deadline:
-        """Return the deadline of an operation of several calls."""
-        context = self._driver.context
-        seconds = context.timeout if timeout is UNSET else check_timeout(timeout)
-        return Deadline(seconds, context.clock.monotonic)
-
     def _ready(self, written: R, timeout: float | None, deadline: Deadline, **how: Any) -> Flow[R]:
         """Wait for what was written. A timeout that the caller gave covers the wait as well."""
-        remaining = self._ready_timeout if timeout is UNSET else deadline.require()
-        return (yield from self._until_ready(written.spec.id, remaining, **how))
+        try:
+            remaining = self._ready_timeout if timeout is UNSET else deadline.require()
+            return (yield from self._until_ready(written.spec.id, remaining, **how))
+        except ApiError as error:
+            note_earlier(error, may_have_succeeded=True)  # it is an error of the wait: the write was done
+            raise
 
     def _until_ready(self, id: str, timeout: float | None, **how: Any) -> Flow[R]:
         return until_ready(self._reader(id), self._driver.context.clock, timeout=timeout, **how)

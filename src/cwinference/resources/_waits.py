@@ -47,7 +47,7 @@ class Polling:
 POLLING = Polling()
 
 
-class Poll:
+class WaitClock:
     """The clock of one wait: when to poll again, and when to give up."""
 
     def __init__(self, clock: Clock, timeout: float | None) -> None:
@@ -80,14 +80,17 @@ def until_ready(
     after: R | None = None,
     on_change: Callable[[R], object] | None = None,
 ) -> Flow[R]:
-    """Poll until the resource is ready; raise when it never will be, or when the time has run out."""
+    """WaitClock until the resource is ready; raise when it never will be, or when the time has run out.
+
+    State.ERROR ends nothing: the service expects to recover. FAILED and DELETING do.
+    """
     check_callback(on_change, "on_change")
     if after is not None and not isinstance(after, Message):
         raise errors.ConfigurationError(f"after: expected the response of an update, got {type(after).__name__}")
-    poll, latest, failure = Poll(clock, timeout), None, None
+    wait, latest, failure = WaitClock(clock, timeout), None, None
     while True:
         try:
-            resource = yield from read(poll.timeout())
+            resource = yield from read(wait.timeout())
         except TRANSIENT as error:
             failure = _transient(error)
         else:
@@ -95,27 +98,27 @@ def until_ready(
             if latest is None or resource != latest:
                 _report_change(resource, latest, on_change)
             latest = resource
-            is_current = after is None or _changed_since(after, resource) or poll.deadline.elapsed() >= _LAG_SECONDS
+            is_current = after is None or _changed_since(after, resource) or wait.deadline.elapsed() >= _LAG_SECONDS
             if is_current and is_ready(resource):
                 return resource
             _refuse_terminal(resource, is_current)
-        if not (yield from poll.pause(_server_delay(failure))):
-            raise _timed_out("ready", latest, poll) from failure
+        if not (yield from wait.pause(_server_delay(failure))):
+            raise _timed_out("ready", latest, wait) from failure
 
 
 def until_gone(read: Callable[[float], Flow[R]], clock: Clock, *, timeout: float | None) -> Flow[None]:
-    """Poll until the resource is not found any more."""
-    poll, latest, failure = Poll(clock, timeout), None, None
+    """WaitClock until the resource is not found any more."""
+    wait, latest, failure = WaitClock(clock, timeout), None, None
     while True:
         try:
-            latest = yield from read(poll.timeout())
+            latest = yield from read(wait.timeout())
             failure = None
         except errors.NotFound:
             return
         except TRANSIENT as error:
             failure = _transient(error)
-        if not (yield from poll.pause(_server_delay(failure))):
-            raise _timed_out("gone", latest, poll) from failure
+        if not (yield from wait.pause(_server_delay(failure))):
+            raise _timed_out("gone", latest, wait) from failure
 
 
 def is_ready(resource: Any) -> bool:
@@ -170,6 +173,6 @@ def _server_delay(error: errors.ApiError | None) -> float:
     return min(_POLL_TIMEOUT, error.retry_after) if error is not None and error.retry_after else 0.0
 
 
-def _timed_out(goal: str, resource: Any, poll: Poll) -> errors.WaitTimeout:
+def _timed_out(goal: str, resource: Any, wait: WaitClock) -> errors.WaitTimeout:
     status = "it was never read" if resource is None else describe(resource)
-    return errors.WaitTimeout(f"not {goal} after {poll.deadline.timeout or 0:g} s; {status}", resource)
+    return errors.WaitTimeout(f"not {goal} after {wait.deadline.timeout or 0:g} s; {status}", resource)

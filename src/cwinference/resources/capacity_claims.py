@@ -57,14 +57,14 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
             name=check_id(name, "name"),
             resources=resources,
         )
-        return self._create(request, timeout, retry, own_id=id is None, wait=wait)
+        return self._create(request, timeout, retry, id_is_generated=id is None, wait=wait)
 
     @operation
     def get(self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Rpc[types.CapacityClaim]:
         """Return a claim.
 
         Args:
-            id: the claim.
+            id: id of the claim.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -110,7 +110,7 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
         It is not retried if it may have been processed: a second update could undo a change made in between.
 
         Args:
-            id: the claim.
+            id: id of the claim.
             resources: as in `create`.
             wait: return only when the instances are allocated (3,600 s at most, or the `timeout` of this call).
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
@@ -144,7 +144,7 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
         change between the read and the write is overwritten: the API has no version to check.
 
         Args:
-            id: the claim.
+            id: id of the claim.
             resources: replaces all of the claim's resources.
             instance_id, instance_count, capacity_type, zones: each replaces one field of the resources; None leaves it
                 as it is.
@@ -180,7 +180,7 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
         It returns None if the response has no state, or if a retry finds that an earlier attempt has deleted it.
 
         Args:
-            id: the claim.
+            id: id of the claim.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -216,7 +216,7 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
         Polling starts at 0.25 s and backs off to 10 s.
 
         Args:
-            id: the claim.
+            id: id of the claim.
             timeout: seconds for the whole wait (3,600); None for no limit.
             after: the response of an update. READY then counts only once the claim has changed since, or after 10 s,
                 because a status can lag behind.

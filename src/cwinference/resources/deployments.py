@@ -47,7 +47,7 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         It occupies its GPUs until it is deleted.
 
         Args:
-            name: unique in the organization; letters, digits and hyphens, at most 63.
+            name: unique in the organization; letters, digits and hyphens, at most 63 characters.
             id: a UUID of your own. By default one is generated, which makes it safe to retry a lost request.
             gateway_ids: the gateways that serve it, at least one; they must exist.
             runtime: engine, version and options, from `parameters().runtime_parameters`.
@@ -81,14 +81,14 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
             disabled=disabled,
             hot_load=hot_load,
         )
-        return self._create(request, timeout, retry, own_id=id is None, wait=wait)
+        return self._create(request, timeout, retry, id_is_generated=id is None, wait=wait)
 
     @operation
     def get(self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Rpc[types.Deployment]:
         """Return a deployment. Only responses in JSON show its `hot_load` (see `create`).
 
         Args:
-            id: the deployment.
+            id: id of the deployment.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -148,7 +148,7 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         It is not retried if it may have been processed: a second update could undo a change made in between.
 
         Args:
-            id: the deployment.
+            id: id of the deployment.
             name, gateway_ids, runtime, resources, model, autoscaling, traffic, disabled: as in `create`.
             hot_load: has to be what was set at creation; it cannot change.
             wait: return only when the new spec is READY (3,600 s at most, or the `timeout` of this call).
@@ -200,7 +200,7 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         change between the read and the write is overwritten: the API has no version to check.
 
         Args:
-            id: the deployment.
+            id: id of the deployment.
             name, gateway_ids, runtime, resources, model, autoscaling, traffic, disabled, hot_load: as in `create`; None
                 leaves a field as it is.
             wait: return only when the new spec is READY (3,600 s at most, or the `timeout` of this call).
@@ -238,7 +238,7 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         It returns None if the response has no state, or if a retry finds that an earlier attempt has deleted it.
 
         Args:
-            id: the deployment.
+            id: id of the deployment.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -280,7 +280,7 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         0.25 s and backs off to 10 s.
 
         Args:
-            id: the deployment.
+            id: id of the deployment.
             timeout: seconds for the whole wait (3,600); None for no limit.
             after: the response of an update. READY then counts only once the deployment has changed since, or after
                 10 s, because a status can lag behind.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -15,8 +15,6 @@ from ..retry import Retry
 from ._arguments import build, given_or_new, later_than
 from ._changes import replacement
 from ._managed import ManagedResource
-
-Routing: TypeAlias = types.BodyBasedRouting | types.HeaderBasedRouting | types.PathBasedRouting
 
 
 class Gateways(ManagedResource[Mode, types.Gateway]):
@@ -47,7 +45,7 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         """Create a gateway, and return it at once, usually CREATING; with `wait=True` return it when it is READY.
 
         Args:
-            name: unique in the organization; letters, digits and hyphens, at most 63.
+            name: unique in the organization; letters, digits and hyphens, at most 63 characters.
             id: a UUID of your own. By default one is generated, which makes it safe to retry a lost request.
             zones: where its deployments may run, from `parameters().zones`; none means all.
             core_weave_auth: inference requests carry a CoreWeave token. Exactly one auth is required.
@@ -77,14 +75,14 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
             **auth,
             **routing,
         )
-        return self._create(request, timeout, retry, own_id=id is None, wait=wait)
+        return self._create(request, timeout, retry, id_is_generated=id is None, wait=wait)
 
     @operation
     def get(self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Rpc[types.Gateway]:
         """Return a gateway.
 
         Args:
-            id: the gateway.
+            id: id of the gateway.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -137,7 +135,7 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         It is not retried if it may have been processed: a second update could undo a change made in between.
 
         Args:
-            id: the gateway.
+            id: id of the gateway.
             name, zones, core_weave_auth, weights_and_biases_auth, endpoint_configuration, body_based_routing,
             header_based_routing, path_based_routing: as in `create`.
             wait: return only when the new spec is READY (600 s at most, or the `timeout` of this call).
@@ -185,7 +183,7 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         change between the read and the write is overwritten: the API has no version to check.
 
         Args:
-            id: the gateway.
+            id: id of the gateway.
             name, zones, core_weave_auth, weights_and_biases_auth, endpoint_configuration, body_based_routing,
             header_based_routing, path_based_routing: as in `create`; None leaves a field as it is.
             wait: return only when the new spec is READY (600 s at most, or the `timeout` of this call).
@@ -225,7 +223,7 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         It returns None if the response has no state, or if a retry finds that an earlier attempt has deleted it.
 
         Args:
-            id: the gateway.
+            id: id of the gateway.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -261,7 +259,7 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         Polling starts at 0.25 s and backs off to 10 s.
 
         Args:
-            id: the gateway.
+            id: id of the gateway.
             timeout: seconds for the whole wait (600); None for no limit.
             after: the response of an update. READY then counts only once the gateway has changed since, or after 10 s,
                 because a status can lag behind.

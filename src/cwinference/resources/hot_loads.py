@@ -6,8 +6,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from .. import types
-from .._arguments import UNSET, check_id, check_timeout
-from .._calls.deadline import Deadline
+from .._arguments import UNSET, check_id
 from .._calls.flow import Emit, Flow, Pages
 from .._calls.operation import Mode, Resource, operation, paged
 from .._calls.rpc import Rpc, one, whole
@@ -63,9 +62,7 @@ class HotLoads(Resource[Mode]):
             incremental_snapshot_metadata=incremental_snapshot_metadata,
             prompt_cache_policy=prompt_cache_policy or types.PromptCachePolicy.PROMPT_CACHE_POLICY_UNSPECIFIED,
         )
-        context = self._driver.context
-        seconds = context.timeout if timeout is UNSET else check_timeout(timeout)
-        deadline = Deadline(seconds, context.clock.monotonic)
+        deadline = self._deadline(timeout)
         return create(
             self._do(one(request, "hot_load", types.HotLoad, timeout, retry)),
             (lambda: self._do(_get(request.hot_load_id, deadline.require(), retry))) if hot_load_id is None else None,
@@ -77,7 +74,7 @@ class HotLoads(Resource[Mode]):
         """Return a hot-load.
 
         Args:
-            id: the hot-load.
+            id: id of the hot-load.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -129,7 +126,7 @@ class HotLoads(Resource[Mode]):
         A replica is up to date when it is READY and its `current_snapshot_identity` is the target.
 
         Args:
-            hot_load_id: the hot-load.
+            hot_load_id: id of the hot-load.
             timeout: seconds for each page, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -154,7 +151,7 @@ class HotLoads(Resource[Mode]):
         It is not retried if it may have been processed.
 
         Args:
-            id: the hot-load.
+            id: id of the hot-load.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -178,7 +175,7 @@ class HotLoads(Resource[Mode]):
         Polling starts at 0.25 s and backs off to 10 s.
 
         Args:
-            id: the hot-load.
+            id: id of the hot-load.
             timeout: seconds for the whole wait (1,800); None for no limit.
             on_change: called with the hot-load whenever it differs from the previous poll.
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 HOST_LABEL = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+"""A name of 1 to 63 characters: letters, digits and hyphens, the latter not at its ends."""
 ZONE = re.compile(r"[A-Z]{2}-[A-Z]+-[0-9]+[A-Z]+|RNO2A")
 
 _NUMBER = r"(?:0|[1-9][0-9]*)"
