@@ -1,6 +1,7 @@
 """Text for people: control characters escaped, tokens removed. Servers may put either into what they send."""
 
 import re
+from collections.abc import Iterable
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -17,6 +18,23 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Return the same without line breaks: for a line of a log or a list."""
     return " ".join(printable(text).split())
+
+
+_SECRET_HEADER = re.compile(
+    r"(?:^|[-_.])(?:authorization|(?:set-)?cookie2?|api-?key|access-?key|token|secret|password|credentials?)(?:-bin)?$"
+)
+"""Names of headers that carry secrets; `x-ratelimit-remaining-tokens` does not."""
+
+
+def safe_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return headers by their names in lower case, without those that carry secrets; repeated ones are joined."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        name = name.lower()
+        if not _SECRET_HEADER.search(name):
+            value = redacted(value)
+            found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def redacted(text: str) -> str:

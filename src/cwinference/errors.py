@@ -49,13 +49,23 @@ class ProtocolError(InferenceError):
         method: name of the method, such as `GetGateway` or `chat.completions`.
         http_status: HTTP status of the response, or None if it is not known.
         attempts: how many times the call was sent.
+        headers: the headers of the response, as in `ApiError`; empty if they are not known.
     """
 
-    def __init__(self, message: str, *, method: str = "", http_status: int | None = None, attempts: int = 1) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str = "",
+        http_status: int | None = None,
+        attempts: int = 1,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.method = method
         self.http_status = http_status
         self.attempts = attempts
+        self.headers = {} if headers is None else dict(headers)
 
     def __str__(self) -> str:
         return printable(f"{self.method}: {self.args[0]}" if self.method else str(self.args[0]))
@@ -73,6 +83,8 @@ class ApiError(InferenceError):
         method: name of the method, such as `GetGateway` or `chat.completions`.
         retry_after: seconds that the server asked to wait before a retry; negative if it wants none. None if it did
             not say.
+        headers: the headers of the response (over gRPC, its metadata and trailers), by names in lower case, without
+            secrets; empty if there was no response.
         retryable: whether the same call may succeed later.
         may_have_succeeded: whether the server may have processed the request although the call failed.
     """
@@ -88,6 +100,7 @@ class ApiError(InferenceError):
         attempts: int = 1,
         method: str = "",
         retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -96,6 +109,7 @@ class ApiError(InferenceError):
         self.attempts = attempts
         self.method = method
         self.retry_after = retry_after
+        self.headers = {} if headers is None else dict(headers)
         self._hint = Hint.NONE
         self._earlier_may_have_succeeded = False
 

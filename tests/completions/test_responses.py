@@ -40,6 +40,7 @@ async def test_a_completion_has_text_and_usage(kind: str) -> None:
     async with connected(kind, respond_paris) as (inference, _):
         result = await inference.chat()
     assert (result.text, result.finish_reason, result.id, result.model) == ("Paris", "stop", "chatcmpl-1", MODEL)
+    assert result.usage is not None
     assert (result.usage.prompt_tokens, result.usage.completion_tokens, result.usage.total_tokens) == (3, 2, 5)
 
 
@@ -185,7 +186,7 @@ async def test_stats_count_calls_retries_and_tokens(kind: str) -> None:
         await inference.read(inference.stream())
         await inference.read(inference.stream(), max_chunks=1)
         stats = inference.wrapped.stats()
-    assert (stats.done, stats.failed, stats.retried, stats.tokens) == (2, 2, 1, 12)
+    assert (stats.done, stats.failed, stats.cancelled, stats.retried, stats.tokens) == (2, 1, 1, 1, 12)
     assert (stats.in_flight, stats.queued) == (0, 0)
 
 

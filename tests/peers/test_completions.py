@@ -67,6 +67,7 @@ async def mock(kind: str, port: int, *arguments: str, **settings: Any) -> AsyncG
 async def test_the_simulator_completes_streams_and_lists_its_models(kind: str, simulator: str) -> None:
     async with open_inference(kind, simulator, KEY) as inference:
         completion = await inference.chat(max_tokens=20)
+        assert completion.usage is not None
         assert completion.usage.total_tokens == completion.usage.prompt_tokens + completion.usage.completion_tokens > 0
         stream = inference.stream(max_tokens=20, stream_options={"include_usage": True})
         chunks = await inference.read(stream)

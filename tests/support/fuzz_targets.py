@@ -18,7 +18,7 @@ from cwinference._wire import json_reader as _json
 from cwinference._wire.methods import METHODS
 from cwinference.inference._sse import EventParser
 from cwinference.status import describe
-from cwinference.transports._gzip import decompress
+from cwinference.transports._content_coding import decompress
 from cwinference.transports._http_rule import target
 from cwinference.transports.http_errors import error_of, seconds_of
 

@@ -169,8 +169,9 @@ def completions(client: Client, gateway: types.Gateway) -> None:
     with inference.chat.completions.stream(model="m", messages=[], idle_timeout=3) as stream:
         for chunk in stream:
             assert_type(chunk, Chunk)
-    inference.chat.completions.create(messages=[])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    inference.completions.stream(model="m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    assert_type(inference.chat.completions.create(body={"model": "m", "messages": []}), Completion)
+    inference.chat.completions.create("m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    inference.completions.stream(model=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.inference(gateway, limits=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 

@@ -46,9 +46,10 @@ def rpc(*, idempotent: bool) -> Call[Any]:
     return whole(types.GetGatewayRequest(id="x"), types.GetGatewayResponse, UNSET, UNSET, idempotent=idempotent)
 
 
-def completion() -> CompletionCall[bytes]:
+def completion() -> CompletionCall[Any]:
     request = CompletionRequest(CHAT, {"model": "m", "messages": []}, model="m")
-    return CompletionCall(request, route_to("https://models.example", None), bytes, no_explanation)
+    route = route_to("https://models.example", None)
+    return CompletionCall(request, route, lambda response: response, no_explanation, lambda: None)
 
 
 def no_explanation(error: errors.ApiError, request: CompletionRequest) -> Flow[None]:

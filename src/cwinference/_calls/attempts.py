@@ -6,18 +6,29 @@ What is retried is decided in `_retry_rules.py`. No transport retries anything b
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from .._arguments import UNSET, check_callback
 from .._retry_rules import needs_no_budget
 from ..auth import Credentials, Metadata
-from ..errors import ApiError, DeadlineExceeded, ProtocolError, Unauthenticated, hint_of, note_earlier
+from ..errors import (
+    ApiError,
+    DeadlineExceeded,
+    ProtocolError,
+    StreamInterrupted,
+    StreamStalled,
+    Unauthenticated,
+    hint_of,
+    note_earlier,
+)
 from ..retry import Budget, Retry, check_retry
 from .clock import Clock
 from .deadline import TIMER_SLACK, Deadline
 from .flow import Call, Flow, GetToken, Send, Session, Sleep
 
 log = logging.getLogger("cwinference")
+
+T = TypeVar("T")
 
 OnCall: TypeAlias = Callable[[str, str, int, float], object]
 """What `on_call=` accepts: a function of a call's method, code, number of attempts, and duration in seconds."""
@@ -77,26 +88,35 @@ def _limited(remaining: float | None, retry: Retry | None) -> float | None:
     return remaining if limit is None else limit if remaining is None else min(limit, remaining)
 
 
-def attempts(call: Call[Any], context: Context) -> Flow[Any]:
-    """Send a call until it succeeds or may not be retried, and report how it went."""
-    progress = Progress(call, context)
-    code = "canceled"
-    try:
-        response = yield from _first_and_retries(call, context, progress)
-        code = "ok"
-        return response
-    except (ApiError, ProtocolError) as error:
-        code = error.code if isinstance(error, ApiError) else "protocol_error"
-        raise
-    except Exception:
-        code = "error"
-        raise
-    finally:
-        _report(call, context, code, progress)
+def attempts(call: Call[T], context: Context) -> Flow[T]:
+    """Send a call until it succeeds or may not be retried, report how it went, and return its result."""
+    report = Report(call.name, context)
+    result = yield from report.failures(opened(call, context, report))
+    report.end("ok")
+    return result
 
 
-def recover(call: Call[Any], context: Context, progress: Progress, metadata: Metadata, error: ApiError) -> Flow[Any]:
+def opened(call: Call[T], context: Context, report: "Report") -> Flow[T]:
+    """Do the same as part of something that began earlier or goes on, and is reported by whoever knows its end."""
+    progress = report.progress = Progress(call, context, report.started)
+    return _result(call, (yield from _first_and_retries(call, context, progress)), progress)
+
+
+def recover(call: Call[T], context: Context, progress: Progress, metadata: Metadata, error: ApiError) -> Flow[T]:
     """Continue a call whose first attempt failed: pause and retry as the rules allow, or raise the last error."""
+    return _result(call, (yield from _recover(call, context, progress, metadata, error)), progress)
+
+
+def _result(call: Call[T], response: Any, progress: Progress) -> T:
+    """Return what the caller wants of a response."""
+    try:
+        return call.result(response)
+    except ProtocolError as error:
+        error.attempts = progress.attempts
+        raise
+
+
+def _recover(call: Call[Any], context: Context, progress: Progress, metadata: Metadata, error: ApiError) -> Flow[Any]:
     try:
         return (yield from _retries(call, context, progress, metadata, error))
     except ApiError as last:
@@ -110,18 +130,22 @@ def _retries(call: Call[Any], context: Context, progress: Progress, metadata: Me
         _note_call(error, call, progress)
         progress.may_have_succeeded = error.may_have_succeeded
         log.debug("%s: attempt %d: %s", call.name, progress.attempts, error.code)
-        if isinstance(error, Unauthenticated) and context.credentials.refreshable and not refreshed:
-            refreshed = True
-            fresh = yield from _get_token(call, context, progress, metadata)
-            if fresh == metadata:
-                raise error
-            metadata = fresh
-        else:
-            pause = _pause(call, context, progress, error)
-            if pause is None:
-                raise error
-            yield Sleep(pause)
-            metadata = context.credentials.metadata() or (yield from _get_token(call, context, progress, None))
+        try:
+            if isinstance(error, Unauthenticated) and context.credentials.refreshable and not refreshed:
+                refreshed = True
+                fresh = yield from _get_token(call, context, progress, metadata)
+                if fresh == metadata:
+                    raise error
+                metadata = fresh
+            else:
+                pause = _pause(call, context, progress, error)
+                if pause is None:
+                    raise error
+                yield Sleep(pause)
+                metadata = context.credentials.metadata() or (yield from _get_token(call, context, progress, None))
+        except GeneratorExit:  # the caller was interrupted or canceled
+            call.give_up()
+            raise
         try:
             timeout = progress.attempt_timeout()
             progress.attempts += 1
@@ -142,7 +166,7 @@ def _first_and_retries(call: Call[Any], context: Context, progress: Progress) ->
     try:
         response = yield Send(call, metadata, progress.attempt_timeout(), context.session)
     except ApiError as error:
-        return (yield from recover(call, context, progress, metadata, error))
+        return (yield from _recover(call, context, progress, metadata, error))
     context.budget.succeed()
     return response
 
@@ -183,11 +207,48 @@ def _explain_timeout(latest: ApiError, before: ApiError, progress: Progress) -> 
         latest.message = f"{progress.deadline.message()}; before that: {before.message} [{before.code}]"
 
 
-def _report(call: Call[Any], context: Context, code: str, progress: Progress) -> None:
-    seconds = progress.deadline.elapsed()
-    log.debug("%s: %s after %d attempts, %.3f s", call.name, code, progress.attempts, seconds)
-    if context.on_call is not None:
+class Report:
+    """Tells the log and `on_call`, once, how a call ended that begins now."""
+
+    def __init__(self, name: str, context: Context) -> None:
+        self._name = name
+        self._context = context
+        self._ended = False
+        self.started = context.clock.monotonic()
+        self.progress: Progress | None = None
+        """That of the call; None before it is sent."""
+
+    def failures(self, flow: Flow[T]) -> Flow[T]:
+        """Do what a part of the call does, and report the end of the call if it fails."""
         try:
-            context.on_call(call.name, code, progress.attempts, seconds)
-        except Exception:
-            log.exception("on_call failed")
+            return (yield from flow)
+        except BaseException as error:
+            self.end(code_of(error))
+            raise
+
+    def end(self, code: str) -> None:
+        """Report the end of the call, unless that was done before."""
+        if self._ended:
+            return
+        self._ended = True
+        on_call, sent = self._context.on_call, 0 if self.progress is None else self.progress.attempts
+        seconds = self._context.clock.monotonic() - self.started
+        log.debug("%s: %s after %d attempts, %.3f s", self._name, code, sent, seconds)
+        if on_call is not None:
+            try:
+                on_call(self._name, code, sent, seconds)
+            except Exception:
+                log.exception("on_call failed")
+
+
+def code_of(error: BaseException) -> str:
+    """Return what `on_call` is given for an error."""
+    if isinstance(error, ApiError):
+        return error.code
+    if isinstance(error, ProtocolError):
+        return "protocol_error"
+    if isinstance(error, StreamStalled):
+        return "deadline_exceeded"
+    if isinstance(error, StreamInterrupted):
+        return "unavailable"
+    return "error" if isinstance(error, Exception) else "canceled"

@@ -49,7 +49,7 @@ class SyncDriver:
             except TypeError:
                 refuse_keywords(build, kwargs)
                 raise
-            return operation.result(self._call(operation)) if isinstance(operation, Call) else self._drive(operation)
+            return self._call(operation) if isinstance(operation, Call) else self._drive(operation)
 
         return show(method, build, result_of)  # type: ignore[no-any-return]
 
@@ -66,7 +66,7 @@ class SyncDriver:
 
         return show(method, build, iterator_of)  # type: ignore[no-any-return]
 
-    def _call(self, call: Call[Any]) -> Any:
+    def _call(self, call: Call[T]) -> T:
         context = self.context
         metadata = context.credentials.metadata()
         if metadata is None or context.on_call is not None or log.isEnabledFor(logging.DEBUG):
@@ -80,7 +80,7 @@ class SyncDriver:
             return self._drive(recover(call, context, Progress(call, context, started), metadata, error))
         if context.budget.touched:
             context.budget.succeed()
-        return response
+        return call.result(response)
 
     def _drive(self, flow: Flow[T]) -> T:
         try:
@@ -140,9 +140,7 @@ class AsyncDriver:
             except TypeError:
                 refuse_keywords(build, kwargs)
                 raise
-            if isinstance(operation, Call):
-                return operation.result(await self._call(operation))
-            return await self._drive(operation)
+            return await (self._call(operation) if isinstance(operation, Call) else self._drive(operation))
 
         return show(method, build, coroutine_of)  # type: ignore[no-any-return]
 
@@ -173,7 +171,7 @@ class AsyncDriver:
             return await self._drive(recover(call, context, Progress(call, context, started), metadata, error))
         if context.budget.touched:
             context.budget.succeed()
-        return response
+        return call.result(response)
 
     async def _drive(self, flow: Flow[T]) -> T:
         try:

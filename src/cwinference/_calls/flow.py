@@ -38,6 +38,9 @@ class Call(Generic[T]):
         """Add to the final error what is known and helps. For most calls that is nothing."""
         yield from ()
 
+    def give_up(self) -> None:
+        """Note that the caller left before a retry. For most calls that needs no note."""
+
 
 class Session(Protocol):
     """Sends attempts of calls. A sync one returns the response, an async one a coroutine of it."""

@@ -51,8 +51,7 @@ class Resource(Generic[Mode]):
 
     def _do(self, call: Call[T]) -> Flow[T]:
         """Perform a call as part of a flow."""
-        response = yield from attempts(call, self._driver.context)
-        return call.result(response)
+        return (yield from attempts(call, self._driver.context))
 
 
 class _Group:

@@ -9,6 +9,7 @@ from .._arguments import UNSET, check_id
 from .._calls.attempts import Context, attempts
 from .._calls.flow import Flow
 from .._calls.rpc import Rpc, many, one
+from .._calls.session import closed
 from ..auth import Credentials, Metadata, TokenCredentials, TokenSource
 from ..config import resolve_wandb_key
 from ..errors import ApiError, ConfigurationError, InferenceError, NotFound
@@ -95,6 +96,8 @@ class GatewayServer(ModelServer):
     def find_route(self, request: CompletionRequest) -> Flow[Route]:
         """Return the route. The gateway is read, unless it was READY before."""
         if self._route is None:
+            if self.is_closed:
+                raise closed()
             timeout = UNSET if request.timeout is None else request.timeout
             rpc = one(types.GetGatewayRequest(id=self._id), "gateway", types.Gateway, timeout)
             gateway: types.Gateway = yield from self._manage(rpc)
@@ -131,7 +134,7 @@ class GatewayServer(ModelServer):
 
     def _manage(self, rpc: Rpc[Any]) -> Flow[Any]:
         """Make a call of the management API."""
-        return rpc.result((yield from attempts(rpc, self._management)))
+        return (yield from attempts(rpc, self._management))
 
     def _use(self, gateway: types.Gateway) -> None:
         """Take the route to a READY gateway, and the credential that its auth requires."""

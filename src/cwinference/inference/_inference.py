@@ -26,7 +26,7 @@ from ._model_server import ModelServer
 from ._openai import openai_client
 from ._resources import Chat, Completions, Models
 from ._routing import Route, Routing, route_to
-from ._session import AsyncInferenceSession, SyncInferenceSession
+from ._session import AsyncInferenceSession, BaseInferenceSession, SyncInferenceSession
 from ._stats import Counters, Stats
 from .batch.requests import Requests
 from .batch.runner import CONCURRENCY, Batch, BatchResult, run_on_loop, run_on_threads
@@ -99,6 +99,7 @@ class BaseInference(Resource[Mode]):
         route = route_to(base_url, routing, allow_plaintext=allow_plaintext)
         connections = self._new_connections(_settings(route, tls, proxy, http_version, max_reply_bytes))
         limiter, counters = Limiter(limit), Counters()
+        session = self._new_session(connections, limiter, counters)
         context = Context(
             timeout=check_timeout(timeout),
             retry=check_retry(retry),
@@ -106,9 +107,9 @@ class BaseInference(Resource[Mode]):
             budget=Budget(),
             clock=clock or Clock(),
             on_call=on_call,
-            session=self._new_session(connections, limiter, counters),
+            session=session,
         )
-        self._start(ModelServer(context, limiter, counters, route), connections, owns_connections=True)
+        self._start(ModelServer(context, limiter, counters, route), session, connections, owns_connections=True)
 
     @classmethod
     def _of_gateway(
@@ -134,12 +135,13 @@ class BaseInference(Resource[Mode]):
             connections = cls._new_connections(replace(connections.settings, http_version=version))
         credentials = GatewayCredentials(management.credentials, token)
         limiter, counters = Limiter(limit), Counters()
+        own_session = cls._new_session(connections, limiter, counters)
         context = replace(
             management,
             timeout=check_timeout(timeout),
             retry=management.retry if retry is UNSET else check_retry(retry),
             credentials=credentials,
-            session=cls._new_session(connections, limiter, counters),
+            session=own_session,
         )
         server = GatewayServer(
             gateway,
@@ -151,7 +153,7 @@ class BaseInference(Resource[Mode]):
             endpoint=endpoint,
             allow_plaintext=allow_plaintext,
         )
-        inference._start(server, connections, owns_connections=owns_connections)
+        inference._start(server, own_session, connections, owns_connections=owns_connections)
         return inference
 
     def base_url(self, model: str | None = None) -> str:
@@ -224,8 +226,16 @@ class BaseInference(Resource[Mode]):
             "make one in each worker process"
         )
 
-    def _start(self, server: ModelServer, connections: Connections[Any], *, owns_connections: bool) -> None:
+    def _start(
+        self,
+        server: ModelServer,
+        session: BaseInferenceSession[Any],
+        connections: Connections[Any],
+        *,
+        owns_connections: bool,
+    ) -> None:
         self._owns_connections = owns_connections
+        self._session = session
         self._connections = connections
         self._server = server
         self._driver: Mode = self._new_driver(server.context)
@@ -235,7 +245,9 @@ class BaseInference(Resource[Mode]):
         raise NotImplementedError
 
     @classmethod
-    def _new_session(cls, connections: Connections[Any], limiter: Limiter, counters: Counters) -> Any:
+    def _new_session(
+        cls, connections: Connections[Any], limiter: Limiter, counters: Counters
+    ) -> BaseInferenceSession[Any]:
         raise NotImplementedError
 
     def _new_driver(self, context: Context) -> Mode:
@@ -264,7 +276,8 @@ class Inference(Closing, BaseInference[SyncDriver]):
         return cast("openai.OpenAI", openai_client(self._server, model, options, is_async=False))
 
     def close(self) -> None:
-        """Release its connections; those that it shares with a client are closed with the client."""
+        """Make no more requests, and release its connections; those of a client are closed with the client."""
+        self._session.is_closed = self._server.is_closed = True
         if self._owns_connections:
             for transport in self._connections.take_all():
                 transport.close()
@@ -305,7 +318,8 @@ class AsyncInference(AsyncClosing, BaseInference[AsyncDriver]):
         return cast("openai.AsyncOpenAI", openai_client(self._server, model, options, is_async=True))
 
     async def close(self) -> None:
-        """Release its connections; those that it shares with a client are closed with the client."""
+        """Make no more requests, and release its connections; those of a client are closed with the client."""
+        self._session.is_closed = self._server.is_closed = True
         if self._owns_connections:
             for transport in self._connections.take_all():
                 await transport.close()

@@ -6,15 +6,17 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from .._arguments import UNSET
-from .._calls.attempts import Context, attempts
+from .._calls.attempts import Context, Report, opened
 from .._calls.deadline import Deadline
 from .._calls.flow import Flow, Operation
 from ..errors import ApiError, ConfigurationError, ProtocolError
-from ..transports.completion_errors import error_in_place
+from ..transports.completion_errors import error_in_place, note_response
+from ..transports.completions import HttpResponse
 from ._limiter import Limiter
 from ._request import CompletionCall, CompletionRequest
 from ._responses import Completion, Json, Model, check_completion, check_models, total_tokens
 from ._routing import Route
+from ._sse import BYTE_ORDER_MARK
 from ._stats import Counters, Stats
 from ._stream_reader import StreamReader
 
@@ -28,6 +30,7 @@ class ModelServer:
         self.context = context
         self.limiter = limiter
         self.counters = counters
+        self.is_closed = False
         self._route: Route | None = route
         self._unknown = "has not been read yet"
         """What it is while the route is not known."""
@@ -52,6 +55,7 @@ class ModelServer:
             queued=self.limiter.queued,
             done=self.counters.done,
             failed=self.counters.failed,
+            cancelled=self.counters.cancelled,
             retried=self.counters.retried,
             tokens=self.counters.tokens,
         )
@@ -70,19 +74,21 @@ class ModelServer:
 
     def open_stream(self, request: CompletionRequest, reader: StreamReader) -> Flow[Any]:
         """Request a stream, and return its open body."""
-        timeout = self.context.timeout if request.timeout is UNSET else request.timeout
-        deadline = Deadline(timeout, self.context.clock.monotonic)
-        route = yield from self.find_route(request)
+        report = Report(request.method.name, self.context)
+        route = yield from report.failures(self.find_route(request))
         call = CompletionCall(
             request,
             route,
             _unchanged,
             self.explain,
+            self.counters.give_up,
             is_streamed=True,
             first_token_timeout=reader.first_token_timeout,
+            first_token_option=reader.first_token_option,
         )
-        body: Any = yield from attempts(call, self.context)
-        reader.start(deadline, body.waited)
+        body: Any = yield from report.failures(opened(call, self.context, report))
+        timeout = self.context.timeout if request.timeout is UNSET else request.timeout
+        reader.start(Deadline(timeout, self.context.clock.monotonic, report.started), body.waited, report.end)
         return body
 
     def find_route(self, request: CompletionRequest) -> Flow[Route]:
@@ -98,47 +104,55 @@ class ModelServer:
         """Return a single call if the route is known; else the steps of finding it, and then the call."""
         if self._route is None:
             return self._find_and_request(request, result)
-        return CompletionCall(request, self._route, result, self.explain)
+        return CompletionCall(request, self._route, result, self.explain, self.counters.give_up)
 
     def _find_and_request(self, request: CompletionRequest, result: Callable[[Any], T]) -> Flow[T]:
-        route = yield from self.find_route(request)
-        response = yield from attempts(CompletionCall(request, route, result, self.explain), self.context)
-        return result(response)
+        report = Report(request.method.name, self.context)
+        route = yield from report.failures(self.find_route(request))
+        call = CompletionCall(request, route, result, self.explain, self.counters.give_up)
+        found = yield from report.failures(opened(call, self.context, report))
+        report.end("ok")
+        return found
 
-    def _completion(self, method: str, body: bytes) -> Completion:
+    def _completion(self, method: str, response: HttpResponse) -> Completion:
         try:
-            completion = Completion(check_completion(_parsed(body, method), method))
-        except (ApiError, ProtocolError):
-            self.counters.fail()
-            raise
-        self.counters.succeed(total_tokens(completion.raw))
-        return completion
+            raw = check_completion(_parsed(response, method))
+        except (ApiError, ProtocolError) as error:
+            raise self._failed(error, method, response) from None
+        self.counters.succeed(total_tokens(raw))
+        return Completion(raw, response.headers, response.attempts)
 
-    def _checked_body(self, method: str, body: bytes) -> bytes:
-        self._completion(method, body)
-        return body
+    def _checked_body(self, method: str, response: HttpResponse) -> bytes:
+        self._completion(method, response)
+        return response.body
 
-    def _models(self, method: str, body: bytes) -> Sequence[Model]:
+    def _models(self, method: str, response: HttpResponse) -> Sequence[Model]:
         try:
-            models = check_models(_parsed(body, method), method)
-        except (ApiError, ProtocolError):
-            self.counters.fail()
-            raise
+            models = check_models(_parsed(response, method))
+        except (ApiError, ProtocolError) as error:
+            raise self._failed(error, method, response) from None
         self.counters.succeed(0)
         return models
+
+    def _failed(self, error: ApiError | ProtocolError, method: str, response: HttpResponse) -> ApiError | ProtocolError:
+        """Count a response that is a success but does not contain one, and complete its error."""
+        self.counters.fail(error)
+        error.method, error.attempts = method, response.attempts
+        note_response(error, response.status, response.headers)
+        return error
 
 
 def _unchanged(response: Any) -> Any:
     return response
 
 
-def _parsed(body: bytes, method: str) -> Any:
+def _parsed(response: HttpResponse, method: str) -> Any:
     """Return the JSON of a response. Raises ProtocolError if it is none, ApiError if it is an error after all."""
     try:
-        value: Any = json.loads(str(body, "utf-8"))
+        value: Any = json.loads(str(response.body.removeprefix(BYTE_ORDER_MARK), "utf-8"))
     except (ValueError, RecursionError):
-        raise ProtocolError(f"the response is not JSON ({len(body)} bytes)", method=method, http_status=200) from None
-    if isinstance(value, dict) and "choices" not in value:
+        raise ProtocolError(f"the response is not JSON ({len(response.body)} bytes)") from None
+    if isinstance(value, dict) and ("error" in value or "choices" not in value):
         error = error_in_place(cast(Json, value), method)
         if error is not None:
             raise error

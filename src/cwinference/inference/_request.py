@@ -10,6 +10,7 @@ from ..auth import Metadata
 from ..config import USER_AGENT
 from ..errors import ApiError, ConfigurationError
 from ..retry import Retry, check_retry
+from ._option_names import check_names
 from ._routing import Route, is_header_name
 
 T = TypeVar("T")
@@ -72,9 +73,11 @@ class CompletionCall(Call[T]):
 
     __slots__ = (
         "_explain",
+        "_on_give_up",
         "attempts",
         "content",
         "endpoint",
+        "first_token_option",
         "first_token_timeout",
         "headers",
         "is_streamed",
@@ -93,9 +96,11 @@ class CompletionCall(Call[T]):
         route: Route,
         result: Callable[[Any], T],
         explain: Callable[[ApiError, CompletionRequest], Flow[None]],
+        on_give_up: Callable[[], object],
         *,
         is_streamed: bool = False,
         first_token_timeout: float | None = None,
+        first_token_option: str = "",
     ) -> None:
         self.name = request.method.name
         self.timeout = request.timeout
@@ -104,6 +109,8 @@ class CompletionCall(Call[T]):
         self.request = request
         self.is_streamed = is_streamed
         self.first_token_timeout = first_token_timeout
+        self.first_token_option = first_token_option
+        """What sets that timeout, for its error."""
         self.attempts = 0
         self.endpoint = route.endpoint
         self.url = route.base_url(request.model) + request.method.path
@@ -114,6 +121,7 @@ class CompletionCall(Call[T]):
             headers = (*headers, *route.headers(request.model), *request.headers)
         self.headers: Metadata = headers
         self._explain = explain
+        self._on_give_up = on_give_up
 
     def may_retry(self, error: ApiError) -> bool:
         """Return whether it may be sent again after this error: always if that helps, since it changes nothing."""
@@ -123,14 +131,47 @@ class CompletionCall(Call[T]):
         """Add to the final error what the model server knows."""
         return self._explain(error, self.request)
 
+    def give_up(self) -> None:
+        """Note that the caller left before a retry."""
+        self._on_give_up()
+
+
+def request_body(
+    method: CompletionMethod, given: Mapping[str, Any] | None, named: dict[str, Any], *, streamed: bool
+) -> dict[str, Any]:
+    """Return the body of a completion: the one that was `given`, else that of the `named` arguments.
+
+    Raises a ConfigurationError that names what is wrong with it.
+    """
+    if given is None:
+        body = {name: value for name, value in named.items() if value is not UNSET}
+        missing = next((name for name in named if name not in body), None)
+        if missing is not None:
+            raise TypeError(f"{method.name}: {missing}= is missing; give it, or the whole request as body=...")
+        check_names(method.name, body)
+    else:
+        body = _whole_body(given, named)
+    return check_body(body, streamed=streamed)
+
+
+def _whole_body(given: Mapping[str, Any], named: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"body: expected a mapping, got {type(given).__name__}")
+    extra = [name for name, value in named.items() if value is not UNSET]
+    if extra:
+        raise ConfigurationError(f"body: it is the whole request, so {', '.join(extra)} cannot be given too")
+    return dict(given)
+
 
 def check_body(body: dict[str, Any], *, streamed: bool) -> dict[str, Any]:
     """Return the body of a completion. Raises a ConfigurationError that names what is wrong with it."""
-    check_model(body["model"])
+    check_model(body.get("model", UNSET))
     if "messages" in body:
         _check_list("messages", body["messages"], text_allowed=False)
-    else:
+    elif "prompt" in body:
         _check_list("prompt", body["prompt"], text_allowed=True)
+    else:
+        raise ConfigurationError("messages (for a chat) or prompt is missing")
     if streamed:
         if not body.setdefault("stream", True):
             raise ConfigurationError("stream: stream(...) always streams; use create(...) for whole completions")
@@ -141,6 +182,8 @@ def check_body(body: dict[str, Any], *, streamed: bool) -> dict[str, Any]:
 
 def check_model(model: object) -> str:
     """Return a model's name. Raises ConfigurationError."""
+    if model is UNSET:
+        raise ConfigurationError("model is missing")
     if not isinstance(model, str):
         raise ConfigurationError(f"model: expected the name of a model, got {type(model).__name__}")
     check_text(model.strip(), "model")

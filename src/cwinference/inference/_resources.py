@@ -11,7 +11,7 @@ from .._calls.operation import Declaration, Mode, Resource, group, operation
 from .._calls.signatures import show
 from ..retry import Retry
 from ._model_server import ModelServer
-from ._request import CHAT, MODELS, TEXT, CompletionRequest, check_body, check_model
+from ._request import CHAT, MODELS, TEXT, CompletionMethod, CompletionRequest, check_model, request_body
 from ._responses import Completion, Model
 from ._stream import AsyncStream, Stream
 from ._stream_reader import StreamReader
@@ -38,6 +38,21 @@ class InferenceResource(Resource[Mode]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._server}>"
+
+    def _request(
+        self,
+        method: CompletionMethod,
+        body: Mapping[str, Any] | None,
+        named: dict[str, Any],
+        timeout: float | None,
+        retry: Retry | None,
+        headers: Mapping[str, str] | None,
+        *,
+        streamed: bool,
+    ) -> CompletionRequest:
+        """Return the request of a completion, given by its whole body or by named arguments."""
+        whole = request_body(method, body, named, streamed=streamed)
+        return CompletionRequest(method, whole, model=whole["model"], timeout=timeout, retry=retry, headers=headers)
 
     def _reader(self, request: CompletionRequest, first: float | None, idle: float | None) -> StreamReader:
         _check_timeouts(first, idle)
@@ -79,22 +94,25 @@ class Completions(InferenceResource[Mode]):
         self,
         /,
         *,
-        model: str,
-        prompt: str | Sequence[Any],
+        model: str = UNSET,
+        prompt: str | Sequence[Any] = UNSET,
+        body: Mapping[str, Any] | None = None,
         timeout: float | None = UNSET,
         first_token_timeout: float | None = None,
         idle_timeout: float | None = None,
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
-        **body: Any,
+        **fields: Any,
     ) -> Operation[Completion]:
         """Request the continuation of a prompt, and return it whole.
 
         Every keyword that is not listed here goes into the body of the request as it is.
 
         Args:
-            model: name of the model, as set in a deployment of the gateway.
-            prompt: a text, a list of texts, or token ids.
+            model: name of the model, as set in a deployment of the gateway. Required, unless `body` is given.
+            prompt: a text, a list of texts, or token ids. Required, unless `body` is given.
+            body: the whole body of the request, for services that pass one through, instead of `model` and all other
+                keywords that would go into it.
             timeout: seconds for the whole call: queueing, token, all attempts and pauses, reading. None for no limit.
                 By default that of this `Inference`.
             first_token_timeout, idle_timeout: for streams; they have no effect here.
@@ -109,24 +127,24 @@ class Completions(InferenceResource[Mode]):
             ProtocolError: the response is not a completion, or is too large.
         """
         _check_timeouts(first_token_timeout, idle_timeout)
-        body = check_body({"model": model, "prompt": prompt, **body}, streamed=False)
-        return self._server.complete(
-            CompletionRequest(TEXT, body, model=model, timeout=timeout, retry=retry, headers=headers)
-        )
+        named = {"model": model, "prompt": prompt, **fields}
+        request = self._request(TEXT, body, named, timeout, retry, headers, streamed=False)
+        return self._server.complete(request)
 
     @streaming
     def stream(
         self,
         /,
         *,
-        model: str,
-        prompt: str | Sequence[Any],
+        model: str = UNSET,
+        prompt: str | Sequence[Any] = UNSET,
+        body: Mapping[str, Any] | None = None,
         timeout: float | None = UNSET,
-        first_token_timeout: float | None = None,
+        first_token_timeout: float | None = UNSET,
         idle_timeout: float | None = IDLE_TIMEOUT,
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
-        **body: Any,
+        **fields: Any,
     ) -> StreamParts:
         """Request the continuation of a prompt, and return a stream of its chunks.
 
@@ -135,11 +153,14 @@ class Completions(InferenceResource[Mode]):
         Every keyword that is not listed here goes into the body of the request as it is.
 
         Args:
-            model: name of the model, as set in a deployment of the gateway.
-            prompt: a text, a list of texts, or token ids.
+            model: name of the model, as set in a deployment of the gateway. Required, unless `body` is given.
+            prompt: a text, a list of texts, or token ids. Required, unless `body` is given.
+            body: the whole body of the request, for services that pass one through, instead of `model` and all other
+                keywords that would go into it.
             timeout: seconds for the whole call: queueing, token, all attempts and pauses, reading. None for no limit.
                 By default that of this `Inference`.
-            first_token_timeout: seconds from sending the request to the first content. None: only `timeout` applies.
+            first_token_timeout: seconds from sending the request to the first content. By default `idle_timeout`; None:
+                only `timeout` applies.
             idle_timeout: seconds between one content and the next (60). Comments that keep the connection alive are not
                 content. None: only `timeout` applies.
             retry: how failures before the response are retried; None for not at all, so that the model certainly runs
@@ -152,8 +173,8 @@ class Completions(InferenceResource[Mode]):
             ApiError: the server refused or failed; `errors` has a class for each code.
             StreamStalled, StreamInterrupted: the stream stopped or broke off; both have `partial_text`.
         """
-        body = check_body({"model": model, "prompt": prompt, **body}, streamed=True)
-        request = CompletionRequest(TEXT, body, model=model, timeout=timeout, retry=retry, headers=headers)
+        named = {"model": model, "prompt": prompt, **fields}
+        request = self._request(TEXT, body, named, timeout, retry, headers, streamed=True)
         return request, self._reader(request, first_token_timeout, idle_timeout)
 
 
@@ -165,22 +186,26 @@ class ChatCompletions(InferenceResource[Mode]):
         self,
         /,
         *,
-        model: str,
-        messages: Sequence[Any],
+        model: str = UNSET,
+        messages: Sequence[Any] = UNSET,
+        body: Mapping[str, Any] | None = None,
         timeout: float | None = UNSET,
         first_token_timeout: float | None = None,
         idle_timeout: float | None = None,
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
-        **body: Any,
+        **fields: Any,
     ) -> Operation[Completion]:
         """Request the next message of a conversation, and return it whole.
 
         Every keyword that is not listed here goes into the body of the request as it is.
 
         Args:
-            model: name of the model, as set in a deployment of the gateway.
+            model: name of the model, as set in a deployment of the gateway. Required, unless `body` is given.
             messages: the conversation: a list of objects such as `{"role": "user", "content": "Hi"}`.
+                Required, unless `body` is given.
+            body: the whole body of the request, for services that pass one through, instead of `model` and all other
+                keywords that would go into it.
             timeout: seconds for the whole call: queueing, token, all attempts and pauses, reading. None for no limit.
                 By default that of this `Inference`.
             first_token_timeout, idle_timeout: for streams; they have no effect here.
@@ -195,24 +220,24 @@ class ChatCompletions(InferenceResource[Mode]):
             ProtocolError: the response is not a completion, or is too large.
         """
         _check_timeouts(first_token_timeout, idle_timeout)
-        body = check_body({"model": model, "messages": messages, **body}, streamed=False)
-        return self._server.complete(
-            CompletionRequest(CHAT, body, model=model, timeout=timeout, retry=retry, headers=headers)
-        )
+        named = {"model": model, "messages": messages, **fields}
+        request = self._request(CHAT, body, named, timeout, retry, headers, streamed=False)
+        return self._server.complete(request)
 
     @streaming
     def stream(
         self,
         /,
         *,
-        model: str,
-        messages: Sequence[Any],
+        model: str = UNSET,
+        messages: Sequence[Any] = UNSET,
+        body: Mapping[str, Any] | None = None,
         timeout: float | None = UNSET,
-        first_token_timeout: float | None = None,
+        first_token_timeout: float | None = UNSET,
         idle_timeout: float | None = IDLE_TIMEOUT,
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
-        **body: Any,
+        **fields: Any,
     ) -> StreamParts:
         """Request the next message of a conversation, and return a stream of its chunks.
 
@@ -221,11 +246,15 @@ class ChatCompletions(InferenceResource[Mode]):
         Every keyword that is not listed here goes into the body of the request as it is.
 
         Args:
-            model: name of the model, as set in a deployment of the gateway.
+            model: name of the model, as set in a deployment of the gateway. Required, unless `body` is given.
             messages: the conversation: a list of objects such as `{"role": "user", "content": "Hi"}`.
+                Required, unless `body` is given.
+            body: the whole body of the request, for services that pass one through, instead of `model` and all other
+                keywords that would go into it.
             timeout: seconds for the whole call: queueing, token, all attempts and pauses, reading. None for no limit.
                 By default that of this `Inference`.
-            first_token_timeout: seconds from sending the request to the first content. None: only `timeout` applies.
+            first_token_timeout: seconds from sending the request to the first content. By default `idle_timeout`; None:
+                only `timeout` applies.
             idle_timeout: seconds between one content and the next (60). Comments that keep the connection alive are not
                 content. None: only `timeout` applies.
             retry: how failures before the response are retried; None for not at all, so that the model certainly runs
@@ -238,8 +267,8 @@ class ChatCompletions(InferenceResource[Mode]):
             ApiError: the server refused or failed; `errors` has a class for each code.
             StreamStalled, StreamInterrupted: the stream stopped or broke off; both have `partial_text`.
         """
-        body = check_body({"model": model, "messages": messages, **body}, streamed=True)
-        request = CompletionRequest(CHAT, body, model=model, timeout=timeout, retry=retry, headers=headers)
+        named = {"model": model, "messages": messages, **fields}
+        request = self._request(CHAT, body, named, timeout, retry, headers, streamed=True)
         return request, self._reader(request, first_token_timeout, idle_timeout)
 
 
@@ -281,5 +310,6 @@ class Models(InferenceResource[Mode]):
 
 
 def _check_timeouts(first_token_timeout: float | None, idle_timeout: float | None) -> None:
-    check_timeout(first_token_timeout, "first_token_timeout")
+    if first_token_timeout is not UNSET:
+        check_timeout(first_token_timeout, "first_token_timeout")
     check_timeout(idle_timeout, "idle_timeout")

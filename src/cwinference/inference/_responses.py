@@ -1,28 +1,28 @@
 """Responses of model servers: thin views of the JSON as received, which is available as `raw`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
+from .._text import safe_headers
 from ..errors import ProtocolError
+from ..transports.http_errors import HttpHeaders
 
 Json: TypeAlias = dict[str, Any]
 Values: TypeAlias = Sequence[Any]
 
 
 class Usage:
-    """How many tokens a completion used; 0 where the server did not say."""
+    """How many tokens a completion used, as reported by the server; 0 where it did not say."""
 
     __slots__ = ("raw",)
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self.raw = raw
-        """The JSON object as received; empty if there was none."""
+        """The JSON object as received."""
 
     def __repr__(self) -> str:
         return f"Usage({dict(self.raw)!r})"
-
-    def __bool__(self) -> bool:
-        return bool(self.raw)
 
     @property
     def prompt_tokens(self) -> int:
@@ -41,17 +41,25 @@ class Usage:
 
     def _count(self, name: str) -> int:
         value = self.raw.get(name)
-        return value if isinstance(value, int) else 0
+        if isinstance(value, int):
+            return int(value)
+        return int(value) if isinstance(value, float) and math.isfinite(value) else 0
 
 
 class Completion:
     """A whole completion. `raw` has everything; the attributes are what is usually needed, from the first choice."""
 
-    __slots__ = ("raw",)
+    __slots__ = ("_headers", "attempts", "raw")
 
-    def __init__(self, raw: dict[str, Any]) -> None:
+    def __init__(self, raw: dict[str, Any], headers: Any = None, attempts: int = 1) -> None:
         self.raw = raw
         """The JSON object as received."""
+        self.attempts = attempts
+        """How many times the request was sent."""
+        self._headers: HttpHeaders | None = headers
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Completion, (self.raw, self.headers, self.attempts)
 
     def __repr__(self) -> str:
         return f"Completion({self.text!r}, finish_reason={self.finish_reason!r})"
@@ -67,6 +75,11 @@ class Completion:
         return reason_of(first_choice(self.raw))
 
     @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the response, by names in lower case, without secrets: the request id, for example."""
+        return {} if self._headers is None else safe_headers(self._headers.items())
+
+    @property
     def id(self) -> str:
         """The server's id of this completion."""
         return str(self.raw.get("id") or "")
@@ -77,8 +90,8 @@ class Completion:
         return str(self.raw.get("model") or "")
 
     @property
-    def usage(self) -> Usage:
-        """The tokens used."""
+    def usage(self) -> Usage | None:
+        """The tokens used; None if the server did not report them."""
         return usage_of(self.raw)
 
 
@@ -104,11 +117,8 @@ class Chunk:
         """Whether it shows that the model is working: text, reasoning, a tool call, log probabilities, or an end."""
         if self.text or self.finish_reason:
             return True
-        choice = first_choice(self.raw)
-        delta = choice.get("delta")
-        if isinstance(delta, dict) and any(value for key, value in cast(Json, delta).items() if key != "role"):
-            return True
-        return bool(choice.get("logprobs") or choice.get("token_ids"))
+        choices = self.raw.get("choices")
+        return isinstance(choices, list) and any(map(_has_content, cast(Values, choices)))
 
 
 class Model:
@@ -132,14 +142,32 @@ class Model:
 _NOTHING: Json = {}
 
 
+def _has_content(choice: Any) -> bool:
+    if not isinstance(choice, dict):
+        return False
+    fields = cast(Json, choice)
+    delta = fields.get("delta")
+    if isinstance(delta, dict) and any(value for key, value in cast(Json, delta).items() if key != "role"):
+        return True
+    return bool(fields.get("text") or fields.get("finish_reason") or fields.get("logprobs") or fields.get("token_ids"))
+
+
 def first_choice(raw: Json) -> Json:
-    """Return the first choice, or an empty object."""
+    """Return the choice with the index 0, wherever it is in the list; else the first one, or an empty object."""
     choices = raw.get("choices")
-    if isinstance(choices, list) and choices:
-        choice: Any = cast(Values, choices)[0]
-        if isinstance(choice, dict):
-            return cast(Json, choice)
-    return _NOTHING
+    if not isinstance(choices, list) or not choices:
+        return _NOTHING
+    listed = cast(Values, choices)
+    for each in listed if len(listed) > 1 else ():
+        if isinstance(each, dict) and is_first(cast(Json, each)):
+            return cast(Json, each)
+    choice: Any = listed[0]
+    return cast(Json, choice) if isinstance(choice, dict) else _NOTHING
+
+
+def is_first(choice: Json) -> bool:
+    """Return whether a choice is the one with the index 0; one without an index is."""
+    return (choice.get("index") or 0) in (0, "0")
 
 
 def text_of(choice: Json, part: str) -> str:
@@ -160,13 +188,13 @@ def _joined(parts: Values) -> str:
 def reason_of(choice: Json) -> str | None:
     """Return the finish reason of a choice."""
     reason = choice.get("finish_reason")
-    return reason if isinstance(reason, str) else None
+    return reason if isinstance(reason, str) and reason else None
 
 
-def usage_of(raw: Json) -> Usage:
-    """Return the usage; empty if there is none."""
+def usage_of(raw: Json) -> Usage | None:
+    """Return the usage; None if there is none."""
     usage = raw.get("usage")
-    return Usage(cast(Json, usage) if isinstance(usage, dict) else _NOTHING)
+    return Usage(cast(Json, usage)) if isinstance(usage, dict) and usage else None
 
 
 def total_tokens(raw: Json) -> int:
@@ -174,20 +202,20 @@ def total_tokens(raw: Json) -> int:
     usage = raw.get("usage")
     if isinstance(usage, dict):
         total = cast(Json, usage).get("total_tokens")
-        return total if isinstance(total, int) else usage_of(raw).total_tokens
+        return total if type(total) is int else Usage(cast(Json, usage)).total_tokens
     return 0
 
 
-def check_completion(raw: Any, method: str) -> Json:
+def check_completion(raw: Any) -> Json:
     """Return the response as a JSON object with choices. Raises ProtocolError."""
     if not isinstance(raw, dict) or not isinstance(cast(Json, raw).get("choices"), list):
-        raise ProtocolError("the response is not a completion: it has no choices", method=method, http_status=200)
+        raise ProtocolError("the response is not a completion: it has no choices")
     return cast(Json, raw)
 
 
-def check_models(raw: object, method: str) -> list[Model]:
+def check_models(raw: object) -> list[Model]:
     """Return the models in a response. Raises ProtocolError."""
     data: Any = cast(Json, raw).get("data") if isinstance(raw, dict) else raw
     if not isinstance(data, list):
-        raise ProtocolError("the response is not a list of models", method=method, http_status=200)
+        raise ProtocolError("the response is not a list of models")
     return [Model(cast(Json, each)) for each in cast(Values, data) if isinstance(each, dict)]

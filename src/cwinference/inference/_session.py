@@ -3,14 +3,17 @@
 import time
 from typing import Any, Generic, TypeVar
 
+from .._calls.session import closed
 from ..auth import Metadata
 from ..errors import DeadlineExceeded, ProtocolError
-from ..transports.completion_errors import failed_completion
+from ..transports.completion_errors import failed_completion, no_stream
 from ..transports.completions import (
     AsyncBody,
     AsyncCompletionTransport,
+    HttpResponse,
     SyncBody,
     SyncCompletionTransport,
+    is_success,
     refuse_after_fork,
 )
 from ._connections import Connections
@@ -32,22 +35,34 @@ class BaseInferenceSession(Generic[TransportT]):
         self._connections: Connections[TransportT] = connections
         self._limiter = limiter
         self._counters = counters
+        self.is_closed = False
 
     def __str__(self) -> str:
         return "completions"
+
+    def send(self, call: CompletionCall[Any], metadata: Metadata, timeout: float | None) -> Any:
+        """Send one attempt."""
+        raise NotImplementedError
 
     def _count(self, call: CompletionCall[Any]) -> None:
         call.attempts += 1
         if call.attempts > 1:
             self._counters.retry()
 
+    def _fail(self, error: BaseException, call: CompletionCall[Any]) -> None:
+        self._counters.fail(error)
+        if isinstance(error, ProtocolError):
+            error.method = call.name
+
 
 class SyncInferenceSession(BaseInferenceSession[SyncCompletionTransport]):
     """Sends completions on the calling thread."""
 
-    def send(self, call: CompletionCall[Any], metadata: Metadata, timeout: float | None) -> bytes | SyncBody:
-        """Send one attempt; return the whole body, or for a stream the open one. Raises ApiError or ProtocolError."""
+    def send(self, call: CompletionCall[Any], metadata: Metadata, timeout: float | None) -> HttpResponse | SyncBody:
+        """Send one attempt; return the response, or for a stream its open body. Raises ApiError or ProtocolError."""
         refuse_after_fork()
+        if self.is_closed:
+            raise closed()
         transport = self._connections.to(call.endpoint)
         self._count(call)
         try:
@@ -59,11 +74,12 @@ class SyncInferenceSession(BaseInferenceSession[SyncCompletionTransport]):
                 response = transport.fetch(call.verb, call.url, headers, call.content, remaining)
             finally:
                 self._limiter.leave()
-            if response.status != 200:
+            response.attempts = call.attempts
+            if not is_success(response.status):
                 raise failed_completion(response.status, response.headers, response.body, call.name)
-            return response.body
-        except BaseException:
-            self._counters.fail()
+            return response
+        except BaseException as error:
+            self._fail(error, call)
             raise
 
     def _open(
@@ -75,22 +91,27 @@ class SyncInferenceSession(BaseInferenceSession[SyncCompletionTransport]):
             headers = (*metadata, *call.headers)
             body = transport.open(call.verb, call.url, headers, call.content, timeout, call.first_token_timeout)
             body.on_close = self._limiter.leave
-            if body.status != 200:
-                raise failed_completion(body.status, body.headers, body.read_all(), call.name)
-            _check_event_stream(body.content_type, call.name)
+            if not is_success(body.status):
+                raise failed_completion(body.status, body.headers, body.read_error(), call.name)
+            if not _is_event_stream(body):
+                raise no_stream(body.status, body.headers, body.read_error(), call.name)
         except BaseException as error:
             self._limiter.leave() if body is None else body.close()
             raise _opening_error(error, call, started) from None
-        body.waited = time.monotonic() - started
+        body.waited, body.attempts = time.monotonic() - started, call.attempts
         return body
 
 
 class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
     """Sends completions on the running event loop."""
 
-    async def send(self, call: CompletionCall[Any], metadata: Metadata, timeout: float | None) -> bytes | AsyncBody:
+    async def send(
+        self, call: CompletionCall[Any], metadata: Metadata, timeout: float | None
+    ) -> HttpResponse | AsyncBody:
         """Send one attempt; as `SyncInferenceSession.send`."""
         refuse_after_fork()
+        if self.is_closed:
+            raise closed()
         transport = self._connections.to(call.endpoint)
         self._count(call)
         try:
@@ -103,11 +124,12 @@ class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
                 response = await transport.fetch(call.verb, call.url, headers, call.content, remaining)
             finally:
                 self._limiter.leave()
-            if response.status != 200:
+            response.attempts = call.attempts
+            if not is_success(response.status):
                 raise failed_completion(response.status, response.headers, response.body, call.name)
-            return response.body
-        except BaseException:
-            self._counters.fail()
+            return response
+        except BaseException as error:
+            self._fail(error, call)
             raise
 
     async def _open(
@@ -120,25 +142,25 @@ class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
             headers = (*metadata, *call.headers)
             body = await transport.open(call.verb, call.url, headers, call.content, min(limits, default=None))
             body.on_close = self._limiter.leave
-            if body.status != 200:
-                raise failed_completion(body.status, body.headers, await body.read_all(timeout), call.name)
-            _check_event_stream(body.content_type, call.name)
+            if not is_success(body.status):
+                raise failed_completion(body.status, body.headers, await body.read_error(timeout), call.name)
+            if not _is_event_stream(body):
+                raise no_stream(body.status, body.headers, await body.read_error(timeout), call.name)
         except BaseException as error:
             self._limiter.leave() if body is None else body.abandon()
             raise _opening_error(error, call, started) from None
-        body.waited = time.monotonic() - started
+        body.waited, body.attempts = time.monotonic() - started, call.attempts
         return body
 
 
-def _check_event_stream(content_type: str, method: str) -> None:
-    """Refuse a response that is not a stream of events."""
-    if content_type not in ("text/event-stream", ""):
-        raise ProtocolError(f"the response is {content_type}, not an event stream", method=method, http_status=200)
+def _is_event_stream(body: SyncBody | AsyncBody) -> bool:
+    """Return whether a response is a stream of events; servers that do not say what it is mean one."""
+    return body.content_type in ("text/event-stream", "")
 
 
 def _opening_error(error: BaseException, call: CompletionCall[Any], started: float) -> BaseException:
     """Return StreamStalled if `first_token_timeout` was what ran out; else the error itself."""
     limit = call.first_token_timeout
     if isinstance(error, DeadlineExceeded) and limit is not None and time.monotonic() - started >= limit - _TIMER_SLACK:
-        return stalled(call.name, limit, is_first=True)
+        return stalled(call.name, limit, option=call.first_token_option, is_first=True)
     return error

@@ -1,7 +1,8 @@
 """Server-sent events: bytes in, the data of whole events out. It does no I/O and does not interpret the data.
 
 The bytes may be split anywhere. Lines end in LF, CR or CRLF, a byte order mark is skipped, and comments and all fields
-except `data` are ignored.
+except `data` and `event` are ignored. Lines that are no fields are kept from one on that looks like JSON: servers that
+fail in the middle of a stream send their error unframed.
 """
 
 from ..errors import ProtocolError
@@ -9,7 +10,19 @@ from ..errors import ProtocolError
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 """Size of the largest event that is accepted, so that a line that never ends cannot fill the memory."""
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_MAX_UNFRAMED_BYTES = 64 * 1024
+"""How much is kept of lines that are no fields."""
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_IGNORED = (b":", b"id:", b"retry:")
+"""How comments, and fields that do not matter here, begin."""
+
+
+class NamedEvent(bytes):
+    """The data of an event that has a type, its `event` field. Those of model servers usually have none."""
+
+    name: bytes
 
 
 class EventParser:
@@ -23,6 +36,14 @@ class EventParser:
         self._line_bytes = 0
         self._data: list[bytes] = []
         self._data_bytes = 0
+        self._name = b""
+        self._unframed: list[bytes] = []
+        self._unframed_bytes = 0
+
+    @property
+    def unframed(self) -> bytes:
+        """What was received outside of events, from a line that begins with `{` on; mostly nothing."""
+        return b"\n".join(self._unframed)
 
     def feed(self, received: bytes) -> list[bytes]:
         """Return the data of each event that is now complete. Raises ProtocolError if one is larger than accepted."""
@@ -32,7 +53,8 @@ class EventParser:
             received = self._with_lf(received)
         first, end, others = received.partition(b"\n")
         if not end:
-            self._keep(received)
+            if received:
+                self._keep(received)
             return []
         if self._line:
             self._keep(first)
@@ -50,7 +72,7 @@ class EventParser:
         """Return the data of an event that the stream's end cut off before its empty line. A browser would drop it."""
         if self._line:
             self._events([b"".join(self._line)])
-        return b"\n".join(self._data) if self._data else None
+        return self._joined() if self._data else None
 
     def _events(self, lines: list[bytes]) -> list[bytes]:
         events: list[bytes] = []
@@ -64,12 +86,31 @@ class EventParser:
                     self._refuse()
             elif not line:
                 if data:
-                    events.append(data[0] if len(data) == 1 else b"\n".join(data))
+                    events.append(self._joined() if self._name or len(data) > 1 else data[0])
                     data.clear()
                     self._data_bytes = 0
+                self._name = b""
             elif line == b"data":
                 data.append(b"")
+            elif line.startswith(b"event:"):
+                self._name = line[6:].strip()
+            elif line.startswith(b"{") or (self._unframed and not line.startswith(_IGNORED)):
+                self._keep_unframed(line)
         return events
+
+    def _joined(self) -> bytes:
+        """Return the data of an event."""
+        data = b"\n".join(self._data)
+        if not self._name:
+            return data
+        event = NamedEvent(data)
+        event.name = self._name
+        return event
+
+    def _keep_unframed(self, line: bytes) -> None:
+        self._unframed_bytes += len(line)
+        if self._unframed_bytes <= _MAX_UNFRAMED_BYTES:
+            self._unframed.append(line)
 
     def _keep(self, piece: bytes) -> None:
         """Keep a piece of a line until its end arrives."""
@@ -84,11 +125,11 @@ class EventParser:
     def _without_mark(self, received: bytes) -> bytes:
         """Skip a byte order mark, which may itself arrive in pieces."""
         seen = (self._start or b"") + received
-        if len(seen) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(seen):
+        if len(seen) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(seen):
             self._start = seen
             return b""
         self._start = None
-        return seen.removeprefix(_BYTE_ORDER_MARK)
+        return seen.removeprefix(BYTE_ORDER_MARK)
 
     def _with_lf(self, received: bytes) -> bytes:
         """Turn every line end into LF. The LF of a CRLF may arrive in the next piece."""

@@ -13,7 +13,8 @@ class Stats:
         in_flight: requests that were sent and whose responses are not complete.
         queued: requests that wait for one of `limit` slots.
         done: calls that were completed.
-        failed: calls that raised an error, and streams that ended early. Between two attempts, a call counts here.
+        failed: calls that raised an error, and streams that broke off. Between two attempts, a call counts here.
+        cancelled: calls that were canceled, and streams that their callers left early.
         retried: requests that were sent again.
         tokens: tokens in total, prompts included, as far as the responses report them.
     """
@@ -22,6 +23,7 @@ class Stats:
     queued: int
     done: int
     failed: int
+    cancelled: int
     retried: int
     tokens: int
 
@@ -31,7 +33,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._lock = lock_of(self)
-        self.done = self.failed = self.retried = self.tokens = 0
+        self.done = self.failed = self.cancelled = self.retried = self.tokens = 0
 
     def succeed(self, tokens: int) -> None:
         """Count a completed call."""
@@ -39,10 +41,24 @@ class Counters:
             self.done += 1
             self.tokens += tokens
 
-    def fail(self) -> None:
-        """Count a failed call, unless it is retried."""
+    def fail(self, error: BaseException) -> None:
+        """Count a call that ended with an error, unless it is retried. One that is no `Exception` is a cancel."""
         with self._lock:
-            self.failed += 1
+            if isinstance(error, Exception):
+                self.failed += 1
+            else:
+                self.cancelled += 1
+
+    def cancel(self) -> None:
+        """Count a call that its caller gave up."""
+        with self._lock:
+            self.cancelled += 1
+
+    def give_up(self) -> None:
+        """Count a call that its caller gave up before a retry: it is not the failed attempt that ended it."""
+        with self._lock:
+            self.failed -= 1
+            self.cancelled += 1
 
     def retry(self) -> None:
         """Count a retry: the call has not failed yet."""

@@ -6,8 +6,11 @@ from inspect import Signature
 from typing import Any, Self
 
 from .._calls.closing import AsyncClosing, Closing
-from ..errors import ApiError, ConfigurationError
+from .._text import safe_headers
+from ..errors import ApiError, ConfigurationError, ProtocolError
+from ..transports.completion_errors import note_response
 from ..transports.completions import AsyncBody, SyncBody
+from ..transports.http_errors import HttpHeaders
 from ._model_server import ModelServer
 from ._request import CompletionRequest
 from ._responses import Chunk, Usage
@@ -26,6 +29,8 @@ class _Stream:
         self._reader = reader
         self._body: Any = None
         self._closed = False
+        self._headers: HttpHeaders | None = None
+        self._attempts = 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._server}{', closed' if self._closed else ''}>"
@@ -36,11 +41,21 @@ class _Stream:
         return self._reader.text
 
     @property
-    def usage(self) -> Usage:
-        """The tokens used, once the server has reported them."""
+    def usage(self) -> Usage | None:
+        """The tokens used; None until the server has reported them, or if it never does."""
         return self._reader.usage
 
     _block = "a `with` block"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the response, by names in lower case, without secrets; empty before it has begun."""
+        return {} if self._headers is None else safe_headers(self._headers.items())
+
+    @property
+    def attempts(self) -> int:
+        """How many times the request was sent; 0 before it was."""
+        return self._attempts
 
     def _begin(self) -> Any:
         """Send the request; return the open body, on `AsyncStream` a coroutine of it."""
@@ -48,12 +63,19 @@ class _Stream:
             raise ConfigurationError("the stream is closed; request a new one")
         return self._driver.bind(self._server.open_stream)(self._request, self._reader)
 
-    def _take_body(self) -> Any:
-        """Return the body, to be closed, and count the outcome of the stream; None if that was done before."""
+    def _note_opened(self, body: Any) -> None:
+        self._body = body
+        self._headers, self._attempts = body.headers, body.attempts
+
+    def _take_body(self, error: BaseException | None = None) -> Any:
+        """Return the body, to be closed, and report the outcome of the stream; None if that was done before."""
         body, self._body = self._body, None
         self._closed = True
         if body is not None:
-            self._reader.count(self._server.counters)
+            if isinstance(error, ApiError | ProtocolError):
+                error.method, error.attempts = self._request.method.name, self._attempts
+                note_response(error, body.status, body.headers)
+            self._reader.end(self._server.counters, error)
         return body
 
     def _warn(self) -> None:
@@ -85,12 +107,17 @@ class Stream(Closing, _Stream):
                 yield from reader.receive(received)
             if self._body is not None:
                 self._body.finish()
-        finally:
-            self.close()
+        except BaseException as error:
+            self._close(error)
+            raise
+        self._close()
 
     def close(self) -> None:
         """Hang up, if the stream has not ended; may be called again."""
-        body = self._take_body()
+        self._close()
+
+    def _close(self, error: BaseException | None = None) -> None:
+        body = self._take_body(error)
         if body is not None:
             body.close()
 
@@ -101,7 +128,7 @@ class Stream(Closing, _Stream):
 
     def _open(self) -> SyncBody:
         if self._body is None:
-            self._body = self._begin()
+            self._note_opened(self._begin())
         assert self._body is not None  # noqa: S101
         return self._body
 
@@ -133,12 +160,17 @@ class AsyncStream(AsyncClosing, _Stream):
                     yield chunk
             if self._body is not None:
                 await self._body.finish()
-        finally:
-            await self.close()
+        except BaseException as error:
+            await self._close(error)
+            raise
+        await self._close()
 
     async def close(self) -> None:
         """Hang up, if the stream has not ended; may be called again."""
-        body = self._take_body()
+        await self._close()
+
+    async def _close(self, error: BaseException | None = None) -> None:
+        body = self._take_body(error)
         if body is not None:
             await body.close()
 
@@ -149,6 +181,6 @@ class AsyncStream(AsyncClosing, _Stream):
 
     async def _open(self) -> AsyncBody:
         if self._body is None:
-            self._body = await self._begin()
+            self._note_opened(await self._begin())
         assert self._body is not None  # noqa: S101
         return self._body

@@ -1,20 +1,23 @@
 """Reads the stream of a completion: bytes in, chunks out, and two timeouts that run on content. It does no I/O.
 
-`first_token_timeout` runs until the first content, `idle_timeout` between one content and the next. Both count only the
-time spent waiting in reads, so a caller that takes long with a chunk does not use them up. What keeps a connection
-alive without being content, such as comments and empty chunks, does not reset them.
+`first_token_timeout` runs until the first content, `idle_timeout` between one content and the next, and until the first
+one too unless `first_token_timeout` says otherwise. Both count only the time spent waiting in reads, so a caller that
+takes long with a chunk does not use them up. What keeps a connection alive without being content, such as comments and
+empty chunks, does not reset them.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
+from .._arguments import UNSET
+from .._calls.attempts import code_of
 from .._calls.clock import Clock
 from .._calls.deadline import TIMER_SLACK, Deadline
 from ..errors import ApiError, DeadlineExceeded, InferenceError, ProtocolError, StreamInterrupted, StreamStalled
 from ..transports.completion_errors import error_in_place
-from ._responses import Chunk, Json, Usage, first_choice, usage_of
-from ._sse import EventParser
+from ._responses import Chunk, Json, Usage, first_choice, is_first, usage_of
+from ._sse import EventParser, NamedEvent
 from ._stats import Counters
 
 _decode = json.JSONDecoder().raw_decode
@@ -28,19 +31,22 @@ class StreamReader:
     def __init__(
         self, method: str, first_token_timeout: float | None, idle_timeout: float | None, clock: Clock
     ) -> None:
-        self.first_token_timeout = first_token_timeout
+        is_own = first_token_timeout is not UNSET
+        self.first_token_timeout = first_token_timeout if is_own else idle_timeout
+        self.first_token_option = "first_token_timeout" if is_own else "idle_timeout"
         self.done = False
         """Whether the end mark has been received."""
-        self.usage = Usage({})
+        self.usage: Usage | None = None
         self._method = method
         self._idle_timeout = idle_timeout
-        self._content_timeout = first_token_timeout
+        self._content_timeout = self.first_token_timeout
         """The timeout that is running: for the first content, later for more of it."""
         self._has_content = False
         self._waited = 0.0
         """Seconds spent in reads since the last content."""
         self._monotonic = clock.monotonic
         self._deadline = Deadline(None, clock.monotonic)
+        self._report: Callable[[str], object] = _ignore
         self._read_started = 0.0
         self._parser = EventParser()
         self._texts: list[str] = []
@@ -50,17 +56,23 @@ class StreamReader:
         """The text of the first choice so far."""
         return "".join(self._texts)
 
-    def start(self, deadline: Deadline, waited: float) -> None:
-        """Note that the response has begun, after `waited` seconds, and when the whole call has to end."""
+    def start(self, deadline: Deadline, waited: float, report: Callable[[str], object]) -> None:
+        """Note that the response has begun, after `waited` seconds, when the whole call has to end, and who is told."""
         self._deadline = deadline
         self._waited = waited
+        self._report = report
 
-    def count(self, counters: Counters) -> None:
-        """Count the outcome of the stream."""
+    def end(self, counters: Counters, error: BaseException | None) -> None:
+        """Count and report the outcome of the stream. Without an error and an end mark, its caller has left it."""
         if self.done:
-            counters.succeed(self.usage.total_tokens)
+            counters.succeed(0 if self.usage is None else self.usage.total_tokens)
+            self._report("ok")
+        elif error is None or isinstance(error, GeneratorExit):
+            counters.cancel()
+            self._report("canceled")
         else:
-            counters.fail()
+            counters.fail(error)
+            self._report(code_of(error))
 
     def begin(self) -> float | None:
         """Return the seconds that the next read may take; None for no limit. Raises if there are none left."""
@@ -80,8 +92,11 @@ class StreamReader:
         """
         self._waited += self._monotonic() - self._read_started
         for data in self._parser.feed(received) if received is not None else self._at_end():
+            if type(data) is not bytes and self._is_foreign(data):
+                continue
             if not data.startswith(b"{"):
                 if data.strip() == _END_MARK:
+                    self._raise_unframed()
                     self.done = True
                     return
                 if not data:
@@ -92,6 +107,7 @@ class StreamReader:
                 self._content_timeout = self._idle_timeout
                 self._has_content = True
             yield chunk
+        self._raise_unframed()
 
     def interrupted(self, error: ApiError) -> InferenceError:
         """Return what a failed read means for the stream."""
@@ -105,44 +121,81 @@ class StreamReader:
             return DeadlineExceeded(
                 f"timed out after {self._deadline.timeout or 0:g} s, before the stream ended", method=self._method
             )
-        return stalled(self._method, self._content_timeout, is_first=not self._has_content, text=self.text)
+        option = "idle_timeout" if self._has_content else self.first_token_option
+        return stalled(
+            self._method, self._content_timeout, option=option, is_first=not self._has_content, text=self.text
+        )
 
     def _at_end(self) -> list[bytes]:
-        """Return what counts at the end of the bytes: an end mark without its empty line. All else was cut off."""
+        """Return what counts at the end of the bytes: an end mark without its empty line. All else was cut off.
+
+        Raises an error that was sent without its empty line, or outside of events.
+        """
         rest = self._parser.end()
-        if rest is not None and rest.strip() == _END_MARK:
-            return [_END_MARK]
+        if rest is not None:
+            if type(rest) is not bytes:
+                self._is_foreign(rest)
+            if rest.strip() == _END_MARK:
+                return [_END_MARK]
+            self._raise_error_in(_object(rest))
+        self._raise_unframed()
         raise StreamInterrupted(
             f"{self._method}: the stream ended without its end mark {_END_MARK.decode()}", self.text
         )
+
+    def _raise_unframed(self) -> None:
+        """Raise an error that was sent outside of events."""
+        unframed = self._parser.unframed
+        if unframed:
+            self._raise_error_in(_object(unframed, is_whole=False))
+
+    def _raise_error_in(self, value: Json | None) -> None:
+        error = None if value is None else error_in_place(value, self._method)
+        if error is not None:
+            raise error
+
+    def _is_foreign(self, data: bytes) -> bool:
+        """Return whether an event with a type is not ours, such as a `ping`. Raises the error in an `error` event."""
+        name = data.name.lower() if isinstance(data, NamedEvent) else b"message"
+        if name == b"message" or (name != b"error" and data.strip() == _END_MARK):
+            return False
+        value = _object(data)
+        if name == b"error":
+            if value is None or "error" not in value:
+                value = {"error": str(data, "utf-8", "replace") if value is None else value}
+            self._raise_error_in(value)
+            raise ProtocolError("the stream has an error event without an error")
+        return value is None or not ("choices" in value or value.get("error"))
 
     def _chunk(self, data: bytes) -> Chunk:
         value = _object(data)
         if value is None:
             raise ProtocolError("an event of the stream is not a JSON object", method=self._method)
         if "error" in value or "choices" not in value:
-            error = error_in_place(value, self._method)
-            if error is not None:
-                raise error
+            self._raise_error_in(value)
         chunk = Chunk(value)
-        if chunk.text and not first_choice(value).get("index"):
+        if chunk.text and is_first(first_choice(value)):
             self._texts.append(chunk.text)
         if value.get("usage"):
-            self.usage = usage_of(value)
+            self.usage = usage_of(value) or self.usage
         return chunk
 
 
-def _object(data: bytes) -> Json | None:
-    """Return the data as a JSON object; None if it is none."""
+def _ignore(code: str) -> None:
+    """Report nothing: the stream was never opened."""
+
+
+def _object(data: bytes, *, is_whole: bool = True) -> Json | None:
+    """Return the data as a JSON object; None if it is none, or if it should be the whole data and is not."""
     text = str(data, "utf-8", "replace").strip()
     try:
         value, end = _decode(text)
     except (ValueError, RecursionError):
         return None
-    return cast(Json, value) if isinstance(value, dict) and end == len(text) else None
+    return cast(Json, value) if isinstance(value, dict) and (end == len(text) or not is_whole) else None
 
 
-def stalled(method: str, seconds: float | None, *, is_first: bool, text: str = "") -> StreamStalled:
-    """Return the error of a timeout on content."""
-    what, option = ("no first token", "first_token_timeout") if is_first else ("nothing more", "idle_timeout")
+def stalled(method: str, seconds: float | None, *, option: str, is_first: bool, text: str = "") -> StreamStalled:
+    """Return the error of a timeout on content, which `option` sets."""
+    what = "no first token" if is_first else "nothing more"
     return StreamStalled(f"{method}: {what} within {seconds or 0:g} s ({option})", text)

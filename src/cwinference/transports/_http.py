@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import pyqwest
@@ -9,12 +11,16 @@ import pyqwest
 from .. import errors
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
-from ._gzip import check_size, decompress
+from ._content_coding import check_size, decompress, decompress_error
 from ._interruptible import Opening, interruptible
 from ._pool import Lane, Pool
 from ._pyqwest import is_usable, new_transport, no_response, refuse_after_fork, translate, transport_options
 from ._stream_ends import StreamEnds
 from ._time_limit import TimeLimit
+
+ERROR_BYTES = 1024 * 1024
+ERROR_SECONDS = 5.0
+"""How much of the body of an error is read, and for how long: its status counts, and a retry should not wait."""
 
 Release = Callable[[], Any]
 """Gives a connection back; returns one that the caller has to close, or None."""
@@ -23,12 +29,14 @@ Release = Callable[[], Any]
 class HttpResponse:
     """A whole HTTP response, decompressed."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("attempts", "body", "headers", "status")
 
     def __init__(self, status: int, headers: pyqwest.Headers, body: bytes) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.attempts = 1
+        """How many times the request was sent; set by whoever retries."""
 
     @property
     def content_type(self) -> str:
@@ -48,6 +56,7 @@ class SyncHttp:
 
     def __init__(self, settings: Settings, default_version: int, **options: Any) -> None:
         self._limit = settings.max_reply_bytes
+        self._error_limit = min(self._limit, ERROR_BYTES)
         self._options = transport_options(settings, default_version) | options
         self._pool = Pool(self._connect)
 
@@ -108,16 +117,15 @@ class SyncHttp:
     def _whole(self, opening: Opening[pyqwest.SyncResponse], lane: Lane[_SyncConnection], began: float) -> HttpResponse:
         with opening.enter() as response:
             lane.responded = began
-            return whole(response.status, response.headers, self._read(response), self._limit)
-
-    def _read(self, response: pyqwest.SyncResponse) -> bytes:
-        _announced_size(response.headers, self._limit)
-        chunks, size = list[Any](), 0
-        for chunk in response.content:
-            size += len(chunk)
-            check_size(size, self._limit)
-            chunks.append(chunk)
-        return b"".join(chunks)
+            chunks = list[Any]()
+            if is_success(response.status):
+                check_size(_announced_size(response.headers) or 0, self._limit)
+                _read(response, chunks, self._limit)
+            else:
+                read = partial(_read, response, chunks, self._error_limit)
+                with suppress(Exception):  # an error keeps its status, whatever is wrong with its body
+                    interruptible(read, response.close, ERROR_SECONDS)
+            return whole(response.status, response.headers, b"".join([*chunks]), self._limit)
 
     def _connect(self) -> _SyncConnection:
         transport = new_transport(lambda: pyqwest.SyncHTTPTransport(**self._options))
@@ -136,6 +144,7 @@ class AsyncHttp:
 
     def __init__(self, settings: Settings, default_version: int, **options: Any) -> None:
         self._limit = settings.max_reply_bytes
+        self._error_limit = min(self._limit, ERROR_BYTES)
         self._options = transport_options(settings, default_version) | options
         self._pool = Pool(self._connect)
         self._ends = StreamEnds()
@@ -147,22 +156,27 @@ class AsyncHttp:
         limit = TimeLimit(timeout)
         refuse_after_fork()
         lane, began = self._pool.take(), time.monotonic()
+        response: pyqwest.Response | None = None
+        chunks = list[Any]()
         try:
             with limit:
                 response = await lane.connection.transport.execute(
                     pyqwest.Request(verb, url, pyqwest.Headers(headers), content)
                 )
                 lane.responded = began
-                return whole(response.status, response.headers, await self._read(response), self._limit)
-        except TimeoutError as error:
-            raise no_response(timeout) if limit.expired else translate(error, timeout) from None
-        except errors.InferenceError:
-            raise
+                if is_success(response.status):
+                    await self._read(response, chunks, self._limit)
+                else:
+                    with TimeLimit(ERROR_SECONDS):
+                        await self._read(response, chunks, self._error_limit)
         except Exception as error:
-            raise translate(error, timeout, time.monotonic() - began) from None
+            # An error keeps its status, whatever is wrong with its body.
+            if response is None or is_success(response.status):
+                raise _fetch_error(error, limit, timeout, time.monotonic() - began) from None
         finally:
             if (spare := self._pool.give(lane, began)) is not None:
                 await spare.transport.aclose()
+        return whole(response.status, response.headers, b"".join(chunks), self._limit)
 
     async def fetch_unbounded(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
@@ -212,16 +226,18 @@ class AsyncHttp:
             for connection in self._pool.take_all():
                 await connection.transport.aclose()
 
-    async def _read(self, response: pyqwest.Response) -> bytes:
+    async def _read(self, response: pyqwest.Response, chunks: list[Any], limit: int) -> None:
         """Read a body. One of the announced size is complete, and often nothing after it has to be awaited."""
         try:
-            announced = _announced_size(response.headers, self._limit)
-            chunks, size, is_stream = list[Any](), 0, response.http_version != pyqwest.HTTPVersion.HTTP1
+            announced = _announced_size(response.headers)
+            if is_success(response.status):
+                check_size(announced or 0, limit)
+            size, is_stream = 0, response.http_version != pyqwest.HTTPVersion.HTTP1
             skip_end = not is_stream or self._ends.may_skip()
             began = complete = time.monotonic()
             async for chunk in response.content:
                 size += len(chunk)
-                check_size(size, self._limit)
+                check_size(size, limit)
                 chunks.append(chunk)
                 if size == announced and chunk:
                     if skip_end and is_stream:
@@ -231,7 +247,6 @@ class AsyncHttp:
                     complete = time.monotonic()
             if size == announced and not skip_end:
                 self._ends.learn(end=time.monotonic() - complete, body=complete - began)
-            return b"".join(chunks)
         except BaseException:
             await response.aclose()
             raise
@@ -241,10 +256,31 @@ class AsyncHttp:
         return _AsyncConnection(transport, pyqwest.Client(transport))
 
 
+def _read(response: pyqwest.SyncResponse, chunks: list[Any], limit: int) -> None:
+    size = 0
+    for chunk in response.content:
+        size += len(chunk)
+        check_size(size, limit)
+        chunks.append(chunk)
+
+
 def whole(status: int, headers: pyqwest.Headers, body: bytes, limit: int) -> HttpResponse:
-    """Return a response with its body decompressed, up to `limit` bytes."""
-    encoding = headers.get("content-encoding", "")
-    return HttpResponse(status, headers, decompress(body, encoding, limit) if encoding else body)
+    """Return a response, decompressed up to `limit` bytes. An error keeps its status whatever its body is."""
+    if not is_success(status):
+        body = decompress_error(body, content_encoding(headers), min(limit, ERROR_BYTES))
+    elif "content-encoding" in headers:
+        body = decompress(body, content_encoding(headers), limit)
+    return HttpResponse(status, headers, body)
+
+
+def content_encoding(headers: pyqwest.Headers) -> str:
+    """Return the codings of a body, separated by commas; empty if it has none."""
+    return ", ".join(headers.getall("content-encoding"))
+
+
+def is_success(status: int) -> bool:
+    """Return whether an HTTP status means success."""
+    return 200 <= status < 300
 
 
 def media_type(headers: pyqwest.Headers) -> str:
@@ -260,14 +296,17 @@ def request_headers(metadata: Metadata, **more: str) -> Metadata:
     return (*metadata, ("user-agent", USER_AGENT), *((name.replace("_", "-"), value) for name, value in more.items()))
 
 
-def _announced_size(headers: pyqwest.Headers, limit: int) -> int | None:
-    """Return the content-length, refused if it is over the limit; None if there is none."""
+def _announced_size(headers: pyqwest.Headers) -> int | None:
+    """Return the content-length; None if there is none."""
     text = headers.get("content-length", "")
-    if not text.isdecimal():
-        return None
-    size = int(text[:20])
-    check_size(size, limit)
-    return size
+    return int(text[:20]) if text.isdecimal() else None
+
+
+def _fetch_error(error: Exception, limit: TimeLimit, timeout: float | None, seconds: float) -> errors.InferenceError:
+    """Return what a failed exchange means."""
+    if isinstance(error, errors.InferenceError):
+        return error
+    return no_response(timeout) if limit.expired else translate(error, timeout, seconds)
 
 
 def _as_ours(error: BaseException, timeout: float | None) -> BaseException:

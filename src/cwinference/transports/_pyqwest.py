@@ -1,7 +1,7 @@
 """What is particular to pyqwest: its settings, its life in a process, and its errors as ours.
 
 Redirects are never followed: a token must not travel to another host. pyqwest decompresses without a limit, so that is
-switched off and done in `_gzip.py`.
+switched off and done in `_content_coding.py`.
 """
 
 import atexit
@@ -108,9 +108,24 @@ def no_response(timeout: float | None) -> errors.DeadlineExceeded:
     return errors.DeadlineExceeded("no response in time" if timeout is None else f"no response within {timeout:.3g} s")
 
 
-def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> errors.ApiError:
+_UNREADABLE = re.compile(
+    r"message head is too large|invalid .* parsed|invalid chunk|chunk \w+ .*over limit|stream error detected: "
+    r"|^(?!Error reading).*connection error detected: (?!detected excessive load)",
+    re.IGNORECASE,
+)
+"""In texts of pyqwest: what came from the server is no HTTP, or more than can be read. Sending it again cannot help.
+
+`detected` is said of what its HTTP/2 engine found, `received` of what the other side complained about. An error of the
+connection ends all responses on it: one that had begun was most likely read well, and is only lost. The engine also
+counts the frames that arrive for streams that were canceled, and calls too many of them an excessive load.
+"""
+
+
+def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> errors.ApiError | errors.ProtocolError:
     """Return an error of pyqwest, or Python's own, as ours. `seconds` is how long the exchange took."""
     text = str(error) or type(error).__name__
+    if _UNREADABLE.search(text):
+        return errors.ProtocolError(f"the response cannot be read: {_URL.sub('', text)}")
     if isinstance(error, pyqwest.StreamError):
         return _reset(error, text, timeout, seconds)
     if isinstance(error, ConnectionError):

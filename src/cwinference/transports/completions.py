@@ -5,7 +5,8 @@ the server notices: as a reset stream over HTTP/2, as a closed connection over H
 """
 
 import math
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -15,22 +16,39 @@ from .. import errors
 from .._retry_rules import Hint
 from ..auth import Metadata
 from ..config import Settings
-from ._gzip import check_size
-from ._http import AsyncHttp, HttpResponse, Release, SyncHttp, media_type, whole
+from ._content_coding import Decoder, check_size, decoder_for
+from ._http import (
+    ERROR_BYTES,
+    ERROR_SECONDS,
+    AsyncHttp,
+    HttpResponse,
+    Release,
+    SyncHttp,
+    content_encoding,
+    is_success,
+    media_type,
+    whole,
+)
 from ._interruptible import interruptible
 from ._pyqwest import no_response, refuse_after_fork, translate
 from ._time_limit import TimeLimit
 from ._watchdog import Watchdog
 
-__all__ = ["AsyncBody", "AsyncCompletionTransport", "SyncBody", "SyncCompletionTransport", "refuse_after_fork"]
+__all__ = [
+    "AsyncBody",
+    "AsyncCompletionTransport",
+    "HttpResponse",
+    "SyncBody",
+    "SyncCompletionTransport",
+    "is_success",
+    "refuse_after_fork",
+]
 
 _HTTP_VERSION = 1
 _CONNECTIONS = {"pool_max_idle_per_host": 1000, "pool_idle_timeout": 4.0}
 """Enough idle connections for many calls at once, kept for less than the 5 s after which common servers close them."""
 _END_SECONDS = 0.25
 """How long the end of a stream is awaited after its end mark, so that the connection can be reused."""
-_ERROR_BYTES = 1024 * 1024
-"""The largest body of a failed response to a stream."""
 _IN_BODY = "Error reading"
 """How pyqwest's text begins if the response had begun."""
 
@@ -48,7 +66,7 @@ class SyncCompletionTransport:
         """Perform one exchange."""
         try:
             return self._http.fetch(verb, url, headers, content, timeout)
-        except errors.Unavailable as error:
+        except errors.InferenceError as error:
             raise _final_in_body(error) from None
 
     def open(
@@ -77,14 +95,37 @@ class _Body:
         self.headers = headers
         self.waited = 0.0
         """Seconds until it began."""
+        self.attempts = 1
+        """How many times the request was sent; set by whoever retries."""
         self.on_close: Callable[[], object] | None = None
         """Called once, when it is closed."""
         self._release: Release | None = release
+        self._decoder: Decoder | None = None
+        self._unknown_coding: errors.ProtocolError | None = None
+        try:
+            self._decoder = decoder_for(content_encoding(headers))
+        except errors.ProtocolError as error:  # raised when the body is read, since it may not be needed
+            self._unknown_coding = error
+        self._has_plain_body = self._decoder is None and self._unknown_coding is None
+        self._decoded: Iterator[bytes] = iter(())
+        """What is left of the bytes that were received last."""
 
     @property
     def content_type(self) -> str:
         """The media type in lower case, without parameters."""
         return media_type(self.headers)
+
+    def _decode(self, received: bytes | None) -> bytes | None:
+        """Return the next decoded bytes of what was received (None: the end), or None if there are none yet.
+
+        A coding that is cut off is no error here: streams have end marks of their own.
+        """
+        if self._unknown_coding is not None:
+            raise self._unknown_coding
+        if received is None or self._decoder is None:
+            return received
+        self._decoded = self._decoder.feed(received)
+        return next(self._decoded, None)
 
     def _give_back(self) -> Any:
         """Give the connection back, unless that was done before; return one that the caller has to close."""
@@ -111,6 +152,17 @@ class SyncBody(_Body):
 
     def read(self, limit: float | None) -> bytes | None:
         """Return the next bytes; None at the end. Raises ApiError: DeadlineExceeded after `limit` seconds."""
+        if self._has_plain_body:
+            return self._receive(limit)
+        piece, ends = next(self._decoded, None), _ends_at(limit)
+        while piece is None:
+            received = self._receive(_until(ends, limit))
+            piece = self._decode(received)
+            if received is None:
+                return None
+        return piece
+
+    def _receive(self, limit: float | None) -> bytes | None:
         refuse_after_fork()
         if limit is not None:
             self._watchdog.start(self, limit)
@@ -134,17 +186,17 @@ class SyncBody(_Body):
         self._expired = True
         self._response.close()
 
-    def read_all(self) -> bytes:
-        """Return all of it: the body of a failed response."""
-        body = bytearray()
-        while (piece := self.read(None)) is not None:
-            body += piece
-            check_size(len(body), _ERROR_BYTES)
-        return bytes(body)
+    def read_error(self) -> bytes:
+        """Return the body of an error, as much of it as can be read in time. Never raises: the status counts."""
+        body, ends = bytearray(), _ends_at(ERROR_SECONDS)
+        with suppress(errors.InferenceError):
+            while len(body) < ERROR_BYTES and (piece := self.read(_until(ends, ERROR_SECONDS))) is not None:
+                body += piece
+        return bytes(body[:ERROR_BYTES])
 
     def finish(self) -> None:
         """Read the end that should follow the last event, and close."""
-        with suppress(errors.ApiError):
+        with suppress(errors.InferenceError):
             self.read(_END_SECONDS)
         self.close()
 
@@ -162,28 +214,31 @@ class AsyncCompletionTransport:
     def __init__(self, settings: Settings) -> None:
         self._http = AsyncHttp(settings, _HTTP_VERSION, **_CONNECTIONS)
         self._limit = settings.max_reply_bytes
-        self._announces_sizes = False
-        """Whether the latest response announced its size, and within the limit."""
+        self._takes_whole = False
+        """Whether the latest response was a success that announced its size, within the limit."""
 
     async def fetch(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
     ) -> HttpResponse:
         """Perform one exchange.
 
-        While the server announces the sizes of its responses, they are taken whole, which is much cheaper, and their
-        size is checked afterwards.
+        While the server succeeds and announces the sizes of its responses, they are taken whole, which is much
+        cheaper, and their size is checked afterwards. Their status is not known if their body is not received.
         """
         try:
-            if not self._announces_sizes:
+            if not self._takes_whole:
                 response = await self._http.fetch(verb, url, headers, content, timeout)
-                self._announces_sizes = "content-length" in response.headers
+                self._takes_whole = is_success(response.status) and "content-length" in response.headers
                 return response
             received = await self._http.fetch_unbounded(verb, url, headers, content, timeout)
-        except errors.Unavailable as error:
+        except errors.InferenceError as error:
+            self._takes_whole = False
             raise _final_in_body(error) from None
         size = len(received.content)
-        self._announces_sizes = "content-length" in received.headers and size <= self._limit
-        check_size(size, self._limit)
+        succeeded = is_success(received.status)
+        self._takes_whole = succeeded and "content-length" in received.headers and size <= self._limit
+        if succeeded:
+            check_size(size, self._limit)
         return whole(received.status, received.headers, received.content, self._limit)
 
     async def open(
@@ -207,6 +262,17 @@ class AsyncBody(_Body):
 
     async def read(self, limit: float | None) -> bytes | None:
         """Return the next bytes; None at the end. Raises ApiError: DeadlineExceeded after `limit` seconds."""
+        if self._has_plain_body:
+            return await self._receive(limit)
+        piece, ends = next(self._decoded, None), _ends_at(limit)
+        while piece is None:
+            received = await self._receive(_until(ends, limit))
+            piece = self._decode(received)
+            if received is None:
+                return None
+        return piece
+
+    async def _receive(self, limit: float | None) -> bytes | None:
         refuse_after_fork()
         if self._pieces is None:
             return None
@@ -219,18 +285,18 @@ class AsyncBody(_Body):
         except Exception as error:
             raise no_response(limit) if timeout.expired else translate(error, limit) from None
 
-    async def read_all(self, timeout: float | None) -> bytes:
-        """Return all of it: the body of a failed response. `timeout` in seconds."""
+    async def read_error(self, timeout: float | None) -> bytes:
+        """Return the body of an error, as much of it as can be read in time. Never raises: the status counts."""
         body = bytearray()
-        with TimeLimit(timeout):
-            while (piece := await self.read(None)) is not None:
+        limit = ERROR_SECONDS if timeout is None else min(timeout, ERROR_SECONDS)
+        with suppress(errors.InferenceError, TimeoutError), TimeLimit(limit):
+            while len(body) < ERROR_BYTES and (piece := await self.read(None)) is not None:
                 body += piece
-                check_size(len(body), _ERROR_BYTES)
-        return bytes(body)
+        return bytes(body[:ERROR_BYTES])
 
     async def finish(self) -> None:
         """Read the end that should follow the last event, and close."""
-        with suppress(errors.ApiError):
+        with suppress(errors.InferenceError):
             await self.read(_END_SECONDS)
         await self.close()
 
@@ -248,6 +314,23 @@ class AsyncBody(_Body):
         return self._give_back()
 
 
-def _final_in_body(error: errors.Unavailable) -> errors.Unavailable:
+def _ends_at(limit: float | None) -> float:
+    """Return when a read has to end that may take several steps, on the monotonic clock."""
+    return math.inf if limit is None else time.monotonic() + limit
+
+
+def _until(ends: float, limit: float | None) -> float | None:
+    """Return the seconds until then; None for no limit. Raises DeadlineExceeded, for a limit of `limit` seconds."""
+    if ends == math.inf:
+        return None
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise no_response(limit)
+    return left
+
+
+def _final_in_body(error: errors.InferenceError) -> errors.InferenceError:
     """Rule out a retry if the connection was lost after the response had begun: the model has run."""
-    return errors.with_hint(error, Hint.NO_RETRY) if _IN_BODY in error.message else error
+    if isinstance(error, errors.Unavailable) and _IN_BODY in error.message:
+        return errors.with_hint(error, Hint.NO_RETRY)
+    return error

@@ -16,7 +16,7 @@ from .. import errors
 from .._wire.json_reader import parse
 from ..auth import Metadata
 from ..config import USER_AGENT, Codec, Settings
-from ._gzip import compress
+from ._content_coding import compress
 from ._http import AsyncHttp, HttpResponse, SyncHttp
 from .base import UnaryCall
 from .http_errors import error_of

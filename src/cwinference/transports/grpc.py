@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError, Message
 
 from .. import errors
 from .._retry_rules import Hint
+from .._text import safe_headers
 from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings, proxy_for_grpc
@@ -301,6 +302,7 @@ def _translate(
         details=details,
         http_status=int(found.group(1)) if found else None,
         retry_after=pushback if pushback is not None else delay,
+        headers=safe_headers(map(_as_text, (*(error.initial_metadata() or ()), *(error.trailing_metadata() or ())))),
     )
     return errors.with_hint(translated, hint)
 

@@ -1,7 +1,7 @@
 """What an HTTP response that is not a success means: the one table of codes, for Connect, REST and completions."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, cast
@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from google.protobuf.message import Message
 
 from .. import errors
+from .._text import safe_headers
 from .._wire.error_details import from_json, has_precondition_failure, retry_delay
 
 LONGEST_MESSAGE = 2000
@@ -52,6 +53,7 @@ class HttpHeaders(Protocol):
     """Headers by name, in upper or lower case."""
 
     def get(self, key: str, default: str) -> str: ...
+    def items(self) -> Iterable[tuple[str, str]]: ...
 
 
 def error_of(status: int, headers: HttpHeaders, body: bytes, method: str) -> errors.ApiError:
@@ -69,6 +71,7 @@ def error_of(status: int, headers: HttpHeaders, body: bytes, method: str) -> err
         http_status=status,
         method=method,
         retry_after=_retry_after(headers, details),
+        headers=safe_headers(headers.items()),
     )
 
 
