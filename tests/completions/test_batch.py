@@ -235,7 +235,7 @@ async def test_a_line_cut_off_by_a_killed_run_is_requested_again(kind: str, tmp_
         await run(kind, server.url, map(batch_request, range(4)), out, ordered=True)
         out.write_bytes(out.read_bytes()[:-cut])
         result = await run(kind, server.url, map(batch_request, range(4)), out)
-    assert result.skipped == 3
+    assert result.skipped == (4 if cut == 1 else 3)  # without its newline, a line is whole nevertheless
     assert read_texts(out) == echoed_texts(*range(4))
 
 

@@ -2,11 +2,16 @@
 
 import argparse
 import asyncio
-import sys
+import logging
 from typing import TYPE_CHECKING, Any
 
+from .output import complain, describe, say
+
 if TYPE_CHECKING:
-    from ..inference.batch.runner import BatchResult
+    from ..inference import BatchResult
+
+_OTHER_FILES = 64
+"""How many of the open files that a process may have are no connections."""
 
 
 def register(commands: Any) -> None:
@@ -47,17 +52,39 @@ def run(options: argparse.Namespace) -> int:
     from .._text import one_line
     from ..errors import ConfigurationError, InferenceError
 
+    log = logging.getLogger("cwinference.batch")
+    handler = _Printer(logging.WARNING)
+    log.addHandler(handler)
     try:
         result = asyncio.run(_batch(options))
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; run the same command again to continue\n")
+        complain("interrupted; run the same command again to continue")
         return 130
     except ConfigurationError:
         raise
     except InferenceError as error:
         _complain(f"{one_line(str(error))}{_hint(error, options)}")
         return 1
-    sys.stdout.write(f"{result.completed} completed, {result.failed} failed, {result.skipped} skipped\n")
+    except OSError as error:
+        _complain(f"{one_line(describe(error))}{_hint(error, options)}")
+        return 1
+    finally:
+        log.removeHandler(handler)
+    _report(result)
+    return 1 if result.failed else 0
+
+
+class _Printer(logging.Handler):
+    """Prints warnings of a batch."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from .._text import one_line
+
+        _complain(one_line(f"{record.levelname.lower()}: {record.getMessage()}"))
+
+
+def _report(result: "BatchResult") -> None:
+    say(f"{result.completed} completed, {result.failed} failed, {result.skipped} skipped")
     if result.gave_up:
         _complain(
             "stopped early, because too many requests failed in a row (--keep-going continues); run the same command "
@@ -66,11 +93,10 @@ def run(options: argparse.Namespace) -> int:
     if result.failed:
         _complain(f"first failure: {result.first_failure}")
         _complain(f"all failures: {result.failures}")
-    return 1 if result.failed else 0
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(f"cwinference batch: {text}\n")
+    complain(f"cwinference batch: {text}")
 
 
 def _hint(error: Exception, options: argparse.Namespace) -> str:
@@ -82,13 +108,23 @@ def _hint(error: Exception, options: argparse.Namespace) -> str:
     return "; once this is fixed, run the same command again to continue"
 
 
+def _most_connections(concurrency: int) -> int:
+    """Return how many requests may be in flight: as many as there may be connections in this process."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return concurrency
+    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return concurrency if open_files < 0 else min(concurrency, max(1, open_files - _OTHER_FILES))
+
+
 async def _batch(options: argparse.Namespace) -> "BatchResult":
     from .. import AsyncClient, auth
     from ..config import resolve_token
     from ..inference import AsyncInference
 
     token = auth.from_file(options.token_file) if options.token_file else None
-    limit = max(1, options.concurrency)
+    limit = _most_connections(max(1, options.concurrency))
     arguments: dict[str, Any] = {
         name: getattr(options, name) for name in ("requests", "out", "concurrency", "ordered", "keep_going")
     }

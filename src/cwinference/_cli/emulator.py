@@ -2,7 +2,6 @@
 
 import argparse
 import signal
-import sys
 import threading
 from functools import partial
 from types import FrameType
@@ -10,11 +9,12 @@ from typing import Any
 
 from ..config import is_loopback
 from ..emulator import Behavior, Emulator
+from .output import complain, say
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")
 _READY_AFTER = 2.0
 """Default in seconds, long enough to see a resource in the state CREATING."""
-_EXPOSED = "warning: --host {} lets anyone who can reach this machine use the emulator; it is meant for development\n"
+_EXPOSED = "warning: --host {} lets anyone who can reach this machine use the emulator; it is meant for development"
 
 
 def register(commands: Any) -> None:
@@ -88,13 +88,13 @@ def run(options: argparse.Namespace) -> int:
     for text in options.fault:
         emulator.faults.add_text(text)
     with emulator:
-        _print(f"listening on {emulator.endpoint}")
+        say(f"listening on {emulator.endpoint}")
         if options.token is None:
-            _print(f"admin token: {emulator.token}")
+            say(f"admin token: {emulator.token}")
         if options.viewer_token is None:
-            _print(f"viewer token: {emulator.viewer_token}")
+            say(f"viewer token: {emulator.viewer_token}")
         if not is_loopback(options.host):
-            sys.stderr.write(_EXPOSED.format(options.host))
+            complain(_EXPOSED.format(options.host))
         # Wait in short steps: on Windows a signal does not interrupt a wait, and is handled only after it.
         while not stop.wait(timeout=1):
             pass
@@ -103,9 +103,3 @@ def run(options: argparse.Namespace) -> int:
 
 def _stop(stop: threading.Event, number: int, frame: FrameType | None) -> None:
     stop.set()
-
-
-def _print(line: str) -> None:
-    # Flushed, so that a program which reads the line through a pipe gets it at once.
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

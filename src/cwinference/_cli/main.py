@@ -1,19 +1,21 @@
 """The entry point of the command line. Each command is a file next to this one that registers its arguments."""
 
 import argparse
-import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .._text import one_line
 from .._version import __version__
 from ..errors import ConfigurationError
-from . import batch, emulator
+from . import batch, emulator, output
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {one_line(message)} (see {self.prog} --help)\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        output.write(file, message)
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -40,11 +42,18 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code."""
-    options = parsed(arguments)
+    """Run a command and return its exit code: 2 for a wrong argument, 1 for any other error, 130 for Ctrl-C."""
+    output.keep_descriptors()
+    command = ""
     try:
+        options = parsed(arguments)
+        command = options.command
         code: int = options.run(options)
+    except KeyboardInterrupt:
+        code = 130
     except (ConfigurationError, OSError) as error:
-        sys.stderr.write(f"cwinference {options.command}: {one_line(str(error))}\n")
-        return 2
+        output.complain(f"cwinference {command}: {one_line(output.describe(error))}")
+        code = 2 if isinstance(error, ConfigurationError) else 1
+    finally:
+        output.flush()
     return code

@@ -9,8 +9,8 @@ from ._responses import Chunk, Completion, Model, Usage
 from ._routing import Routing
 from ._stats import Stats
 from ._stream import AsyncStream, Stream
-from .batch.requests import Requests
-from .batch.runner import BatchResult
+from .batch.outcomes import BatchResult
+from .batch.source import Requests
 
 __all__ = [
     "AsyncInference",

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from .. import types
@@ -24,12 +25,15 @@ from ._gateway_server import GatewayCredentials, GatewayServer
 from ._limiter import Limiter
 from ._model_server import ModelServer
 from ._openai import openai_client
+from ._request import CompletionRequest
 from ._resources import Chat, Completions, Models
 from ._routing import Route, Routing, route_to
 from ._session import AsyncInferenceSession, BaseInferenceSession, SyncInferenceSession
 from ._stats import Counters, Stats
-from .batch.requests import Requests
-from .batch.runner import CONCURRENCY, Batch, BatchResult, run_on_loop, run_on_threads
+from .batch.batch import CONCURRENCY, Batch
+from .batch.outcomes import BatchResult
+from .batch.runner import run_on_loop, run_on_threads
+from .batch.source import Requests
 
 if TYPE_CHECKING:
     import openai
@@ -211,6 +215,7 @@ class BaseInference(Resource[Mode]):
             ordered=ordered,
             progress=progress,
             keep_going=keep_going,
+            is_unroutable=partial(_is_unroutable, self._server),
         )
         send: Any = self._driver.bind(self._server.complete_as_bytes)
         result: BatchResult = yield Run(lambda: run_on_threads(batch, send), lambda: run_on_loop(batch, send))
@@ -334,6 +339,20 @@ class AsyncInference(AsyncClosing, BaseInference[AsyncDriver]):
 
     def _new_driver(self, context: Context) -> AsyncDriver:
         return AsyncDriver(context)
+
+
+def _is_unroutable(server: ModelServer, request: CompletionRequest) -> bool:
+    """Return whether a known model server cannot be sent this request, because of the name of its model."""
+    try:
+        route = server.route
+    except ConfigurationError:
+        return False
+    try:
+        route.base_url(request.model)
+        route.headers(request.model)
+    except ConfigurationError:
+        return True
+    return False
 
 
 def _settings(

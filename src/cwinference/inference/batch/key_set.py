@@ -1,9 +1,14 @@
-"""A set of keys in little memory, since a batch may have millions: 16 bytes a key at most."""
+"""Sets of keys in little memory, since a batch may have millions: 24 bytes a key at most, as many for its digest."""
 
 from array import array
 from hashlib import blake2b
 
 _SMALLEST = 1024
+
+UNDIGESTED = 0
+"""The digest of a key that was added without one."""
+_AMBIGUOUS = 1
+"""The digest of a key that was added with several; that of no request."""
 
 
 class KeySet:
@@ -46,6 +51,51 @@ class KeySet:
         for number in old:
             if number:
                 self._slots[self._slot(number)] = number
+
+
+class CompletedKeys(KeySet):
+    """The keys of completions, and for those that are line numbers 64 bits of their requests' digests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._digests: array[int] | None = None
+        """Parallel to the slots; None as long as no key has a digest."""
+        self.last_line = 0
+        """The largest line number with a digest."""
+
+    def note(self, key: str, digest: str | None) -> None:
+        """Add the key of a completion, with the digest of its request if it has one."""
+        is_new = self.add(key)
+        if digest is None and self._digests is None:
+            return
+        if self._digests is None:
+            self._digests = array("Q", bytes(8 * len(self._slots)))
+        slot, value = self._slot(_number(key)), UNDIGESTED if digest is None else digest_number(digest)
+        self._digests[slot] = value if is_new or self._digests[slot] == value else _AMBIGUOUS
+        if digest is not None and key.isdecimal() and len(key) < 20:
+            self.last_line = max(self.last_line, int(key))
+
+    def digest(self, key: str) -> int | None:
+        """Return what `digest_number` returned for the digest of a key; None if there is no such key."""
+        number = _number(key)
+        slot = self._slot(number)
+        if self._slots[slot] != number:
+            return None
+        return UNDIGESTED if self._digests is None else self._digests[slot]
+
+    def _grow(self) -> None:
+        slots, digests = self._slots, self._digests
+        super()._grow()
+        if digests is not None:
+            self._digests = array("Q", bytes(8 * len(self._slots)))
+            for number, digest in zip(slots, digests, strict=True):
+                if number:
+                    self._digests[self._slot(number)] = digest
+
+
+def digest_number(digest: str) -> int:
+    """Return 64 bits of a digest, which differ from `UNDIGESTED`."""
+    return max(_number(digest), _AMBIGUOUS + 1)
 
 
 def _number(key: str) -> int:

@@ -1,18 +1,22 @@
-"""The requests of a batch: from a JSONL file or an iterable, as bodies or in OpenAI's batch form."""
+"""The requests of a batch: from lines of JSON or mappings, as bodies or in OpenAI's batch form."""
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, cast
+import re
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, NamedTuple, cast
+from urllib.parse import urlsplit
 
 from ...errors import ConfigurationError
-from .._request import CHAT, TEXT, CompletionRequest, check_body, check_model
+from .._request import CHAT, TEXT, CompletionMethod, CompletionRequest, check_body, check_model
+from .source import OverlongLine
 
-Requests: TypeAlias = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
-"""A JSONL file's path, or requests: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`."""
+_METHODS = {"/chat/completions": CHAT, "/completions": TEXT}
+_KNOWN = "/v1/chat/completions or /v1/completions"
+_PATH = re.compile(r"(?P<before>.*?)(?:/v[0-9][0-9a-z.]*)?(?P<method>/chat/completions|/completions)/?")
+"""The path of a URL, of any version: other services than OpenAI have `/chat/completions` or `/v4/chat/completions`."""
 
-_METHODS = {"/v1/chat/completions": CHAT, "/v1/completions": TEXT}
+_canonical = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
 
 
 class Item(NamedTuple):
@@ -21,66 +25,89 @@ class Item(NamedTuple):
     key: str
     line: int
     request: CompletionRequest
+    digest: str | None
+    """That of the request, if its key is the number of its line."""
     number: int
     """Its position among the requests that this run sends."""
 
 
-def read_requests(requests: Requests, out: Path) -> Iterator[tuple[int, Any]]:
-    """Yield the requests with the numbers of their lines, from 1; those of a file as bytes."""
-    if isinstance(requests, Mapping):
-        raise ConfigurationError("requests: expected a file or an iterable of requests; put a single one into a list")
-    if not isinstance(requests, str | os.PathLike | Iterable):
-        raise ConfigurationError(f"requests: expected a file or an iterable of requests, got {type(requests).__name__}")
-    if not isinstance(requests, str | os.PathLike):
-        return enumerate(requests, 1)
-    path = Path(requests)
-    if path.resolve() == out.resolve():
-        raise ConfigurationError("out: this is the file of requests; use another one")
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise ConfigurationError(f"requests: {path}: {error.strerror}") from None
-    return _lines(path)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, Any]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield number, line
-
-
 def fields_of(value: Any) -> dict[str, Any]:
     """Return a request, a line of JSON or a mapping, as an object of its own. Raises ConfigurationError."""
-    if isinstance(value, bytes):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise ConfigurationError("the line is not JSON") from None
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"expected an object, got {type(value).__name__}")
-    return dict(cast(Mapping[str, Any], value))
+    if isinstance(value, OverlongLine):
+        raise ConfigurationError("the line is longer than 256 MiB")
+    return _copied(_parsed(value) if isinstance(value, bytes | str) else value, "")
 
 
-def take_key(fields: dict[str, Any], default: str) -> str:
-    """Remove the `custom_id` from a request and return it; `default` if there is none. Raises ConfigurationError."""
+def take_key(fields: dict[str, Any]) -> str | None:
+    """Remove the `custom_id` from a request and return it; None if there is none. Raises ConfigurationError."""
     key = fields.pop("custom_id", None)
     if key is not None and not isinstance(key, str):
         raise ConfigurationError(f"custom_id: expected a string, got {type(key).__name__}")
-    return default if key is None else key
+    return key
 
 
-def completion_request(request: dict[str, Any]) -> CompletionRequest:
-    """Return the request for a completion. Raises ConfigurationError."""
+def completion_of(request: dict[str, Any]) -> tuple[CompletionMethod, dict[str, Any]]:
+    """Return the method and the body of a request. Raises ConfigurationError."""
     body, url = (request["body"], request.get("url")) if "body" in request else (request, None)
-    if not isinstance(body, Mapping):
-        raise ConfigurationError(f"body: expected an object, got {type(body).__name__}")
-    fields = dict(cast(Mapping[str, Any], body))
-    method = _METHODS.get(url) if url is not None else CHAT if "messages" in fields else TEXT
-    if method is None:
-        raise ConfigurationError(f"url: expected one of {', '.join(_METHODS)}, got {url!r}")
+    fields = _copied(body, "body: ")
+    method = _method_at(url) if url is not None else CHAT if "messages" in fields else TEXT
     needed = "messages" if method is CHAT else "prompt"
     if needed not in fields:
         raise ConfigurationError(f"{needed} is missing")
-    model = check_model(fields.get("model"))
-    return CompletionRequest(method, check_body(fields, streamed=False), model=model)
+    return method, fields
+
+
+def completion_request(method: CompletionMethod, body: dict[str, Any]) -> CompletionRequest:
+    """Return the request for a completion. Raises ConfigurationError."""
+    model = check_model(body.get("model"))
+    return CompletionRequest(method, check_body(body, streamed=False), model=model)
+
+
+def digest_of(method: CompletionMethod, body: dict[str, Any]) -> str:
+    """Return 32 hexadecimal digits that identify a request, in whatever order its members are.
+
+    Raises ConfigurationError if it cannot be encoded.
+    """
+    try:
+        text = _canonical(body)
+    except (TypeError, ValueError, RecursionError):
+        # Its error names what is wrong. There is none if only the names of members cannot be sorted, as 1 and "a".
+        content = CompletionRequest(method, body, model=None).content
+        text = _canonical(json.loads(content or b"null"))
+    return blake2b(f"{method.name}\n{text}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _copied(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{where}expected an object, got {type(value).__name__}")
+    try:
+        return dict(cast(Mapping[str, Any], value))
+    except Exception as error:  # a mapping of somebody else's
+        raise ConfigurationError(f"{where}cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _parsed(line: bytes | str) -> Any:
+    try:
+        text = line if isinstance(line, str) else str(line, "utf-8")
+        return json.loads(text.removeprefix("\ufeff"))
+    except UnicodeDecodeError:
+        raise ConfigurationError("the line is not valid UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(f"the line is not JSON: {error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise ConfigurationError("the line is nested too deeply") from None
+    except ValueError:
+        raise ConfigurationError("the line contains a number with too many digits") from None
+
+
+def _method_at(url: object) -> CompletionMethod:
+    """Return the method that a URL or its path means. Raises ConfigurationError."""
+    if isinstance(url, str):
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            parts = urlsplit("")
+        found = _PATH.fullmatch(parts.path)
+        if found and (parts.netloc or not found["before"]):
+            return _METHODS[found["method"]]
+    raise ConfigurationError(f"url: expected {_KNOWN}, got {url!r}")

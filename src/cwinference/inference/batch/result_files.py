@@ -1,183 +1,138 @@
-"""The files of a batch: completions in OUT, each once, whatever happened to earlier runs; failures in a second file."""
+"""The files that a batch writes: OUT, with each completion once whatever happened to earlier runs, and failures."""
 
-import json
 import os
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 
-from ..._text import printable
-from ...errors import ApiError, ConfigurationError, InferenceError, ProtocolError
-from .key_set import KeySet
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-
-_BEGINNING = b'{"custom_id":'
-_BEFORE_BODY = b',"response":{"status_code":200,"body":'
-_AFTER_BODY = b'},"error":null}\n'
+from ...errors import ConfigurationError
+from . import access
+from .appended_file import AppendedFile
+from .key_set import CompletedKeys
+from .recovery import check_failures, read_results
 
 WRITE_SECONDS = 0.05
-"""How often completions are written."""
+"""How often lines are written."""
 SYNC_SECONDS = 1.0
-"""How often what was written is synced to the disk."""
+"""How often what was written is synced to the disk, so that a crash of the machine loses little."""
+
+_MOST_UNWRITTEN = 64 << 20
+"""Bytes that wait to be written, beyond which a slow disk slows the batch down."""
 
 
 class ResultFiles:
-    """OUT, open for appending by one process, and the file of failures."""
+    """OUT, open for appending by one process, and the file of failures.
+
+    What is there is read back, and refused if a batch did not write it, before anything is changed. Earlier failures
+    are kept until this run has one of its own, or has ended without any.
+    """
 
     def __init__(self, out: Path) -> None:
-        self.out = out
-        self.failures = failures_path(self.out)
-        self.completed = KeySet()
-        """The keys of the completions in OUT."""
-        self._completions = _open(self.out)
-        self._broken = False
-        self._lock = threading.Lock()
-        self._unwritten: list[bytes] = []
-        try:
-            self._recover()
-            self._failures = self.failures.open("wb", buffering=0)
-        except BaseException:
-            self._completions.close()
-            raise
-        self._next_sync = time.monotonic() + SYNC_SECONDS
+        self._completions = AppendedFile(out)
+        self._failures = AppendedFile(access.failures_path(out), self._open_failures)
+        self._earlier_failures: FileIO | None = None
+        self._next_sync = 0.0
+
+    def open(self, requests: os.stat_result | None, is_stopped: Callable[[], bool]) -> CompletedKeys:
+        """Open them; return the keys of the completions in OUT. `requests` is the file of requests, if it is a file.
+
+        Raises ConfigurationError, and `recovery.Stopped`.
+        """
+        out, failures, completed = self._completions.path, self._failures.path, CompletedKeys()
+        with ExitStack() as opened:
+            found, earlier = (_existing(out, "out", opened), _existing(failures, "out: failures", opened))
+            access.refuse_same(out, found, earlier, requests)
+            if found is not None:
+                access.lock(found, out, "out")
+            if earlier is not None:
+                access.lock(earlier, failures, "out: failures")
+                check_failures(earlier, failures, is_stopped)
+            else:
+                access.check_folder(failures, "out: failures")
+            if found is None:
+                found = opened.enter_context(access.create(out, "out"))
+                access.lock(found, out, "out")
+            else:
+                so_far = read_results(found, out, is_stopped)
+                so_far.mend(found, out)
+                completed = so_far.completed
+            opened.pop_all()
+        self._completions.file, self._earlier_failures = found, earlier
+        return completed
+
+    @property
+    def failures(self) -> Path:
+        """The path of the file of failures."""
+        return self._failures.path
+
+    @property
+    def are_open(self) -> bool:
+        """Whether `open` has opened them."""
+        return self._completions.file is not None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits to be written that nothing should be added."""
+        return self._completions.unwritten > _MOST_UNWRITTEN
 
     def add(self, line: bytes) -> None:
         """Add a completion, made by `completion_line`; `write` writes it."""
-        with self._lock:
-            self._unwritten.append(line)
-
-    def write(self) -> None:
-        """Write what was added; to be called every `WRITE_SECONDS`.
-
-        One write for many lines: each write releases Python's lock, after which a thread waits for its turn. Every
-        `SYNC_SECONDS` the file is synced, so that a crash of the machine loses little.
-        """
-        with self._lock:
-            lines, self._unwritten = self._unwritten, []
-        if lines:
-            self._append(self._completions, b"".join(lines))
-        if time.monotonic() >= self._next_sync:
-            self._sync()
-
-    def _sync(self) -> None:
-        self._next_sync = time.monotonic() + SYNC_SECONDS
-        os.fsync(self._completions.fileno())
+        self._completions.add(line)
 
     def add_failure(self, line: bytes) -> None:
-        """Add a failure, made by `failure_line`."""
-        self._append(self._failures, line)
+        """Add a failure, made by `failure_line`; `write` writes it."""
+        self._failures.add(line)
 
-    def close(self) -> None:
-        """Write and sync everything, and close the files; remove the file of failures if it is empty."""
+    def write(self) -> None:
+        """Write what was added; to be called every `WRITE_SECONDS`, by one thread. Raises OSError with a path."""
+        self._completions.write()
+        self._failures.write()
+        if time.monotonic() >= self._next_sync:
+            self._completions.sync()
+            self._next_sync = time.monotonic() + SYNC_SECONDS
+
+    def close(self, *, has_ended: bool) -> None:
+        """Write and sync everything, and close the files. Earlier failures are removed if the run has ended well."""
         try:
             self.write()
-            self._sync()
+            self._completions.sync()
+            self._failures.sync()
+            if has_ended and self._failures.file is None and self._earlier_failures is not None:
+                self._remove_failures(self._earlier_failures)
         finally:
-            self._close()
+            self._completions.close()
+            self._failures.close()
+            if self._earlier_failures is not None:
+                self._earlier_failures.close()
 
-    def _close(self) -> None:
-        self._completions.close()
-        empty = self._failures.tell() == 0
-        self._failures.close()
-        if empty:
-            self.failures.unlink(missing_ok=True)
-
-    def _append(self, file: BinaryIO, line: bytes) -> None:
-        if self._broken:
-            raise OSError("an earlier line could not be written whole")
-        remaining = memoryview(line)
+    def _open_failures(self) -> FileIO:
+        """Return the file of failures, empty."""
+        path = self._failures.path
+        if self._earlier_failures is not None:
+            self._earlier_failures.truncate(0)
+            return self._earlier_failures
+        file = access.create(path, "out: failures")
         try:
-            while remaining:
-                remaining = remaining[file.write(remaining) :]
-        except OSError:
-            self._broken = True
-            raise
-
-    def _recover(self) -> None:
-        """Read what earlier runs completed, and cut off a line that a killed run left unfinished."""
-        good = 0
-        for number, line in enumerate(_lines(self.out), 1):
-            key = _key_in(line)
-            if key is None:
-                if not _may_be_unfinished(line):
-                    raise ConfigurationError(f"out: line {number} of {self.out} is not a completion; use another file")
-                break
-            self.completed.add(key)
-            good += len(line)
-        self._completions.truncate(good)
-
-
-def completion_line(key: str, body: bytes) -> bytes:
-    """Return a completion in OpenAI's batch form, its JSON as received, unless that might be split into several lines.
-
-    Some readers split lines at characters beyond ASCII, such as U+2028.
-    """
-    if not body.isascii() or b"\n" in body or b"\r" in body:
-        body = _encode(json.loads(body)).encode()
-    return b"".join([_BEGINNING, _encode(key).encode(), _BEFORE_BODY, body, _AFTER_BODY])
-
-
-def failure_line(key: str, line: int, error: InferenceError) -> bytes:
-    """Return a failure in the same form, with the line of the request."""
-    status = error.http_status if isinstance(error, ApiError | ProtocolError) else None
-    code = error.code if isinstance(error, ApiError) else type(error).__name__
-    reported = {
-        "code": code,
-        "message": printable(str(error)) if isinstance(error, InferenceError) else type(error).__name__,
-    }
-    response = None if status is None else {"status_code": status, "body": None}
-    return _line({"custom_id": key, "line": line, "response": response, "error": reported})
-
-
-def failures_path(out: Path) -> Path:
-    """Return `OUT.errors.jsonl` for `OUT.jsonl`."""
-    return out.with_name(f"{out.name.removesuffix('.jsonl')}.errors.jsonl")
-
-
-def _line(value: Any) -> bytes:
-    return _encode(value).encode() + b"\n"
-
-
-def _open(path: Path) -> BinaryIO:
-    try:
-        file = path.open("ab", buffering=0)
-    except OSError as error:
-        raise ConfigurationError(f"out: {path}: {error.strerror}") from None
-    if not path.is_file():  # a device or a pipe
-        file.close()
-        raise ConfigurationError(f"out: {path} is not a regular file, in which a later run could see what is completed")
-    with suppress(ImportError):  # not on Windows
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            access.lock(file, path, "out: failures")
+        except ConfigurationError:
             file.close()
-            raise ConfigurationError(f"out: another batch is writing to {path}") from None
-    return cast(BinaryIO, file)
+            raise
+        return file
+
+    def _remove_failures(self, file: FileIO) -> None:
+        """Remove the file if it had failures of a batch, and is still at its path, where a link to it is left."""
+        if os.fstat(file.fileno()).st_size == 0:
+            return
+        file.truncate(0)
+        if access.is_still_at(self._failures.path, file):
+            if os.name == "nt":  # which removes no open file
+                file.close()
+            with suppress(OSError):
+                self._failures.path.unlink()
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        yield from file
-
-
-def _may_be_unfinished(line: bytes) -> bool:
-    """Return whether it is the beginning of a line of ours, and no more."""
-    return not line.endswith(b"\n") and (line.startswith(_BEGINNING) or _BEGINNING.startswith(line))
-
-
-def _key_in(line: bytes) -> str | None:
-    """Return the key of a whole line of OUT; None if it is none."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return None
-    key = cast(dict[str, Any], value).get("custom_id") if isinstance(value, dict) else None
-    return key if isinstance(key, str) else None
+def _existing(path: Path, argument: str, opened: ExitStack) -> FileIO | None:
+    file = access.open_existing(path, argument)
+    return None if file is None else opened.enter_context(file)

@@ -1,268 +1,163 @@
-"""A run of a batch: what both kinds of `Inference` share of it, and its workers, on threads or on an event loop."""
+"""The workers of a batch, on threads or on an event loop. There are never more of them than there is work."""
 
 import asyncio
-import os
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
-from math import inf
-from pathlib import Path
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 
-from ..._arguments import check_count
-from ..._text import one_line
-from ...errors import ApiError, ConfigurationError, InferenceError, PermissionDenied, Unauthenticated
-from .._limiter import Limiter
-from .._request import CHAT, TEXT, CompletionRequest
-from .key_set import KeySet
-from .progress_bar import ProgressBar
-from .requests import Item, Requests, completion_request, fields_of, read_requests, take_key
-from .result_files import WRITE_SECONDS, ResultFiles, completion_line, failure_line
+from .._request import CompletionRequest
+from .batch import Batch
+from .outcomes import BatchResult
 
-CONCURRENCY = 64
-"""How many requests are in flight by default."""
-
-_AHEAD = 1000
-"""How many completions wait at most for an earlier one if the order is kept."""
-_FATAL = (ConfigurationError, Unauthenticated, PermissionDenied)
-"""Errors with which every other request would fail too."""
-_IN_A_ROW = 100
-"""After how many failures without a success in between a run ends, if not more are in flight."""
+_LONGEST_WAIT = 1.0
+"""Seconds: on Windows, a wait is not interrupted by Ctrl-C, which has its effect only after it."""
 
 
-@dataclass(frozen=True)
-class BatchResult:
-    """The outcome of a run of a batch.
+class _Threads:
+    """Workers on threads. A worker ends when there is nothing for it to do."""
 
-    Attributes:
-        completed: completions that this run wrote.
-        failed: requests that failed. They are in the file of failures, and the next run retries them.
-        skipped: requests that an earlier run had completed.
-        first_failure: the line of the request that failed first, and why; None if none failed.
-        failures: the file of all failures; None if none failed.
-        gave_up: whether so many failed in a row that the remaining requests were not sent; the next run sends them.
-    """
-
-    completed: int
-    failed: int
-    skipped: int
-    first_failure: str | None = field(default=None, compare=False)
-    failures: Path | None = field(default=None, compare=False)
-    gave_up: bool = field(default=False, compare=False)
-
-
-class Batch:
-    """A run: hands out requests, and takes their outcomes. Many threads may use it.
-
-    If the order is kept, a completion waits in memory until all before it are written. `window` bounds how many: each
-    request takes one of its slots before it is handed out, and frees it when its line or its failure has had its turn.
-    """
-
-    def __init__(
-        self,
-        requests: Requests,
-        out: str | os.PathLike[str],
-        *,
-        concurrency: int,
-        limit: int,
-        ordered: bool,
-        progress: bool | None,
-        keep_going: bool,
-    ) -> None:
-        self.workers = min(check_count(concurrency, "concurrency"), limit)
-        if not isinstance(out, str | os.PathLike) or not os.fspath(out):
-            raise ConfigurationError(f"out: expected the path of a file, got {out!r}")
-        source = read_requests(requests, Path(out))
-        self.files = ResultFiles(Path(out))
-        self.window = Limiter(max(_AHEAD, 2 * self.workers)) if ordered else None
-        """Slots for requests in flight or waiting for their turn to be written; None if the order is not kept."""
-        self._items = self._pending(source)
+    def __init__(self, batch: Batch, send: Callable[[CompletionRequest], bytes]) -> None:
+        self._batch = batch
+        self._send = send
+        self._count = 0
         self._lock = threading.Lock()
-        self._waiting: dict[int, bytes | None] = {}
-        """Lines whose turn has not come, by number; None for a failure, which has no line in OUT."""
-        self._next_number = 0
-        self._skipped = self._completed = self._failed = 0
-        self._failed_in_a_row = 0
-        self._most_in_a_row = inf if keep_going else max(_IN_A_ROW, 2 * self.workers)
-        self._first_failure: str | None = None
-        self._stopped = self._gave_up = False
-        self._progress = ProgressBar(progress)
+        self._changed = threading.Event()
 
-    def take(self) -> Item | None:
-        """Return the next request; None if there is none."""
+    def run(self) -> None:
+        """Start workers as they are needed, until nothing is left to do."""
+        self._batch.start(self._changed.set)
+        while not self._batch.is_over(self._count):
+            for _ in range(self._batch.offer(self._count)):
+                if not self._start_worker():
+                    break
+            self._changed.wait(_LONGEST_WAIT)
+            self._changed.clear()
+
+    def _start_worker(self) -> bool:
+        """Start one; return False if the system has no more threads, and there are others."""
         with self._lock:
-            return None if self._stopped else next(self._items, None)
+            self._count += 1
+        try:
+            threading.Thread(target=self._work, name="cwinference batch", daemon=True).start()
+        except RuntimeError:
+            with self._lock:
+                self._count -= 1
+            if self._count == 0:
+                raise
+            return False
+        return True
 
-    def complete(self, item: Item, body: bytes) -> None:
-        """Write a completion."""
-        line = completion_line(item.key, body)
-        with self._lock:
-            self._completed += 1
-            self._failed_in_a_row = 0
-            self._write(item.number, line)
+    def _work(self) -> None:
+        batch = self._batch
+        try:
+            while (item := batch.take()) is not None:
+                try:
+                    body = self._send(item.request)
+                except BaseException as error:
+                    batch.fail(item, error)
+                else:
+                    batch.complete(item, body)
+        finally:
+            with self._lock:
+                self._count -= 1
+            self._changed.set()
 
-    def fail(self, item: Item, error: Exception) -> None:
-        """Write a failure. Raises it if every other request would fail like that, and stops if it looks like that."""
-        if not isinstance(error, InferenceError) or _is_fatal(error):
-            self.stop()
-            raise error
-        with self._lock:
-            self._note_failure(item.key, item.line, error)
-            self._write(item.number, None)
-            self._failed_in_a_row += 1
-            give_up = self._failed_in_a_row >= self._most_in_a_row and not self._gave_up
-            self._gave_up |= give_up
-        if give_up:
-            self.stop()
 
-    def stop(self) -> None:
-        """Hand out no more requests, and wake all workers that wait for a slot."""
-        with self._lock:
-            self._stopped = True
-            for _ in range(self.workers if self.window is not None else 0):
-                self.leave()
+class _Tasks:
+    """Workers on an event loop. A worker ends when there is nothing for it to do."""
 
-    def leave(self) -> None:
-        """Free a slot, if the order is kept."""
-        if self.window is not None:
-            self.window.leave()
+    def __init__(self, batch: Batch, send: Callable[[CompletionRequest], Awaitable[bytes]]) -> None:
+        self._batch = batch
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._count = 0
+        self._done: asyncio.Future[None] = self._loop.create_future()
 
-    def close(self) -> BatchResult:
-        """Close the files, and return the outcome."""
-        self._progress.close()
-        self.files.close()
-        return BatchResult(
-            completed=self._completed,
-            failed=self._failed,
-            skipped=self._skipped,
-            first_failure=self._first_failure,
-            failures=self.files.failures if self._failed else None,
-            gave_up=self._gave_up,
-        )
+    async def run(self) -> None:
+        """Start workers as they are needed, until nothing is left to do."""
+        self._batch.start(self._wake)
+        try:
+            await self._done
+        except BaseException:
+            self._batch.stop()
+            raise
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _write(self, number: int, line: bytes | None) -> None:
-        self._progress.step(self._completed, self._failed, self._skipped)
-        if self.window is None:
-            if line is not None:
-                self.files.add(line)
+    def _wake(self) -> None:
+        _call(self._loop, self._start_workers)
+
+    def _start_workers(self) -> None:
+        if self._done.done():
             return
-        self._waiting[number] = line
-        while self._next_number in self._waiting:
-            ready = self._waiting.pop(self._next_number)
-            if ready is not None:
-                self.files.add(ready)
-            self._next_number += 1
-            self.leave()
+        if self._batch.is_over(self._count):
+            self._done.set_result(None)
+            return
+        for _ in range(self._batch.offer(self._count)):
+            self._count += 1
+            task = self._loop.create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    def _note_failure(self, key: str, line: int, error: InferenceError) -> None:
-        self._failed += 1
-        if self._first_failure is None:
-            self._first_failure = f"line {line}: {one_line(str(error))}"
-        self.files.add_failure(failure_line(key, line, error))
-
-    def _pending(self, source: Iterator[tuple[int, Any]]) -> Iterator[Item]:
-        """Yield the requests that no earlier run has completed. One that cannot be sent is a failure at once."""
-        seen, before, number = KeySet(), self.files.completed, 0
-        for line, value in source:
-            key = str(line)
-            try:
-                fields = fields_of(value)
-                key = take_key(fields, key)
-                if not seen.add(key):
-                    raise ConfigurationError(f"duplicate custom_id {key!r}")
-                if before and key in before:
-                    self._skipped += 1
-                    continue
-                request = completion_request(fields)
-            except ConfigurationError as error:
-                self._note_failure(key, line, error)
-                continue
-            yield Item(key, line, request, number)
-            number += 1
-
-
-def _is_fatal(error: InferenceError) -> bool:
-    """Return whether every other request would fail like that too: also if the gateway itself cannot be read."""
-    is_of_completion = not isinstance(error, ApiError) or error.method in (CHAT.name, TEXT.name)
-    return isinstance(error, _FATAL) or not is_of_completion
-
-
-def _work(batch: Batch, send: Callable[[CompletionRequest], bytes]) -> None:
-    while True:
-        if batch.window is not None:
-            batch.window.enter(None)
-        item = batch.take()
-        if item is None:
-            return batch.leave()
+    async def _work(self) -> None:
+        batch = self._batch
         try:
-            body = send(item.request)
-        except Exception as error:
-            batch.fail(item, error)
-        else:
-            batch.complete(item, body)
-
-
-async def _work_async(batch: Batch, send: Callable[[CompletionRequest], Awaitable[bytes]]) -> None:
-    while True:
-        if batch.window is not None:
-            await batch.window.enter_async(None)
-        item = batch.take()
-        if item is None:
-            return batch.leave()
-        try:
-            body = await send(item.request)
-        except Exception as error:
-            batch.fail(item, error)
-        else:
-            batch.complete(item, body)
+            while (item := batch.take()) is not None:
+                try:
+                    body = await self._send(item.request)
+                except asyncio.CancelledError as error:
+                    batch.stop(error)
+                    raise
+                except Exception as error:
+                    batch.fail(item, error)
+                else:
+                    batch.complete(item, body)
+        finally:
+            self._count -= 1
+            self._start_workers()
 
 
 def run_on_threads(batch: Batch, send: Callable[[CompletionRequest], bytes]) -> BatchResult:
     """Perform a batch on threads of its own; raise the first error that ends it."""
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            _work(batch, send)
-        except BaseException as error:
-            batch.stop()
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, name="cwinference batch", daemon=True) for _ in range(batch.workers)]
+    finished = threading.Event()
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(WRITE_SECONDS)
-                batch.files.write()
+        _Threads(batch, send).run()
     finally:
-        batch.stop()
-        result = batch.close()
-    if failures:
-        raise failures[0]
-    return result
-
-
-async def _keep_writing(batch: Batch) -> None:
-    while True:
-        await asyncio.sleep(WRITE_SECONDS)
-        await asyncio.to_thread(batch.files.write)
+        batch.finish(finished.set)
+        while not finished.wait(_LONGEST_WAIT):
+            pass
+    return batch.result()
 
 
 async def run_on_loop(batch: Batch, send: Callable[[CompletionRequest], Awaitable[bytes]]) -> BatchResult:
     """Perform a batch on the running loop; raise the first error that ends it."""
-    writer: asyncio.Future[Any] = asyncio.ensure_future(_keep_writing(batch))
-    work: asyncio.Future[Any] = asyncio.gather(*(_work_async(batch, send) for _ in range(batch.workers)))
+    loop = asyncio.get_running_loop()
     try:
-        await asyncio.wait([writer, work], return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            writer.result()
-        await work
+        await _Tasks(batch, send).run()
     finally:
-        batch.stop()
-        for each in (writer, work):
-            each.cancel()
-        await asyncio.gather(writer, work, return_exceptions=True)
-        result = batch.close()
-    return result
+        finished: asyncio.Future[None] = loop.create_future()
+        batch.finish(lambda: _call(loop, partial(finished.set_result, None)))
+        await _wait_for(finished)
+    return batch.result()
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    """Call a function on a loop from any thread, unless the loop is closed."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(function)
+
+
+async def _wait_for(finished: "asyncio.Future[None]") -> None:
+    """Wait, even if canceled, since what is completed has to be written; then the cancellation is raised."""
+    canceled: asyncio.CancelledError | None = None
+    while not finished.done():
+        try:
+            await asyncio.wait([finished])
+        except asyncio.CancelledError as error:
+            canceled = error
+    if canceled is not None:
+        raise canceled

@@ -1,0 +1,69 @@
+"""What commands print. Standard output and error may be closed, full, broken or absent: a command does its work anyway.
+
+A stream that fails is replaced by the null device. Otherwise Python would complain about it at exit, and change the
+exit code.
+"""
+
+import os
+import sys
+from contextlib import suppress
+from typing import TextIO
+
+
+def say(text: str) -> None:
+    """Print a line to standard output, at once, so that a program which reads it through a pipe gets it."""
+    write(sys.stdout, f"{text}\n")
+
+
+def complain(text: str) -> None:
+    """Print a line to standard error."""
+    write(sys.stderr, f"{text}\n")
+
+
+def write(stream: TextIO | None, text: str) -> None:
+    """Print to one of the two, if it is there. Characters that its encoding does not have are escaped."""
+    if stream is None:
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except (OSError, ValueError):
+        _replace(stream)
+
+
+def flush() -> None:
+    """Print what other code has written to the streams, as the last thing that a command does."""
+    for stream in (sys.stdout, sys.stderr):
+        write(stream, "")
+
+
+def describe(error: Exception) -> str:
+    """Return what to print of an error: of the system's, the file and the reason, without their number."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def keep_descriptors() -> None:
+    """Open the null device in place of standard output and error if they are closed.
+
+    Otherwise the next file that is opened gets their number, and what other libraries print would end up in it.
+    """
+    for descriptor in (1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            _null_at(descriptor)
+
+
+def _replace(stream: TextIO) -> None:
+    with suppress(OSError, ValueError, AttributeError):
+        _null_at(stream.fileno())
+
+
+def _null_at(descriptor: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    if null != descriptor:
+        os.dup2(null, descriptor)
+        os.close(null)

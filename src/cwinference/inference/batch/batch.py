@@ -1,0 +1,196 @@
+"""A run of a batch: what its reader, its workers and its writer share."""
+
+import os
+from collections.abc import Callable
+from math import inf
+
+from ..._arguments import check_count
+from ...errors import ApiError, ConfigurationError, InferenceError, PermissionDenied, ProtocolError, Unauthenticated
+from .._request import CHAT, TEXT, CompletionRequest
+from . import access
+from .key_set import CompletedKeys
+from .lines import completion_line
+from .outcomes import BatchResult, Outcomes
+from .progress_bar import ProgressBar
+from .reader import Reader
+from .request_queue import RequestQueue
+from .requests import Item
+from .result_files import ResultFiles
+from .source import Requests, Source
+from .writer import Writer
+
+CONCURRENCY = 64
+"""How many requests are in flight by default."""
+
+_WINDOW = 1000
+"""How far requests may be ahead of the first without an outcome if the order is kept, if not more are in flight."""
+_FATAL = (ConfigurationError, Unauthenticated, PermissionDenied)
+"""Errors with which every other request would fail too."""
+_IN_A_ROW = 100
+"""After how many failures without a success in between a run ends, if not more are in flight."""
+_STALLED = 20
+"""For how many rounds of the writer requests are held back while no other one is read."""
+
+
+class Batch:
+    """A run: a reader fills the queue, workers take requests from it and return outcomes, and a writer writes them.
+
+    Reader and writer are threads of their own. The workers are those of `runner`; they are started as there is work.
+    """
+
+    def __init__(
+        self,
+        requests: Requests,
+        out: str | os.PathLike[str],
+        *,
+        concurrency: int,
+        limit: int,
+        ordered: bool,
+        progress: bool | None,
+        keep_going: bool,
+        is_unroutable: Callable[[CompletionRequest], bool],
+    ) -> None:
+        """Check the arguments; `start` opens the files.
+
+        `is_unroutable` says of a request with a ConfigurationError whether others would not have it.
+        """
+        self.most_workers = min(check_count(concurrency, "concurrency"), limit)
+        path = access.check_path(out, "out")
+        self._wake: Callable[[], None] = _do_nothing
+        self._queue = RequestQueue(lambda: self._wake())
+        self._reader = Reader(Source(requests), path, self._queue)
+        self._files = ResultFiles(path)
+        window = max(_WINDOW, 2 * self.most_workers) if ordered else None
+        self._outcomes = Outcomes(self._files, window, self._queue.advance)
+        self._writer = Writer(self._files, self._after_writing, self._abort)
+        self._shows_progress = progress
+        self._progress: ProgressBar | None = None
+        self._keeps_going = keep_going
+        self._is_unroutable = is_unroutable
+        self._workers = 0
+        self._error: BaseException | None = None
+        self._is_aborted = self._gave_up = self._has_ended = self._was_behind = False
+        self._stalled_at = self._stalled_for = 0
+
+    def start(self, wake: Callable[[], None]) -> None:
+        """Open the files and start to read. `wake` is called on any thread when `offer` or `is_over` may change."""
+        self._wake = wake
+        self._reader.start(self._open, self._outcomes.fail_unsent, self.stop, self._note)
+        self._writer.start()
+
+    def offer(self, workers: int) -> int:
+        """Return how many workers to start in addition to those that there are."""
+        if self._files.is_behind:
+            self._was_behind = True
+            return 0
+        offered = self._queue.offer(is_more_wanted=workers < self.most_workers)
+        more = min(offered, self.most_workers - workers)
+        self._workers = max(self._workers, workers + more)
+        return more
+
+    def is_over(self, workers: int) -> bool:
+        """Return whether nothing is left to do or to wait for."""
+        return self._is_aborted or (workers == 0 and self._queue.is_done)
+
+    def take(self) -> Item | None:
+        """Return the next request; None if there is none now, so that the worker has to end."""
+        return None if self._files.is_behind else self._queue.take()
+
+    def complete(self, item: Item, body: bytes) -> None:
+        """Take a completion."""
+        try:
+            line = completion_line(item.key, body, item.digest)
+        except ProtocolError as error:
+            self.fail(item, error)
+        else:
+            self._outcomes.complete(item.number, line)
+
+    def fail(self, item: Item, error: BaseException) -> None:
+        """Take a failure. The batch ends if every other request would fail like that, or if it looks like that."""
+        if not isinstance(error, InferenceError) or self._is_fatal(item, error):
+            self.stop(error)
+        elif self._outcomes.fail(item, error) >= (inf if self._keeps_going else max(_IN_A_ROW, 2 * self._workers)):
+            self._gave_up = True
+            self.stop()
+
+    def stop(self, error: BaseException | None = None) -> None:
+        """Hand out no more requests; in the end raise `error`, unless there was another one before."""
+        if error is not None:
+            self._note(error)
+        self._queue.close()
+
+    def finish(self, is_finished: Callable[[], None]) -> None:
+        """Write what there is and close the files, whatever is still in flight; then call `is_finished` on a thread."""
+        self._has_ended = self._error is None and self._queue.is_done and not self._queue.is_closed
+        self._queue.close()
+        self._writer.finish(lambda: self._close(is_finished))
+
+    def result(self) -> BatchResult:
+        """Return the outcome, or raise the error that ended the batch."""
+        if self._error is not None:
+            raise self._error
+        outcomes = self._outcomes
+        return BatchResult(
+            completed=outcomes.completed,
+            failed=outcomes.failed,
+            skipped=self._reader.skipped,
+            first_failure=outcomes.first_failure,
+            failures=self._files.failures if outcomes.failed else None,
+            gave_up=self._gave_up,
+        )
+
+    def _open(self, requests: os.stat_result | None) -> CompletedKeys:
+        return self._files.open(requests, lambda: self._queue.is_closed)
+
+    def _close(self, is_finished: Callable[[], None]) -> None:
+        self._reader.has_opened.wait()  # it does not take long, since opening ends when the queue is closed
+        try:
+            self._outcomes.flush()
+            self._files.close(has_ended=self._has_ended)
+        except BaseException as error:
+            self._note(error)
+        self._show_progress()
+        if self._progress is not None:
+            self._progress.close()
+        is_finished()
+
+    def _after_writing(self) -> None:
+        """Do what has to be done regularly."""
+        if self._was_behind and not self._files.is_behind:
+            self._was_behind = False
+            self._wake()
+        if self._queue.is_held:
+            self._stalled_for = self._stalled_for + 1 if self._reader.line == self._stalled_at else 0
+            self._stalled_at = self._reader.line
+            if self._stalled_for >= _STALLED:
+                self._queue.release()
+        self._show_progress()
+
+    def _show_progress(self) -> None:
+        if not self._files.are_open:
+            return
+        if self._progress is None:
+            self._progress = ProgressBar(self._shows_progress)
+        self._progress.step(self._outcomes.completed, self._outcomes.failed, self._reader.skipped)
+
+    def _abort(self, error: BaseException) -> None:
+        """End the batch without waiting for what is in flight, since it could not be written."""
+        self._note(error)
+        self._is_aborted = True
+        self._queue.close()
+
+    def _note(self, error: BaseException) -> None:
+        if self._error is None:
+            self._error = error
+
+    def _is_fatal(self, item: Item, error: InferenceError) -> bool:
+        """Return whether every other request would fail like that: also if the gateway itself cannot be read."""
+        if isinstance(error, ApiError) and error.method not in (CHAT.name, TEXT.name):
+            return True
+        if isinstance(error, ConfigurationError) and self._is_unroutable(item.request):
+            return False
+        return isinstance(error, _FATAL)
+
+
+def _do_nothing() -> None:
+    pass

@@ -1,0 +1,152 @@
+"""Where the requests of a batch come from: a JSONL file, which is opened once, or an iterable."""
+
+import codecs
+import os
+import select
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from io import FileIO
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ...errors import ConfigurationError
+from . import access
+
+Requests: TypeAlias = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
+"""A JSONL file's path, or requests: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`."""
+
+_BLOCK = 1 << 18
+_LONGEST = 1 << 28
+"""Bytes of a line beyond which it is not read as a whole."""
+_UTF_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+
+
+class OverlongLine:
+    """In place of a line that is too long."""
+
+
+class Source:
+    """The requests, as lines of JSON or as what the iterable has."""
+
+    def __init__(self, requests: Requests) -> None:
+        """Check the argument. Raises ConfigurationError."""
+        if isinstance(requests, Mapping):
+            raise ConfigurationError(
+                "requests: expected a file or an iterable of requests; put a single one into a list"
+            )
+        if isinstance(requests, bytes) or not isinstance(requests, str | os.PathLike | Iterable):
+            raise ConfigurationError(
+                f"requests: expected a file or an iterable of requests, got {type(requests).__name__}"
+            )
+        is_path = isinstance(requests, str | os.PathLike)
+        self._path = access.check_path(requests, "requests") if is_path else None
+        self._iterable: Any = requests
+        self._file: FileIO | None = None
+
+    def name_of(self, line: int) -> str:
+        """Return what an error calls a request."""
+        return f"request {line}" if self._path is None else f"line {line} of {self._path}"
+
+    def open(self) -> os.stat_result | None:
+        """Open a regular file, and return what identifies it. Raises ConfigurationError.
+
+        Others are opened when they are read, because a named pipe waits for its writer.
+        """
+        if self._path is None:
+            return None
+        try:
+            status = access.status_of(self._path, "requests")
+        except FileNotFoundError as error:
+            raise access.unusable(self._path, "requests", error) from None
+        if stat.S_ISDIR(status.st_mode):
+            raise ConfigurationError(f"requests: {self._path} is a folder; use the path of a file")
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        self._file = access.open_to_read(self._path, "requests")
+        self._encoding(next(self._blocks(self._file), b"")[:4])
+        self._file.seek(0)
+        return os.fstat(self._file.fileno())
+
+    def lines(self) -> Iterator[tuple[int, Any]]:
+        """Yield the requests with the numbers of their lines, from 1, without empty lines.
+
+        Raises ConfigurationError and OSError, and whatever the iterable raises.
+        """
+        for number, request in enumerate(self._iterable if self._path is None else self._split(self._path), 1):
+            if not isinstance(request, bytes | str) or request.strip():
+                yield number, request
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _split(self, path: Path) -> Iterator[bytes | OverlongLine]:
+        if self._file is None:
+            self._file = access.open_to_read(path, "requests")
+        blocks = self._blocks(self._file)
+        head = b""
+        for block in blocks:
+            head += block
+            if len(head) >= 4:
+                break
+        encoding = self._encoding(head)
+        if encoding == "utf-8":
+            return _lines(chain([head.removeprefix(codecs.BOM_UTF8)], blocks))
+        return _lines(_in_utf_8(chain([head[2:]], blocks), encoding))
+
+    def _blocks(self, file: FileIO) -> Iterator[bytes]:
+        """Yield what can be read at once, and wait only if there is nothing."""
+        while True:
+            try:
+                block: bytes | None = file.read(_BLOCK)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self._path)) from None
+            if block is None:  # a socket that does not block
+                select.select([file], [], [])
+            elif not block:
+                return
+            else:
+                yield block
+
+    def _encoding(self, head: bytes) -> str:
+        """Return the encoding by the first four bytes. Raises ConfigurationError if it is none that is read."""
+        if head[:2] in _UTF_16 and head[:4] not in _UTF_32:
+            return _UTF_16[head[:2]]
+        zeros = [byte == 0 for byte in head[:4]]
+        if head[:4] in _UTF_32 or zeros in ([False, True, True, True], [True, True, True, False]):
+            raise ConfigurationError(f"requests: {self._path} is in UTF-32; convert it to UTF-8")
+        if zeros in ([False, True, False, True], [True, False, True, False]):
+            raise ConfigurationError(
+                f"requests: {self._path} is in UTF-16 without a byte order mark; convert it to UTF-8"
+            )
+        return "utf-8"
+
+
+def _in_utf_8(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Yield the same text in UTF-8; where it is not valid, neither is what is yielded."""
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+    for block in blocks:
+        yield decoder.decode(block).encode("utf-8", "surrogatepass")
+    if decoder.getstate()[0]:
+        yield b"\xff"
+
+
+def _lines(blocks: Iterable[bytes]) -> Iterator[bytes | OverlongLine]:
+    """Yield lines without their newlines."""
+    begun: list[bytes] = []
+    size = 0
+    for block in blocks:
+        first, *others = block.split(b"\n")
+        size += len(first)
+        if size <= _LONGEST:
+            begun.append(first)
+        if others:
+            yield b"".join(begun) if size <= _LONGEST else OverlongLine()
+            begun = [others.pop()]
+            size = len(begun[0])
+            yield from others
+    if size:
+        yield b"".join(begun) if size <= _LONGEST else OverlongLine()

@@ -1,0 +1,38 @@
+"""Writes the results of a batch on a thread of its own, so that no disk and no terminal holds anything else up."""
+
+import threading
+from collections.abc import Callable
+
+from .result_files import WRITE_SECONDS, ResultFiles
+
+
+class Writer:
+    """Writes every `WRITE_SECONDS` what there is, until it is told to finish."""
+
+    def __init__(self, files: ResultFiles, after_writing: Callable[[], None], fail: Callable[[BaseException], None]):
+        """Make one that calls `after_writing` each time, and `fail` when something could not be written."""
+        self._files = files
+        self._after_writing = after_writing
+        self._fail = fail
+        self._is_finishing = threading.Event()
+        self._finish: Callable[[], None] | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        threading.Thread(target=self._run, name="cwinference batch writer", daemon=True).start()
+
+    def finish(self, work: Callable[[], None]) -> None:
+        """Write for the last time, then do `work` on the same thread, and end."""
+        self._finish = work
+        self._is_finishing.set()
+
+    def _run(self) -> None:
+        try:
+            while not self._is_finishing.wait(WRITE_SECONDS):
+                self._files.write()
+                self._after_writing()
+        except BaseException as error:
+            self._fail(error)
+            self._is_finishing.wait()
+        if self._finish is not None:
+            self._finish()
