@@ -7,7 +7,7 @@ GENERATE = .venv-generate/bin
 GOOGLEAPIS = third_party/googleapis
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate rules soak fuzz fresh breaking bench speed guard conformance peers ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ generate: $(GOOGLEAPIS)/ready ## compile proto/ into gen/, and its comments into
 
 rules: .venv-rules/ready ## regenerate from protovalidate what the emulator's rules must say
 	.venv-rules/bin/python -m tools.rules.write_golden
+
+protojson: setup ## regenerate from Go's ProtoJSON parser what the emulator's parser must accept (needs Go)
+	PYTHONPATH="$(CURDIR)" $(DEV)/python -m tools.protojson.write_golden
 
 fresh: $(GOOGLEAPIS)/ready ## fail when gen/ or the docstrings are not what proto/ compiles to
 	tools/check-fresh "$(CURDIR)/$(GENERATE)"

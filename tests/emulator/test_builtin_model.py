@@ -176,7 +176,7 @@ async def test_logprobs_have_the_form_of_each_route() -> None:
         ("stream", "stream_options.include_usage", {"include_usage": 1}),
         ("text", "temperature", 2.5),
         ("text", "top_p", -1),
-        ("text", "stop", ["1", "2", "3", "4", "5"]),
+        ("text", "stop", ["x"] * 1025),
         ("text", "stop", [""]),
         ("text", "seed", "x"),
     ],

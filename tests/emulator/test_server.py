@@ -22,10 +22,10 @@ class Http2:
         self.http2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.http2.initiate_connection()
 
-    def request(self, *headers: tuple[str, str], kind: str = "application/grpc") -> int:
+    def request(self, *headers: tuple[str, str], kind: str = "application/grpc", path: str = PATH) -> int:
         """Send the headers of a request; return the number of its stream."""
         number = self.http2.get_next_available_stream_id()
-        fixed = [(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", PATH), ("te", "trailers")]
+        fixed = [(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", path), ("te", "trailers")]
         self.http2.send_headers(
             number, [*fixed, ("content-type", kind), ("authorization", f"Bearer {ADMIN}"), *headers]
         )

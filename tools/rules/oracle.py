@@ -62,11 +62,19 @@ def _path(field: Any) -> str:
     return ".".join(each.field_name + _subscript(each) for each in field.elements) if field else ""
 
 
+def _quote(key: str) -> str:
+    """Quote a key as protovalidate for Go does: like JSON, apart from control characters."""
+    special = {"\a": r"\a", "\v": r"\v", "\x7f": r"\x7f"}
+    plain = {each: json.dumps(each, ensure_ascii=False)[1:-1] for each in key}
+    quoted = {each: text.replace(r"\u00", r"\x", 1) for each, text in plain.items()}
+    return '"' + "".join(special.get(each, quoted[each]) for each in key) + '"'
+
+
 def _subscript(element: Any) -> str:
     match element.subscript:
         case None:
             return ""
         case chosen if chosen.field == "string_key":
-            return f"[{json.dumps(chosen.value, ensure_ascii=False)}]"
+            return f"[{_quote(chosen.value)}]"
         case chosen:
             return f"[{chosen.value}]"

@@ -1,6 +1,7 @@
 """`cwinference emulator`: runs the emulator in the foreground until SIGTERM or Ctrl-C."""
 
 import argparse
+import logging
 import signal
 import threading
 from functools import partial
@@ -14,6 +15,9 @@ from .output import complain, say
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")
 _READY_AFTER = 2.0
 """Default in seconds, long enough to see a resource in the state CREATING."""
+_NOT_SETTINGS = ("run", "command", "fault", "log_level")
+"""Options of the command that are no arguments of `Emulator`."""
+_LOG_LEVELS = ("debug", "info", "warning", "error")
 _EXPOSED = "warning: --host {} lets anyone who can reach this machine use the emulator; it is meant for development"
 
 
@@ -46,7 +50,8 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
     add(
         "--public-url",
         metavar="URL",
-        help="URL with which the endpoints of gateways begin (default: the address it listens on)",
+        help="URL at which clients reach it, with which the endpoints of gateways begin; requests for other hosts are "
+        "refused, apart from this machine's own (default: the address it listens on)",
     )
 
 
@@ -75,11 +80,13 @@ def _add_behavior(parser: argparse.ArgumentParser) -> None:
         metavar="'KIND NAME=VALUE ...'",
         help="fault to inject, such as 'error method=CreateGateway nth=1 code=unavailable'; may be given several times",
     )
+    add("--log-level", choices=_LOG_LEVELS, default="warning", help="what to log to stderr (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the emulator until a signal stops it, and return the exit code."""
-    settings = {name: value for name, value in vars(options).items() if name not in ("run", "command", "fault")}
+    settings = {name: value for name, value in vars(options).items() if name not in _NOT_SETTINGS}
+    _log_to_stderr(options.log_level)
     stop = threading.Event()
     for name in _SIGNALS:
         if hasattr(signal, name):
@@ -99,6 +106,15 @@ def run(options: argparse.Namespace) -> int:
         while not stop.wait(timeout=1):
             pass
     return 0
+
+
+def _log_to_stderr(level: str) -> None:
+    """Log what the library and the emulator report; without a handler of its own it would be dropped."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("cwinference")
+    logger.handlers = [handler]  # and not one more for every run in the same process
+    logger.setLevel(level.upper())
 
 
 def _stop(stop: threading.Event, number: int, frame: FrameType | None) -> None:

@@ -22,6 +22,7 @@ from .gateway.app import CompletionsApp
 from .gateway.models import create_model
 from .interfaces import Caller
 from .protocols.app import ProtocolRouter
+from .protocols.origins import OwnOriginsOnly, own_hosts
 from .protocols.service import Service
 from .rules.checker import RuleSet, check
 from .tokens import ADMIN_TOKEN, EXPECTED_TOKEN, ORGANIZATION, VIEWER_TOKEN, Tokens, is_token
@@ -74,7 +75,8 @@ class Emulator:
             tls_cert: path of a certificate (chain) in PEM, to serve https; needs `tls_key`. None: serve plain http.
             tls_key: path of its private key in PEM, without a passphrase.
             public_url: URL at which clients reach the emulator, such as "https://models.example.com"; the endpoints of
-                gateways begin with it. None: the address it listens on.
+                gateways begin with it. Requests for other hosts than this one, the address it listens on and those of
+                the loopback interface are refused, so that no web page can drive it. None: the address it listens on.
             model: what generates completions: "demo", a small real model that runs in llama.cpp; the path of a GGUF
                 file that runs in llama.cpp; or the URL of an OpenAI-compatible server. None: a built-in text
                 generator, which says in its text that it is not a model.
@@ -218,8 +220,8 @@ class Emulator:
         tokens = Tokens(self._callers)
         completions = CompletionsApp(api, lambda deployment: self._model, tokens.caller)
         router = ProtocolRouter(Service(api, tokens), METHODS.values(), completions)
-        app = FaultMiddleware(router, self._faults, router.method_of)
         host, port = self._address
+        app = OwnOriginsOnly(FaultMiddleware(router, self._faults, router.method_of), own_hosts(host, self._public_url))
         server: Server = _server_module().Server(app, host=host, port=port, tls=self._certificate())
         parts.callback(server.stop)
         return server

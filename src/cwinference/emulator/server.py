@@ -25,16 +25,20 @@ from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, Updated
+from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.typing import LifespanState
 
 from ..errors import ConfigurationError
 from .connection import Connection
 from .protocols.asgi import App, Receive, Scope, Send, state_of
+from .protocols.http_rules import HttpRules
 
 _SHUTDOWN_SECONDS = 0.2
 """How long calls in flight may take when the server stops."""
 _BACKLOG = 1000
 _LAST_PORT = 65535
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6, "TCP_USER_TIMEOUT": 120_000}
+"""TCP options, where the system has them: seconds, a number of probes, and milliseconds for data to be acknowledged."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +64,28 @@ class _TCPServer(TCPServer):
     async def _read_data(self) -> None:
         await super()._read_data()
         self._input_ended = True
+        await self._release_senders()
         await self.idle_task.stop()
+
+    async def _release_senders(self) -> None:
+        """End the sends that wait for an HTTP/2 window, which a client that has gone opens no more."""
+        protocol = self.protocol.protocol
+        if isinstance(protocol, H2Protocol):
+            for buffer in list(protocol.stream_buffers.values()):
+                await buffer.close()
 
     async def _initiate_server_close(self) -> None:
         # hypercorn closes the writer last: a call that arrives just now would still get a response, a 500.
         self.writer.close()
         await self.protocol.handle(Closed())
+        await self._release_senders()
 
 
 class Server:
     """Serves one ASGI application between `start` and `stop`."""
 
     def __init__(self, app: App, *, host: str = "127.0.0.1", port: int = 0, tls: Certificate | None = None) -> None:
-        self._app = app
+        self._app = HttpRules(app)
         self._config = _config(tls)
         self._ssl = _ssl_context(self._config, tls)
         self._socket = _listen(host, port)
@@ -140,7 +153,7 @@ class Server:
         connection.ignore_late_data()
 
         async def send_with_date(event: Mapping[str, Any]) -> None:
-            if event["type"] == "http.response.start":
+            if event["type"] in ("http.response.start", "websocket.http.response.start"):
                 event = {**event, "headers": [*event["headers"], _date(scope)]}
             await send(event)
 
@@ -214,6 +227,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         if os.name == "posix":  # on Windows SO_REUSEADDR would let two servers share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _detect_lost_clients(listener)
         try:
             listener.bind(address)
             listener.listen(_BACKLOG)
@@ -225,6 +239,14 @@ def _listen(host: str, port: int) -> socket.socket:
     except UnicodeError:
         raise ConfigurationError(f"host: expected a host name or an address, got {host!r}") from None
     return listener
+
+
+def _detect_lost_clients(listener: socket.socket) -> None:
+    """Let the kernel end connections whose client has vanished without closing them; accepted sockets inherit this."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _log_unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

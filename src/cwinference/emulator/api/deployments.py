@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from ... import types
 from ..interfaces import Caller, Violation
+from ..rules.formats import quote_key
 from . import rpc_errors
 from .conditions import ConditionTemplate
 from .context import HandlerMap, ResponseFields, find_owned
@@ -125,7 +126,7 @@ class DeploymentHandlers(LifecycleHandlers):
             ):
                 for key in sorted(options.keys() - set(allowed)):
                     text = f"is not allowed for {runtime.engine}, see GetDeploymentParameters"
-                    yield Violation(f'runtime.{field}["{key}"]', f"{field}.allowed", text)
+                    yield Violation(f"runtime.{field}[{quote_key(key)}]", f"{field}.allowed", text)
 
     def _not_offered(self, request: Any) -> Iterator[Violation]:
         if not self.context.behavior.enforce_parameters:

@@ -91,6 +91,7 @@ class EmulatedApi:
         )
         self._step_runners = {each.kind: each.run_step for each in services}
         self._handlers: HandlerMap = dict(chain.from_iterable(each.handlers().items() for each in services))
+        self._store.after_reload = self._gateways.update_endpoints
         try:
             self._store.load(_MESSAGE_TYPES)
         except BaseException:
@@ -104,7 +105,7 @@ class EmulatedApi:
 
     @public_url.setter
     def public_url(self, url: str) -> None:
-        with self._store.session(self._run_step):
+        with self._store.session(self._run_step, must_write=False):
             self._context.public_url = url.rstrip("/")
             self._gateways.update_endpoints()
 

@@ -1,10 +1,12 @@
 """GatewayService: zones, the endpoint, and deployments that use a gateway."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 from ... import types
 from ..interfaces import Caller, Violation
+from ..rules.checker import MAX_VIOLATIONS
 from . import rpc_errors
 from .conditions import ConditionTemplate
 from .context import HandlerMap, ResponseFields
@@ -42,14 +44,13 @@ class GatewayHandlers(LifecycleHandlers):
 
     def validate(self, request: Any, caller: Caller) -> None:
         offered = self.context.parameters.zones
-        if self.context.behavior.enforce_parameters and (
-            unknown := [
-                Violation(f"zones[{index}]", "zones.offered", f"{zone} is not among the zones of GetGatewayParameters")
-                for index, zone in enumerate(request.zones)
-                if zone not in offered
-            ]
-        ):
-            raise rpc_errors.invalid_argument(unknown)
+        unknown = (
+            Violation(f"zones[{index}]", "zones.offered", f"{zone} is not among the zones of GetGatewayParameters")
+            for index, zone in enumerate(request.zones)
+            if zone not in offered
+        )
+        if self.context.behavior.enforce_parameters and (found := [*islice(unknown, MAX_VIOLATIONS)]):
+            raise rpc_errors.invalid_argument(found)
 
     def validate_delete(self, record: Record) -> None:
         users = self.store.deployments.children(record.id)

@@ -71,6 +71,9 @@ class Journal:
             self._database.close()
             raise
 
+    def __str__(self) -> str:
+        return f"state file {os.fspath(self._path)}"
+
     def rows(self, message_types: Mapping[str, type[Message]]) -> Iterator[JournalRow]:
         """Yield all records in the order of their creation.
 

@@ -4,20 +4,25 @@ Nothing runs in the background. Each access first runs all steps that have becom
 of their due times. So a caller always sees the state that a background task would have produced by now.
 """
 
+import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any, TypeAlias
 
+from ...errors import ConfigurationError
 from ..clock import EmulatorClock, from_timestamp, to_nanoseconds, to_timestamp
+from ..interfaces import RpcError
 from .journal import Journal, JournalRow
 from .tables import Record, Step, Table
 
 RunStep: TypeAlias = Callable[[Record, str, int], None]
 """Runs a step of a record; called with the record, the name of the step, and when it was due."""
 
+_log = logging.getLogger("cwinference.emulator")
 _MAX_STALE_ENTRIES = 1000
 """How many entries the schedule may contain beyond twice the number of records before stale ones are removed."""
 
@@ -46,20 +51,43 @@ class Store:
         self._changed: dict[Record, None] = {}
         """Records to write to the journal; a dict, because a set would not keep their order."""
         self._removed: list[Record] = []
+        self._modified = False
+        """Whether anything was changed since the caller of this session got access."""
+        self._stale = False
+        """Whether the tables contain changes that were refused and could not be undone yet."""
+        self._cannot_write = False
+        """Whether the last attempt to write to the journal failed."""
+        self._message_types: Mapping[str, type[Any]] = {}
+        self.after_reload: Callable[[], None] = lambda: None
+        """Called when the state in the journal has replaced one that could not be written."""
 
     @contextmanager
-    def session(self, run_step: RunStep) -> Generator[None, None, None]:
+    def session(self, run_step: RunStep, *, must_write: bool = True) -> Generator[None, None, None]:
         """Give the caller exclusive access: first run the steps that are due, at the end write changes to the journal.
 
-        Changes are in the journal before the session ends, and so before any response that reports them is sent.
+        Changes of the caller are in the journal before the session ends, and so before any response that reports them
+        is sent. Those of the steps may be written later: a restart runs steps that are due again.
+
+        Args:
+            run_step: runs a step that is due.
+            must_write: whether to undo the changes of the caller if they cannot be written. False: like those of steps
+                they are kept, and written later.
+
+        Raises:
+            RpcError: (internal) the journal could not be written, and the changes were undone.
         """
         with self._lock:
+            self._reload_if_stale()
             self._run_due_steps(run_step)
+            self._write_or_keep()
+            self._modified = False
             try:
                 yield
             finally:
-                # Also when the request failed: the steps that were due have changed the state nevertheless.
-                self._write_changes()
+                if self._modified and must_write:
+                    self._write_or_undo()
+                elif self._modified:
+                    self._write_or_keep()
 
     def add(self, kind: str, message: Any, notes: dict[str, Any] | None = None) -> Record:
         """Add a new resource, with the current time as its `created_at`."""
@@ -79,13 +107,13 @@ class Store:
         # time they have seen. With equal or earlier times they would miss a change made just after their last list.
         self._last_updated_at = record.updated_at = max(moment, self._last_updated_at + 1)
         record.message.status.updated_at.CopyFrom(to_timestamp(record.updated_at))
-        self._changed[record] = None
+        self._mark_changed(record)
         return record.updated_at
 
     def plan(self, record: Record, steps: Sequence[Step]) -> None:
         """Schedule steps for a record, in place of those that it had left."""
         record.plan = list(steps)
-        self._changed[record] = None
+        self._mark_changed(record)
         self._schedule_next_step(record)
 
     def remove(self, record: Record) -> None:
@@ -94,6 +122,7 @@ class Store:
         record.plan = []
         self._changed.pop(record, None)
         self._removed.append(record)
+        self._modified = True
 
     def load(self, message_types: Mapping[str, type[Any]]) -> None:
         """Read all records from the journal.
@@ -104,13 +133,9 @@ class Store:
         Raises:
             ConfigurationError: the state file is damaged.
         """
+        self._message_types = message_types
         for row in self._journal.rows(message_types) if self._journal else ():
-            updated_at = from_timestamp(row.message.status.updated_at)
-            record = Record(row.kind, row.number, row.message, updated_at, row.plan, row.notes)
-            self.tables[row.kind].add(record)
-            self._schedule_next_step(record)
-            self._last_updated_at = max(self._last_updated_at, updated_at)
-            self._numbers = count(row.number + 1)
+            self._load_row(row)
 
     def close(self) -> None:
         """Close the journal."""
@@ -145,15 +170,65 @@ class Store:
             self._schedule = [(each.plan[0][0], next(self._tie_breakers), each) for each in records if each.plan]
             heapify(self._schedule)
 
+    def _load_row(self, row: JournalRow) -> None:
+        updated_at = from_timestamp(row.message.status.updated_at)
+        record = Record(row.kind, row.number, row.message, updated_at, row.plan, row.notes)
+        self.tables[row.kind].add(record)
+        self._schedule_next_step(record)
+        self._last_updated_at = max(self._last_updated_at, updated_at)
+        self._numbers = count(row.number + 1)
+
+    def _mark_changed(self, record: Record) -> None:
+        self._changed[record] = None
+        self._modified = True
+
     def _write_changes(self) -> None:
-        if not self._changed and not self._removed:
-            return
-        # If the journal cannot be written (a full disk), the request fails, but its change has been made and other
-        # clients see it. So the changes stay listed here, and the next session writes them along with its own.
-        if self._journal is not None:
+        """Write what has changed. Raises `sqlite3.Error` if that fails; the changes stay listed then."""
+        if self._journal is not None and (self._changed or self._removed):
             self._journal.write(map(_row, self._changed), ((each.kind, each.id) for each in self._removed))
         self._changed.clear()
         self._removed.clear()
+        self._cannot_write = False
+
+    def _write_or_keep(self) -> None:
+        """Write what has changed, or keep it for the next session."""
+        try:
+            self._write_changes()
+        except sqlite3.Error as error:
+            if not self._cannot_write:  # once, and not for every read
+                _log.warning("cannot write %s: %s; resources can be read, and not be changed", self._journal, error)
+            self._cannot_write = True
+
+    def _write_or_undo(self) -> None:
+        """Write what has changed, or return to the state in the journal and raise `RpcError`."""
+        try:
+            self._write_changes()
+        except sqlite3.Error as error:
+            self._cannot_write = self._stale = True
+            _log.error("a change was refused: cannot write %s: %s", self._journal, error)
+            with suppress(RpcError):
+                self._reload_if_stale()
+            text = f"the emulator cannot write its state file, so nothing was changed: {error}"
+            raise RpcError("internal", text) from None
+
+    def _reload_if_stale(self) -> None:
+        """Return to the state in the journal if changes have to be undone; steps that are due run again."""
+        if not self._stale or self._journal is None:
+            return
+        try:
+            rows = list(self._journal.rows(self._message_types))
+        except ConfigurationError as error:
+            _log.error("cannot undo the change that was refused: %s", error)
+            raise RpcError("internal", f"the emulator cannot read its state file: {error}") from None
+        for table in self.tables.values():
+            table.clear()
+        self._schedule.clear()
+        self._changed.clear()
+        self._removed.clear()
+        for row in rows:
+            self._load_row(row)
+        self._stale = False
+        self.after_reload()
 
 
 def evenly_spaced(start: int, seconds: float, steps: Collection[str]) -> list[Step]:

@@ -90,6 +90,11 @@ class Table:
         del self._by_id[record.id]
         _remove_from(self._by_organization, record.organization, record.id)
 
+    def clear(self) -> None:
+        """Remove all records."""
+        for index in (self._by_id, self._by_organization, self._by_name, self._by_parent):
+            index.clear()
+
     def _index(self, record: Record) -> None:
         spec = record.message.spec
         if name := self._name(spec):

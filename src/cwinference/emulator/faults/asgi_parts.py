@@ -4,23 +4,30 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
+from google.protobuf.message import Message
+
 from ..protocols.asgi import App, Receive, Scope, Send, state_of
-from ..protocols.service import Interceptor
+from ..protocols.service import CallNext, Interceptor
 from .faults import Fault
 
 FaultFactory: TypeAlias = Callable[[Fault, App], App]
 """Wraps an application so that a fault happens to its requests."""
 
 
-def with_interceptor(interceptor: Interceptor, app: App) -> App:
-    """Wrap an application so that an interceptor runs around the method that a request calls.
+def with_interceptor(fault: Fault, interceptor: Interceptor, app: App) -> App:
+    """Wrap an application so that an interceptor runs around the method that a request calls, which the fault counts.
 
     The interceptor is added to the request's own state. From there the protocols pass it to `Service.call`.
     """
+    happens = fault.once()
+
+    def counted(call_next: CallNext) -> Message:
+        happens()
+        return interceptor(call_next)
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         state = state_of(scope)
-        state["interceptors"] = (*state.get("interceptors", ()), interceptor)
+        state["interceptors"] = (*state.get("interceptors", ()), counted)
         await app(scope, receive, send)
 
     return call
@@ -49,6 +56,16 @@ def headers_for_length(headers: Iterable[tuple[bytes, bytes]], size: int) -> lis
     had_length = any(name == b"content-length" for name, _ in headers)
     kept = [pair for pair in headers if pair[0] not in names]
     return [*kept, (b"content-length", b"%d" % size)] if had_length else kept
+
+
+def counting(fault: Fault, app: App) -> App:
+    """Wrap the application that makes a fault happen, so that the fault counts the requests that reach it."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        fault.once()()
+        await app(scope, receive, send)
+
+    return call
 
 
 async def respond(status: int, content_type: bytes, body: bytes, send: Send) -> None:

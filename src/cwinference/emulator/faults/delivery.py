@@ -23,6 +23,7 @@ def delay(fault: Fault, app: App) -> App:
 def drip(fault: Fault, app: App) -> App:
     """Send the response's body in small pieces, with a pause after each."""
     size, seconds = fault.options["size"], fault.options["seconds"]
+    happens = fault.once()
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         connection = state_of(scope)["connection"]
@@ -30,6 +31,7 @@ def drip(fault: Fault, app: App) -> App:
         async def send_slowly(event: Mapping[str, Any]) -> None:
             body: bytes = event.get("body", b"")
             while len(body) > size and not connection.closed:
+                happens()
                 await send({"type": "http.response.body", "body": body[:size], "more_body": True})
                 await asyncio.sleep(seconds)
                 body = body[size:]

@@ -15,7 +15,7 @@ import json
 import random
 import shlex
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, TypeGuard, cast
@@ -45,7 +45,8 @@ class Fault:
         seed: start value of the random numbers that are compared with `probability`.
         times: how many calls it happens to at most. None: no limit.
         options: all options of its kind, including those with their default values.
-        happened: how many calls it has happened to so far.
+        happened: how many calls it has happened to so far. A call does not count if another fault prevented this one,
+            or if there was nothing in its response that the fault could have changed.
 
     Raises:
         ConfigurationError: there is no such kind, option or method, or a value is out of range.
@@ -65,17 +66,33 @@ class Fault:
         check_fault(self.kind, {name: getattr(self, name) for name in _SELECTION}, self.options)
         self.options = {**DEFAULTS[self.kind], **self.options}
         self._matching_calls = 0
-        self._random = random.Random(self.seed)  # noqa: S311
+        self._triggered_calls = 0
+        self.draw_as(0)
+
+    def draw_as(self, number: int) -> None:
+        """Draw from a random source of its own, which depends on the seed and on this number."""
+        self._random = random.Random(f"{self.seed} {number}")  # noqa: S311
+
+    def once(self) -> Callable[[], None]:
+        """Return a function that counts one call in `happened`, however often it is called."""
+        counted = False
+
+        def count() -> None:
+            nonlocal counted
+            self.happened += not counted
+            counted = True
+
+        return count
 
     def triggered_by(self, method: str | None, path: str) -> bool:
-        """Count a call if `method` and `path` match, and return whether the fault happens to it."""
+        """Count a call if `method` and `path` match, and return whether the fault shall happen to it."""
         if self.method not in (None, method) or not fnmatchcase(path, self.path or "*"):
             return False
         self._matching_calls += 1
-        if self.times is not None and self.happened >= self.times:
+        if self.times is not None and self._triggered_calls >= self.times:
             return False
         triggered = self._is_selected() and self._random.random() < self.probability
-        self.happened += triggered
+        self._triggered_calls += triggered
         return triggered
 
     def _is_selected(self) -> bool:
@@ -147,6 +164,8 @@ class Faults:
 
     def __init__(self) -> None:
         self._faults: tuple[Fault, ...] = ()
+        self._added = 0
+        """How many faults were added since the last `clear`."""
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -175,8 +194,8 @@ class Faults:
             nth: which of the calls that `method` and `path` select, counted from 1 and from now on: a number, or a
                 collection of numbers. None: all of them (None).
             probability: how likely the fault happens to each of those, from 0 to 1 (1.0).
-            seed: start value of the random numbers for `probability`, so that a run can be repeated; "garbage" makes
-                its bytes from it too (0).
+            seed: start value of the random numbers for `probability`, so that a run can be repeated. Each fault draws
+                numbers of its own, also if several have the same seed; "garbage" makes its bytes from it too (0).
             times: how many calls the fault happens to at most, at least 1. None: no limit (None).
             **options: the options of this kind.
 
@@ -189,6 +208,9 @@ class Faults:
         """
         fault = Fault(kind, method, path, nth, probability, seed, times, options)
         with self._lock:
+            # With the same source all faults of one probability would happen to the same calls.
+            fault.draw_as(self._added)
+            self._added += 1
             self._faults = (*self._faults, fault)
         return fault
 
@@ -201,9 +223,10 @@ class Faults:
         """End all faults; calls that they already affect are not restored."""
         with self._lock:
             self._faults = ()
+            self._added = 0
 
     def triggered_by(self, method: str | None, path: str) -> Sequence[Fault]:
-        """Count a call, and return the faults that happen to it, in the order in which they were added.
+        """Count a call, and return the faults that shall happen to it, in the order in which they were added.
 
         Args:
             method: the name of the method that is called. None: the request calls none.

@@ -6,7 +6,7 @@ from ..._wire.methods import Method
 from ..protocols.app import GATEWAY_PREFIX
 from ..protocols.asgi import App, Receive, Scope, Send, state_of
 from . import delivery, responses
-from .asgi_parts import FaultFactory
+from .asgi_parts import FaultFactory, counting
 from .faults import Faults
 from .options import FaultKind
 
@@ -32,6 +32,21 @@ _GATEWAY_FACTORIES: Mapping[FaultKind, FaultFactory] = {
 }
 """Requests below the gateways' endpoints call no method that could be intercepted, so two kinds work differently."""
 
+_COUNT_THEMSELVES: frozenset[tuple[FaultKind, bool]] = frozenset(
+    [
+        *[(kind, False) for kind in ("error", "skew", "duplicate")],
+        *[
+            (kind, below_gateway)
+            for kind in ("garbage", "oversized", "content_type", "drip")
+            for below_gateway in (False, True)
+        ],
+    ]
+)
+"""Kinds, and whether below a gateway's endpoint, that happen only at some point of a request, and count it there.
+
+All others happen to every request that reaches them, which is not so if another fault responds before.
+"""
+
 
 class FaultMiddleware:
     """An ASGI application that injects faults into the requests to another one."""
@@ -53,8 +68,11 @@ class FaultMiddleware:
             return
         path: str = scope["path"]
         method = self._method_of(scope["method"], scope["raw_path"].decode("ascii", "replace"))
-        factories = _GATEWAY_FACTORIES if path.startswith(GATEWAY_PREFIX) else _FACTORIES
+        below_gateway = path.startswith(GATEWAY_PREFIX)
+        factories = _GATEWAY_FACTORIES if below_gateway else _FACTORIES
         app = self._app
         for fault in reversed(self._faults.triggered_by(method.name if method else None, path)):
             app = factories[fault.kind](fault, app)
+            if (fault.kind, below_gateway) not in _COUNT_THEMSELVES:
+                app = counting(fault, app)
         await app(scope, receive, send)

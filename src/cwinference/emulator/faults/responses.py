@@ -39,7 +39,7 @@ def error(fault: Fault, app: App) -> App:
             call_next()
         raise injected
 
-    return with_headers(fault.options["headers"], with_interceptor(fail, app))
+    return with_headers(fault.options["headers"], with_interceptor(fault, fail, app))
 
 
 def gateway_error(fault: Fault, app: App) -> App:
@@ -70,8 +70,12 @@ def page(fault: Fault, app: App) -> App:
     return call
 
 
-def _with_body(app: App, body_of: Callable[[Scope], Iterable[bytes]], size_of: Callable[[Scope], int]) -> App:
+def _with_body(
+    fault: Fault, app: App, body_of: Callable[[Scope], Iterable[bytes]], size_of: Callable[[Scope], int]
+) -> App:
     """Wrap an application so that its responses have another body; status, headers and trailers stay the same."""
+
+    happens = fault.once()
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         connection = state_of(scope)["connection"]
@@ -86,6 +90,7 @@ def _with_body(app: App, body_of: Callable[[Scope], Iterable[bytes]], size_of: C
                 await send({**event, "headers": headers})
             elif event.get("body") or must_send:
                 must_send = False
+                happens()
                 for piece in body_of(scope):
                     if connection.closed:
                         return
@@ -104,7 +109,9 @@ def garbage(fault: Fault, app: App) -> App:
     size: int = fault.options["size"]
     # 0xff is not valid in UTF-8, hence not in JSON. Sixteen of them are not protobuf: a tag has at most ten bytes.
     noise = b"\xff" * min(size, 16) + random.Random(fault.seed).randbytes(max(0, size - 16))  # noqa: S311
-    return _with_body(app, lambda scope: [_prefix(scope, size), noise], lambda scope: len(_prefix(scope, size)) + size)
+    return _with_body(
+        fault, app, lambda scope: [_prefix(scope, size), noise], lambda scope: len(_prefix(scope, size)) + size
+    )
 
 
 def oversized(fault: Fault, app: App) -> App:
@@ -116,16 +123,18 @@ def oversized(fault: Fault, app: App) -> App:
         for start in range(0, size, _CHUNK):
             yield b" " * min(_CHUNK, size - start)
 
-    return _with_body(app, pieces, lambda scope: len(_prefix(scope, size)) + size)
+    return _with_body(fault, app, pieces, lambda scope: len(_prefix(scope, size)) + size)
 
 
 def content_type(fault: Fault, app: App) -> App:
     """Replace the response's content type."""
     replacement = str(fault.options["content_type"]).encode()
+    happens = fault.once()
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_replaced(event: Mapping[str, Any]) -> None:
             if event["type"] == "http.response.start":
+                happens()
                 kept = [pair for pair in event["headers"] if pair[0] != b"content-type"]
                 event = {**event, "headers": [*kept, (b"content-type", replacement)]}
             await send(event)
@@ -146,7 +155,7 @@ def skew(fault: Fault, app: App) -> App:
         _shift(copy, seconds)
         return copy
 
-    with_shifted_times = with_interceptor(shift_times, app)
+    with_shifted_times = with_interceptor(fault, shift_times, app)
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         state = state_of(scope)
@@ -174,7 +183,7 @@ def duplicate(fault: Fault, app: App) -> App:
             call_next()
         return call_next()
 
-    return with_interceptor(run_twice, app)
+    return with_interceptor(fault, run_twice, app)
 
 
 def duplicate_request(fault: Fault, app: App) -> App:

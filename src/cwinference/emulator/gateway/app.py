@@ -6,7 +6,7 @@ import random
 import re
 import uuid
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeAlias, cast, get_args
+from typing import Any, NoReturn, TypeAlias, cast, get_args
 from urllib.parse import unquote
 
 from ... import types
@@ -126,7 +126,7 @@ async def _body(exchange: Exchange) -> dict[str, Any]:
     encoding = exchange.header(b"content-encoding") or ""
     try:
         text = decompress(await exchange.body(), encoding, MAX_BODY_BYTES)
-        body = json.loads(text)
+        body = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
         if _SURROGATE.search(text):
             # Python's parser accepts half a surrogate pair, and only encoding the response would fail then. Encoding
             # the body now raises UnicodeEncodeError, a ValueError, while the request can still be refused.
@@ -140,6 +140,10 @@ async def _body(exchange: Exchange) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise invalid_value(None, "The body is not a JSON object")
     return cast(dict[str, Any], body)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not valid in JSON")
 
 
 async def _run_until_disconnect(work: Coroutine[Any, Any, None], exchange: Exchange) -> None:

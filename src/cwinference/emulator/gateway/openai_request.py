@@ -9,7 +9,27 @@ CompletionRoute: TypeAlias = Literal["chat/completions", "completions"]
 MAX_CHOICES = 128
 MAX_TOKENS = 131_072
 """Of one choice, and of its prompt and the choice together: the context length of many models."""
-MAX_STOP_SEQUENCES = 4
+MAX_STOP_SEQUENCES = 1024
+"""OpenAI allows 4, and the servers that run open models any number. The generator has to search for each of them."""
+_NOT_SUPPORTED: Mapping[str, Sequence[object]] = {
+    "tools": ([],),
+    "tool_choice": ("none",),
+    "functions": ([],),
+    "function_call": ("none",),
+    "response_format": ({"type": "text"},),
+    "structured_outputs": ({},),
+    "guided_json": (),
+    "guided_regex": (),
+    "guided_choice": (),
+    "guided_grammar": (),
+    "modalities": (["text"],),
+    "audio": (),
+    "web_search_options": (),
+    "suffix": ("",),
+    "prompt_logprobs": (),
+}
+"""Fields that give a response another form or content, which text from templates cannot have. The values listed next to
+each of them, and null, ask for nothing."""
 
 
 class GatewayError(Exception):
@@ -80,6 +100,7 @@ class CompletionOptions:
     def from_request(cls, request: ModelRequest) -> "CompletionOptions":
         """Read the options from a request, or raise a `GatewayError` that names the wrong field."""
         body = request.body
+        _check_supported(body)
         stream = _flag(body, "stream")
         if body.get("stream_options") is not None and not stream:
             raise invalid_value("stream_options", "requires stream: true")
@@ -104,6 +125,14 @@ class CompletionOptions:
             logprobs=_chat_logprobs(body) if request.is_chat else _legacy_logprobs(body),
             reserved_tokens=body.get(limit) or 1,
         )
+
+
+def _check_supported(body: Mapping[str, Any]) -> None:
+    for name, harmless in _NOT_SUPPORTED.items():
+        value = body.get(name)
+        if value is not None and value not in harmless:
+            text = f"{name}: the emulator's text generator does not support it yet; start the emulator with --model"
+            raise GatewayError(400, text, code="unsupported_parameter", param=name)
 
 
 def _flag(body: Mapping[str, Any], name: str, parent: str = "") -> bool:

@@ -20,6 +20,8 @@ MAX_DISCARDED_BYTES = 512 * 1024 * 1024
 """How much of a body that is too large is read and discarded, so that the client gets to read the response."""
 _MIN_COMPRESSED_BYTES = 1024
 """Shorter messages are not worth compressing."""
+_CODING = re.compile(r"\s*(?P<name>[\w.*-]+)\s*(?:;\s*q\s*=\s*(?P<weight>0(?:\.[0-9]*)?|1(?:\.0*)?)\s*)?")
+"""One content coding of an `Accept-Encoding` header, with its weight."""
 _CHARSET = re.compile(r"\bcharset\s*=\s*\"?([^\s;\"]*)")
 
 
@@ -129,7 +131,7 @@ class Exchange:
             async with asyncio.timeout(timeout):
                 return await self._read_body()
         except TimeoutError:
-            # The response has to leave now: `drain` must not wait for the rest of the body.
+            # The connection has to end with the response, and must not wait for the rest of the body.
             self._body_was_read = True
             raise expired from None
 
@@ -157,21 +159,18 @@ class Exchange:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    async def drain(self) -> None:
-        """Read and discard what is left of the body, however large.
-
-        A response must come after that: over HTTP/1.1 the server closes a connection whose response came early, and
-        if more of the body arrives then, the close becomes a reset, which can destroy the response before it is read.
-        """
-        if not self._body_was_read:
-            with suppress(RpcError):
-                await self._read_body()
-
     async def respond(self, status: int, headers: Headers, body: bytes = b"") -> None:
-        """Send a complete response."""
-        await self.drain()
+        """Send a complete response at once, even if the request is not complete yet, and may never be."""
         length = (b"content-length", b"%d" % len(body))
         await self.send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        if not self._body_was_read and self.scope.get("http_version") != "2":
+            # Over HTTP/1.1 the server closes a connection whose response ends before the request. If more of the body
+            # arrives then, the close becomes a reset, which can destroy the response before it is read. So the end is
+            # told to the server only after the rest of the body; the client knows it by the content-length.
+            await self.send({"type": "http.response.body", "body": body, "more_body": True})
+            with suppress(RpcError):
+                await self._read_body()
+            body = b""
         await self.send({"type": "http.response.body", "body": body})
 
     async def respond_message(self, content_type: bytes, body: bytes) -> None:
@@ -183,8 +182,11 @@ class Exchange:
         await self.respond(200, headers, body)
 
     def _accepts_gzip(self) -> bool:
-        offers = (self.header(b"accept-encoding") or "").split(",")
-        return any(offer.partition(";")[0].strip() == "gzip" and not offer.endswith("q=0") for offer in offers)
+        values = [value.decode("latin-1") for name, value in self.scope["headers"] if name == b"accept-encoding"]
+        offers = [each for each in map(_CODING.fullmatch, ",".join(values).lower().split(",")) if each]
+        weights = {each["name"]: float(each["weight"] or 1) for each in offers}
+        gzip = weights.get("gzip", weights.get("x-gzip", weights.get("*", 0)))
+        return gzip > 0 and gzip >= weights.get("identity", 0)
 
     async def respond_text(self, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
         """Send a line of plain text."""

@@ -35,6 +35,8 @@ _TRAILERS = 0x80
 """Flag of gRPC-Web's last frame, whose content is the trailers as lines of text."""
 _MAX_DETAILS = 6 * 1024
 """The largest error details sent, in bytes of base64. Clients accept 8 KiB of metadata in all by default."""
+_MAX_MESSAGE = 1536
+"""The longest error message sent, in percent-encoded bytes."""
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
 _UNQUOTED = "".join(chr(each) for each in range(0x20, 0x7F) if chr(each) != "%")
@@ -53,6 +55,7 @@ class GrpcHandler:
             await exchange.respond_text(505, "gRPC needs HTTP/2", (b"connection", b"close"))
             return
         try:
+            method = _known(exchange, method)
             body = await exchange.body(_timeout(exchange.header(b"grpc-timeout")))
             message, trailers = self._call(exchange, method, codec, body), _OK
         except RpcError as error:
@@ -60,9 +63,6 @@ class GrpcHandler:
         send = exchange.send
         headers = [(b"content-type", (exchange.header(b"content-type") or "").encode("latin-1"))]
         if trailers is not _OK:
-            # An error may have been found before the body was read. `Exchange.respond` would see to that, but it cannot
-            # send trailers.
-            await exchange.drain()
             headers.append((b"grpc-accept-encoding", b"gzip,identity"))
         # ASGI sends trailers only when the start of the response announces them. The body has to end explicitly, even
         # when an error leaves it empty: the trailers come after its last part.
@@ -74,6 +74,7 @@ class GrpcHandler:
         """Handle a gRPC-Web call, over any HTTP version; in its text form request and response are base64."""
         text = "-text" in exchange.content_type
         try:
+            method = _known(exchange, method)
             body = await exchange.body(_timeout(exchange.header(b"grpc-timeout")))
             message = self._call(exchange, method, codec, _from_base64(body) if text else body)
             trailers = _OK
@@ -86,13 +87,18 @@ class GrpcHandler:
             200, [(b"content-type", exchange.content_type.encode())], b64encode(body) if text else body
         )
 
-    def _call(self, exchange: Exchange, method: Method | None, codec: Codec, body: bytes) -> bytes:
-        if method is None:
-            raise RpcError("unimplemented", f"unknown method {exchange.scope['path']}")
+    def _call(self, exchange: Exchange, method: Method, codec: Codec, body: bytes) -> bytes:
         check_codec(method, codec)
         request = codec.decode(_unframe(body, exchange.header(b"grpc-encoding") or ""), method.request)
         authorization = exchange.header(b"authorization")
         return _frame(codec.encode(self._service.call(method, request, authorization, exchange.interceptors)))
+
+
+def _known(exchange: Exchange, method: Method | None) -> Method:
+    """Return the method if it is a known one. Raises `RpcError` before the body, which may be an endless stream."""
+    if method is None:
+        raise RpcError("unimplemented", f"unknown method {exchange.scope['path']}")
+    return method
 
 
 def _frame(message: bytes, flags: int = 0) -> bytes:
@@ -125,7 +131,7 @@ def _error_trailers(error: RpcError) -> Headers:
     number = GRPC_NUMBERS[error.code]
     trailers = [
         (b"grpc-status", b"%d" % number),
-        (b"grpc-message", quote(error.message, safe=_UNQUOTED).encode("ascii")),
+        (b"grpc-message", _quote_message(error.message)),
     ]
     if error.details:
         # `grpc-status-details-bin` repeats code and message next to the details; without padding, as gRPC prefers.
@@ -134,6 +140,13 @@ def _error_trailers(error: RpcError) -> Headers:
         if len(encoded) <= _MAX_DETAILS:
             trailers.append((b"grpc-status-details-bin", encoded))
     return trailers
+
+
+def _quote_message(message: str) -> bytes:
+    """Percent-encode an error message, and shorten one with which clients would refuse the metadata as too large."""
+    lengths = (len(message), _MAX_MESSAGE, _MAX_MESSAGE // 12)  # a character has twelve bytes at most
+    quoted = (quote(message[:length], safe=_UNQUOTED).encode("ascii") for length in lengths)
+    return next(each for each in quoted if len(each) <= _MAX_MESSAGE)
 
 
 def _timeout(text: str | None) -> float | None:

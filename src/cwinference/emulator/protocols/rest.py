@@ -17,7 +17,8 @@ from google.protobuf.json_format import MessageToDict
 from ..._wire.methods import HttpRule, Method
 from ..interfaces import RpcError
 from .asgi import Exchange
-from .codecs import GRPC_NUMBERS, HTTP_STATUS, JSON, decompress, pack, parse_fields, parse_json_object
+from .codecs import GRPC_NUMBERS, HTTP_STATUS, JSON, decompress, pack
+from .proto_json import JsonFields, fill_message, parse_object
 from .service import Service
 
 ROOT = "/v1alpha1/inference"
@@ -48,8 +49,8 @@ class RestHandler:
     async def call(self, exchange: Exchange) -> None:
         """Handle a request to the path of a method, or to none."""
         try:
-            body = await exchange.body()
-            response = self._call(exchange, body)
+            method, variables = self._match(exchange)
+            response = self._call(exchange, method, variables, await exchange.body())
         except _HttpError as error:
             await _respond_error(exchange, error.error, error.status, *error.headers)
         except RpcError as error:
@@ -62,16 +63,18 @@ class RestHandler:
         found = (route.methods.get(verb) for route in self._routes if route.pattern.fullmatch(path))
         return next(found, None)
 
-    def _call(self, exchange: Exchange, body: bytes) -> bytes:
-        method, variables = self._match(exchange)
+    def _call(self, exchange: Exchange, method: Method, variables: Mapping[str, str], body: bytes) -> bytes:
         if body and exchange.content_type not in ("application/json", ""):
             error = RpcError("invalid_argument", f"expected application/json, got {exchange.content_type}")
             raise _HttpError(415, error, (b"accept", b"application/json"))
-        request = parse_fields(_fields(method, exchange, body) | variables, method.request)
+        request = method.request()
+        fill_message(request, _fields(method, exchange, body))
+        for name, value in variables.items():
+            setattr(request, name, value)
         authorization = exchange.header(b"authorization")
         return JSON.encode(self._service.call(method, request, authorization, exchange.interceptors))
 
-    def _match(self, exchange: Exchange) -> tuple[Method, dict[str, Any]]:
+    def _match(self, exchange: Exchange) -> tuple[Method, dict[str, str]]:
         path = exchange.raw_path
         for route in self._routes:
             found = route.pattern.fullmatch(path)
@@ -110,15 +113,15 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(_VARIABLE.sub(r"(?P<\1>[^/]+)", re.escape(template)))
 
 
-def _fields(method: Method, exchange: Exchange, body: bytes) -> dict[str, Any]:
+def _fields(method: Method, exchange: Exchange, body: bytes) -> JsonFields:
     """Read the request's fields, in JSON form, from the body or from the query."""
     rule: HttpRule | None = method.http
     if rule is None or rule.body != "*":
         return _from_query(cast(Any, method.request.DESCRIPTOR), exchange.scope["query_string"].decode("latin-1"))
-    return parse_json_object(decompress(body, exchange.header(b"content-encoding") or "") or b"{}")
+    return parse_object(decompress(body, exchange.header(b"content-encoding") or "") or b"{}")
 
 
-def _from_query(descriptor: Descriptor, query: str) -> dict[str, Any]:
+def _from_query(descriptor: Descriptor, query: str) -> JsonFields:
     """Read query parameters, each by either name of its field. Unknown ones are ignored."""
     known = {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
     fields: dict[str, Any] = {}
@@ -132,7 +135,7 @@ def _from_query(descriptor: Descriptor, query: str) -> dict[str, Any]:
             raise RpcError("invalid_argument", f"{field.name}: given more than once")
         else:
             fields[field.json_name] = value
-    return fields
+    return fields.items()
 
 
 async def _respond_error(exchange: Exchange, error: RpcError, status: int, *headers: tuple[bytes, bytes]) -> None:

@@ -1,25 +1,31 @@
 """Checks a request against the rules, and reports violations as protovalidate would."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal
 
 from google.protobuf.message import Message
 
 from ..interfaces import Violation
+from .formats import quote_key
 from .kinds import ONEOF_REQUIRED, REQUIRED, FieldRules, MessageRules, Rule
 from .table import CURRENT, PUBLISHED, RuleTable
 
 RuleSet = Literal["published", "current"]
 
+MAX_VIOLATIONS = 1000
+"""More than a response of any protocol can report."""
 RULE_TABLES: Mapping[RuleSet, RuleTable] = {"published": PUBLISHED, "current": CURRENT}
 _NO_MESSAGE_RULES = MessageRules()
 _NO_FIELD_RULES = FieldRules()
 
 
 def check(request: Message, rules: RuleSet = "published") -> tuple[Violation, ...]:
-    """Return all violations: those of a whole message first, then field by field in the order of declaration."""
-    return tuple(_check_message(request, RULE_TABLES[rules], ""))
+    """Return the violations: those of a whole message first, then field by field in the order of declaration.
+
+    At most `MAX_VIOLATIONS` are returned: a list in a request can have a million wrong items.
+    """
+    return tuple(islice(_check_message(request, RULE_TABLES[rules], ""), MAX_VIOLATIONS))
 
 
 def _check_message(message: Message, table: RuleTable, path: str) -> Iterator[Violation]:
@@ -54,7 +60,7 @@ def _check_items(items: Iterable[Any], rules: FieldRules, path: str) -> Iterator
 
 def _check_entries(entries: Mapping[str, Any], rules: FieldRules, path: str) -> Iterator[Violation]:
     for key, value in sorted(entries.items()):
-        entry_path = f"{path}[{json.dumps(key, ensure_ascii=False)}]"
+        entry_path = f"{path}[{quote_key(key)}]"
         yield from _apply(rules.keys, key, entry_path)
         yield from _apply(rules.items, value, entry_path)
 

@@ -20,6 +20,33 @@ SEMANTIC_VERSION = re.compile(
 )
 
 
+_CONTROLS = {chr(code): f"\\x{code:02x}" for code in (*range(0x20), 0x7F)}
+_ESCAPES = _CONTROLS | {
+    "\a": r"\a",
+    "\b": r"\b",
+    "\f": r"\f",
+    "\n": r"\n",
+    "\r": r"\r",
+    "\t": r"\t",
+    "\v": r"\v",
+    '"': r"\"",
+    "\\": r"\\",
+}
+"""How a quoted key shows characters that are special in it."""
+
+
+def quote_key(key: str) -> str:
+    """Quote the key of a map for the path of a violation, as Go's `strconv.Quote` does, and so protovalidate."""
+    return f'"{"".join(_ESCAPES.get(each) or _printable(each) for each in key)}"'
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
 def is_hostname(text: str) -> bool:
     """Return whether a string is a host name by RFC 1034, as protovalidate reads it.
 

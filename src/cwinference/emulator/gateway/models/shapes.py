@@ -11,13 +11,23 @@ from typing import Any
 from ..openai_request import CompletionOptions, ModelRequest
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a stream sends at a time: a token, or the part of one that a stop sequence leaves."""
+
+    text: str
+    offset: int
+    """Where in the text of its choice it begins."""
+    logprob: float | None
+    """Its log probability; None for the first token of an echoed prompt, which nothing precedes."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """One text that was generated for one prompt."""
 
     index: int
-    pieces: Sequence[str]
-    """What a stream sends one by one: tokens, or parts of them."""
+    pieces: Sequence[Piece]
     finish_reason: str
     generated: int
     """How many tokens were generated for it."""
@@ -46,7 +56,7 @@ class ResponseShape:
         """Return the chunk before the first text of a choice; None: there is none."""
         return None
 
-    def chunk(self, index: int, pieces: Sequence[str], finish_reason: str | None) -> dict[str, Any]:
+    def chunk(self, index: int, pieces: Sequence[Piece], finish_reason: str | None) -> dict[str, Any]:
         """Return a chunk with some text of a choice, or with the reason for its end."""
         raise NotImplementedError
 
@@ -54,7 +64,7 @@ class ResponseShape:
         """Return the chunk after all choices, which contains the usage."""
         return self._chunk([]) | {"usage": usage}
 
-    def _choice(self, index: int, pieces: Sequence[str], finish_reason: str | None) -> dict[str, Any]:
+    def _choice(self, index: int, pieces: Sequence[Piece], finish_reason: str | None) -> dict[str, Any]:
         raise NotImplementedError
 
     def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
@@ -68,26 +78,28 @@ class TextShape(ResponseShape):
 
     prefix, complete_object, chunk_object = "cmpl", "text_completion", "text_completion"
 
-    def chunk(self, index: int, pieces: Sequence[str], finish_reason: str | None) -> dict[str, Any]:
+    def chunk(self, index: int, pieces: Sequence[Piece], finish_reason: str | None) -> dict[str, Any]:
         return self._chunk([self._choice(index, pieces, finish_reason)])
 
-    def _choice(self, index: int, pieces: Sequence[str], finish_reason: str | None) -> dict[str, Any]:
+    def _choice(self, index: int, pieces: Sequence[Piece], finish_reason: str | None) -> dict[str, Any]:
         return {
             "index": index,
-            "text": "".join(pieces),
+            "text": join_text(pieces),
             "logprobs": self._logprobs(pieces),
             "finish_reason": finish_reason,
         }
 
-    def _logprobs(self, pieces: Sequence[str]) -> dict[str, Any] | None:
+    def _logprobs(self, pieces: Sequence[Piece]) -> dict[str, Any] | None:
         wanted = self._options.logprobs
         if wanted is None:
             return None
         return {
-            "tokens": list(pieces),
-            "token_logprobs": [_logprob(each) for each in pieces],
-            "top_logprobs": [dict(_alternatives(each, wanted)) for each in pieces],
-            "text_offset": list(accumulate(map(len, pieces[:-1]), initial=0)) if pieces else [],
+            "tokens": [each.text for each in pieces],
+            "token_logprobs": [each.logprob for each in pieces],
+            "top_logprobs": [
+                None if each.logprob is None else dict(_alternatives(each.text, wanted)) for each in pieces
+            ],
+            "text_offset": [each.offset for each in pieces],
         }
 
 
@@ -99,12 +111,12 @@ class ChatShape(ResponseShape):
     def opening(self, index: int) -> dict[str, Any] | None:
         return self._chunk([self._delta(index, {"role": "assistant", "content": ""}, (), None)])
 
-    def chunk(self, index: int, pieces: Sequence[str], finish_reason: str | None) -> dict[str, Any]:
-        delta = {"content": "".join(pieces)} if pieces else {}
+    def chunk(self, index: int, pieces: Sequence[Piece], finish_reason: str | None) -> dict[str, Any]:
+        delta = {"content": join_text(pieces)} if pieces else {}
         return self._chunk([self._delta(index, delta, pieces, finish_reason)])
 
-    def _choice(self, index: int, pieces: Sequence[str], finish_reason: str | None) -> dict[str, Any]:
-        message = {"role": "assistant", "content": "".join(pieces)}
+    def _choice(self, index: int, pieces: Sequence[Piece], finish_reason: str | None) -> dict[str, Any]:
+        message = {"role": "assistant", "content": join_text(pieces)}
         return {
             "index": index,
             "message": message,
@@ -113,7 +125,7 @@ class ChatShape(ResponseShape):
         }
 
     def _delta(
-        self, index: int, delta: Mapping[str, str], pieces: Sequence[str], finish_reason: str | None
+        self, index: int, delta: Mapping[str, str], pieces: Sequence[Piece], finish_reason: str | None
     ) -> dict[str, Any]:
         return {
             "index": index,
@@ -122,14 +134,27 @@ class ChatShape(ResponseShape):
             "finish_reason": finish_reason,
         }
 
-    def _logprobs(self, pieces: Sequence[str]) -> dict[str, Any] | None:
+    def _logprobs(self, pieces: Sequence[Piece]) -> dict[str, Any] | None:
         wanted = self._options.logprobs
         if wanted is None:
             return None
-        content = [_token_logprob(each, _logprob(each)) for each in pieces]
+        content = [_token_logprob(each.text, _logprob(each.text)) for each in pieces]
         for each in content:
             each["top_logprobs"] = [_token_logprob(*other) for other in _alternatives(each["token"], wanted)]
         return {"content": content}
+
+
+def to_pieces(echo: Sequence[str], generated: Sequence[str]) -> Sequence[Piece]:
+    """Return the pieces of a choice: the tokens of the prompt if it is echoed, and those generated."""
+    texts = [*echo, *generated]
+    offsets = accumulate(map(len, texts), initial=0)
+    logprobs = [None if echo and number == 0 else _logprob(each) for number, each in enumerate(texts)]
+    return [Piece(*each) for each in zip(texts, offsets, logprobs, strict=False)]
+
+
+def join_text(pieces: Iterable[Piece]) -> str:
+    """Return the text of several pieces."""
+    return "".join(each.text for each in pieces)
 
 
 def _token_logprob(token: str, logprob: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from itertools import chain, count, islice, product, zip_longest
 
 from ..openai_request import MAX_TOKENS, CompletionOptions, GatewayError, ModelRequest, invalid_value
 from ..response import ResponseWriter, encode_json
-from .shapes import ChatShape, Choice, ResponseShape, TextShape
+from .shapes import ChatShape, Choice, ResponseShape, TextShape, to_pieces
 
 MAX_RESPONSE_TOKENS = 2**19
 """In all choices of a response: generating them blocks the event loop, and with it all other requests."""
@@ -99,8 +99,12 @@ def _choice(index: int, prompt: str | Sequence[int], variant: int, options: Comp
     end = _stop_position(pieces, options)
     if end is not None:
         pieces, generated, finish_reason = *_truncate(pieces, end), "stop"
-    echo = tokens(prompt) if options.echo and isinstance(prompt, str) else []
-    return Choice(index, echo + pieces, finish_reason, generated)
+    return Choice(index, to_pieces(_prompt_tokens(prompt) if options.echo else [], pieces), finish_reason, generated)
+
+
+def _prompt_tokens(prompt: str | Sequence[int]) -> Sequence[str]:
+    """Return the text of each token of a prompt; token ids are shown as numbers, since there is no vocabulary."""
+    return tokens(prompt) if isinstance(prompt, str) else [f" {each}" for each in prompt]
 
 
 def _sentences(prompt: str | Sequence[int], variant: int, endless: bool) -> Iterator[str]:

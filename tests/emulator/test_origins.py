@@ -1,0 +1,113 @@
+"""Web pages cannot drive the emulator: requests for a foreign host, or from a foreign origin, are refused."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cwinference import AsyncClient, Client
+from cwinference.emulator import Emulator
+from tests.support.emulated_protocols import ROOT
+
+from .test_server import Http2
+
+CREATE = b'{"name":"front","coreWeaveAuth":{},"pathBasedRouting":{}}'
+SERVICE = "/coreweave.inference.v1alpha1.GatewayService"
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Emulator]:
+    with Emulator(public_url="https://models.example.com/base") as running:
+        yield running
+
+
+def port_of(emulator: Emulator) -> int:
+    return int(emulator.endpoint.rpartition(":")[2])
+
+
+def status(
+    emulator: Emulator, *fields: str, verb: str = "GET", path: str = f"{ROOT}/gateways", body: bytes = b""
+) -> int:
+    """Send a request with the admin's token and these header fields; return the status of the response."""
+    head = [
+        f"{verb} {path} HTTP/1.1",
+        *fields,
+        f"authorization: Bearer {emulator.token}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        "connection: close",
+    ]
+    with socket.create_connection(("127.0.0.1", port_of(emulator)), timeout=10) as connection:
+        connection.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+        return int(connection.makefile("rb").readline().split()[1])
+
+
+OWN = [
+    "localhost", "LOCALHOST:1", "localhost.", "a.localhost:8080", "127.0.0.1", "127.1.2.3:80", "[::1]", "[::1]:8080",
+    "[::ffff:127.0.0.1]", "models.example.com", "Models.Example.com.:443",
+]  # fmt: skip
+FOREIGN = [
+    "evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "notlocalhost", "10.0.0.1",
+    "0.0.0.1", "[::2]", "models.example.com.evil.example", "example.com", "localhost@evil.example", "2130706433",
+    "127.1", "[127.0.0.1", "localhost:x", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", OWN)
+def test_an_own_host_and_an_own_origin_are_served(emulator: Emulator, host: str) -> None:
+    assert status(emulator, f"host: {host}") == 200
+    assert status(emulator, "host: localhost", f"origin: http://{host}") == 200
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_a_foreign_host_and_a_foreign_origin_are_refused(emulator: Emulator, host: str) -> None:
+    assert status(emulator, f"host: {host}") == 403
+    assert status(emulator, "host: localhost", f"origin: http://{host}") == 403
+
+
+@pytest.mark.parametrize("origin", ["null", "file://", "https://evil.example", "ftp://localhost", "moz-extension://a"])
+def test_origins_that_are_no_own_page_are_refused(emulator: Emulator, origin: str) -> None:
+    assert status(emulator, "host: localhost", f"origin: {origin}") == 403
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        ("POST", f"{ROOT}/gateways"),
+        ("POST", f"{SERVICE}/CreateGateway"),
+        ("GET", f"{SERVICE}/ListGateways?encoding=json&message=%7B%7D"),
+        ("GET", "/gateway/any/v1/models"),
+        ("POST", "/gateway/any/v1/chat/completions"),
+        ("OPTIONS", f"{ROOT}/gateways"),
+        ("GET", "/"),
+    ],
+)
+def test_every_route_is_guarded(emulator: Emulator, verb: str, path: str) -> None:
+    for fields in (["host: evil.example"], ["host: localhost", "origin: https://evil.example"]):
+        assert status(emulator, *fields, verb=verb, path=path, body=CREATE if verb == "POST" else b"") == 403
+    with Client(emulator.token, endpoint=emulator.endpoint) as client:
+        assert client.gateways.list() == []
+
+
+def test_a_foreign_host_in_the_target_is_refused(emulator: Emulator) -> None:
+    assert status(emulator, "host: localhost", path=f"http://evil.example{ROOT}/gateways") == 403
+
+
+@pytest.mark.parametrize("kind", ["application/grpc", "application/grpc-web", "application/json"])
+def test_http2_is_guarded_too(emulator: Emulator, kind: str) -> None:
+    connection = Http2(port_of(emulator))
+    number = connection.request(("origin", "https://evil.example"), kind=kind)
+    connection.data(number, bytes(5), end=True)
+    assert connection.response(number)[0][":status"] == "403"
+    connection.close()
+
+
+@pytest.mark.parametrize("listening_on", ["127.0.0.1", "localhost", "0.0.0.0"])  # noqa: S104 - only for a moment
+async def test_clients_reach_it_by_the_address_that_it_listens_on(listening_on: str) -> None:
+    settings: dict[str, Any] = {"host": listening_on}
+    with Emulator(**settings) as emulator:
+        async with AsyncClient(emulator.token, endpoint=emulator.endpoint) as client:
+            assert await client.gateways.list() == []
+        assert status(emulator, f"host: {listening_on}:80") == 200
+        assert status(emulator, "host: evil.example") == 403
