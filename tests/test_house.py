@@ -79,7 +79,9 @@ EMULATOR_LAYERS = [
 """The same inside the emulator."""
 
 FACADE = ("auth", "client", "config", "errors", "inference", "resources", "retry", "status", "types")
-NOT_FIELDS = {"wait", "timeout", "retry", "max_page_size", "page_token"}
+NOT_FIELDS = {
+    "wait", "on_change", "error_after", "spec", "edit", "timeout", "retry", "max_page_size", "page_token",
+}  # fmt: skip
 
 
 def part(path: Path) -> str:
@@ -300,7 +302,7 @@ def test_only_the_obvious_first_argument_has_no_name(resource: str, method: str)
         ("hot_loads", "create"): ["deployment_id"],
         ("hot_loads", "list"): ["parent_deployment_id"],
         ("hot_loads", "replicas"): ["hot_load_id"],
-    }.get((resource, method), {"create": ["name"], "list": [], "parameters": []}.get(method, ["id"]))
+    }.get((resource, method), {"create": ["name"], "find": ["name"], "list": [], "parameters": []}.get(method, ["id"]))
     assert positional == expected
 
 

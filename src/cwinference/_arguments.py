@@ -1,12 +1,16 @@
 """Checks of arguments: each returns the value, or raises a ConfigurationError that says what is wrong with it."""
 
 import inspect
+from datetime import timedelta
 from typing import Any, Final, Literal
 
 from .errors import ConfigurationError
 
 _LONGEST_TIMEOUT = 1e9
 """About 30 years. gRPC takes much more for the past, and pyqwest panics."""
+
+_HIGHEST_COUNT = 2**31 - 1
+"""What gRPC's options can express."""
 
 
 class _Unset:
@@ -18,35 +22,44 @@ UNSET: Final[Any] = _Unset()
 """The default of an argument for which None has a meaning of its own."""
 
 
+def shown(value: object) -> str:
+    """Return what an error says of a wrong value: its repr; of a number that is too long to be printed, its type."""
+    try:
+        return repr(value)
+    except ValueError:
+        return f"an {type(value).__name__} of more digits than Python prints"
+
+
 def check_timeout(timeout: float | None, argument: str = "timeout") -> float | None:
     """Return a positive number of seconds, or None for no limit; limits of decades count as none."""
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        advice = "; use its total_seconds()" if isinstance(timeout, timedelta) else ""
         raise ConfigurationError(
-            f"{argument}: expected a positive number of seconds, or None for no limit, got {timeout!r}"
+            f"{argument}: expected a positive number of seconds, or None for no limit, got {shown(timeout)}{advice}"
         )
     return None if timeout > _LONGEST_TIMEOUT else float(timeout)
 
 
 def check_count(count: int, argument: str) -> int:
-    """Return a whole number above 0."""
+    """Return a whole number above 0; beyond 2,147,483,647 it counts as that."""
     if isinstance(count, bool) or not isinstance(count, int) or count <= 0:
-        raise ConfigurationError(f"{argument}: expected a whole number above 0, got {count!r}")
-    return count
+        raise ConfigurationError(f"{argument}: expected a whole number above 0, got {shown(count)}")
+    return min(count, _HIGHEST_COUNT)
 
 
 def check_at_least(least: float, number: float, argument: str) -> float:
-    """Return a number of at least `least`."""
+    """Return a number of at least `least`; seconds of decades, and infinity, count as 30 years."""
     if isinstance(number, bool) or not isinstance(number, int | float) or not number >= least:
-        raise ConfigurationError(f"{argument}: expected a number of at least {least}, got {number!r}")
-    return number
+        raise ConfigurationError(f"{argument}: expected a number of at least {least}, got {shown(number)}")
+    return min(number, _LONGEST_TIMEOUT)
 
 
 def check_flag(flag: bool, argument: str, advice: str = "") -> bool:
     """Return a bool; numbers and strings are refused, since most of them would count as True."""
     if not isinstance(flag, bool):
-        raise ConfigurationError(f"{argument}: expected True or False, got {flag!r}{advice}")
+        raise ConfigurationError(f"{argument}: expected True or False, got {shown(flag)}{advice}")
     return flag
 
 
@@ -79,8 +92,8 @@ def check_callback(callback: object, argument: str) -> None:
 
 def check_http_version(version: int | None) -> Literal[1, 2] | None:
     """Return 1, 2, or None for what the scheme suggests."""
-    if version not in (None, 1, 2):
-        raise ConfigurationError(f"http_version: expected None, 1 or 2, got {version!r}")
+    if version is not None and (type(version) is not int or version not in (1, 2)):
+        raise ConfigurationError(f"http_version: expected None, 1 or 2, got {shown(version)}")
     return None if version is None else 2 if version == 2 else 1
 
 

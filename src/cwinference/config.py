@@ -158,7 +158,10 @@ def resolve_wandb_key(token: TokenSource | None) -> TokenSource:
     """Return the credential of a gateway with W&B auth: the argument, else the environment; never a CoreWeave token."""
     found = token if token is not None else _first_set(WANDB_KEY_VARIABLES)
     if found is None:
-        raise ConfigurationError("token: this gateway needs a W&B key; pass token=... or set WANDB_API_KEY")
+        raise ConfigurationError(
+            "token: this gateway needs a W&B key; pass token=... or set WANDB_API_KEY",
+            for_command="this gateway needs a W&B key; set WANDB_API_KEY",
+        )
     return found
 
 
@@ -190,9 +193,9 @@ def parse_endpoint(text: str, *, argument: str, allow_plaintext: bool = False) -
     found = Endpoint(parts.scheme, parts.hostname or "", port or default_port, parts.path.rstrip("/"))
     if not found.secure and not found.loopback:
         if not allow_plaintext:
+            problem = f"{argument}: http:// would send the token unencrypted to {found.host}; use https://"
             raise ConfigurationError(
-                f"{argument}: http:// would send the token unencrypted to {found.host}; use https://, or "
-                "allow_plaintext=True on a network that you trust"
+                f"{problem}, or allow_plaintext=True on a network that you trust", for_command=problem
             )
         _warn(f"the token is sent unencrypted to {found.host}")
     return found

@@ -16,7 +16,14 @@ ApiErrorT = TypeVar("ApiErrorT", bound="ApiError")
 
 
 class InferenceError(Exception):
-    """The root of all errors of this library."""
+    """The root of all errors of this library.
+
+    Attributes:
+        resource_id: the id of the resource that exists, or may exist, although the method has failed: that of a create
+            whose response was lost, or of whatever was being waited for. None where there is none.
+    """
+
+    resource_id: str | None = None
 
     def __str__(self) -> str:
         return printable(super().__str__())
@@ -40,6 +47,11 @@ class ConfigurationError(InferenceError, ValueError):
 
     Nothing was sent, except that `modify` and completions of a gateway given by its id may have read before.
     """
+
+    def __init__(self, message: str, *, for_command: str | None = None) -> None:
+        super().__init__(message)
+        self.for_command = for_command
+        """What to say instead where the arguments come from a command line, which has other options; None: the same."""
 
 
 class ProtocolError(InferenceError):
@@ -111,6 +123,7 @@ class ApiError(InferenceError):
         self.retry_after = retry_after
         self.headers = {} if headers is None else dict(headers)
         self._hint = Hint.NONE
+        self._is_page = False
         self._earlier_may_have_succeeded = False
 
     @property
@@ -144,6 +157,17 @@ def with_hint(error: ApiErrorT, hint: Hint) -> ApiErrorT:
 def hint_of(error: ApiError) -> Hint:
     """Return what a transport knew of the attempt beyond its code."""
     return error._hint  # pyright: ignore[reportPrivateUsage]
+
+
+def mark_page(error: ApiErrorT) -> ApiErrorT:
+    """Return the error, marked as a page of a proxy or another server in between rather than the API's own word."""
+    error._is_page = True  # pyright: ignore[reportPrivateUsage]
+    return error
+
+
+def is_page(error: ApiError) -> bool:
+    """Return whether the response was not the API's own word, but a proxy's page, for example."""
+    return error._is_page  # pyright: ignore[reportPrivateUsage]
 
 
 def note_earlier(error: ApiError, *, may_have_succeeded: bool) -> None:

@@ -43,8 +43,8 @@ class Retry:
     def __post_init__(self) -> None:
         check_count(self.max_attempts, "max_attempts")
         for name in ("initial_backoff", "max_backoff", "max_server_delay"):
-            check_at_least(0, getattr(self, name), name)
-        check_at_least(1, self.multiplier, "multiplier")
+            object.__setattr__(self, name, check_at_least(0, getattr(self, name), name))
+        object.__setattr__(self, "multiplier", check_at_least(1, self.multiplier, "multiplier"))
         object.__setattr__(self, "attempt_timeout", check_timeout(self.attempt_timeout, "attempt_timeout"))
 
     def backoff(self, attempt: int, chance: float) -> float:

@@ -323,4 +323,5 @@ def test_without_a_package_of_the_extra_the_error_names_the_extra(package: str) 
         "except ConfigurationError as error: print(error)"
     )
     completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert completed.stdout == f"the emulator needs {package}: pip install 'cwinference[emulator]'\n"
+    advice = "install cwinference with the extra 'emulator' (h11, h2, hypercorn, hyperframe)"
+    assert completed.stdout == f"the emulator needs {package}: {advice}\n"

@@ -24,7 +24,7 @@ def by_sample(received: ReceivedRequest) -> Message:
 
 def hot_load(identity: str, state: str = "PENDING") -> types.HotLoad:
     number = types.HotLoadState.Value(f"HOT_LOAD_STATE_{state}")
-    spec = types.HotLoadSpec(id="h", deployment_id="d", identity=identity)
+    spec = types.HotLoadSpec(id="h", deployment_id="d", identity=identity, type=FULL)
     return types.HotLoad(spec=spec, status=types.HotLoadStatus(state=number))
 
 

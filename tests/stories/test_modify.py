@@ -138,7 +138,7 @@ async def test_a_write_only_key_has_to_be_given_again(kind: str) -> None:
 @pytest.mark.parametrize(
     "auth",
     [
-        {"weights_and_biases_auth": types.WeightsAndBiasesAuth(api_key="key", server_url="https://wandb.example")},
+        {"weights_and_biases_auth": types.WeightsAndBiasesAuth(api_key="key", enable_usage_reports=True)},
         {"core_weave_auth": types.CoreWeaveAuth()},
     ],
 )

@@ -58,6 +58,23 @@ def capacity_claims(client: Client) -> None:
     assert_type(client.capacity_claims.wait("id", after=created), types.CapacityClaim)
 
 
+def parts_and_specs(client: Client, spec: types.DeploymentSpec, written: types.Deployment) -> None:
+    client.deployments.create(spec=spec, name="other")
+    client.deployments.create(spec={"name": "chat", "runtime": {"engine": "vllm"}})
+    client.deployments.update("id", spec=spec, autoscaling={"max": 8})
+    client.deployments.modify("id", runtime={"engine_config": {"max-model-len": "4096"}}, traffic={"weight": 0})
+    client.deployments.modify("id", edit=lambda spec: spec.runtime.engine_config.pop("max-model-len"))
+    client.gateways.create("front", core_weave_auth={}, body_based_routing={"api_type": "OPENAI"})
+    client.gateways.modify("id", endpoint_configuration={"additional_dns": []}, wait=True, on_change=print)
+    client.capacity_claims.modify("id", resources={"instance_count": 3}, wait=True, error_after=60)
+    client.hot_loads.create("id", identity="x", type=FULL, incremental_snapshot_metadata={})
+    assert_type(client.gateways.find("front"), types.Gateway)
+    assert_type(client.deployments.find("chat", timeout=5), types.Deployment)
+    assert_type(client.capacity_claims.find("claim"), types.CapacityClaim)
+    assert_type(client.deployments.wait("id", after=written, error_after=30), types.Deployment)
+    assert_type(errors.WaitTimeout("late", None).resource_id, str | None)
+
+
 def hot_loads(client: Client) -> None:
     assert_type(client.hot_loads.create("id", identity="step-1", type=FULL), types.HotLoad)
     assert_type(client.hot_loads.get("id"), types.HotLoad)
@@ -126,7 +143,10 @@ def mistakes(client: Client) -> None:
     client.gateways.list(updated_after="today")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.gateways.wait("id", after=MODEL)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.gateways.cancel("id")  # type: ignore[attr-defined]  # pyright: ignore
-    client.deployments.create("name")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.deployments.create("name", runtime=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.deployments.create(spec=MODEL)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.deployments.update("id", runtime="vllm")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.gateways.modify("id", edit=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.deployments.list("id")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.hot_loads.create("id", identity="x", type="FULL")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.with_options(tiemout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -140,7 +160,7 @@ async def async_mistakes(client: AsyncClient, sync_client: Client) -> None:
     print(client.gateways.get("id").spec)  # type: ignore[attr-defined]  # pyright: ignore
     await client.gateways.get()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await client.gateways.get("id", tiemout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    await client.deployments.create("name")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await client.deployments.create("name", runtime=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await client.hot_loads.list()  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
     await sync_client.gateways.get("id")  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
     for _ in client.hot_loads.list():  # type: ignore[attr-defined]  # pyright: ignore

@@ -7,7 +7,7 @@ import pytest
 from cwinference import errors, types
 from cwinference._arguments import UNSET, at_most_one, check_id
 from cwinference._calls.rpc import one
-from cwinference.resources._arguments import build
+from cwinference.resources._parts import build
 
 
 @pytest.mark.parametrize("value", ["", None, 5, b"id", ".", ".."])

@@ -24,7 +24,7 @@ log = logging.getLogger("cwinference")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Outcome: TypeAlias = tuple[Any, Exception | None]
+Outcome: TypeAlias = tuple[Any, BaseException | None]
 
 
 def _resume(flow: Generator[Any, Any, Any], outcome: Outcome) -> Any:
@@ -109,7 +109,7 @@ class SyncDriver:
     def _outcome(self, step: Step) -> Outcome:
         try:
             return self._perform(step), None
-        except Exception as error:
+        except BaseException as error:  # a Ctrl-C or a cancellation ends the flow as well, which may add to it
             return None, error
 
     def _perform(self, step: Step) -> Any:
@@ -201,7 +201,7 @@ class AsyncDriver:
     async def _outcome(self, step: Step) -> Outcome:
         try:
             return await self._perform(step), None
-        except Exception as error:
+        except BaseException as error:  # a Ctrl-C or a cancellation ends the flow as well, which may add to it
             return None, error
 
     async def _perform(self, step: Step) -> Any:

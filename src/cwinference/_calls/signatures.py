@@ -2,12 +2,28 @@
 
 import inspect
 import types
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+_OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("api_key", "access_token", "auth", "auth_token", "bearer", "credentials", "key"), ("token",)),
+    **dict.fromkeys(("api_base", "base_url", "host", "server", "target", "url"), ("endpoint", "base_url")),
+    **dict.fromkeys(("ca_certs", "cert", "ssl", "ssl_context", "ssl_verify", "verify"), ("tls",)),
+    **dict.fromkeys(("deadline", "read_timeout", "request_timeout", "timeout_ms", "timeout_seconds"), ("timeout",)),
+    **dict.fromkeys(("attempts", "max_attempts", "max_retries", "retries"), ("retry",)),
+    **dict.fromkeys(("concurrency", "max_concurrency", "max_connections"), ("limit", "concurrency")),
+    **dict.fromkeys(("http_proxy", "https_proxy", "proxies"), ("proxy",)),
+    **dict.fromkeys(("http2", "http1"), ("http_version",)),
+    **dict.fromkeys(("insecure", "plaintext", "use_ssl"), ("allow_plaintext",)),
+    **dict.fromkeys(("max_message_size", "max_receive_message_length"), ("max_reply_bytes",)),
+    "protocol": ("transport",),
+}
+"""What other libraries call an argument, and what it may be called here: too different for a comparison of letters."""
 
 
 class Shown:
@@ -72,7 +88,7 @@ def refuse_keywords(build: Callable[..., Any], keywords: Iterable[str], name: st
         return
     from difflib import get_close_matches  # only mistakes need it
 
-    similar = get_close_matches(unknown, known, 1)
+    similar = [each for each in _OTHER_NAMES.get(unknown, ()) if each in known] or get_close_matches(unknown, known, 1)
     hint = f"; did you mean {similar[0]!r}?" if similar else ""
     raise TypeError(f"{name or _name_of(build)}: unexpected keyword argument {unknown!r}{hint}") from None
 

@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         code = 130
     except (ConfigurationError, OSError) as error:
-        output.complain(f"cwinference {command}: {one_line(output.describe(error))}")
+        text = (isinstance(error, ConfigurationError) and error.for_command) or output.describe(error)
+        output.complain(f"cwinference {command}: {one_line(text)}")
         code = 2 if isinstance(error, ConfigurationError) else 1
     finally:
         output.flush()

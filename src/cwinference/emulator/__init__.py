@@ -3,7 +3,7 @@
     with Emulator() as emulator:
         client = Client(emulator.token, endpoint=emulator.endpoint)
 
-It needs the extra `emulator`: `pip install 'cwinference[emulator]'`.
+It needs the extra `emulator`: `pip install '.[emulator]'` in a checkout.
 """
 
 from .behavior import Behavior, Fate

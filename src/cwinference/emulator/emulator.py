@@ -42,7 +42,7 @@ class Emulator:
         with Emulator() as emulator:
             client = Client(emulator.token, endpoint=emulator.endpoint)
 
-    It needs the extra `emulator`: `pip install 'cwinference[emulator]'`.
+    It needs the extra `emulator`: `pip install '.[emulator]'` in a checkout.
     """
 
     def __init__(
@@ -250,7 +250,10 @@ def _server_module() -> ModuleType:
         package = (error.name or "").partition(".")[0]
         if package not in _PACKAGES_OF_THE_EXTRA:
             raise
-        raise errors.ConfigurationError(f"the emulator needs {package}: pip install 'cwinference[emulator]'") from None
+        every = ", ".join(sorted(_PACKAGES_OF_THE_EXTRA))
+        raise errors.ConfigurationError(
+            f"the emulator needs {package}: install cwinference with the extra 'emulator' ({every})"
+        ) from None
     return server
 
 

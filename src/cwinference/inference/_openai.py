@@ -19,7 +19,7 @@ def openai_client(server: ModelServer, model: str | None, options: dict[str, Any
     try:
         package = import_module("openai")
     except ImportError:
-        raise ConfigurationError("openai: the package is not installed; pip install 'cwinference[openai]'") from None
+        raise ConfigurationError("openai: the package openai is not installed (the extra 'openai')") from None
     credentials = server.context.credentials
     settings: dict[str, Any] = {
         "base_url": route.base_url(model),

@@ -1,15 +1,18 @@
 """Changes: flows that create once and delete once, and what a modification reads, keeps and refuses."""
 
+import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any, TypeVar, cast
 
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from .. import errors
-from .._arguments import check_id
+from .._arguments import check_callback
 from .._calls.flow import Flow
-from ._arguments import build
+from .._wire.methods import FIRST_PLACEHOLDER, contains_placeholder
+from ._parts import fill
 
 log = logging.getLogger("cwinference")
 
@@ -49,11 +52,21 @@ def delete(send: Flow[M | None]) -> Flow[M | None]:
         raise
 
 
-def check_changes(id: str, changes: Mapping[str, Any]) -> None:
-    """Refuse a modification that names no field: it would be written all the same."""
-    check_id(id)
-    if all(value is None for value in changes.values()):
-        raise errors.ConfigurationError(f"modify: nothing to change; give at least one of {', '.join(changes)}")
+def check_changes(request: Message, changes: Mapping[str, Any], edit: Callable[[Any], object] | None) -> None:
+    """Refuse a modification that names no field, which would be written all the same, and one in two ways at once."""
+    check_callback(edit, "edit")
+    given = [name for name, value in changes.items() if value is not None]
+    if edit is not None and given:
+        raise errors.ConfigurationError(f"edit: it cannot be combined with {', '.join(given)}; do it all in edit")
+    if edit is None and all(_names_nothing(request, name, changes[name]) for name in given):
+        raise errors.ConfigurationError(f"modify: nothing to change; give at least one of {', '.join(changes)}, edit")
+
+
+def _names_nothing(request: Message, name: str, value: object) -> bool:
+    """Return whether a change is an empty mapping, though for a message that has fields it is no choice in itself."""
+    field = cast(Descriptor, request.DESCRIPTOR).fields_by_name.get(name)
+    kind = field.message_type if field is not None else None
+    return isinstance(value, Mapping) and not value and kind is not None and bool(kind.fields)
 
 
 def check_unknown_fields(names: Iterable[str], spec: str) -> None:
@@ -68,28 +81,115 @@ def check_unknown_fields(names: Iterable[str], spec: str) -> None:
 
 def replacement(request: M, spec: Message, changes: Mapping[str, Any]) -> M:
     """Return an update request with the spec as it was read, and the changes on top."""
-    for field in request.DESCRIPTOR.fields:
-        if field.name != "id" and changes.get(field.name) is None:
-            _copy(field.name, spec, request)
+    copy_spec(spec, request)
     replace_fields(request, changes)
     return request
 
 
 def replace_fields(message: Message, changes: Mapping[str, Any]) -> None:
-    """Replace single fields of a message; None leaves a field as it is."""
-    given = {name: value for name, value in changes.items() if value is not None}
-    for name in given:
-        message.ClearField(name)
-    message.MergeFrom(build(type(message), **given))
+    """Change single fields of a message; None leaves a field as it is, and a mapping those that it does not name."""
+    for name, value in changes.items():
+        if isinstance(value, Message):
+            _check_replacement(message, name, value)
+    fill(message, changes)
 
 
-def _copy(name: str, source: Message, target: Message) -> None:
-    """Copy a field of that name. A message that is present but empty must stay present: it is a choice of a oneof."""
-    for descriptor, value in source.ListFields():
-        if descriptor.name == name:
-            if descriptor.message_type is None and not descriptor.is_repeated:
-                setattr(target, name, value)
-            else:
-                getattr(target, name).MergeFrom(value)
-                if descriptor.message_type is not None and not descriptor.is_repeated:
-                    getattr(target, name).SetInParent()
+def _check_replacement(message: Message, name: str, new: Message) -> None:
+    """Refuse a message in place of another if that would reset what its author did not think of.
+
+    A field of a message that has the value 0 cannot be told from one that was not given.
+    """
+    old = getattr(message, name)
+    if type(old) is not type(new) or not message.HasField(name) or len(cast(Descriptor, new.DESCRIPTOR).fields) < 2:
+        return
+    given = _names_of_set_fields(new)
+    lost = [each for each in _names_of_set_fields(old) if each not in given]
+    if lost:
+        example = given[0] if given else lost[0]
+        raise errors.ConfigurationError(
+            f"{name}: this message would reset {', '.join(lost)}, which the resource has now; give a mapping of what "
+            f'to change, such as {name}={{"{example}": ...}}, or a message with all of it'
+        )
+
+
+def edited(spec: M, edit: Callable[[M], object], request: Message) -> M:
+    """Return a copy of the spec that `edit` has changed. `request` says what an update can change."""
+    copy = type(spec)()
+    copy.CopyFrom(spec)
+    result = edit(copy)
+    if inspect.iscoroutine(result):
+        result.close()
+        raise errors.ConfigurationError("edit: expected a plain function; an async one would never be awaited")
+    if isinstance(result, Message) and type(result) is type(spec) and result is not copy:
+        raise errors.ConfigurationError("edit: it returned another spec; it has to change the given one in place")
+    changeable = {each.name for each in cast(Descriptor, request.DESCRIPTOR).fields} - {"id"}
+    for field in cast(Descriptor, spec.DESCRIPTOR).fields:
+        if field.name not in changeable and getattr(copy, field.name) != getattr(spec, field.name):
+            raise errors.ConfigurationError(f"edit: {field.name} cannot be changed by an update")
+    return copy
+
+
+def copy_spec(spec: Message, request: Message) -> None:
+    """Copy all fields of a spec that a request has too, except the id. What a request does not have is left aside."""
+    known = cast(Descriptor, request.DESCRIPTOR).fields_by_name
+    for field, value in _set_fields(spec):
+        if field.name in known and field.name != "id":
+            fill(request, {field.name: value})
+
+
+def keep_unseen(request: Message, spec: Message, named: Container[str], path: str = "") -> None:
+    """Copy the fields from a spec, read as JSON, that a response in a binary codec cannot show.
+
+    Those whose paths are in `named` were given by the caller, and so are not among them.
+    """
+    for field, value in _set_fields(spec):
+        target = cast(Descriptor, request.DESCRIPTOR).fields_by_name.get(field.name)
+        if target is None or path + field.name in named:
+            continue
+        if target.number >= FIRST_PLACEHOLDER:
+            if not _is_set(request, target):
+                fill(request, {field.name: value})
+        elif isinstance(value, Message) and contains_placeholder(value):
+            keep_unseen(getattr(request, field.name), value, named, f"{path}{field.name}.")
+
+
+def cannot_show(request: Message, named: Container[str], path: str = "") -> bool:
+    """Return whether a binary codec may have hidden something of the resource that this request would reset.
+
+    It has not if all fields with placeholder numbers are set in the request, or were named by the caller.
+    """
+    for field in cast(Descriptor, request.DESCRIPTOR).fields:
+        if path + field.name in named:
+            continue
+        if field.number >= FIRST_PLACEHOLDER:
+            if not _is_set(request, field):
+                return True
+        elif (
+            field.message_type is not None
+            and not field.is_repeated
+            and cannot_show(getattr(request, field.name), named, f"{path}{field.name}.")
+        ):
+            return True
+    return False
+
+
+def has_unknown_fields(spec: object) -> bool:
+    """Return whether it is a message that was read in a binary codec with fields that this release does not know."""
+    if not isinstance(spec, Message):
+        return False
+    known = type(spec)()
+    known.CopyFrom(spec)
+    cast(Any, known).DiscardUnknownFields()
+    return known.ByteSize() != spec.ByteSize()
+
+
+def _is_set(message: Message, field: FieldDescriptor) -> bool:
+    return any(each.name == field.name for each, _ in _set_fields(message))
+
+
+def _set_fields(message: Message) -> list[tuple[FieldDescriptor, Any]]:
+    return cast(Any, message).ListFields()  # type: ignore[no-any-return]
+
+
+def _names_of_set_fields(message: Message) -> list[str]:
+    return [field.name for field, _ in _set_fields(message)]

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
-from .._arguments import check_callback, check_timeout
+from .._arguments import check_at_least, check_callback, check_timeout
 from .._calls.clock import Clock
 from .._calls.deadline import Deadline
 from .._calls.flow import Flow, Sleep
@@ -21,12 +21,21 @@ log = logging.getLogger("cwinference")
 
 R = TypeVar("R", types.Gateway, types.Deployment, types.CapacityClaim, types.HotLoad)
 
-TRANSIENT = (errors.Unavailable, errors.DeadlineExceeded, errors.ResourceExhausted)
-"""Errors that do not end a wait, although the call itself has given up."""
+_TRANSIENT = (
+    errors.Unavailable,
+    errors.DeadlineExceeded,
+    errors.ResourceExhausted,
+    errors.Internal,
+    errors.Unknown,
+    errors.DataLoss,
+    errors.Aborted,
+    errors.Cancelled,
+)
+"""Errors that do not end a wait, although the call itself has given up: the next poll may well succeed."""
 
 _POLL_TIMEOUT = 30.0
 _LAG_SECONDS = 10.0
-"""How long after an update a status may still be that from before it."""
+"""How long after an update a status may still be that from before it, and after a create nothing may be found yet."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +70,42 @@ class WaitClock:
         left = self.deadline.remaining()
         return _POLL_TIMEOUT if left is None else max(0.001, min(_POLL_TIMEOUT, left))
 
-    def pause(self, at_least: float = 0.0) -> Flow[bool]:
-        """Wait until the next poll; return False if the time has run out."""
+    def pause(self, at_least: float = 0.0, at_most: float | None = None) -> Flow[bool]:
+        """Wait until the next poll; return False if the time has run out. A limit that has passed does not count."""
         self._polls += 1
         pause = max(at_least, POLLING.pause(self._polls, self._clock.random()))
         left = self.deadline.remaining()
         if left is not None and left <= 0:
             return False
-        yield Sleep(pause if left is None else min(pause, left))
+        yield Sleep(min([pause, *(each for each in (left, at_most) if each is not None and each > 0)]))
         return True
+
+
+class ErrorLimit:
+    """How long a resource may be in ERROR, in seconds; None for as long as it likes."""
+
+    def __init__(self, clock: Clock, seconds: float | None) -> None:
+        self._seconds = None if seconds is None else check_at_least(0, seconds, "error_after")
+        self._monotonic = clock.monotonic
+        self._since: float | None = None
+
+    def observe(self, resource: Any, is_current: bool) -> None:
+        """Note the state; raise ResourceFailed if it has been ERROR for too long."""
+        if not is_current or state_of(resource) is not State.ERROR:
+            self._since = None
+            return
+        if self._since is None:
+            self._since = self._monotonic()
+        left = self.remaining()
+        if left is not None and left <= 0:
+            text = f"{name_of(resource)} has been in ERROR for {self._seconds:g} s: {unmet(resource)}"
+            raise errors.ResourceFailed(text, resource)
+
+    def remaining(self) -> float | None:
+        """Return the seconds after which it will have been in ERROR for too long; None if it is not, or may be."""
+        if self._seconds is None or self._since is None:
+            return None
+        return self._since + self._seconds - self._monotonic()
 
 
 def until_ready(
@@ -79,22 +115,28 @@ def until_ready(
     timeout: float | None,
     after: R | None = None,
     on_change: Callable[[R], object] | None = None,
+    error_after: float | None = None,
+    just_created: bool = False,
 ) -> Flow[R]:
-    """WaitClock until the resource is ready; raise when it never will be, or when the time has run out.
+    """Poll until the resource is ready; raise when it never will be, or when the time has run out.
 
-    State.ERROR ends nothing: the service expects to recover. FAILED and DELETING do.
+    State.ERROR ends it only after `error_after` seconds: the service expects to recover. FAILED and DELETING always do.
+    A server may not see yet what was created a moment ago. When that was is known only if it was `just_created`, so
+    otherwise one NOT_FOUND is tolerated before anything was read.
     """
     check_callback(on_change, "on_change")
     if after is not None and not isinstance(after, Message):
         raise errors.ConfigurationError(f"after: expected the response of an update, got {type(after).__name__}")
-    wait, latest, failure = WaitClock(clock, timeout), None, None
+    wait, in_error, latest, failure = WaitClock(clock, timeout), ErrorLimit(clock, error_after), None, None
+    may_be_missing = True
     while True:
         try:
             resource = yield from read(wait.timeout())
-        except TRANSIENT as error:
-            failure = _transient(error)
+        except (errors.ApiError, errors.ProtocolError) as error:
+            failure = _transient(error, may_be_missing=may_be_missing)
+            may_be_missing &= not isinstance(error, errors.NotFound)
         else:
-            failure = None
+            failure, may_be_missing = None, False
             if latest is None or resource != latest:
                 _report_change(resource, latest, on_change)
             latest = resource
@@ -102,12 +144,14 @@ def until_ready(
             if is_current and is_ready(resource):
                 return resource
             _refuse_terminal(resource, is_current)
-        if not (yield from wait.pause(_server_delay(failure))):
+            in_error.observe(resource, is_current)
+        if not (yield from wait.pause(_server_delay(failure), in_error.remaining())):
             raise _timed_out("ready", latest, wait) from failure
+        may_be_missing |= just_created and wait.deadline.elapsed() < _LAG_SECONDS
 
 
 def until_gone(read: Callable[[float], Flow[R]], clock: Clock, *, timeout: float | None) -> Flow[None]:
-    """WaitClock until the resource is not found any more."""
+    """Poll until the resource is not found any more."""
     wait, latest, failure = WaitClock(clock, timeout), None, None
     while True:
         try:
@@ -115,7 +159,7 @@ def until_gone(read: Callable[[float], Flow[R]], clock: Clock, *, timeout: float
             failure = None
         except errors.NotFound:
             return
-        except TRANSIENT as error:
+        except (errors.ApiError, errors.ProtocolError) as error:
             failure = _transient(error)
         if not (yield from wait.pause(_server_delay(failure))):
             raise _timed_out("gone", latest, wait) from failure
@@ -161,16 +205,30 @@ def _nanoseconds(time: Timestamp) -> int:
     return time.seconds * 1_000_000_000 + time.nanos
 
 
-def _transient(error: errors.ApiError) -> errors.ApiError:
+def _transient(
+    error: errors.ApiError | errors.ProtocolError, *, may_be_missing: bool = False
+) -> errors.ApiError | errors.ProtocolError:
     """Return an error that the wait survives; raise one that will not pass, such as an untrusted certificate."""
-    if is_final(errors.hint_of(error)):
+    if isinstance(error, errors.NotFound):
+        passes = may_be_missing
+    elif isinstance(error, errors.ProtocolError):
+        passes = error.http_status is not None  # something else than the API responded: a proxy's page, most likely
+    else:
+        passes = not is_final(errors.hint_of(error)) and (isinstance(error, _TRANSIENT) or _is_foreign(error))
+    if not passes:
         raise error
     log.info("wait: %s", one_line(str(error)))
     return error
 
 
-def _server_delay(error: errors.ApiError | None) -> float:
-    return min(_POLL_TIMEOUT, error.retry_after) if error is not None and error.retry_after else 0.0
+def _is_foreign(error: errors.ApiError) -> bool:
+    """Return whether it says nothing of the resource: a proxy's page, or any status of a server that has failed."""
+    return errors.is_page(error) or ((error.http_status or 0) >= 500 and error.http_status != 501)
+
+
+def _server_delay(error: errors.InferenceError | None) -> float:
+    delay = error.retry_after if isinstance(error, errors.ApiError) else None
+    return min(_POLL_TIMEOUT, delay) if delay else 0.0
 
 
 def _timed_out(goal: str, resource: Any, wait: WaitClock) -> errors.WaitTimeout:

@@ -1,7 +1,8 @@
 """`client.capacity_claims`: GPU instances reserved for the organization's deployments."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -11,9 +12,10 @@ from .._calls.flow import Flow
 from .._calls.operation import Mode, operation
 from .._calls.rpc import Rpc, many, whole
 from ..retry import Retry
-from ._arguments import build, given_or_new, later_than
+from ._arguments import given_or_new, later_than
 from ._changes import replace_fields, replacement
-from ._managed import ManagedResource
+from ._managed import FROM_SPEC, ManagedResource, Waiting, named_in
+from ._managed import whole as whole_request
 
 
 class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
@@ -22,42 +24,52 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
     _kind = types.CapacityClaim
     _field = "capacity_claim"
     _get_request = types.GetCapacityClaimRequest
+    _update_request = types.UpdateCapacityClaimRequest
     _ready_timeout = 3600.0
 
     @operation
     def create(
         self,
-        name: str,
+        name: str = FROM_SPEC,
         *,
         id: str | None = None,
-        resources: types.CapacityClaimResources,
+        resources: types.CapacityClaimResources | Mapping[str, Any] = FROM_SPEC,
+        spec: types.CapacityClaimSpec | Mapping[str, Any] | None = None,
         wait: bool = False,
+        on_change: Callable[[types.CapacityClaim], object] | None = None,
+        error_after: float | None = None,
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
     ) -> Flow[types.CapacityClaim]:
         """Claim instances, and return the claim at once; with `wait=True` return it when they are allocated.
 
+        Wherever a message is taken, so is a mapping of its fields; there, enum names work without their prefix.
+
         Args:
             name: unique in the organization; lower-case letters, digits and hyphens. It can never change.
             id: a UUID of your own. By default one is generated, which makes it safe to retry a lost request.
             resources: instance type, number of instances, terms and zones.
+            spec: a whole spec, such as that of another claim, instead of the arguments above. Its `id` and
+                `organization_id` are left aside, and arguments next to it win: a mapping changes just its keys.
             wait: return only when it is READY (3,600 s at most, or the `timeout` of this call).
+            on_change: with `wait=True`, called with the claim whenever it differs from the previous poll.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: the name is empty.
+            ConfigurationError: the name is empty, or a value is of the wrong type or out of range.
             AlreadyExists: the id or the name is taken.
             InvalidArgument: the service refuses a value; `details` says which.
-            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them. The `resource_id` of these, and of any
+                other error after the write, is the id.
         """
-        request = build(
-            types.CreateCapacityClaimRequest,
-            id=given_or_new(id),
-            name=check_id(name, "name"),
-            resources=resources,
-        )
-        return self._create(request, timeout, retry, id_is_generated=id is None, wait=wait)
+        waiting = Waiting(wait, on_change, error_after)
+        fields: dict[str, Any] = {"name": name, "resources": resources}
+        request = types.CreateCapacityClaimRequest(id=given_or_new(id))
+        whole_request(request, spec, types.CapacityClaimSpec, fields, "capacity_claims.create")
+        check_id(request.name if spec is not None else fields["name"], "name")
+        return self._create(request, timeout, retry, waiting, id_is_generated=id is None)
 
     @operation
     def get(self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Rpc[types.CapacityClaim]:
@@ -72,6 +84,23 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
             NotFound: there is no such claim in your organization.
         """
         return self._get(id, timeout, retry)
+
+    @operation
+    def find(
+        self, name: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET
+    ) -> Rpc[types.CapacityClaim]:
+        """Return the claim of that name, which is unique in an organization. It reads the list of all claims.
+
+        Args:
+            name: the exact name.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
+
+        Raises:
+            ConfigurationError: the name is empty.
+            NotFound: no claim in your organization has that name.
+        """
+        return self._find(name, types.ListCapacityClaimsRequest(), "capacity_claims", timeout, retry)
 
     @operation
     def list(
@@ -100,8 +129,11 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
         self,
         id: str,
         *,
-        resources: types.CapacityClaimResources,
+        resources: types.CapacityClaimResources | Mapping[str, Any] = FROM_SPEC,
+        spec: types.CapacityClaimSpec | Mapping[str, Any] | None = None,
         wait: bool = False,
+        on_change: Callable[[types.CapacityClaim], object] | None = None,
+        error_after: float | None = None,
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
     ) -> Flow[types.CapacityClaim]:
@@ -112,33 +144,50 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
         Args:
             id: id of the claim.
             resources: as in `create`.
+            spec: a whole spec, instead of the arguments above. Its `id` and `organization_id` are left aside, and
+                arguments next to it win: a mapping changes just its keys.
+                The name of a claim cannot change, and is left aside too.
             wait: return only when the instances are allocated (3,600 s at most, or the `timeout` of this call).
+            on_change: with `wait=True`, called with the claim whenever it differs from the previous poll.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
+            ConfigurationError: an argument is wrong.
             NotFound: there is no such claim.
             InvalidArgument: the service refuses a value; `details` says which.
-            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them. The `resource_id` of these, and of any
+                other error after the write, is the id.
         """
-        request = build(types.UpdateCapacityClaimRequest, id=check_id(id), resources=resources)
-        return self._update(request, timeout, retry, wait=wait)
+        waiting = Waiting(wait, on_change, error_after)
+        fields: dict[str, Any] = {"resources": resources}
+        request = types.UpdateCapacityClaimRequest(id=check_id(id))
+        whole_request(request, spec, types.CapacityClaimSpec, fields, "capacity_claims.update")
+        return self._update(request, timeout, retry, waiting, spec=spec, named=named_in(fields))
 
     @operation
     def modify(
         self,
         id: str,
         *,
-        resources: types.CapacityClaimResources | None = None,
+        resources: types.CapacityClaimResources | Mapping[str, Any] | None = None,
         instance_id: str | None = None,
         instance_count: int | None = None,
         capacity_type: "types.CapacityType.ValueType | None" = None,
         zones: Sequence[str] | None = None,
+        edit: Callable[[types.CapacityClaimSpec], object] | None = None,
         wait: bool = False,
+        on_change: Callable[[types.CapacityClaim], object] | None = None,
+        error_after: float | None = None,
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
     ) -> Flow[types.CapacityClaim]:
         """Change a part of the claim, and return it: read it, apply the changes, and update it.
+
+        There are three ways to change a part, such as `resources`: a mapping changes just its keys, and so do mappings
+        inside it; 0 and empty values count, so an empty list or mapping empties its field. A message replaces the part;
+        it is refused if that would reset sub-fields that are set now and not in it. `edit` changes anything.
 
         It reads and writes as JSON on every transport, so that fields newer than this release are noticed. A concurrent
         change between the read and the write is overwritten: the API has no version to check.
@@ -148,28 +197,29 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
             resources: replaces all of the claim's resources.
             instance_id, instance_count, capacity_type, zones: each replaces one field of the resources; None leaves it
                 as it is.
+            edit: instead of these, a plain function that is called with a copy of the spec, a
+                `types.CapacityClaimSpec`, and changes it in place.
             wait: return only when the instances are allocated (3,600 s at most, or the `timeout` of this call).
+            on_change: with `wait=True`, called with the claim whenever it differs from the previous poll.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: no change is given, or the claim has a field that this release would reset.
+            ConfigurationError: no change is given; or a message would reset something; or the claim has a field that
+                this release would reset.
             NotFound: there is no such claim.
-            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them. The `resource_id` of these, and of any
+                other error after the write, is the id.
         """
-        parts = {
+        changes = {
+            "resources": resources,
             "instance_id": instance_id,
             "instance_count": instance_count,
             "capacity_type": capacity_type,
             "zones": zones,
         }
-
-        def rewrite(current: types.CapacityClaim) -> types.UpdateCapacityClaimRequest:
-            request = replacement(types.UpdateCapacityClaimRequest(id=id), current.spec, {"resources": resources})
-            replace_fields(request.resources, parts)
-            return request
-
-        return self._modify(id, {"resources": resources, **parts}, rewrite, timeout, retry, wait=wait)
+        return self._modify(id, changes, edit, timeout, retry, Waiting(wait, on_change, error_after))
 
     @operation
     def delete(
@@ -210,6 +260,7 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
         timeout: float | None = 3600.0,
         after: types.CapacityClaim | None = None,
         on_change: Callable[[types.CapacityClaim], object] | None = None,
+        error_after: float | None = None,
     ) -> Flow[types.CapacityClaim]:
         """Wait until the claim is READY, through ERROR and transient failures, and return it.
 
@@ -221,10 +272,15 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
             after: the response of an update. READY then counts only once the claim has changed since, or after 10 s,
                 because a status can lag behind.
             on_change: called with the claim whenever it differs from the previous poll.
+            error_after: seconds in ERROR after which it raises ResourceFailed; None to wait through ERROR.
 
         Raises:
-            ResourceFailed: it is FAILED or DELETING; the text lists the unmet conditions.
+            ResourceFailed: it is FAILED or DELETING, or was in ERROR for too long; the text lists the unmet conditions.
             WaitTimeout: the time has run out (also a `TimeoutError`).
             NotFound: there is no such claim.
         """
-        return self._until_ready(check_id(id), timeout, after=after, on_change=on_change)
+        return self._until_ready(check_id(id), timeout, after=after, on_change=on_change, error_after=error_after)
+
+    def _change(self, request: Any, spec: Any, changes: Mapping[str, Any]) -> None:
+        replacement(request, spec, {"resources": changes["resources"]})
+        replace_fields(request.resources, {name: value for name, value in changes.items() if name != "resources"})

@@ -1,7 +1,8 @@
 """`client.deployments`: models that run on GPUs behind one or more gateways."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -11,9 +12,10 @@ from .._calls.flow import Flow
 from .._calls.operation import Mode, operation
 from .._calls.rpc import Rpc, many, whole
 from ..retry import Retry
-from ._arguments import build, given_or_new, later_than, optional_id
-from ._changes import replacement
-from ._managed import ManagedResource
+from ._arguments import given_or_new, later_than, optional_id
+from ._managed import FROM_SPEC, ManagedResource, Waiting, named_in
+from ._managed import whole as whole_request
+from ._parts import build
 
 
 class Deployments(ManagedResource[Mode, types.Deployment]):
@@ -22,29 +24,35 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
     _kind = types.Deployment
     _field = "deployment"
     _get_request = types.GetDeploymentRequest
+    _update_request = types.UpdateDeploymentRequest
     _ready_timeout = 3600.0
 
     @operation
     def create(
         self,
-        name: str,
+        name: str = FROM_SPEC,
         *,
         id: str | None = None,
-        gateway_ids: Iterable[str],
-        runtime: types.DeploymentRuntime,
-        resources: types.DeploymentResources,
-        model: types.DeploymentModel,
-        autoscaling: types.DeploymentAutoscaling,
-        traffic: types.DeploymentTraffic | None = None,
-        disabled: bool = False,
-        hot_load: types.DeploymentHotLoad | None = None,
+        gateway_ids: Iterable[str] = FROM_SPEC,
+        runtime: types.DeploymentRuntime | Mapping[str, Any] = FROM_SPEC,
+        resources: types.DeploymentResources | Mapping[str, Any] = FROM_SPEC,
+        model: types.DeploymentModel | Mapping[str, Any] = FROM_SPEC,
+        autoscaling: types.DeploymentAutoscaling | Mapping[str, Any] = FROM_SPEC,
+        traffic: types.DeploymentTraffic | Mapping[str, Any] | None = None,
+        disabled: bool | None = None,
+        hot_load: types.DeploymentHotLoad | Mapping[str, Any] | None = None,
+        spec: types.DeploymentSpec | Mapping[str, Any] | None = None,
         wait: bool = False,
+        on_change: Callable[[types.Deployment], object] | None = None,
+        error_after: float | None = None,
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
     ) -> Flow[types.Deployment]:
         """Create a deployment, and return it at once; with `wait=True` return it when it is READY, which takes minutes.
 
         It occupies its GPUs until it is deleted.
+
+        Wherever a message is taken, so is a mapping of its fields; there, enum names work without their prefix.
 
         Args:
             name: unique in the organization; letters, digits and hyphens, at most 63 characters.
@@ -58,30 +66,36 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
             disabled: create it without running it.
             hot_load: enables hot-loading. Only responses in JSON show it (`transport="rest"`, `codec="json"`,
                 `modify`), because its field number in the binary form is not published.
+            spec: a whole spec, such as that of another deployment, instead of the arguments above. Its `id` and
+                `organization_id` are left aside, and arguments next to it win: a mapping changes just its keys.
             wait: return only when it is READY (3,600 s at most, or the `timeout` of this call).
+            on_change: with `wait=True`, called with the deployment whenever it differs from the previous poll.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: the name is empty.
+            ConfigurationError: the name is empty, or a value is of the wrong type or out of range.
             AlreadyExists: the id or the name is taken.
             InvalidArgument: the service refuses a value; `details` says which.
-            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them. The `resource_id` of these, and of any
+                other error after the write, is the id.
         """
-        request = build(
-            types.CreateDeploymentRequest,
-            id=given_or_new(id),
-            name=check_id(name, "name"),
-            gateway_ids=gateway_ids,
-            runtime=runtime,
-            resources=resources,
-            model=model,
-            autoscaling=autoscaling,
-            traffic=types.DeploymentTraffic() if traffic is None else traffic,
-            disabled=disabled,
-            hot_load=hot_load,
-        )
-        return self._create(request, timeout, retry, id_is_generated=id is None, wait=wait)
+        waiting = Waiting(wait, on_change, error_after)
+        fields: dict[str, Any] = {
+            "name": name,
+            "gateway_ids": gateway_ids,
+            "runtime": runtime,
+            "resources": resources,
+            "model": model,
+            "autoscaling": autoscaling,
+            "traffic": traffic,
+            "disabled": disabled,
+            "hot_load": hot_load,
+        }
+        request = types.CreateDeploymentRequest(id=given_or_new(id))
+        _fill(request, spec, fields, "create")
+        return self._create(request, timeout, retry, waiting, id_is_generated=id is None)
 
     @operation
     def get(self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Rpc[types.Deployment]:
@@ -96,6 +110,21 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
             NotFound: there is no such deployment in your organization.
         """
         return self._get(id, timeout, retry)
+
+    @operation
+    def find(self, name: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Rpc[types.Deployment]:
+        """Return the deployment of that name, which is unique in an organization. It reads the list of all deployments.
+
+        Args:
+            name: the exact name.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
+
+        Raises:
+            ConfigurationError: the name is empty.
+            NotFound: no deployment in your organization has that name.
+        """
+        return self._find(name, types.ListDeploymentsRequest(), "items", timeout, retry)
 
     @operation
     def list(
@@ -130,16 +159,19 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         self,
         id: str,
         *,
-        name: str,
-        gateway_ids: Iterable[str],
-        runtime: types.DeploymentRuntime,
-        resources: types.DeploymentResources,
-        model: types.DeploymentModel,
-        autoscaling: types.DeploymentAutoscaling,
-        traffic: types.DeploymentTraffic | None = None,
-        disabled: bool = False,
-        hot_load: types.DeploymentHotLoad | None = None,
+        name: str = FROM_SPEC,
+        gateway_ids: Iterable[str] = FROM_SPEC,
+        runtime: types.DeploymentRuntime | Mapping[str, Any] = FROM_SPEC,
+        resources: types.DeploymentResources | Mapping[str, Any] = FROM_SPEC,
+        model: types.DeploymentModel | Mapping[str, Any] = FROM_SPEC,
+        autoscaling: types.DeploymentAutoscaling | Mapping[str, Any] = FROM_SPEC,
+        traffic: types.DeploymentTraffic | Mapping[str, Any] | None = None,
+        disabled: bool | None = None,
+        hot_load: types.DeploymentHotLoad | Mapping[str, Any] | None = None,
+        spec: types.DeploymentSpec | Mapping[str, Any] | None = None,
         wait: bool = False,
+        on_change: Callable[[types.Deployment], object] | None = None,
+        error_after: float | None = None,
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
     ) -> Flow[types.Deployment]:
@@ -151,30 +183,40 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
             id: id of the deployment.
             name, gateway_ids, runtime, resources, model, autoscaling, traffic, disabled: as in `create`.
             hot_load: has to be what was set at creation; it cannot change.
+            spec: a whole spec, instead of the arguments above. Its `id` and `organization_id` are left aside, and
+                arguments next to it win: a mapping changes just its keys.
+                In a binary codec (gRPC, or Connect by default) it cannot show `hot_load`, so that is read as JSON
+                first, and kept.
             wait: return only when the new spec is READY (3,600 s at most, or the `timeout` of this call).
+            on_change: with `wait=True`, called with the deployment whenever it differs from the previous poll.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
+            ConfigurationError: an argument is wrong; or, with `spec`, the deployment has a field that this release
+                would reset.
             NotFound: there is no such deployment.
             FailedPrecondition: one of its hot-loads is unfinished.
             InvalidArgument: the service refuses a value; `details` says which.
-            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them. The `resource_id` of these, and of any
+                other error after the write, is the id.
         """
-        request = build(
-            types.UpdateDeploymentRequest,
-            id=check_id(id),
-            name=check_id(name, "name"),
-            gateway_ids=gateway_ids,
-            runtime=runtime,
-            resources=resources,
-            model=model,
-            autoscaling=autoscaling,
-            traffic=types.DeploymentTraffic() if traffic is None else traffic,
-            disabled=disabled,
-            hot_load=hot_load,
-        )
-        return self._update(request, timeout, retry, wait=wait)
+        waiting = Waiting(wait, on_change, error_after)
+        fields: dict[str, Any] = {
+            "name": name,
+            "gateway_ids": gateway_ids,
+            "runtime": runtime,
+            "resources": resources,
+            "model": model,
+            "autoscaling": autoscaling,
+            "traffic": traffic,
+            "disabled": disabled,
+            "hot_load": hot_load,
+        }
+        request = types.UpdateDeploymentRequest(id=check_id(id))
+        _fill(request, spec, fields, "update")
+        return self._update(request, timeout, retry, waiting, spec=spec, named=named_in(fields))
 
     @operation
     def modify(
@@ -183,18 +225,25 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         *,
         name: str | None = None,
         gateway_ids: Iterable[str] | None = None,
-        runtime: types.DeploymentRuntime | None = None,
-        resources: types.DeploymentResources | None = None,
-        model: types.DeploymentModel | None = None,
-        autoscaling: types.DeploymentAutoscaling | None = None,
-        traffic: types.DeploymentTraffic | None = None,
+        runtime: types.DeploymentRuntime | Mapping[str, Any] | None = None,
+        resources: types.DeploymentResources | Mapping[str, Any] | None = None,
+        model: types.DeploymentModel | Mapping[str, Any] | None = None,
+        autoscaling: types.DeploymentAutoscaling | Mapping[str, Any] | None = None,
+        traffic: types.DeploymentTraffic | Mapping[str, Any] | None = None,
         disabled: bool | None = None,
-        hot_load: types.DeploymentHotLoad | None = None,
+        hot_load: types.DeploymentHotLoad | Mapping[str, Any] | None = None,
+        edit: Callable[[types.DeploymentSpec], object] | None = None,
         wait: bool = False,
+        on_change: Callable[[types.Deployment], object] | None = None,
+        error_after: float | None = None,
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
     ) -> Flow[types.Deployment]:
         """Change a part of the spec, and return the deployment: read it, apply the changes, and update it.
+
+        There are three ways to change a part, such as `autoscaling`: a mapping changes just its keys, and so do
+        mappings inside it; 0 and empty values count, so an empty list or mapping empties its field. A message replaces
+        the part; it is refused if that would reset sub-fields that are set now and not in it. `edit` changes anything.
 
         It reads and writes as JSON on every transport, so that fields newer than this release are noticed. A concurrent
         change between the read and the write is overwritten: the API has no version to check.
@@ -203,14 +252,20 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
             id: id of the deployment.
             name, gateway_ids, runtime, resources, model, autoscaling, traffic, disabled, hot_load: as in `create`; None
                 leaves a field as it is.
+            edit: instead of these, a plain function that is called with a copy of the spec, a `types.DeploymentSpec`,
+                and changes it in place.
             wait: return only when the new spec is READY (3,600 s at most, or the `timeout` of this call).
+            on_change: with `wait=True`, called with the deployment whenever it differs from the previous poll.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: no change is given, or the deployment has a field that this release would reset.
+            ConfigurationError: no change is given; or a message would reset something; or the deployment has a field
+                that this release would reset.
             NotFound: there is no such deployment.
-            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them. The `resource_id` of these, and of any
+                other error after the write, is the id.
         """
         changes = {
             "name": name,
@@ -224,10 +279,7 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
             "hot_load": hot_load,
         }
 
-        def rewrite(current: types.Deployment) -> types.UpdateDeploymentRequest:
-            return replacement(types.UpdateDeploymentRequest(id=id), current.spec, changes)
-
-        return self._modify(id, changes, rewrite, timeout, retry, wait=wait)
+        return self._modify(id, changes, edit, timeout, retry, Waiting(wait, on_change, error_after))
 
     @operation
     def delete(
@@ -273,6 +325,7 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         timeout: float | None = 3600.0,
         after: types.Deployment | None = None,
         on_change: Callable[[types.Deployment], object] | None = None,
+        error_after: float | None = None,
     ) -> Flow[types.Deployment]:
         """Wait until the deployment is READY, through ERROR and transient failures, and return it.
 
@@ -285,10 +338,17 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
             after: the response of an update. READY then counts only once the deployment has changed since, or after
                 10 s, because a status can lag behind.
             on_change: called with the deployment whenever it differs from the previous poll.
+            error_after: seconds in ERROR after which it raises ResourceFailed; None to wait through ERROR.
 
         Raises:
-            ResourceFailed: it is FAILED or DELETING; the text lists the unmet conditions.
+            ResourceFailed: it is FAILED or DELETING, or was in ERROR for too long; the text lists the unmet conditions.
             WaitTimeout: the time has run out (also a `TimeoutError`).
             NotFound: there is no such deployment.
         """
-        return self._until_ready(check_id(id), timeout, after=after, on_change=on_change)
+        return self._until_ready(check_id(id), timeout, after=after, on_change=on_change, error_after=error_after)
+
+
+def _fill(request: Any, spec: Any, fields: Mapping[str, Any], method: str) -> None:
+    whole_request(request, spec, types.DeploymentSpec, fields, f"deployments.{method}")
+    check_id(request.name, "name") if spec is not None else check_id(fields["name"], "name")
+    request.traffic.SetInParent()  # required, but may be empty

@@ -1,20 +1,20 @@
 """`client.gateways`: the public entry points to deployed models."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
-from .._arguments import UNSET, at_most_one, check_id
+from .._arguments import UNSET, check_id
 from .._calls.flow import Flow
 from .._calls.operation import Mode, operation
 from .._calls.rpc import Rpc, many, whole
 from ..retry import Retry
-from ._arguments import build, given_or_new, later_than
-from ._changes import replacement
-from ._managed import ManagedResource
+from ._arguments import given_or_new, later_than
+from ._managed import FROM_SPEC, ManagedResource, Waiting, named_in
+from ._managed import whole as whole_request
 
 
 class Gateways(ManagedResource[Mode, types.Gateway]):
@@ -23,29 +23,36 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
     _kind = types.Gateway
     _field = "gateway"
     _get_request = types.GetGatewayRequest
+    _update_request = types.UpdateGatewayRequest
     _ready_timeout = 600.0
 
     @operation
     def create(
         self,
-        name: str,
+        name: str = FROM_SPEC,
         *,
         id: str | None = None,
-        zones: Iterable[str] = (),
-        core_weave_auth: types.CoreWeaveAuth | None = None,
-        weights_and_biases_auth: types.WeightsAndBiasesAuth | None = None,
-        endpoint_configuration: types.EndpointConfiguration | None = None,
-        body_based_routing: types.BodyBasedRouting | None = None,
-        header_based_routing: types.HeaderBasedRouting | None = None,
-        path_based_routing: types.PathBasedRouting | None = None,
+        zones: Iterable[str] | None = None,
+        core_weave_auth: types.CoreWeaveAuth | Mapping[str, Any] | None = None,
+        weights_and_biases_auth: types.WeightsAndBiasesAuth | Mapping[str, Any] | None = None,
+        endpoint_configuration: types.EndpointConfiguration | Mapping[str, Any] | None = None,
+        body_based_routing: types.BodyBasedRouting | Mapping[str, Any] | None = None,
+        header_based_routing: types.HeaderBasedRouting | Mapping[str, Any] | None = None,
+        path_based_routing: types.PathBasedRouting | Mapping[str, Any] | None = None,
+        spec: types.GatewaySpec | Mapping[str, Any] | None = None,
         wait: bool = False,
+        on_change: Callable[[types.Gateway], object] | None = None,
+        error_after: float | None = None,
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
     ) -> Flow[types.Gateway]:
         """Create a gateway, and return it at once, usually CREATING; with `wait=True` return it when it is READY.
 
+        Wherever a message is taken, so is a mapping of its fields; there, enum names work without their prefix.
+
         Args:
-            name: unique in the organization; letters, digits and hyphens, at most 63 characters.
+            name: unique in the organization; letters, digits and hyphens, at most 63 characters. CoreWeave's Terraform
+                provider allows only 38, because the host name derived from it must fit into a certificate.
             id: a UUID of your own. By default one is generated, which makes it safe to retry a lost request.
             zones: where its deployments may run, from `parameters().zones`; none means all.
             core_weave_auth: inference requests carry a CoreWeave token. Exactly one auth is required.
@@ -54,28 +61,36 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
             body_based_routing: the model is named in the JSON body. Exactly one routing is required.
             header_based_routing: the model is named in an HTTP header.
             path_based_routing: the model is the first segment of the path.
+            spec: a whole spec, such as that of another gateway, instead of the arguments above. Its `id` and
+                `organization_id` are left aside, and arguments next to it win: a mapping changes just its keys.
             wait: return only when it is READY (600 s at most, or the `timeout` of this call).
+            on_change: with `wait=True`, called with the gateway whenever it differs from the previous poll.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: the name is empty, or two members of a oneof are given.
+            ConfigurationError: the name is empty, a value is of the wrong type or out of range, or two members of a
+                oneof are given.
             AlreadyExists: the id or the name is taken.
             InvalidArgument: the service refuses a value; `details` says which.
-            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them. The `resource_id` of these, and of any
+                other error after the write, is the id.
         """
-        auth = _auth(core_weave_auth, weights_and_biases_auth)
-        routing = _routing(body_based_routing, header_based_routing, path_based_routing)
-        request = build(
-            types.CreateGatewayRequest,
-            id=given_or_new(id),
-            name=check_id(name, "name"),
-            zones=zones,
-            endpoint_configuration=endpoint_configuration,
-            **auth,
-            **routing,
-        )
-        return self._create(request, timeout, retry, id_is_generated=id is None, wait=wait)
+        waiting = Waiting(wait, on_change, error_after)
+        fields: dict[str, Any] = {
+            "name": name,
+            "zones": zones,
+            "core_weave_auth": core_weave_auth,
+            "weights_and_biases_auth": weights_and_biases_auth,
+            "endpoint_configuration": endpoint_configuration,
+            "body_based_routing": body_based_routing,
+            "header_based_routing": header_based_routing,
+            "path_based_routing": path_based_routing,
+        }
+        request = types.CreateGatewayRequest(id=given_or_new(id))
+        _fill(request, spec, fields, "create")
+        return self._create(request, timeout, retry, waiting, id_is_generated=id is None)
 
     @operation
     def get(self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Rpc[types.Gateway]:
@@ -90,6 +105,21 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
             NotFound: there is no such gateway in your organization.
         """
         return self._get(id, timeout, retry)
+
+    @operation
+    def find(self, name: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET) -> Rpc[types.Gateway]:
+        """Return the gateway of that name, which is unique in an organization. It reads the list of all gateways.
+
+        Args:
+            name: the exact name.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
+
+        Raises:
+            ConfigurationError: the name is empty.
+            NotFound: no gateway in your organization has that name.
+        """
+        return self._find(name, types.ListGatewaysRequest(), "items", timeout, retry)
 
     @operation
     def list(
@@ -118,15 +148,18 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         self,
         id: str,
         *,
-        name: str,
-        zones: Iterable[str] = (),
-        core_weave_auth: types.CoreWeaveAuth | None = None,
-        weights_and_biases_auth: types.WeightsAndBiasesAuth | None = None,
-        endpoint_configuration: types.EndpointConfiguration | None = None,
-        body_based_routing: types.BodyBasedRouting | None = None,
-        header_based_routing: types.HeaderBasedRouting | None = None,
-        path_based_routing: types.PathBasedRouting | None = None,
+        name: str = FROM_SPEC,
+        zones: Iterable[str] | None = None,
+        core_weave_auth: types.CoreWeaveAuth | Mapping[str, Any] | None = None,
+        weights_and_biases_auth: types.WeightsAndBiasesAuth | Mapping[str, Any] | None = None,
+        endpoint_configuration: types.EndpointConfiguration | Mapping[str, Any] | None = None,
+        body_based_routing: types.BodyBasedRouting | Mapping[str, Any] | None = None,
+        header_based_routing: types.HeaderBasedRouting | Mapping[str, Any] | None = None,
+        path_based_routing: types.PathBasedRouting | Mapping[str, Any] | None = None,
+        spec: types.GatewaySpec | Mapping[str, Any] | None = None,
         wait: bool = False,
+        on_change: Callable[[types.Gateway], object] | None = None,
+        error_after: float | None = None,
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
     ) -> Flow[types.Gateway]:
@@ -138,27 +171,38 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
             id: id of the gateway.
             name, zones, core_weave_auth, weights_and_biases_auth, endpoint_configuration, body_based_routing,
             header_based_routing, path_based_routing: as in `create`.
+            spec: a whole spec, instead of the arguments above. Its `id` and `organization_id` are left aside, and
+                arguments next to it win: a mapping changes just its keys.
+                In a binary codec (gRPC, or Connect by default) it cannot show the address ranges of a gateway, so they
+                are read as JSON first, and kept. A Weights & Biases key is never shown: give that auth next to it.
             wait: return only when the new spec is READY (600 s at most, or the `timeout` of this call).
+            on_change: with `wait=True`, called with the gateway whenever it differs from the previous poll.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
+            ConfigurationError: an argument is wrong; or, with `spec`, the gateway has a field that this release would
+                reset.
             NotFound: there is no such gateway.
             InvalidArgument: the service refuses a value; `details` says which.
-            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them. The `resource_id` of these, and of any
+                other error after the write, is the id.
         """
-        auth = _auth(core_weave_auth, weights_and_biases_auth)
-        routing = _routing(body_based_routing, header_based_routing, path_based_routing)
-        request = build(
-            types.UpdateGatewayRequest,
-            id=check_id(id),
-            name=check_id(name, "name"),
-            zones=zones,
-            endpoint_configuration=endpoint_configuration,
-            **auth,
-            **routing,
-        )
-        return self._update(request, timeout, retry, wait=wait)
+        waiting = Waiting(wait, on_change, error_after)
+        fields: dict[str, Any] = {
+            "name": name,
+            "zones": zones,
+            "core_weave_auth": core_weave_auth,
+            "weights_and_biases_auth": weights_and_biases_auth,
+            "endpoint_configuration": endpoint_configuration,
+            "body_based_routing": body_based_routing,
+            "header_based_routing": header_based_routing,
+            "path_based_routing": path_based_routing,
+        }
+        request = types.UpdateGatewayRequest(id=check_id(id))
+        _fill(request, spec, fields, "update")
+        return self._update(request, timeout, retry, waiting, spec=spec, named=named_in(fields))
 
     @operation
     def modify(
@@ -167,17 +211,24 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         *,
         name: str | None = None,
         zones: Iterable[str] | None = None,
-        core_weave_auth: types.CoreWeaveAuth | None = None,
-        weights_and_biases_auth: types.WeightsAndBiasesAuth | None = None,
-        endpoint_configuration: types.EndpointConfiguration | None = None,
-        body_based_routing: types.BodyBasedRouting | None = None,
-        header_based_routing: types.HeaderBasedRouting | None = None,
-        path_based_routing: types.PathBasedRouting | None = None,
+        core_weave_auth: types.CoreWeaveAuth | Mapping[str, Any] | None = None,
+        weights_and_biases_auth: types.WeightsAndBiasesAuth | Mapping[str, Any] | None = None,
+        endpoint_configuration: types.EndpointConfiguration | Mapping[str, Any] | None = None,
+        body_based_routing: types.BodyBasedRouting | Mapping[str, Any] | None = None,
+        header_based_routing: types.HeaderBasedRouting | Mapping[str, Any] | None = None,
+        path_based_routing: types.PathBasedRouting | Mapping[str, Any] | None = None,
+        edit: Callable[[types.GatewaySpec], object] | None = None,
         wait: bool = False,
+        on_change: Callable[[types.Gateway], object] | None = None,
+        error_after: float | None = None,
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
     ) -> Flow[types.Gateway]:
         """Change a part of the spec, and return the gateway: read it, apply the changes, and update it.
+
+        A part such as `endpoint_configuration` can be changed in three ways. A mapping changes just its keys, and so do
+        the mappings in it; 0 and empty values count, so an empty list or mapping empties its field. A message replaces
+        the part; it is refused if that would reset sub-fields that are set now and not in it. `edit` changes anything.
 
         It reads and writes as JSON on every transport, so that fields newer than this release are noticed. A concurrent
         change between the read and the write is overwritten: the API has no version to check.
@@ -186,33 +237,33 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
             id: id of the gateway.
             name, zones, core_weave_auth, weights_and_biases_auth, endpoint_configuration, body_based_routing,
             header_based_routing, path_based_routing: as in `create`; None leaves a field as it is.
+            edit: instead of these, a plain function that is called with a copy of the spec, a `types.GatewaySpec`, and
+                changes it in place.
             wait: return only when the new spec is READY (600 s at most, or the `timeout` of this call).
+            on_change: with `wait=True`, called with the gateway whenever it differs from the previous poll.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
         Raises:
-            ConfigurationError: no change is given; or the gateway has a field that this release would reset; or it
-                has Weights & Biases auth, whose key a read never returns, and no auth is given.
+            ConfigurationError: no change is given; or a message would reset something; or the gateway has a field that
+                this release would reset; or it has Weights & Biases auth, whose key a read never returns, and no auth
+                is given. (With that auth, give its key again if one was set.)
             NotFound: there is no such gateway.
-            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them. The `resource_id` of these, and of any
+                other error after the write, is the id.
         """
-        changes = {
+        changes: dict[str, Any] = {
             "name": name,
             "zones": zones,
+            "core_weave_auth": core_weave_auth,
+            "weights_and_biases_auth": weights_and_biases_auth,
             "endpoint_configuration": endpoint_configuration,
-            **_auth(core_weave_auth, weights_and_biases_auth),
-            **_routing(body_based_routing, header_based_routing, path_based_routing),
+            "body_based_routing": body_based_routing,
+            "header_based_routing": header_based_routing,
+            "path_based_routing": path_based_routing,
         }
-
-        def rewrite(current: types.Gateway) -> types.UpdateGatewayRequest:
-            if current.spec.HasField("weights_and_biases_auth") and not (core_weave_auth or weights_and_biases_auth):
-                raise errors.ConfigurationError(
-                    "weights_and_biases_auth: the gateway's key is write-only, so a read cannot tell whether it is "
-                    "set; give weights_and_biases_auth again"
-                )
-            return replacement(types.UpdateGatewayRequest(id=id), current.spec, changes)
-
-        return self._modify(id, changes, rewrite, timeout, retry, wait=wait)
+        return self._modify(id, changes, edit, timeout, retry, Waiting(wait, on_change, error_after))
 
     @operation
     def delete(
@@ -253,6 +304,7 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         timeout: float | None = 600.0,
         after: types.Gateway | None = None,
         on_change: Callable[[types.Gateway], object] | None = None,
+        error_after: float | None = None,
     ) -> Flow[types.Gateway]:
         """Wait until the gateway is READY, through ERROR and transient failures, and return it.
 
@@ -264,24 +316,25 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
             after: the response of an update. READY then counts only once the gateway has changed since, or after 10 s,
                 because a status can lag behind.
             on_change: called with the gateway whenever it differs from the previous poll.
+            error_after: seconds in ERROR after which it raises ResourceFailed; None to wait through ERROR.
 
         Raises:
-            ResourceFailed: it is FAILED or DELETING; the text lists the unmet conditions.
+            ResourceFailed: it is FAILED or DELETING, or was in ERROR for too long; the text lists the unmet conditions.
             WaitTimeout: the time has run out (also a `TimeoutError`).
             NotFound: there is no such gateway.
         """
-        return self._until_ready(check_id(id), timeout, after=after, on_change=on_change)
+        return self._until_ready(check_id(id), timeout, after=after, on_change=on_change, error_after=error_after)
+
+    def _check_rewrite(self, request: Any, current: Any, changes: Mapping[str, Any]) -> None:
+        if not current.spec.HasField("weights_and_biases_auth") or not request.HasField("weights_and_biases_auth"):
+            return
+        if changes["weights_and_biases_auth"] is None and not request.weights_and_biases_auth.api_key:
+            raise errors.ConfigurationError(
+                "weights_and_biases_auth: the gateway's key is write-only, so a read cannot tell whether it is set; "
+                "give weights_and_biases_auth again"
+            )
 
 
-def _auth(core_weave: types.CoreWeaveAuth | None, wandb: types.WeightsAndBiasesAuth | None) -> dict[str, Any]:
-    given = {"core_weave_auth": core_weave, "weights_and_biases_auth": wandb}
-    at_most_one("auth", **given)
-    return given
-
-
-def _routing(
-    body: types.BodyBasedRouting | None, header: types.HeaderBasedRouting | None, path: types.PathBasedRouting | None
-) -> dict[str, Any]:
-    given = {"body_based_routing": body, "header_based_routing": header, "path_based_routing": path}
-    at_most_one("routing", **given)
-    return given
+def _fill(request: Any, spec: Any, fields: Mapping[str, Any], method: str) -> None:
+    whole_request(request, spec, types.GatewaySpec, fields, f"gateways.{method}")
+    check_id(request.name if spec is not None else fields["name"], "name")

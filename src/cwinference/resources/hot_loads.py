@@ -1,6 +1,6 @@
 """`client.hot_loads`: new weights loaded into the running replicas of a deployment. All calls travel as JSON."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from google.protobuf.message import Message
@@ -12,8 +12,10 @@ from .._calls.operation import Mode, Resource, operation, paged
 from .._calls.rpc import Rpc, one, whole
 from ..errors import ProtocolError
 from ..retry import Retry
-from ._arguments import build, given_or_new, optional_id
+from ._arguments import given_or_new, optional_id
 from ._changes import create
+from ._handles import of_resource, written_to
+from ._parts import build
 from ._waits import until_ready
 
 _PAGE_SIZE = 1000
@@ -30,7 +32,7 @@ class HotLoads(Resource[Mode]):
         identity: str,
         type: "types.SnapshotType.ValueType",
         hot_load_id: str | None = None,
-        incremental_snapshot_metadata: types.IncrementalSnapshotMetadata | None = None,
+        incremental_snapshot_metadata: types.IncrementalSnapshotMetadata | Mapping[str, Any] | None = None,
         prompt_cache_policy: "types.PromptCachePolicy.ValueType | None" = None,
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
@@ -63,10 +65,10 @@ class HotLoads(Resource[Mode]):
             prompt_cache_policy=prompt_cache_policy or types.PromptCachePolicy.PROMPT_CACHE_POLICY_UNSPECIFIED,
         )
         deadline = self._deadline(timeout)
-        return create(
+        return self._create(
             self._do(one(request, "hot_load", types.HotLoad, timeout, retry)),
             (lambda: self._do(_get(request.hot_load_id, deadline.require(), retry))) if hot_load_id is None else None,
-            lambda found: (found.spec.deployment_id, found.spec.identity) == (deployment_id, identity),
+            request,
         )
 
     @operation
@@ -184,13 +186,25 @@ class HotLoads(Resource[Mode]):
             WaitTimeout: the time has run out (also a `TimeoutError`).
             NotFound: there is no such hot-load.
         """
-        check_id(id)
-        return until_ready(
-            lambda seconds: self._do(_get(id, seconds, UNSET)),
-            self._driver.context.clock,
-            timeout=timeout,
-            on_change=on_change,
-        )
+        return self._until_completed(check_id(id), timeout, on_change)
+
+    def _create(
+        self,
+        send: Flow[types.HotLoad],
+        read_back: Callable[[], Flow[types.HotLoad]] | None,
+        request: types.CreateHotLoadRequest,
+    ) -> Flow[types.HotLoad]:
+        with written_to(request.hot_load_id):
+            return (yield from create(send, read_back, lambda found: _asks_for(found.spec) == _asks_for(request)))
+
+    def _until_completed(
+        self, id: str, timeout: float | None, on_change: Callable[[types.HotLoad], object] | None
+    ) -> Flow[types.HotLoad]:
+        def read(seconds: float) -> Flow[types.HotLoad]:
+            return self._do(_get(id, seconds, UNSET))
+
+        with of_resource(id):
+            return (yield from until_ready(read, self._driver.context.clock, timeout=timeout, on_change=on_change))
 
     def _pages(self, page: Callable[[str], Rpc[Any]], field: str) -> Pages[Any]:
         """Return all pages. The first call is made here, so that the method itself reports a wrong argument."""
@@ -213,6 +227,17 @@ class HotLoads(Resource[Mode]):
 
 def _get(id: str, timeout: float | None, retry: Retry | None) -> Rpc[types.HotLoad]:
     return one(types.GetHotLoadRequest(id=check_id(id)), "hot_load", types.HotLoad, timeout, retry)
+
+
+def _asks_for(wanted: types.HotLoadSpec | types.CreateHotLoadRequest) -> tuple[Any, ...]:
+    """Return everything that makes a hot-load what it is, apart from its id. The default policy is PRESERVE."""
+    return (
+        wanted.deployment_id,
+        wanted.identity,
+        wanted.type,
+        wanted.prompt_cache_policy or types.PromptCachePolicy.PROMPT_CACHE_POLICY_PRESERVE,
+        wanted.incremental_snapshot_metadata,
+    )
 
 
 def _method_of(response: Message) -> str:

@@ -304,7 +304,7 @@ def _translate(
         retry_after=pushback if pushback is not None else delay,
         headers=safe_headers(map(_as_text, (*(error.initial_metadata() or ()), *(error.trailing_metadata() or ())))),
     )
-    return errors.with_hint(translated, hint)
+    return errors.with_hint(errors.mark_page(translated) if found else translated, hint)
 
 
 def _hint(error: Any, message: str, connection: _Connection) -> Hint:

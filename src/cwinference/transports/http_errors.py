@@ -60,12 +60,9 @@ def error_of(status: int, headers: HttpHeaders, body: bytes, method: str) -> err
     """Return the error that a failed response means. Never raises, whatever the body contains."""
     parsed = parsed_object(body)
     details: tuple[Message, ...] = from_json(parsed.get("details"))
-    kind = (
-        kind_by_code(parsed.get("code"), details)
-        or _by_grpc_status(headers)
-        or PROXY_STATUS.get(status, errors.Unknown)
-    )
-    return kind(
+    of_api = kind_by_code(parsed.get("code"), details) or _by_grpc_status(headers)
+    kind = of_api or PROXY_STATUS.get(status, errors.Unknown)
+    error = kind(
         _message(parsed, headers, body, status),
         details=details,
         http_status=status,
@@ -73,6 +70,7 @@ def error_of(status: int, headers: HttpHeaders, body: bytes, method: str) -> err
         retry_after=_retry_after(headers, details),
         headers=safe_headers(headers.items()),
     )
+    return error if of_api else errors.mark_page(error)
 
 
 def parsed_object(body: bytes) -> Mapping[str, Any]:
