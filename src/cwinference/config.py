@@ -6,6 +6,7 @@ import re
 import sys
 import warnings
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -284,9 +285,19 @@ def _first_set(variables: tuple[str, ...]) -> str | None:
 
 
 def _warn_of_tracing() -> None:
-    traces = set(os.environ.get("GRPC_TRACE", "").split(","))
-    if traces & {"api", "all"}:
-        _warn("GRPC_TRACE with 'api' or 'all' makes gRPC print the token; use 'http' instead")
+    if _is_traced("api", os.environ.get("GRPC_TRACE", "")):
+        _warn("GRPC_TRACE with 'api', 'all' or a pattern such as '*' makes gRPC print the token; use 'http' instead")
+
+
+def _is_traced(name: str, switches: str) -> bool:
+    """Return whether GRPC_TRACE switches a tracer on: the last pattern that matches counts; `-` switches off."""
+    traced = False
+    for each in switches.split(","):
+        pattern = each.strip()
+        switch_off = pattern.startswith("-")
+        pattern = "*" if pattern.removeprefix("-") == "all" else pattern.removeprefix("-")
+        traced = not switch_off if fnmatchcase(name, pattern) else traced
+    return traced
 
 
 def _warn(text: str) -> None:

@@ -19,7 +19,7 @@ from tests.support.scripted_model_server import (
     stream_response,
 )
 
-pytest.importorskip("openai")
+openai = pytest.importorskip("openai")
 
 UNREACHABLE = "http://127.0.0.1:9"
 MESSAGES: Any = [{"role": "user", "content": "Hi"}]
@@ -97,3 +97,27 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.Monke
         pytest.raises(errors.ConfigurationError, match=r"openai is not installed \(the extra 'openai'\)"),
     ):
         inference.openai()
+
+
+def redirecting_to(server: ScriptedModelServer) -> ScriptedModelServer:
+    location = f"{server.url}/v1/chat/completions"
+    return ScriptedModelServer(lambda _: ScriptedResponse(status=307, headers={"location": location}))
+
+
+def test_the_sync_client_follows_no_redirect_to_which_the_prompt_would_go() -> None:
+    with ScriptedModelServer(respond) as elsewhere, redirecting_to(elsewhere) as server:
+        with (
+            Inference(server.url) as inference,
+            inference.openai(max_retries=0) as client,
+            pytest.raises(openai.APIStatusError),
+        ):
+            client.chat.completions.create(model=MODEL, messages=MESSAGES)
+        assert (len(server.requests), elsewhere.requests) == (1, [])
+
+
+async def test_the_async_client_follows_no_redirect_to_which_the_prompt_would_go() -> None:
+    with ScriptedModelServer(respond) as elsewhere, redirecting_to(elsewhere) as server:
+        async with AsyncInference(server.url) as inference, inference.openai(max_retries=0) as client:
+            with pytest.raises(openai.APIStatusError):
+                await client.chat.completions.create(model=MODEL, messages=MESSAGES)
+        assert (len(server.requests), elsewhere.requests) == (1, [])

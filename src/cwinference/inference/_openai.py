@@ -27,6 +27,9 @@ def openai_client(server: ModelServer, model: str | None, options: dict[str, Any
         "timeout": server.context.timeout,
         "default_headers": headers,
     }
+    if "http_client" not in options:  # its default follows redirects, to which prompts would be sent too
+        http_client = package.DefaultAsyncHttpxClient if is_async else package.DefaultHttpxClient
+        settings["http_client"] = http_client(follow_redirects=False)
     kind = package.AsyncOpenAI if is_async else package.OpenAI
     return kind(**{**settings, **options})
 

@@ -32,6 +32,8 @@ from ._tls import UNUSABLE_TLS, tls_advice
 from .base import ResponseMetadata, UnaryCall, has_timed_out, running_loop
 
 _IDLE_MILLISECONDS = 240_000
+_RESOLVE_MILLISECONDS = 300
+"""How long gRPC waits between two resolutions of a name, by default 30 s: so long a name that moves would be dead."""
 _KEEPALIVE_MILLISECONDS = 300_000
 _KEEPALIVE_TIMEOUT_MILLISECONDS = 20_000
 
@@ -124,7 +126,7 @@ class GrpcTransport:
 
     def _connect(self) -> _Connection:
         settings = self._settings
-        target, options = settings.endpoint.authority, _channel_options(settings)
+        target, options = _target(settings), _channel_options(settings)
         if settings.endpoint.secure:
             return _Connection(grpc.secure_channel(target, _credentials(settings), options, self._compression))
         return _Connection(grpc.insecure_channel(target, options, self._compression))
@@ -202,10 +204,15 @@ class AsyncGrpcTransport:
 
     def _connect(self) -> _Connection:
         settings = self._settings
-        target, options = settings.endpoint.authority, _channel_options(settings)
+        target, options = _target(settings), _channel_options(settings)
         if settings.endpoint.secure:
             return _Connection(grpc.aio.secure_channel(target, _credentials(settings), options, self._compression))
         return _Connection(grpc.aio.insecure_channel(target, options, self._compression))
+
+
+def _target(settings: Settings) -> str:
+    """Return what gRPC connects to. Without the scheme it would take hosts such as `dns` or `unix` for schemes."""
+    return f"dns:///{settings.endpoint.authority}"
 
 
 def _channel_options(settings: Settings) -> Sequence[tuple[str, Any]]:
@@ -220,6 +227,7 @@ def _channel_options(settings: Settings) -> Sequence[tuple[str, Any]]:
         ("grpc.min_reconnect_backoff_ms", _CONNECT_MILLISECONDS),
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.client_idle_timeout_ms", _IDLE_MILLISECONDS),
+        ("grpc.dns_min_time_between_resolutions_ms", _RESOLVE_MILLISECONDS),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MILLISECONDS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MILLISECONDS),
         ("grpc.keepalive_permit_without_calls", 0),
