@@ -31,7 +31,7 @@ def _grpc(peer: Peer, effort: Effort) -> float:
             metadata = (("authorization", f"Bearer {TOKEN}"),)
 
             async def theirs() -> object:
-                return list((await stub(types.ListDeploymentsRequest(), metadata=metadata, timeout=30)).items)
+                return (await stub(types.ListDeploymentsRequest(), metadata=metadata, timeout=30)).items
 
             return await ratio_async(client.deployments.list, theirs, 1, _GRPC_CALLS, effort.pairs)
 

@@ -35,7 +35,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 @pytest.fixture(scope="module")
 def emulator(pair: Pair) -> Iterator[Emulator]:
     """Run an emulator with the certificate."""
-    with Emulator(tls_cert=pair[0], tls_key=pair[1]) as emulator:
+    with Emulator(tls_cert=pair[0], tls_key=pair[1], public_url=HOST) as emulator:
         yield emulator
 
 

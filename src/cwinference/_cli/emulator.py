@@ -4,6 +4,8 @@ import argparse
 import logging
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -85,8 +87,13 @@ def _add_behavior(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the emulator until a signal stops it, and return the exit code."""
+    with _logging_to_stderr(options.log_level):
+        _serve(options)
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> None:
     settings = {name: value for name, value in vars(options).items() if name not in _NOT_SETTINGS}
-    _log_to_stderr(options.log_level)
     stop = threading.Event()
     for name in _SIGNALS:
         if hasattr(signal, name):
@@ -105,16 +112,22 @@ def run(options: argparse.Namespace) -> int:
         # Wait in short steps: on Windows a signal does not interrupt a wait, and is handled only after it.
         while not stop.wait(timeout=1):
             pass
-    return 0
 
 
-def _log_to_stderr(level: str) -> None:
-    """Log what the library and the emulator report; without a handler of its own it would be dropped."""
+@contextmanager
+def _logging_to_stderr(level: str) -> Iterator[None]:
+    """Log what the library and the emulator report; without a handler it would be dropped."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("cwinference")
-    logger.handlers = [handler]  # and not one more for every run in the same process
+    before = logger.level
+    logger.addHandler(handler)
     logger.setLevel(level.upper())
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def _stop(stop: threading.Event, number: int, frame: FrameType | None) -> None:
