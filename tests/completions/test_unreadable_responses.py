@@ -160,7 +160,7 @@ class RawHttp2Server(SocketServer):
         self.requests = 0
 
     def _respond(self, connection: socket.socket) -> None:
-        checks = {"validate_outbound_headers": False, "normalize_outbound_headers": False}
+        checks: Any = {"validate_outbound_headers": False, "normalize_outbound_headers": False}
         http2 = Http2(h2.config.H2Configuration(client_side=False, header_encoding=None, **checks))
         http2.initiate_connection()
         connection.sendall(http2.data_to_send())

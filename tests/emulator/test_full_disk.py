@@ -187,7 +187,8 @@ def test_the_command_logs_to_stderr(
     logger = logging.getLogger("cwinference")
     monkeypatch.setattr(logger, "handlers", [])
     monkeypatch.setattr(logger, "level", logging.NOTSET)
-    command._log_to_stderr(parsed(["emulator", *arguments]).log_level)
-    assert logger.level == level
-    logging.getLogger("cwinference.emulator").warning("cannot write")
+    with command._logging_to_stderr(parsed(["emulator", *arguments]).log_level):
+        assert logger.level == level
+        logging.getLogger("cwinference.emulator").warning("cannot write")
+    assert logger.handlers == []
     assert "WARNING cwinference.emulator: cannot write\n" in capsys.readouterr().err

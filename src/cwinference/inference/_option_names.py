@@ -1,7 +1,7 @@
 """Names of a completion's options: those of other packages that must not be sent, and misspelled ones."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import lru_cache
 
 from ..errors import ConfigurationError
@@ -37,8 +37,10 @@ _LEAST_SIMILARITY = 0.88
 """`max_token` is close enough to `max_tokens`, `min_k` not to `min_p`."""
 
 
-def check_names(method: str, names: Iterable[str]) -> None:
+def check_names(method: str, names: Collection[str]) -> None:
     """Refuse options of other packages by name, and log a warning about names that look like misspelled options."""
+    if _KNOWN.issuperset(names):
+        return
     for name in set(names) - _KNOWN:
         if name in _INSTEAD:
             raise ConfigurationError(f"{name}: {_INSTEAD[name]}")

@@ -143,15 +143,13 @@ def request_body(
 
     Raises a ConfigurationError that names what is wrong with it.
     """
-    if given is None:
-        body = {name: value for name, value in named.items() if value is not UNSET}
-        missing = next((name for name in named if name not in body), None)
-        if missing is not None:
-            raise TypeError(f"{method.name}: {missing}= is missing; give it, or the whole request as body=...")
-        check_names(method.name, body)
-    else:
-        body = _whole_body(given, named)
-    return check_body(body, streamed=streamed)
+    if given is not None:
+        return check_body(_whole_body(given, named), streamed=streamed)
+    for name, value in named.items():
+        if value is UNSET:
+            raise TypeError(f"{method.name}: {name}= is missing; give it, or the whole request as body=...")
+    check_names(method.name, named)
+    return check_body(named, streamed=streamed)
 
 
 def _whole_body(given: Mapping[str, Any], named: dict[str, Any]) -> dict[str, Any]:

@@ -100,8 +100,8 @@ class Chunk:
 
     __slots__ = ("finish_reason", "raw", "text")
 
-    def __init__(self, raw: dict[str, Any]) -> None:
-        choice = first_choice(raw)
+    def __init__(self, raw: dict[str, Any], choice: dict[str, Any] | None = None) -> None:
+        choice = first_choice(raw) if choice is None else choice
         self.raw = raw
         """The JSON object as received."""
         self.text = text_of(choice, "delta")
@@ -158,16 +158,18 @@ def first_choice(raw: Json) -> Json:
     if not isinstance(choices, list) or not choices:
         return _NOTHING
     listed = cast(Values, choices)
-    for each in listed if len(listed) > 1 else ():
-        if isinstance(each, dict) and is_first(cast(Json, each)):
-            return cast(Json, each)
+    if len(listed) > 1:
+        for each in listed:
+            if isinstance(each, dict) and is_first(cast(Json, each)):
+                return cast(Json, each)
     choice: Any = listed[0]
     return cast(Json, choice) if isinstance(choice, dict) else _NOTHING
 
 
 def is_first(choice: Json) -> bool:
     """Return whether a choice is the one with the index 0; one without an index is."""
-    return (choice.get("index") or 0) in (0, "0")
+    index = choice.get("index")
+    return not index or index == "0"
 
 
 def text_of(choice: Json, part: str) -> str:

@@ -37,13 +37,9 @@ class EventParser:
         self._data: list[bytes] = []
         self._data_bytes = 0
         self._name = b""
-        self._unframed: list[bytes] = []
-        self._unframed_bytes = 0
-
-    @property
-    def unframed(self) -> bytes:
+        self.unframed_lines: list[bytes] = []
         """What was received outside of events, from a line that begins with `{` on; mostly nothing."""
-        return b"\n".join(self._unframed)
+        self._unframed_bytes = 0
 
     def feed(self, received: bytes) -> list[bytes]:
         """Return the data of each event that is now complete. Raises ProtocolError if one is larger than accepted."""
@@ -94,7 +90,7 @@ class EventParser:
                 data.append(b"")
             elif line.startswith(b"event:"):
                 self._name = line[6:].strip()
-            elif line.startswith(b"{") or (self._unframed and not line.startswith(_IGNORED)):
+            elif line.startswith(b"{") or (self.unframed_lines and not line.startswith(_IGNORED)):
                 self._keep_unframed(line)
         return events
 
@@ -110,7 +106,7 @@ class EventParser:
     def _keep_unframed(self, line: bytes) -> None:
         self._unframed_bytes += len(line)
         if self._unframed_bytes <= _MAX_UNFRAMED_BYTES:
-            self._unframed.append(line)
+            self.unframed_lines.append(line)
 
     def _keep(self, piece: bytes) -> None:
         """Keep a piece of a line until its end arrives."""

@@ -107,7 +107,8 @@ class StreamReader:
                 self._content_timeout = self._idle_timeout
                 self._has_content = True
             yield chunk
-        self._raise_unframed()
+        if self._parser.unframed_lines:
+            self._raise_unframed()
 
     def interrupted(self, error: ApiError) -> InferenceError:
         """Return what a failed read means for the stream."""
@@ -145,9 +146,7 @@ class StreamReader:
 
     def _raise_unframed(self) -> None:
         """Raise an error that was sent outside of events."""
-        unframed = self._parser.unframed
-        if unframed:
-            self._raise_error_in(_object(unframed, is_whole=False))
+        self._raise_error_in(_object(b"\n".join(self._parser.unframed_lines), is_whole=False))
 
     def _raise_error_in(self, value: Json | None) -> None:
         error = None if value is None else error_in_place(value, self._method)
@@ -173,8 +172,9 @@ class StreamReader:
             raise ProtocolError("an event of the stream is not a JSON object", method=self._method)
         if "error" in value or "choices" not in value:
             self._raise_error_in(value)
-        chunk = Chunk(value)
-        if chunk.text and is_first(first_choice(value)):
+        choice = first_choice(value)
+        chunk = Chunk(value, choice)
+        if chunk.text and is_first(choice):
             self._texts.append(chunk.text)
         if value.get("usage"):
             self.usage = usage_of(value) or self.usage
