@@ -1,13 +1,17 @@
 """Web pages cannot drive the emulator: requests for a foreign host, or from a foreign origin, are refused."""
 
+import http.client
 import socket
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cwinference import AsyncClient, Client
 from cwinference.emulator import Emulator
+from tests.support import certificates
 from tests.support.emulated_protocols import ROOT
 
 from .test_server import Http2
@@ -101,6 +105,20 @@ def test_http2_is_guarded_too(emulator: Emulator, kind: str) -> None:
     connection.data(number, bytes(5), end=True)
     assert connection.response(number)[0][":status"] == "403"
     connection.close()
+
+
+def test_over_https_the_certificate_decides_about_the_host_and_an_origin_is_checked(tmp_path: Path) -> None:
+    certificate, key = certificates.make(tmp_path)
+    with Emulator(tls_cert=certificate, tls_key=key) as emulator:
+        context = ssl.create_default_context(cafile=str(certificate))
+        connection = http.client.HTTPSConnection("localhost", port_of(emulator), context=context)
+        for fields, expected in (({}, 200), ({"origin": "https://evil.example"}, 403)):
+            headers = {"host": "inference.test", "authorization": f"Bearer {emulator.token}", **fields}
+            connection.request("GET", f"{ROOT}/gateways", headers=headers)
+            response = connection.getresponse()
+            response.read()
+            assert response.status == expected
+        connection.close()
 
 
 @pytest.mark.parametrize("listening_on", ["127.0.0.1", "localhost", "0.0.0.0"])  # noqa: S104 - only for a moment

@@ -40,9 +40,11 @@ class OwnOriginsOnly:
 
     def _foreign(self, scope: Scope) -> str | None:
         """Return the header of a request that names another host, with its value; None if there is none."""
+        # Over https a browser has compared the host with the certificate, so that a rebound name gets no connection.
+        is_https = scope.get("scheme") == "https"
         for name, encoded in scope["headers"]:
             value = encoded.decode("latin-1")
-            if name == b"host" and not self._is_own(_host_of_authority(value), scope):
+            if name == b"host" and not is_https and not self._is_own(_host_of_authority(value), scope):
                 return f"Host {value[:200]!r}"
             if name == b"origin" and not self._is_own(_host_of_origin(value), scope):
                 return f"Origin {value[:200]!r}"
