@@ -95,6 +95,35 @@ def decoder_for(encoding: str) -> Decoder | None:
     return _Chain(codings) if codings else None
 
 
+class BodyDecoder:
+    """Undoes the codings of a `content-encoding` header for a body that is read piece by piece.
+
+    A coding that is cut off is no error here: streams have end marks of their own.
+    """
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._decoder: Decoder | None = None
+        self._pieces: Iterator[bytes] = iter(())
+        """What is left of the bytes that were received last."""
+
+    def next(self) -> bytes | None:
+        """Return more of what was received last; None if there is no more."""
+        return next(self._pieces, None)
+
+    def feed(self, received: bytes) -> bytes | None:
+        """Return what was received, or the first part of it, decoded; None if it becomes nothing yet.
+
+        Raises ProtocolError if it is not in the codings, or if they are not known.
+        """
+        if self._decoder is None:
+            self._decoder = decoder_for(self._encoding)
+            if self._decoder is None:
+                return received
+        self._pieces = self._decoder.feed(received)
+        return next(self._pieces, None)
+
+
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     """Return a whole body without its codings. Raises ProtocolError if they are wrong, or over the limit."""
     decoder = decoder_for(encoding)

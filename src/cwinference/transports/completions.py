@@ -6,7 +6,7 @@ the server notices: as a reset stream over HTTP/2, as a closed connection over H
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +16,7 @@ from .. import errors
 from .._retry_rules import Hint
 from ..auth import Metadata
 from ..config import Settings
-from ._content_coding import Decoder, check_size, decoder_for
+from ._content_coding import BodyDecoder, check_size
 from ._http import (
     ERROR_BYTES,
     ERROR_SECONDS,
@@ -80,7 +80,8 @@ class SyncCompletionTransport:
     ) -> "SyncBody":
         """Begin an exchange whose response is read piece by piece; the limits as in `SyncHttp.open`."""
         response, release = self._http.open(verb, url, headers, content, timeout, first_timeout)
-        return SyncBody(response, self._watchdog, release)
+        kind = _DecodedSyncBody if "content-encoding" in response.headers else SyncBody
+        return kind(response, self._watchdog, release)
 
     def close(self) -> None:
         """Release all connections."""
@@ -100,32 +101,11 @@ class _Body:
         self.on_close: Callable[[], object] | None = None
         """Called once, when it is closed."""
         self._release: Release | None = release
-        self._decoder: Decoder | None = None
-        self._unknown_coding: errors.ProtocolError | None = None
-        try:
-            self._decoder = decoder_for(content_encoding(headers))
-        except errors.ProtocolError as error:  # raised when the body is read, since it may not be needed
-            self._unknown_coding = error
-        self._has_plain_body = self._decoder is None and self._unknown_coding is None
-        self._decoded: Iterator[bytes] = iter(())
-        """What is left of the bytes that were received last."""
 
     @property
     def content_type(self) -> str:
         """The media type in lower case, without parameters."""
         return media_type(self.headers)
-
-    def _decode(self, received: bytes | None) -> bytes | None:
-        """Return the next decoded bytes of what was received (None: the end), or None if there are none yet.
-
-        A coding that is cut off is no error here: streams have end marks of their own.
-        """
-        if self._unknown_coding is not None:
-            raise self._unknown_coding
-        if received is None or self._decoder is None:
-            return received
-        self._decoded = self._decoder.feed(received)
-        return next(self._decoded, None)
 
     def _give_back(self) -> Any:
         """Give the connection back, unless that was done before; return one that the caller has to close."""
@@ -152,17 +132,6 @@ class SyncBody(_Body):
 
     def read(self, limit: float | None) -> bytes | None:
         """Return the next bytes; None at the end. Raises ApiError: DeadlineExceeded after `limit` seconds."""
-        if self._has_plain_body:
-            return self._receive(limit)
-        piece, ends = next(self._decoded, None), _ends_at(limit)
-        while piece is None:
-            received = self._receive(_until(ends, limit))
-            piece = self._decode(received)
-            if received is None:
-                return None
-        return piece
-
-    def _receive(self, limit: float | None) -> bytes | None:
         refuse_after_fork()
         if limit is not None:
             self._watchdog.start(self, limit)
@@ -208,6 +177,23 @@ class SyncBody(_Body):
             self._response.close()
 
 
+class _DecodedSyncBody(SyncBody):
+    """The same with a content coding, which is undone."""
+
+    def __init__(self, response: pyqwest.SyncResponse, watchdog: Watchdog, release: Release) -> None:
+        super().__init__(response, watchdog, release)
+        self._decoding = BodyDecoder(content_encoding(response.headers))
+
+    def read(self, limit: float | None) -> bytes | None:
+        piece, ends = self._decoding.next(), _ends_at(limit)
+        while piece is None:
+            received = super().read(_until(ends, limit))
+            if received is None:
+                return None
+            piece = self._decoding.feed(received)
+        return piece
+
+
 class AsyncCompletionTransport:
     """Completions for event loops."""
 
@@ -245,7 +231,8 @@ class AsyncCompletionTransport:
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
     ) -> "AsyncBody":
         """Begin an exchange whose response is read piece by piece. `timeout` limits the time until it begins."""
-        return AsyncBody(*await self._http.open(verb, url, headers, content, timeout))
+        response, release = await self._http.open(verb, url, headers, content, timeout)
+        return (_DecodedAsyncBody if "content-encoding" in response.headers else AsyncBody)(response, release)
 
     async def close(self) -> None:
         """Release all connections."""
@@ -262,17 +249,6 @@ class AsyncBody(_Body):
 
     async def read(self, limit: float | None) -> bytes | None:
         """Return the next bytes; None at the end. Raises ApiError: DeadlineExceeded after `limit` seconds."""
-        if self._has_plain_body:
-            return await self._receive(limit)
-        piece, ends = next(self._decoded, None), _ends_at(limit)
-        while piece is None:
-            received = await self._receive(_until(ends, limit))
-            piece = self._decode(received)
-            if received is None:
-                return None
-        return piece
-
-    async def _receive(self, limit: float | None) -> bytes | None:
         refuse_after_fork()
         if self._pieces is None:
             return None
@@ -312,6 +288,23 @@ class AsyncBody(_Body):
         """Hang up where nothing can be awaited; may be called again. Return a connection to be closed, if any."""
         self._response = self._pieces = None
         return self._give_back()
+
+
+class _DecodedAsyncBody(AsyncBody):
+    """The same with a content coding, which is undone."""
+
+    def __init__(self, response: pyqwest.Response, release: Release) -> None:
+        super().__init__(response, release)
+        self._decoding = BodyDecoder(content_encoding(response.headers))
+
+    async def read(self, limit: float | None) -> bytes | None:
+        piece, ends = self._decoding.next(), _ends_at(limit)
+        while piece is None:
+            received = await super().read(_until(ends, limit))
+            if received is None:
+                return None
+            piece = self._decoding.feed(received)
+        return piece
 
 
 def _ends_at(limit: float | None) -> float:
