@@ -143,8 +143,9 @@ def _retries(call: Call[Any], context: Context, progress: Progress, metadata: Me
                     raise error
                 yield Sleep(pause)
                 metadata = context.credentials.metadata() or (yield from _get_token(call, context, progress, None))
-        except GeneratorExit:  # the caller was interrupted or canceled
-            call.give_up()
+        except BaseException as reason:
+            if not isinstance(reason, Exception):  # the caller was interrupted or canceled
+                call.give_up()
             raise
         try:
             timeout = progress.attempt_timeout()
