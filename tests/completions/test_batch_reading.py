@@ -609,3 +609,26 @@ async def test_a_completion_that_waits_for_an_earlier_one_is_written_when_the_ba
     with ScriptedModelServer(respond) as server, pytest.raises(errors.Unauthenticated):
         await run_batch(kind, server.url, requests(), tmp_path / "out.jsonl", ordered=True, concurrency=5)
     assert read_texts(tmp_path / "out.jsonl") == echoed_texts(*range(1, 5))
+
+
+@pytest.mark.parametrize("name", ["cwinference batch reader", "cwinference batch writer"])
+async def test_a_system_without_any_thread_is_an_error(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    start = threading.Thread.start
+
+    def start_others(thread: threading.Thread) -> None:
+        if thread.name == name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_others)
+    with pytest.raises(RuntimeError, match="new thread"):
+        await run_batch(kind, UNREACHABLE, [batch_request(0)], tmp_path / "out.jsonl")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="there is no file that cannot be read")
+async def test_an_input_that_cannot_be_read_is_an_error_with_its_name(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output error: '/proc/self/mem'"):
+        await run_batch(kind, UNREACHABLE, "/proc/self/mem", tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()

@@ -40,7 +40,13 @@ def register(commands: Any) -> None:
         metavar="FILE",
         help="file that contains the token; default: COREWEAVE_API_TOKEN or CW_API_TOKEN",
     )
-    parser.add_argument("--concurrency", type=int, default=64, metavar="N", help="requests in flight at most (64)")
+    parser.add_argument(
+        "--concurrency",
+        type=int,
+        default=64,
+        metavar="N",
+        help="requests in flight at most (64), as far as this process may have open files",
+    )
     parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit of one request (600)")
     parser.add_argument("--ordered", action="store_true", help="write completions in the order of the requests")
     parser.add_argument("--keep-going", action="store_true", help="continue even if many requests fail in a row")

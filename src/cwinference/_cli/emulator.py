@@ -4,7 +4,7 @@ import argparse
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -115,7 +115,7 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _logging_to_stderr(level: str) -> Iterator[None]:
+def _logging_to_stderr(level: str) -> Generator[None, None, None]:
     """Log what the library and the emulator report; without a handler it would be dropped."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -189,21 +189,24 @@ class BaseInference(Resource[Mode]):
         """Request many completions and write each once into a JSONL file, continuing where an earlier run stopped.
 
         Args:
-            requests: a JSONL file, or an iterable: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`.
-                The key of a request is its `custom_id`, else the number of its line.
+            requests: a JSONL file or named pipe, or an iterable, which is read on a thread of its own, few requests
+                ahead: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`. The key of a request is its
+                `custom_id`, else the number of its line; then a digest of the request is written too.
             out: the file of completions, to which this run appends. Failures go to `OUT.errors.jsonl`, and are retried
-                by the next run.
+                by the next run. Either may exist only if a batch wrote it; anything else is refused and left as it is.
             concurrency: how many requests are in flight at most (64), within the `limit` of this `Inference`.
             ordered: write the completions of this run in the order of the requests.
             progress: show a progress bar (needs the extra `batch`). None: if standard error is a terminal.
             keep_going: continue however many requests fail. Otherwise the run ends, and its result has `gave_up`, when
-                100 of them, or twice `concurrency` if that is more, have failed without a success in between.
+                100 of them, or twice as many as are in flight, have failed without a success in between.
 
         Returns:
             The counts of this run. `failed` is 0 if everything is completed.
 
         Raises:
-            ConfigurationError: a file cannot be used, or the gateway rules out every request.
+            ConfigurationError: a file cannot be used; OUT has the completion of another request under the number of a
+                line; or the gateway rules out every request.
+            OSError: OUT could not be written; its `filename` and `strerror` say why.
             Unauthenticated, PermissionDenied: every request would fail like that; what was completed is in the file.
             ApiError: the gateway could not be read.
         """

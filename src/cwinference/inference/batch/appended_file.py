@@ -41,7 +41,7 @@ class AppendedFile:
                 if self.file is not None:
                     self._append(self.file, b"".join(lines))
             except OSError as error:
-                raise self._named(error) from None
+                raise named(error, self.path) from None
 
     def sync(self) -> None:
         """Wait until the disk has what was written. Raises OSError with the path."""
@@ -49,7 +49,7 @@ class AppendedFile:
             if self.file is not None:
                 os.fsync(self.file.fileno())
         except OSError as error:
-            raise self._named(error) from None
+            raise named(error, self.path) from None
 
     def close(self) -> None:
         """Close it, which writes nothing."""
@@ -71,5 +71,7 @@ class AppendedFile:
                 self._is_broken = False
             raise
 
-    def _named(self, error: OSError) -> OSError:
-        return OSError(error.errno, error.strerror or str(error), str(self.path))
+
+def named(error: OSError, path: Path) -> OSError:
+    """Return an error of the system with the path of the file that it is about."""
+    return OSError(error.errno, error.strerror or str(error), error.filename or str(path))

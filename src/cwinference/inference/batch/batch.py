@@ -75,8 +75,12 @@ class Batch:
     def start(self, wake: Callable[[], None]) -> None:
         """Open the files and start to read. `wake` is called on any thread when `offer` or `is_over` may change."""
         self._wake = wake
-        self._reader.start(self._open, self._outcomes.fail_unsent, self.stop, self._note)
         self._writer.start()
+        try:
+            self._reader.start(self._open, self._outcomes.fail_unsent, self.stop, self._note)
+        except BaseException:  # there is no thread for it
+            self._writer.finish(_do_nothing)
+            raise
 
     def offer(self, workers: int) -> int:
         """Return how many workers to start in addition to those that there are."""
@@ -147,12 +151,13 @@ class Batch:
         try:
             self._outcomes.flush()
             self._files.close(has_ended=self._has_ended)
+            self._show_progress()
+            if self._progress is not None:
+                self._progress.close()
         except BaseException as error:
             self._note(error)
-        self._show_progress()
-        if self._progress is not None:
-            self._progress.close()
-        is_finished()
+        finally:
+            is_finished()
 
     def _after_writing(self) -> None:
         """Do what has to be done regularly."""

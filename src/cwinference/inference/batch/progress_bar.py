@@ -17,7 +17,7 @@ class ProgressBar:
         try:
             if sys.stderr is not None and (sys.stderr.isatty() if shown is None else shown):
                 self._bar = _bar()
-        except (OSError, ValueError):
+        except Exception:  # no progress bar is a reason to end a batch
             self._bar = None
 
     def step(self, completed: int, failed: int, skipped: int) -> None:
@@ -27,7 +27,7 @@ class ProgressBar:
         try:
             self._bar.set_postfix(failed=failed, skipped=skipped, refresh=False)
             self._bar.update(completed + failed + skipped - self._bar.n)
-        except (OSError, ValueError):
+        except Exception:
             self._bar.disable = True  # or it would try once more when it is deleted
             self._bar = None
 
@@ -35,7 +35,7 @@ class ProgressBar:
         """Leave the bar as it is, and stop updating it."""
         bar, self._bar = self._bar, None
         if bar is not None:
-            with suppress(OSError, ValueError):
+            with suppress(Exception):
                 bar.close()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...errors import ConfigurationError
 from . import access
-from .appended_file import AppendedFile
+from .appended_file import AppendedFile, named
 from .key_set import CompletedKeys
 from .recovery import check_failures, read_results
 
@@ -38,29 +38,12 @@ class ResultFiles:
     def open(self, requests: os.stat_result | None, is_stopped: Callable[[], bool]) -> CompletedKeys:
         """Open them; return the keys of the completions in OUT. `requests` is the file of requests, if it is a file.
 
-        Raises ConfigurationError, and `recovery.Stopped`.
+        Raises ConfigurationError, OSError with a path if the disk fails, and `recovery.Stopped`.
         """
-        out, failures, completed = self._completions.path, self._failures.path, CompletedKeys()
-        with ExitStack() as opened:
-            found, earlier = (_existing(out, "out", opened), _existing(failures, "out: failures", opened))
-            access.refuse_same(out, found, earlier, requests)
-            if found is not None:
-                access.lock(found, out, "out")
-            if earlier is not None:
-                access.lock(earlier, failures, "out: failures")
-                check_failures(earlier, failures, is_stopped)
-            else:
-                access.check_folder(failures, "out: failures")
-            if found is None:
-                found = opened.enter_context(access.create(out, "out"))
-                access.lock(found, out, "out")
-            else:
-                so_far = read_results(found, out, is_stopped)
-                so_far.mend(found, out)
-                completed = so_far.completed
-            opened.pop_all()
-        self._completions.file, self._earlier_failures = found, earlier
-        return completed
+        try:
+            return self._open(requests, is_stopped)
+        except OSError as error:
+            raise named(error, self._completions.path) from None
 
     @property
     def failures(self) -> Path:
@@ -106,6 +89,29 @@ class ResultFiles:
             self._failures.close()
             if self._earlier_failures is not None:
                 self._earlier_failures.close()
+
+    def _open(self, requests: os.stat_result | None, is_stopped: Callable[[], bool]) -> CompletedKeys:
+        out, failures, completed = self._completions.path, self._failures.path, CompletedKeys()
+        with ExitStack() as opened:
+            found, earlier = (_existing(out, "out", opened), _existing(failures, "out: failures", opened))
+            access.refuse_same(out, found, earlier, requests)
+            if found is not None:
+                access.lock(found, out, "out")
+            if earlier is not None:
+                access.lock(earlier, failures, "out: failures")
+                check_failures(earlier, failures, is_stopped)
+            else:
+                access.check_folder(failures, "out: failures")
+            if found is None:
+                found = opened.enter_context(access.create(out, "out"))
+                access.lock(found, out, "out")
+            else:
+                so_far = read_results(found, out, is_stopped)
+                so_far.mend(found, out)
+                completed = so_far.completed
+            opened.pop_all()
+        self._completions.file, self._earlier_failures = found, earlier
+        return completed
 
     def _open_failures(self) -> FileIO:
         """Return the file of failures, empty."""

@@ -24,9 +24,12 @@ class _Threads:
         self._lock = threading.Lock()
         self._changed = threading.Event()
 
+    def wake(self) -> None:
+        """Note, on any thread, that there may be something to do."""
+        self._changed.set()
+
     def run(self) -> None:
         """Start workers as they are needed, until nothing is left to do."""
-        self._batch.start(self._changed.set)
         while not self._batch.is_over(self._count):
             for _ in range(self._batch.offer(self._count)):
                 if not self._start_worker():
@@ -61,7 +64,7 @@ class _Threads:
         finally:
             with self._lock:
                 self._count -= 1
-            self._changed.set()
+            self.wake()
 
 
 class _Tasks:
@@ -75,9 +78,12 @@ class _Tasks:
         self._count = 0
         self._done: asyncio.Future[None] = self._loop.create_future()
 
+    def wake(self) -> None:
+        """Note, on any thread, that there may be something to do."""
+        _call(self._loop, self._start_workers)
+
     async def run(self) -> None:
-        """Start workers as they are needed, until nothing is left to do."""
-        self._batch.start(self._wake)
+        """Wait until nothing is left to do."""
         try:
             await self._done
         except BaseException:
@@ -87,9 +93,6 @@ class _Tasks:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _wake(self) -> None:
-        _call(self._loop, self._start_workers)
 
     def _start_workers(self) -> None:
         if self._done.done():
@@ -124,8 +127,10 @@ class _Tasks:
 def run_on_threads(batch: Batch, send: Callable[[CompletionRequest], bytes]) -> BatchResult:
     """Perform a batch on threads of its own; raise the first error that ends it."""
     finished = threading.Event()
+    workers = _Threads(batch, send)
+    batch.start(workers.wake)
     try:
-        _Threads(batch, send).run()
+        workers.run()
     finally:
         batch.finish(finished.set)
         while not finished.wait(_LONGEST_WAIT):
@@ -136,8 +141,10 @@ def run_on_threads(batch: Batch, send: Callable[[CompletionRequest], bytes]) -> 
 async def run_on_loop(batch: Batch, send: Callable[[CompletionRequest], Awaitable[bytes]]) -> BatchResult:
     """Perform a batch on the running loop; raise the first error that ends it."""
     loop = asyncio.get_running_loop()
+    workers = _Tasks(batch, send)
+    batch.start(workers.wake)
     try:
-        await _Tasks(batch, send).run()
+        await workers.run()
     finally:
         finished: asyncio.Future[None] = loop.create_future()
         batch.finish(lambda: _call(loop, partial(finished.set_result, None)))

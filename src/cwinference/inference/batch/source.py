@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from ...errors import ConfigurationError
 from . import access
+from .appended_file import named
 
 Requests: TypeAlias = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
 """A JSONL file's path, or requests: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`."""
@@ -65,7 +66,7 @@ class Source:
         if not stat.S_ISREG(status.st_mode):
             return None
         self._file = access.open_to_read(self._path, "requests")
-        self._encoding(next(self._blocks(self._file), b"")[:4])
+        self._encoding(next(self._blocks(self._file, self._path), b"")[:4])
         self._file.seek(0)
         return os.fstat(self._file.fileno())
 
@@ -86,7 +87,7 @@ class Source:
     def _split(self, path: Path) -> Iterator[bytes | OverlongLine]:
         if self._file is None:
             self._file = access.open_to_read(path, "requests")
-        blocks = self._blocks(self._file)
+        blocks = self._blocks(self._file, path)
         head = b""
         for block in blocks:
             head += block
@@ -97,13 +98,13 @@ class Source:
             return _lines(chain([head.removeprefix(codecs.BOM_UTF8)], blocks))
         return _lines(_in_utf_8(chain([head[2:]], blocks), encoding))
 
-    def _blocks(self, file: FileIO) -> Iterator[bytes]:
+    def _blocks(self, file: FileIO, path: Path) -> Iterator[bytes]:
         """Yield what can be read at once, and wait only if there is nothing."""
         while True:
             try:
                 block: bytes | None = file.read(_BLOCK)
             except OSError as error:
-                raise OSError(error.errno, error.strerror, str(self._path)) from None
+                raise named(error, path) from None
             if block is None:  # a socket that does not block
                 select.select([file], [], [])
             elif not block:
