@@ -201,21 +201,23 @@ async def test_an_open_stream_is_not_reported_yet(kind: str) -> None:
 
 
 async def test_the_reported_duration_is_that_of_the_whole_stream(kind: str) -> None:
-    time, calls = FakeClock(), Calls()
+    time, calls, is_open = FakeClock(), Calls(), threading.Event()
 
     def pieces() -> Iterator[bytes]:
-        for _ in range(3):
-            time.now += 7.0
-            yield chunk_event("a")
-        time.now += 7.0
+        yield chunk_event("a")
+        yield b""  # over HTTP/2 the server sends a piece with the next one
+        is_open.wait(10)
+        time.now += 28.0
         yield DONE
 
-    limits: Any = {"timeout": None, "idle_timeout": None}
-    async with connected(kind, lambda _: stream_response(after=pieces()), on_call=calls, clock=time.clock) as (
-        inference,
-        _,
-    ):
-        await inference.read(inference.stream(**limits))
+    def respond(_: HttpRequest) -> ScriptedResponse:
+        return stream_response(after=pieces())
+
+    async with connected(kind, respond, on_call=calls, clock=time.clock) as (inference, _):
+        stream = inference.stream(timeout=None, idle_timeout=None)
+        await stream.__aenter__() if inference.is_async else stream.__enter__()
+        is_open.set()
+        await inference.read(stream)
     assert calls == [("chat.completions", "ok", 1)]
     assert calls.seconds == [28.0]
 

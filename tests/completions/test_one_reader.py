@@ -196,6 +196,19 @@ async def test_a_retry_after_an_error_with_an_unreadable_body_succeeds(
         assert await way(inference, tmp_path) == "Paris"
 
 
+async def test_an_error_that_is_cut_off_does_not_hide_the_status_of_the_next(kind: str) -> None:
+    """After a success of an announced size, the next response is awaited whole, and its status is lost with it."""
+    success = whole(json.dumps(completion("Paris")).encode())
+    responses = [success, cut_off(503), cut_off(503), success, success]
+    async with connected(kind, lambda _: responses.pop(), retry=TWICE) as (inference, _):
+        await inference.chat()
+        await inference.chat()
+        with pytest.raises(errors.Unavailable):
+            await inference.chat(retry=None)
+        assert (await inference.chat()).text == "Paris"
+    assert responses == []
+
+
 @pytest.mark.parametrize("way", WAYS)
 async def test_the_message_of_a_compressed_error_is_read(kind: str, way: Way, tmp_path: Path) -> None:
     body = gzip.compress(b'{"error": {"message": "no such model"}}')
@@ -225,6 +238,24 @@ async def test_errors_of_the_management_api_keep_their_status_too(client_kind: s
                 await client.gateways.list()
     assert caught.value.http_status == 503
     assert len(server.received) == 2
+
+
+@pytest.mark.parametrize("client_kind", ["connect-sync", "connect-async", "rest-sync", "rest-async"])
+async def test_an_error_of_the_management_api_that_is_cut_off_is_asked_for_again(client_kind: str) -> None:
+    """Its body says what it means: a 404 without it may be a proxy's."""
+    transport = client_kind.partition("-")[0]
+    body = b'{"code": "not_found", "message": "no such gateway"}'
+    cut = b"HTTP/1.1 404 x\r\ncontent-length: %d\r\ncontent-type: application/json\r\n\r\n" % len(body)
+    responses = [Raw(cut + body), Raw(cut + body[:20])]
+    with ScriptedServer(transport, lambda _: responses.pop()) as server:
+        async with open_client(client_kind, server.endpoint, **{**server.settings, "retry": TWICE}) as client:
+            with pytest.raises(errors.NotFound, match="no such gateway"):
+                await client.gateways.get("g-1")
+            responses.append(Raw(cut + body[:20]))
+            with pytest.raises(errors.Unavailable, match="the connection was lost") as caught:
+                await client.gateways.get("g-1", retry=None)
+    assert (caught.value.http_status, caught.value.method) == (404, "GetGateway")
+    assert caught.value.headers["content-type"] == JSON
 
 
 # --- Content codings

@@ -28,7 +28,7 @@ from tests.support.scripted_model_server import (
     json_response,
     stream_response,
 )
-from tests.support.scripted_server import Failure, ScriptedServer
+from tests.support.scripted_server import Failure, Raw, ScriptedServer, http_response
 
 TWICE = Retry(max_attempts=2, initial_backoff=0)
 SENT = {
@@ -188,6 +188,20 @@ async def test_errors_of_the_management_api_have_headers_on_every_transport(clie
     assert caught.value.attempts == 2
     copied = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own
     assert copied.headers == caught.value.headers
+
+
+@pytest.mark.parametrize("client_kind", ["connect-sync", "connect-async", "connect-json-async", "rest-sync"])
+@pytest.mark.parametrize("body", [b"?", b"\xff"])
+async def test_a_response_of_the_management_api_that_cannot_be_decoded_has_headers(
+    client_kind: str, body: bytes
+) -> None:
+    media = "application/proto" if client_kind in ("connect-sync", "connect-async") else "application/json"
+    response = Raw(http_response(200, body, {"content-type": media, **SENT}))
+    async with connected_client.connected(client_kind, lambda _: response) as (client, _):
+        with pytest.raises(errors.ProtocolError, match="GetGateway: the response") as caught:
+            await client.gateways.get("g-1")
+    check_headers(caught.value.headers)
+    assert caught.value.http_status == 200
 
 
 @pytest.mark.parametrize("client_kind", CLIENT_KINDS)

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
 import pyqwest
 
 from .. import errors
+from .._text import safe_headers
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
 from ._content_coding import check_size, decompress, decompress_error
@@ -29,7 +29,7 @@ Release = Callable[[], Any]
 class HttpResponse:
     """A whole HTTP response, decompressed."""
 
-    __slots__ = ("attempts", "body", "headers", "status")
+    __slots__ = ("attempts", "body", "headers", "lost", "status")
 
     def __init__(self, status: int, headers: pyqwest.Headers, body: bytes) -> None:
         self.status = status
@@ -37,6 +37,8 @@ class HttpResponse:
         self.body = body
         self.attempts = 1
         """How many times the request was sent; set by whoever retries."""
+        self.lost: errors.Unavailable | None = None
+        """Of a response that is an error: that the connection was lost before its body was complete."""
 
     @property
     def content_type(self) -> str:
@@ -117,15 +119,17 @@ class SyncHttp:
     def _whole(self, opening: Opening[pyqwest.SyncResponse], lane: Lane[_SyncConnection], began: float) -> HttpResponse:
         with opening.enter() as response:
             lane.responded = began
-            chunks = list[Any]()
+            chunks, failure = list[Any](), None
             if is_success(response.status):
                 check_size(_announced_size(response.headers) or 0, self._limit)
                 _read(response, chunks, self._limit)
             else:
                 read = partial(_read, response, chunks, self._error_limit)
-                with suppress(Exception):  # an error keeps its status, whatever is wrong with its body
+                try:
                     interruptible(read, response.close, ERROR_SECONDS)
-            return whole(response.status, response.headers, b"".join([*chunks]), self._limit)
+                except Exception as error:  # an error keeps its status, whatever is wrong with its body
+                    failure = error
+            return whole(response.status, response.headers, b"".join([*chunks]), self._limit, failure)
 
     def _connect(self) -> _SyncConnection:
         transport = new_transport(lambda: pyqwest.SyncHTTPTransport(**self._options))
@@ -157,7 +161,7 @@ class AsyncHttp:
         refuse_after_fork()
         lane, began = self._pool.take(), time.monotonic()
         response: pyqwest.Response | None = None
-        chunks = list[Any]()
+        chunks, failure = list[Any](), None
         try:
             with limit:
                 response = await lane.connection.transport.execute(
@@ -173,10 +177,11 @@ class AsyncHttp:
             # An error keeps its status, whatever is wrong with its body.
             if response is None or is_success(response.status):
                 raise _fetch_error(error, limit, timeout, time.monotonic() - began) from None
+            failure = error
         finally:
             if (spare := self._pool.give(lane, began)) is not None:
                 await spare.transport.aclose()
-        return whole(response.status, response.headers, b"".join(chunks), self._limit)
+        return whole(response.status, response.headers, b"".join(chunks), self._limit, failure)
 
     async def fetch_unbounded(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
@@ -264,13 +269,28 @@ def _read(response: pyqwest.SyncResponse, chunks: list[Any], limit: int) -> None
         chunks.append(chunk)
 
 
-def whole(status: int, headers: pyqwest.Headers, body: bytes, limit: int) -> HttpResponse:
-    """Return a response, decompressed up to `limit` bytes. An error keeps its status whatever its body is."""
+def whole(
+    status: int, headers: pyqwest.Headers, body: bytes, limit: int, failure: Exception | None = None
+) -> HttpResponse:
+    """Return a response, decompressed up to `limit` bytes. `failure` is why the body of an error is not complete."""
     if not is_success(status):
         body = decompress_error(body, content_encoding(headers), min(limit, ERROR_BYTES))
-    elif "content-encoding" in headers:
+        response = HttpResponse(status, headers, body)
+        if failure is not None:
+            response.lost = _lost(failure, response)
+        return response
+    if "content-encoding" in headers:
         body = decompress(body, content_encoding(headers), limit)
     return HttpResponse(status, headers, body)
+
+
+def _lost(failure: Exception, response: HttpResponse) -> errors.Unavailable | None:
+    """Return the error of a connection that was lost while a body was read; None if something else went wrong."""
+    error = None if isinstance(failure, errors.InferenceError) else translate(failure, None)
+    if not isinstance(error, errors.Unavailable):
+        return None
+    error.http_status, error.headers = response.status, safe_headers(response.headers.items())
+    return error
 
 
 def content_encoding(headers: pyqwest.Headers) -> str:

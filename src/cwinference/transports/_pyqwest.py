@@ -124,12 +124,12 @@ counts the frames that arrive for streams that were canceled, and calls too many
 def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> errors.ApiError | errors.ProtocolError:
     """Return an error of pyqwest, or Python's own, as ours. `seconds` is how long the exchange took."""
     text = str(error) or type(error).__name__
-    if _UNREADABLE.search(text):
-        return errors.ProtocolError(f"the response cannot be read: {_URL.sub('', text)}")
+    cause = _URL.sub("", text)
+    if _UNREADABLE.search(cause):
+        return errors.ProtocolError(f"the response cannot be read: {cause}")
     if isinstance(error, pyqwest.StreamError):
         return _reset(error, text, timeout, seconds)
     if isinstance(error, ConnectionError):
-        cause = _URL.sub("", text)
         advice = tls_advice(cause)
         is_tls = bool(advice) or "certificate" in cause.lower() or "tls" in cause.lower()
         hint = Hint.UNTRUSTED if is_tls else Hint.NOT_SENT

@@ -13,6 +13,7 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import DecodeError, Message
 
 from .. import errors
+from .._text import safe_headers
 from .._wire.json_reader import parse
 from ..auth import Metadata
 from ..config import USER_AGENT, Codec, Settings
@@ -104,23 +105,31 @@ class _Protocol:
 
     def message(self, call: UnaryCall, response: HttpResponse) -> Message:
         """Return the message in a response; raise the error that it means."""
-        method, received = call.method, call.response_metadata
+        received = call.response_metadata
         if received is not None:  # the trailers of a unary response are headers with a prefix
             pairs = [*response.headers.items()]
             received.headers = [pair for pair in pairs if not pair[0].startswith(_TRAILER)]
             received.trailers = [(name[len(_TRAILER) :], value) for name, value in pairs if name.startswith(_TRAILER)]
         if response.status != 200:
-            raise error_of(response.status, response.headers, response.body, method.name)
-        if response.content_type != self._media_type:
-            kind = response.content_type or "without a content type"
-            raise errors.ProtocolError(f"the response is {kind}, not {self._media_type}", http_status=200)
-        if self._codec == "json":
-            return parse(response.body, method.response, call.unknown_fields)
+            raise response.lost or error_of(response.status, response.headers, response.body, call.method.name)
         try:
-            return method.response.FromString(response.body)
+            return self._decoded(call, response)
+        except errors.ProtocolError as error:
+            error.http_status, error.headers = 200, safe_headers(response.headers.items())
+            raise
+
+    def _decoded(self, call: UnaryCall, response: HttpResponse) -> Message:
+        kind = call.method.response
+        if response.content_type != self._media_type:
+            media = response.content_type or "without a content type"
+            raise errors.ProtocolError(f"the response is {media}, not {self._media_type}")
+        if self._codec == "json":
+            return parse(response.body, kind, call.unknown_fields)
+        try:
+            return kind.FromString(response.body)
         except DecodeError:
             raise errors.ProtocolError(
-                f"the response ({len(response.body)} bytes) is not a {method.response.DESCRIPTOR.name}", http_status=200
+                f"the response ({len(response.body)} bytes) is not a {kind.DESCRIPTOR.name}"
             ) from None
 
     def _query(self, content: bytes) -> str:

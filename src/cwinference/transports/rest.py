@@ -3,6 +3,7 @@
 from google.protobuf.message import Message
 
 from .. import errors
+from .._text import safe_headers
 from .._wire.json_reader import parse
 from .._wire.methods import Method
 from ..auth import Metadata
@@ -73,9 +74,10 @@ def _message(call: UnaryCall, response: HttpResponse) -> Message:
     if call.response_metadata is not None:
         call.response_metadata.headers = [*response.headers.items()]
     if not 200 <= response.status < 300:
-        raise error_of(response.status, response.headers, response.body, method.name)
+        raise response.lost or error_of(response.status, response.headers, response.body, method.name)
     try:
         return parse(response.body, method.response, call.unknown_fields)
     except errors.ProtocolError as error:
         error.method, error.http_status = method.name, response.status
+        error.headers = safe_headers(response.headers.items())
         raise
