@@ -6,8 +6,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
+from h2.stream import StreamState
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import RawData
 from hypercorn.protocol.h2 import H2Protocol
@@ -59,11 +61,14 @@ class Connection(ClientConnection):
         """Ignore what arrives of a request's body after its response; hypercorn would drop the connection.
 
         hypercorn forgets an HTTP/2 stream when its response is complete, and a DATA frame for it raises KeyError, which
-        ends all other streams of the connection.
+        ends all other streams of the connection. It also ends a stream once more after its trailers have ended it: h2
+        takes it for closed then, and resets it when more arrives, which destroys the response that is on its way.
         """
         protocol = self._http2()
         if protocol is not None and not isinstance(protocol.streams, _OpenStreams):
             protocol.streams = _OpenStreams(protocol.streams)
+            http2 = protocol.connection
+            vars(http2)["end_stream"] = partial(_end_once, http2, http2.end_stream)
 
     async def go_away(self) -> None:
         """Send GOAWAY over HTTP/2: streams up to the newest are processed, later ones are not.
@@ -136,6 +141,13 @@ def _unless_closed(send_frame: Callable[..., object], *args: object, **options: 
     """Let h2 send a frame, unless the stream or the connection has ended meanwhile."""
     with suppress(ProtocolError):
         send_frame(*args, **options)
+
+
+def _end_once(http2: H2Connection, end_stream: Callable[[int], None], stream_id: int) -> None:
+    """End a stream, unless that was done before."""
+    stream = http2.streams.get(stream_id)
+    if stream is None or stream.state_machine.state not in (StreamState.HALF_CLOSED_LOCAL, StreamState.CLOSED):
+        end_stream(stream_id)
 
 
 class _OpenStreams(dict[int, Any]):
