@@ -57,8 +57,11 @@ def _usage(process: int) -> tuple[float, float, float]:
 
 
 async def settled(emulator: int, expected: Sample = ()) -> Sample:
-    """Return a sample once no value is above `expected`, or after a second: sockets and threads take time to end."""
-    end = time.monotonic() + 1
+    """Return a sample once no value is above `expected`, or after some seconds: sockets and threads take time to end.
+
+    The helper threads that read bodies of errors end when they have been idle for 2 s.
+    """
+    end = time.monotonic() + (5 if expected else 1)
     while True:
         gc.collect()
         found = sample(emulator)
