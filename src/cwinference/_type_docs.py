@@ -465,9 +465,13 @@ Additional settings of a gateway's public endpoint.
 Fields:
     additional_dns (list[str]): Additional host names, without duplicates, which the customer points
         at the gateway by DNS. An update adds to the existing ones rather than replacing them.
-    allowed_source_ip_ranges (list[str]): Address ranges (CIDR, IPv4 or IPv6, at most 50) from which
-        inference requests are accepted. Empty means any. PLACEHOLDER NUMBER: the real field number
-        is not published, so this field is sent only as JSON.
+    allowed_source_ip_ranges (list[str]): Address ranges (CIDR, IPv4 or IPv6, at most 50, in any
+        order) from which inference requests are accepted. A single address is written with its full
+        prefix length, such as `203.0.113.7/32`. Empty means any. PLACEHOLDER NUMBER: the real field
+        number is not published, so this field is sent only as JSON.
+    edge_proxy_mode (EdgeProxyMode): How requests reach the gateway. Not specified: the platform's
+        default, which is managed. PLACEHOLDER NUMBER: the real field number is not published, so
+        this field is sent only as JSON.
 """,
     "BodyBasedRouting": """\
 Selects the model by the body of the request.
@@ -601,6 +605,15 @@ Response message for `GetGatewayParameters`: the values that the spec of a gatew
 
 Fields:
     zones (list[str]): Availability zones, for example `US-EAST-04A`.
+""",
+    "EdgeProxyMode": """\
+Whether the platform's edge proxy stands in front of a gateway. The numbers are assumed; it travels
+by name, as JSON.
+
+Values:
+    EDGE_PROXY_MODE_UNSPECIFIED (0): Not specified: the platform's default, which is managed.
+    EDGE_PROXY_MODE_MANAGED (1): Requests pass through the platform's edge proxy.
+    EDGE_PROXY_MODE_DIRECT (2): Requests reach the gateway directly.
 """,
     "DeploymentHotLoad": """\
 Where the snapshots of a deployment are stored: `s3://<bucket>/<path_prefix>/<identity>/`.

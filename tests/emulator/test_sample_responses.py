@@ -52,6 +52,7 @@ def test_the_response_to_the_deletion_of_a_gateway(api: InProcessApi) -> None:
 def test_responses_about_a_gateway_with_newer_fields(api: InProcessApi) -> None:
     sent = request("CreateGateway")
     sent.endpoint_configuration.allowed_source_ip_ranges.append("203.0.113.0/24")
+    sent.endpoint_configuration.edge_proxy_mode = types.EdgeProxyMode.EDGE_PROXY_MODE_DIRECT
     api(sent)
     api.pass_time(10)
     assert response(api, request("GetGateway")) == sample("GatewayService.GetGateway.response.newer")

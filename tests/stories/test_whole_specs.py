@@ -11,6 +11,11 @@ from tests.support.connected_client import connected
 from tests.support.scripted_server import ReceivedRequest
 
 HOT_LOAD = types.DeploymentHotLoad(bucket="b")
+UNSEEN: dict[str, Any] = {
+    "allowed_source_ip_ranges": ["10.0.0.0/8"],
+    "edge_proxy_mode": types.EdgeProxyMode.EDGE_PROXY_MODE_DIRECT,
+}
+"""What a response in a binary codec does not show of a gateway."""
 BINARY = [kind for kind in KINDS if kind.startswith(("grpc", "connect-sync", "connect-async"))]
 JSON = [kind for kind in KINDS if kind not in BINARY]
 
@@ -48,7 +53,7 @@ CLAIM = types.CapacityClaimSpec(
 def respond(received: ReceivedRequest) -> Any:
     """Send the resources with everything that only JSON can show."""
     found: dict[str, Any] = {
-        "gateway": types.Gateway(spec=gateway(allowed_source_ip_ranges=["10.0.0.0/8"])),
+        "gateway": types.Gateway(spec=gateway(**UNSEEN)),
         "deployment": types.Deployment(spec=deployment(hot_load=HOT_LOAD)),
         "capacity_claim": types.CapacityClaim(spec=CLAIM),
     }
@@ -110,9 +115,7 @@ async def test_an_update_with_a_whole_spec_keeps_what_a_binary_codec_hides(kind:
         return
     assert reads == ["/v1alpha1/inference/deployments/d", "/v1alpha1/inference/gateways/g"]
     assert (updates[0].hot_load, updates[0].autoscaling.max) == (HOT_LOAD, 8)
-    assert updates[1].endpoint_configuration == types.EndpointConfiguration(
-        additional_dns=["x.example"], allowed_source_ip_ranges=["10.0.0.0/8"]
-    )
+    assert updates[1].endpoint_configuration == types.EndpointConfiguration(additional_dns=["x.example"], **UNSEEN)
     assert updates[1].zones == ["B"]
 
 
@@ -121,9 +124,10 @@ async def test_an_update_reads_nothing_if_the_spec_shows_everything(kind: str) -
     async with connected(kind, respond) as (client, server):
         await client.deployments.update("d", spec=deployment(hot_load=HOT_LOAD))
         await client.deployments.update("d", spec=deployment(), hot_load={"bucket": "b"})
-        await client.gateways.update("g", spec=gateway(allowed_source_ip_ranges=["10.0.0.0/16"]))
+        await client.gateways.update("g", spec=gateway(**UNSEEN))
         await client.gateways.update("g", spec=gateway(), endpoint_configuration=configuration)
-        await client.gateways.update("g", spec=gateway(), endpoint_configuration={"allowed_source_ip_ranges": []})
+        emptied = {"allowed_source_ip_ranges": [], "edge_proxy_mode": 0}
+        await client.gateways.update("g", spec=gateway(), endpoint_configuration=emptied)
         await client.capacity_claims.update("c", spec=CLAIM)
     assert [each.method.name for each in server.received if not each.method.name.startswith("Update")] == []
     last: Any = [each.request for each in server.received if each.method.name == "UpdateGateway"][-1]

@@ -57,7 +57,9 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
             zones: where its deployments may run, from `parameters().zones`; none means all.
             core_weave_auth: inference requests carry a CoreWeave token. Exactly one auth is required.
             weights_and_biases_auth: inference requests carry a Weights & Biases key.
-            endpoint_configuration: host names of your own, and address ranges that may call it.
+            endpoint_configuration: host names of your own, the address ranges that may call it, and whether requests
+                pass through the platform's edge proxy. The last two travel only as JSON, and binary responses do not
+                show them.
             body_based_routing: the model is named in the JSON body. Exactly one routing is required.
             header_based_routing: the model is named in an HTTP header.
             path_based_routing: the model is the first segment of the path.
@@ -173,8 +175,9 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
             header_based_routing, path_based_routing: as in `create`.
             spec: a whole spec, instead of the arguments above. Its `id` and `organization_id` are left aside, and
                 arguments next to it win: a mapping changes just its keys.
-                In a binary codec (gRPC, or Connect by default) it cannot show the address ranges of a gateway, so they
-                are read as JSON first, and kept. A Weights & Biases key is never shown: give that auth next to it.
+                In a binary codec (gRPC, or Connect by default) it cannot show a gateway's address ranges and edge proxy
+                mode, so they are read as JSON first, and kept. A Weights & Biases key is never shown: give that auth
+                next to it.
             wait: return only when the new spec is READY (600 s at most, or the `timeout` of this call).
             on_change: with `wait=True`, called with the gateway whenever it differs from the previous poll.
             error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.

@@ -22,6 +22,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _EdgeProxyMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EdgeProxyModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EdgeProxyMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EDGE_PROXY_MODE_UNSPECIFIED: _EdgeProxyMode.ValueType  # 0
+    """Not specified: the platform's default, which is managed."""
+    EDGE_PROXY_MODE_MANAGED: _EdgeProxyMode.ValueType  # 1
+    """Requests pass through the platform's edge proxy."""
+    EDGE_PROXY_MODE_DIRECT: _EdgeProxyMode.ValueType  # 2
+    """Requests reach the gateway directly."""
+
+class EdgeProxyMode(_EdgeProxyMode, metaclass=_EdgeProxyModeEnumTypeWrapper):
+    """Whether the platform's edge proxy stands in front of a gateway. The numbers are assumed; it travels by name, as JSON."""
+
+EDGE_PROXY_MODE_UNSPECIFIED: EdgeProxyMode.ValueType  # 0
+"""Not specified: the platform's default, which is managed."""
+EDGE_PROXY_MODE_MANAGED: EdgeProxyMode.ValueType  # 1
+"""Requests pass through the platform's edge proxy."""
+EDGE_PROXY_MODE_DIRECT: EdgeProxyMode.ValueType  # 2
+"""Requests reach the gateway directly."""
+Global___EdgeProxyMode: _TypeAlias = EdgeProxyMode  # noqa: Y015
+
 @_typing.final
 class Gateway(_message.Message):
     """A gateway: a public endpoint through which clients reach deployed models."""
@@ -238,6 +262,11 @@ class EndpointConfiguration(_message.Message):
 
     ADDITIONAL_DNS_FIELD_NUMBER: _builtins.int
     ALLOWED_SOURCE_IP_RANGES_FIELD_NUMBER: _builtins.int
+    EDGE_PROXY_MODE_FIELD_NUMBER: _builtins.int
+    edge_proxy_mode: Global___EdgeProxyMode.ValueType
+    """How requests reach the gateway. Not specified: the platform's default, which is managed.
+    PLACEHOLDER NUMBER: the real field number is not published, so this field is sent only as JSON.
+    """
     @_builtins.property
     def additional_dns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Additional host names, without duplicates, which the customer points at the gateway by DNS. An update adds to the
@@ -246,7 +275,8 @@ class EndpointConfiguration(_message.Message):
 
     @_builtins.property
     def allowed_source_ip_ranges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Address ranges (CIDR, IPv4 or IPv6, at most 50) from which inference requests are accepted. Empty means any.
+        """Address ranges (CIDR, IPv4 or IPv6, at most 50, in any order) from which inference requests are accepted. A single
+        address is written with its full prefix length, such as `203.0.113.7/32`. Empty means any.
         PLACEHOLDER NUMBER: the real field number is not published, so this field is sent only as JSON.
         """
 
@@ -255,10 +285,11 @@ class EndpointConfiguration(_message.Message):
         *,
         additional_dns: _abc.Iterable[_builtins.str] | None = ...,
         allowed_source_ip_ranges: _abc.Iterable[_builtins.str] | None = ...,
+        edge_proxy_mode: Global___EdgeProxyMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["additional_dns", b"additional_dns", "allowed_source_ip_ranges", b"allowed_source_ip_ranges"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["additional_dns", b"additional_dns", "allowed_source_ip_ranges", b"allowed_source_ip_ranges", "edge_proxy_mode", b"edge_proxy_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,7 +4,7 @@ The standard library has no validator for host names and URIs that agrees with p
 """
 
 import re
-from ipaddress import AddressValueError, IPv6Address
+from ipaddress import AddressValueError, IPv6Address, ip_interface
 from urllib.parse import unquote_to_bytes
 
 UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -56,6 +56,18 @@ def is_hostname(text: str) -> bool:
     name = text.removesuffix(".")
     labels = name.split(".")
     return len(name) <= 253 and all(map(HOST_LABEL.fullmatch, labels)) and not labels[-1].isdecimal()
+
+
+def is_ip_prefix(text: str) -> bool:
+    """Return whether a string is an IPv4 or IPv6 address with the length of its prefix, such as `203.0.113.0/24`."""
+    address, _, length = text.partition("/")
+    if not re.fullmatch(_NUMBER, length) or "%" in address:
+        return False
+    try:
+        ip_interface(text)
+    except ValueError:
+        return False
+    return True
 
 
 # Parts of URIs, under their names in RFC 3986.

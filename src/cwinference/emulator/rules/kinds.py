@@ -70,6 +70,7 @@ ZONE = Rule("string.valid_zone", "value must be a valid zone", formats.ZONE.full
 SEMANTIC_VERSION = Rule(
     "string.valid_semver_version", "value must be a valid semantic version", formats.SEMANTIC_VERSION.fullmatch
 )
+IP_PREFIX = Rule("string.ip_with_prefixlen", "must be a valid IP prefix", formats.is_ip_prefix)
 URI = Rule("string.uri", "must be a valid URI", formats.is_uri)
 # protovalidate reports an empty host name or UUID under a rule id of its own, so the first rule accepts it.
 HOSTNAME = (

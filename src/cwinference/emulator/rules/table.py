@@ -12,6 +12,7 @@ from ... import types
 from .kinds import (
     HOST_LABEL,
     HOSTNAME,
+    IP_PREFIX,
     SEMANTIC_VERSION,
     UNIQUE,
     URI,
@@ -110,7 +111,13 @@ GATEWAYS: RuleTable = {
             ),
         ],
     ),
-    types.EndpointConfiguration: MessageRules({"additional_dns": FieldRules([UNIQUE], items=HOSTNAME)}),
+    types.EndpointConfiguration: MessageRules(
+        {
+            "additional_dns": FieldRules([UNIQUE], items=HOSTNAME),
+            "allowed_source_ip_ranges": FieldRules([max_items(50)], items=[IP_PREFIX]),
+            "edge_proxy_mode": always(defined(types.EdgeProxyMode.DESCRIPTOR)),
+        }
+    ),
     types.BodyBasedRouting: MessageRules(
         {"api_type": always(defined(types.BodyBasedRouting.APIType.DESCRIPTOR), not_in(0))}
     ),
