@@ -121,6 +121,23 @@ def test_update_times_grow_across_restarts(path: Path) -> None:
     second.emulated.close()
 
 
+def test_unfinished_changes_continue_though_the_system_clock_was_set_back(path: Path) -> None:
+    late = EmulatorClock(START, running=False)
+    late.advance(3600)
+    first = InProcessApi(clock=late, journal=Journal(path))
+    create_resources(first)
+    first.sample("DeleteCapacityClaim")
+    first.emulated.close()
+    second = InProcessApi(clock=EmulatorClock(START, running=False), journal=Journal(path))
+    assert State.of(second.gateway()) == State.UPDATING
+    second.pass_time(10)
+    assert State.of(second.gateway()) == State.of(second.deployment()) == State.READY
+    assert second(types.ListHotLoadsRequest()).hot_loads[0].status.HasField("finished_at")
+    with pytest.raises(RpcError, match="capacity claim not found"):
+        second.claim()
+    second.emulated.close()
+
+
 def test_a_weights_and_biases_key_is_not_written(path: Path) -> None:
     api = InProcessApi(journal=Journal(path))
     sent = request("CreateGateway")

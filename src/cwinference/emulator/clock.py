@@ -54,6 +54,10 @@ class EmulatorClock:
             raise ValueError(f"seconds: expected at least 0, since time never goes back, got {seconds!r}")
         self._base += to_nanoseconds(seconds)
 
+    def catch_up(self, moment: int) -> None:
+        """Move the clock forward to a time in nanoseconds since 1970-01-01 UTC, unless it is that late already."""
+        self._base += max(0, moment - self.now())
+
 
 def to_nanoseconds(seconds: float) -> int:
     """Convert seconds to whole nanoseconds."""

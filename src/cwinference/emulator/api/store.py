@@ -125,7 +125,7 @@ class Store:
         self._modified = True
 
     def load(self, message_types: Mapping[str, type[Any]]) -> None:
-        """Read all records from the journal.
+        """Read all records from the journal, and continue the time that they were written in.
 
         Args:
             message_types: the message type of each kind.
@@ -136,6 +136,9 @@ class Store:
         self._message_types = message_types
         for row in self._journal.rows(message_types) if self._journal else ():
             self._load_row(row)
+        # The system clock may have been set back since the file was written. Steps that were planned for a moment
+        # after the last change are then due no later than they would have been without that.
+        self.clock.catch_up(self._last_updated_at)
 
     def close(self) -> None:
         """Close the journal."""
