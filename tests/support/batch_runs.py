@@ -13,6 +13,8 @@ from cwinference.inference import AsyncInference, BatchResult, Inference
 
 from .batch_files import wait_until
 
+FAILURE = '{"custom_id":"a","line":1,"response":null,"error":{"code":"unavailable","message":"no"}}'
+"""A line of OUT.errors.jsonl as a batch writes it, without its newline."""
 _PROGRAM = "import sys; from cwinference._cli.main import main; sys.exit(main())"
 
 

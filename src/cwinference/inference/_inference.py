@@ -207,7 +207,7 @@ class BaseInference(Resource[Mode]):
             ConfigurationError: a file cannot be used; OUT has the completion of another request under the number of a
                 line; or the gateway rules out every request.
             OSError: OUT could not be written; its `filename` and `strerror` say why.
-            Unauthenticated, PermissionDenied: every request would fail like that; what was completed is in the file.
+            Unauthenticated: the token was refused, also for a single request; what was completed is in the file.
             ApiError: the gateway could not be read.
         """
         batch = Batch(

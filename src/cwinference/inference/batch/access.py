@@ -106,7 +106,7 @@ def lock(file: FileIO, path: Path, argument: str) -> None:
     with suppress(OSError):
         if os.path.samestat(path.stat(), os.fstat(file.fileno())):
             return
-    raise ConfigurationError(f"{argument}: another program has just replaced {path}; start again")
+    raise ConfigurationError(f"{argument}: another program has just replaced {path}; use another file")
 
 
 def unusable(path: Path, argument: str, error: OSError | ValueError) -> ConfigurationError:

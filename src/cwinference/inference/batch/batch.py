@@ -5,7 +5,7 @@ from collections.abc import Callable
 from math import inf
 
 from ..._arguments import check_count
-from ...errors import ApiError, ConfigurationError, InferenceError, PermissionDenied, ProtocolError, Unauthenticated
+from ...errors import ApiError, ConfigurationError, InferenceError, ProtocolError, Unauthenticated
 from .._request import CHAT, TEXT, CompletionRequest
 from . import access
 from .key_set import CompletedKeys
@@ -24,8 +24,8 @@ CONCURRENCY = 64
 
 _WINDOW = 1000
 """How far requests may be ahead of the first without an outcome if the order is kept, if not more are in flight."""
-_FATAL = (ConfigurationError, Unauthenticated, PermissionDenied)
-"""Errors with which every other request would fail too."""
+_FATAL = (ConfigurationError, Unauthenticated)
+"""Errors with which every other request would fail too. Not PermissionDenied: it may be about a single model."""
 _IN_A_ROW = 100
 """After how many failures without a success in between a run ends, if not more are in flight."""
 _STALLED = 20

@@ -1,11 +1,8 @@
 """`cwinference batch`: killed and started again, with wrong arguments, and what it prints at the end."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -15,6 +12,7 @@ import pytest
 
 from cwinference.emulator import Emulator
 from tests.support.batch_files import UNREACHABLE, batch_request, echo, echoed_texts, read_lines, read_texts, wait_until
+from tests.support.batch_runs import run_command, start_command
 from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
 
 
@@ -28,7 +26,7 @@ def test_a_killed_command_continues_where_it_stopped(tmp_path: Path) -> None:
 
     with ScriptedModelServer(respond) as server:
         for kill_after in (30, 120, None):
-            command = _command(str(source), str(out), "--base-url", server.url, "--concurrency", "8")
+            command = start_command("batch", source, out, "--base-url", server.url, "--concurrency", 8)
             if kill_after is not None:
                 wait_until(partial(_reached, server, kill_after))
                 command.send_signal(signal.SIGKILL)
@@ -43,13 +41,6 @@ def _reached(server: ScriptedModelServer, count: int) -> bool:
     return len(server.requests) >= count
 
 
-def _command(*arguments: str) -> "subprocess.Popen[str]":
-    main = "import sys; from cwinference._cli.main import main; sys.exit(main())"
-    program = [sys.executable, "-c", main, "batch", *arguments]
-    environment = {name: value for name, value in os.environ.items() if "TOKEN" not in name}
-    return subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -60,9 +51,8 @@ def _command(*arguments: str) -> "subprocess.Popen[str]":
     ],
 )
 def test_wrong_arguments_are_reported(arguments: list[str], code: int, message: str) -> None:
-    command = _command(*arguments)
-    _, error = command.communicate(timeout=60)
-    assert (command.returncode, message in error) == (code, True)
+    returned, _, error = run_command("batch", *arguments)
+    assert (returned, message in error) == (code, True)
 
 
 @pytest.fixture
@@ -73,10 +63,9 @@ def requests_file(tmp_path: Path) -> Path:
 
 
 def test_an_unreachable_server_stops_the_command_early_with_the_reason(requests_file: Path, tmp_path: Path) -> None:
-    command = _command(str(requests_file), str(tmp_path / "out.jsonl"), "--base-url", UNREACHABLE)
-    output, error = command.communicate(timeout=60)
+    code, output, error = run_command("batch", requests_file, tmp_path / "out.jsonl", "--base-url", UNREACHABLE)
     summary, messages = output.splitlines(), error.splitlines()
-    assert command.returncode == 1
+    assert code == 1
     assert len(read_lines(tmp_path / "out.errors.jsonl")) < 300
     assert summary == [f"0 completed, {len(read_lines(tmp_path / 'out.errors.jsonl'))} failed, 0 skipped"]
     assert messages[0].startswith("cwinference batch: stopped early")
@@ -95,9 +84,8 @@ def test_an_unreadable_gateway_stops_the_command_at_once(
     (tmp_path / "token").write_text("CW-SECRET-wrong" if wrong == "token" else inference_emulator.token)
     endpoint = UNREACHABLE if wrong == "endpoint" else inference_emulator.endpoint
     which = ["--gateway", str(uuid4()), "--endpoint", endpoint, "--token-file", str(tmp_path / "token")]
-    command = _command(str(requests_file), str(tmp_path / "out.jsonl"), *which)
-    output, error = command.communicate(timeout=60)
-    assert (command.returncode, output) == (1, "")
+    code, output, error = run_command("batch", requests_file, tmp_path / "out.jsonl", *which)
+    assert (code, output) == (1, "")
     assert error.startswith("cwinference batch: GetGateway")
     assert message in error
     assert error.count("\n") == 1
@@ -106,7 +94,6 @@ def test_an_unreadable_gateway_stops_the_command_at_once(
 
 def test_a_missing_token_is_distinguished_from_a_rejected_one(requests_file: Path, tmp_path: Path) -> None:
     with ScriptedModelServer(lambda _: json_response({"error": {"message": "no"}}, 401)) as server:
-        command = _command(str(requests_file), str(tmp_path / "out.jsonl"), "--base-url", server.url)
-        _, error = command.communicate(timeout=60)
-    assert command.returncode == 1
+        code, _, error = run_command("batch", requests_file, tmp_path / "out.jsonl", "--base-url", server.url)
+    assert code == 1
     assert error.endswith("no token was sent: use --token-file\n")

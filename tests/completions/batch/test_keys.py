@@ -15,11 +15,6 @@ from tests.support.batch_runs import completed_line, run_batch, run_command, wai
 from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
 
 
-@pytest.fixture(params=["sync", "async"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def body(number: int) -> Any:
     return batch_request(number)["body"]
 
