@@ -25,6 +25,7 @@ MESSAGE = st.fixed_dictionaries({"role": WORDS, "content": WORDS | PARTS})
 VALID: dict[str, st.SearchStrategy[Any]] = {
     "max_tokens": st.integers(1, 99),
     "max_completion_tokens": st.integers(1, 99),
+    "min_tokens": st.integers(0, 20),
     "n": st.integers(1, 3),
     "seed": st.integers(-5, 5),
     "stop": st.lists(WORDS.filter(bool), max_size=4),

@@ -46,6 +46,15 @@ async def post(body: Any) -> AppResponse:
         ("modalities", ["text", "audio"]),
         ("suffix", "the end"),
         ("prompt_logprobs", 1),
+        ("logit_bias", {"50256": -100}),
+        ("best_of", 2),
+        ("bad_words", ["emulator"]),
+        ("allowed_token_ids", [1]),
+        ("stop_token_ids", [1]),
+        ("regex", "a+"),
+        ("use_beam_search", True),
+        ("continue_final_message", True),
+        ("return_token_ids", True),
     ],
 )
 async def test_what_the_generator_cannot_do_is_refused(prompt: dict[str, Any], field: str, value: Any) -> None:
@@ -60,10 +69,44 @@ async def test_what_the_generator_cannot_do_is_refused(prompt: dict[str, Any], f
     [
         {"tools": None, "tool_choice": None, "response_format": None, "suffix": None},
         {"tools": [], "tool_choice": "none", "response_format": {"type": "text"}, "modalities": ["text"], "suffix": ""},
+        {"logit_bias": {}, "n": 2, "best_of": 2, "use_beam_search": False, "stop_token_ids": []},
     ],
 )
 async def test_values_that_ask_for_nothing_are_accepted(prompt: dict[str, Any], harmless: dict[str, Any]) -> None:
     assert (await post({"model": MODEL, **prompt, **harmless})).status == 200
+
+
+async def test_what_the_generator_cannot_add_to_a_stream_is_refused() -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    response = await post({"model": MODEL, **CHAT, "stream": True, "stream_options": options})
+    assert (response.status, response.error["param"]) == (400, "stream_options.continuous_usage_stats")
+
+
+async def test_there_are_no_fewer_candidates_than_choices() -> None:
+    response = await post({"model": MODEL, **TEXT, "n": 3, "best_of": 2})
+    assert (response.status, response.error["param"]) == (400, "best_of")
+    assert "expected an integer from 3 to 128, got 2" in response.error["message"]
+
+
+@pytest.mark.parametrize("prompt", [CHAT, TEXT], ids=["chat", "text"])
+@pytest.mark.parametrize("least", [20, 300])
+async def test_a_text_has_min_tokens_whatever_could_end_it_before(prompt: dict[str, Any], least: int) -> None:
+    body = {"model": MODEL, **prompt, "max_tokens": 1000, "stop": [" ", "."]}
+    short = (await post(body)).json
+    long = (await post({**body, "min_tokens": least})).json
+    assert short["usage"]["completion_tokens"] < least <= long["usage"]["completion_tokens"] <= least + 2
+    assert (short["choices"][0]["finish_reason"], long["choices"][0]["finish_reason"]) == ("stop", "stop")
+
+
+@pytest.mark.parametrize("least", [1, 200])
+async def test_a_text_that_has_min_tokens_ends_with_its_sentence(least: int) -> None:
+    choice = (await post({"model": MODEL, **TEXT, "max_tokens": 1000, "min_tokens": least})).json["choices"][0]
+    assert (choice["text"][-1], choice["finish_reason"]) == (".", "stop")
+
+
+async def test_min_tokens_are_no_more_than_max_tokens() -> None:
+    response = await post({"model": MODEL, **TEXT, "max_tokens": 5, "min_tokens": 6})
+    assert (response.status, response.error["message"]) == (400, "min_tokens: expected an integer from 0 to 5, got 6")
 
 
 async def test_there_can_be_more_stop_sequences_than_openai_allows() -> None:

@@ -22,14 +22,32 @@ _NOT_SUPPORTED: Mapping[str, Sequence[object]] = {
     "guided_regex": (),
     "guided_choice": (),
     "guided_grammar": (),
+    "regex": (),
+    "ebnf": (),
+    "structural_tag": (),
     "modalities": (["text"],),
     "audio": (),
     "web_search_options": (),
     "suffix": ("",),
+    "continue_final_message": (False,),
+    "truncate_prompt_tokens": (),
+    "prompt_embeds": (),
+    "logit_bias": ({},),
+    "bad_words": ([],),
+    "allowed_token_ids": (),
+    "stop_token_ids": ([],),
+    "stop_regex": ([], ""),
+    "no_stop_trim": (False,),
+    "use_beam_search": (False,),
     "prompt_logprobs": (),
+    "return_token_ids": (False,),
+    "return_tokens_as_token_ids": (False,),
+    "return_hidden_states": (False,),
 }
-"""Fields that give a response another form or content, which text from templates cannot have. The values listed next to
-each of them, and null, ask for nothing."""
+"""Fields of OpenAI, vLLM and SGLang that give a response another form or content, which the text generator cannot do.
+The values listed next to each of them, and null, ask for nothing.
+
+Fields that only weigh likely tokens, such as `temperature`, are not among them: any text may come of them."""
 
 
 class GatewayError(Exception):
@@ -84,6 +102,8 @@ class CompletionOptions:
     """Whether the last chunk of a stream contains the usage."""
     n: int = 1
     max_tokens: int = 16
+    min_tokens: int = 0
+    """Before as many tokens, neither the end of the text nor a stop sequence ends it."""
     seed: int = 0
     stop: Sequence[str] = ()
     keep_stop: bool = False
@@ -108,15 +128,19 @@ class CompletionOptions:
         _number(body, "top_p", 0, 1)
         _number(body, "presence_penalty", -2, 2)
         _number(body, "frequency_penalty", -2, 2)
+        n = _integer(body, "n", 1, MAX_CHOICES, default=1)
+        _check_best_of(body, n)
         echo = not request.is_chat and _flag(body, "echo")
         default_tokens = MAX_TOKENS if request.is_chat else 16
         limit = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
+        max_tokens = _integer(body, limit, 0 if echo else 1, MAX_TOKENS, default=default_tokens)
         return cls(
             prompts=[_conversation(body)] if request.is_chat else _prompts(body),
             stream=stream,
             include_usage=_flag(_mapping(body, "stream_options"), "include_usage", "stream_options."),
-            n=_integer(body, "n", 1, MAX_CHOICES, default=1),
-            max_tokens=_integer(body, limit, 0 if echo else 1, MAX_TOKENS, default=default_tokens),
+            n=n,
+            max_tokens=max_tokens,
+            min_tokens=_integer(body, "min_tokens", 0, max_tokens, default=0),
             seed=_integer(body, "seed", -(2**63), 2**63 - 1, default=0),
             stop=_stop_sequences(body),
             keep_stop=_flag(body, "include_stop_str_in_output"),
@@ -131,8 +155,20 @@ def _check_supported(body: Mapping[str, Any]) -> None:
     for name, harmless in _NOT_SUPPORTED.items():
         value = body.get(name)
         if value is not None and value not in harmless:
-            text = f"{name}: the emulator's text generator does not support it yet; start the emulator with --model"
-            raise GatewayError(400, text, code="unsupported_parameter", param=name)
+            raise _not_supported(name)
+    if _flag(_mapping(body, "stream_options"), "continuous_usage_stats", "stream_options."):
+        raise _not_supported("stream_options.continuous_usage_stats")
+
+
+def _check_best_of(body: Mapping[str, Any], n: int) -> None:
+    """Accept as many candidates as choices: of more of them, the generator could not tell which are the best."""
+    if _integer(body, "best_of", n, MAX_CHOICES, default=n) != n:
+        raise _not_supported("best_of")
+
+
+def _not_supported(name: str) -> GatewayError:
+    text = f"{name}: the emulator's text generator does not support it yet; start the emulator with --model"
+    return GatewayError(400, text, code="unsupported_parameter", param=name)
 
 
 def _flag(body: Mapping[str, Any], name: str, parent: str = "") -> bool:

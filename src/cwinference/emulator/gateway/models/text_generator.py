@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from itertools import chain, count, islice, product, zip_longest
+from itertools import count, islice, product, zip_longest
 
 from ..openai_request import MAX_TOKENS, CompletionOptions, GatewayError, ModelRequest, invalid_value
 from ..response import ResponseWriter, encode_json
@@ -12,7 +12,9 @@ from .shapes import ChatShape, Choice, ResponseShape, TextShape, to_pieces
 MAX_RESPONSE_TOKENS = 2**19
 """In all choices of a response: generating them blocks the event loop, and with it all other requests."""
 _NATURAL_LENGTH = 64
-"""About how many tokens a text has that nothing cuts short."""
+"""About how many tokens a text has that nothing cuts short or makes longer."""
+_SENTENCES = 3
+"""How many sentences it has."""
 _TOKEN = re.compile(r"\s*(?:\w{1,10}|[^\w\s])|\s+")
 _CLOSINGS = (
     "The same request always gets the same words.",
@@ -86,13 +88,13 @@ def _check_size(options: CompletionOptions, longest: int, param: str) -> None:
             code="context_length_exceeded",
             param=param,
         )
-    each = options.max_tokens if options.ignore_end else min(options.max_tokens, _NATURAL_LENGTH)
+    each = options.max_tokens if options.ignore_end else min(options.max_tokens, _NATURAL_LENGTH + options.min_tokens)
     if each * options.n * len(options.prompts) > MAX_RESPONSE_TOKENS:
         raise invalid_value("max_tokens", f"all choices together may have at most {MAX_RESPONSE_TOKENS} tokens")
 
 
 def _choice(index: int, prompt: str | Sequence[int], variant: int, options: CompletionOptions) -> Choice:
-    generator = chain.from_iterable(map(tokens, _sentences(prompt, variant + options.seed, options.ignore_end)))
+    generator = _generate(prompt, variant + options.seed, options)
     pieces = list(islice(generator, options.max_tokens))
     finish_reason = "stop" if next(generator, None) is None else "length"
     generated = len(pieces)
@@ -107,7 +109,18 @@ def _prompt_tokens(prompt: str | Sequence[int]) -> Sequence[str]:
     return tokens(prompt) if isinstance(prompt, str) else [f" {each}" for each in prompt]
 
 
-def _sentences(prompt: str | Sequence[int], variant: int, endless: bool) -> Iterator[str]:
+def _generate(prompt: str | Sequence[int], variant: int, options: CompletionOptions) -> Iterator[str]:
+    """Yield the tokens of a text up to its natural end, or until there are as many as are wanted."""
+    generated = 0
+    for number, sentence in enumerate(_sentences(prompt, variant), 1):
+        pieces = tokens(sentence)
+        yield from pieces
+        generated += len(pieces)
+        if number >= _SENTENCES and generated >= options.min_tokens and not options.ignore_end:
+            return
+
+
+def _sentences(prompt: str | Sequence[int], variant: int) -> Iterator[str]:
     yield "This is the emulator's built-in text generator, not a model."
     if isinstance(prompt, str):
         words = prompt.split()
@@ -115,16 +128,17 @@ def _sentences(prompt: str | Sequence[int], variant: int, endless: bool) -> Iter
     else:
         yield f" You sent {len(prompt)} token ids."
     yield f" {_CLOSINGS[variant % len(_CLOSINGS)]}"
-    for number in count(4):
-        if not endless:
-            return
+    for number in count(_SENTENCES + 1):
         yield f" This is sentence {number}, and there is no end to them."
 
 
 def _stop_position(pieces: Sequence[str], options: CompletionOptions) -> int | None:
     """Return where in the text the first stop sequence ends it; None if there is none."""
-    text = "".join(pieces)
-    found = [(at, len(stop)) for stop in options.stop if (at := text.find(stop)) >= 0]
+    text, least = "".join(pieces), len("".join(pieces[: options.min_tokens]))
+    lengths = {stop: len(stop) for stop in options.stop}
+    found = [
+        (at, length) for stop, length in lengths.items() if (at := text.find(stop, max(0, least + 1 - length))) >= 0
+    ]
     if not found:
         return None
     at, length = min(found)
