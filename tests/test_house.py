@@ -71,7 +71,7 @@ EMULATOR_LAYERS = [
     {"parameters", "behavior", "tokens"},
     {"api", "protocols"},
     {"faults", "gateway"},
-    {"config", "connection"},
+    {"config", "connection", "http2"},
     {"server"},
     {"emulator"},
     {"__init__"},

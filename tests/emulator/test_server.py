@@ -7,9 +7,10 @@ from typing import Any, cast
 import h2.config
 import h2.connection
 import h2.events
+import pytest
 
 from cwinference import types
-from tests.support.emulated_protocols import ADMIN, ApiServer, serve_api
+from tests.support.emulated_protocols import ADMIN, ROOT, ApiServer, serve_api
 
 PATH = "/coreweave.inference.v1alpha1.GatewayService/GetGateway"
 
@@ -71,6 +72,35 @@ class Http2:
         if reset:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind", "status"),
+    [
+        (b"POST", b"/\xc3\xa9", b"application/json", "404"),
+        (b"GET", b"/gateway/\xff/v1/models?\xfe", b"", "404"),
+        (b"GET", ROOT.encode() + b"/gateways/\xff", b"", "401"),
+        (b"POST", b"/coreweave.inference.v1alpha1.GatewayService/\xc3\xa9", b"application/grpc", "200"),
+        (b"P\xc3\xa9ST", b"/", b"", "404"),
+        (b"CONNECT", None, b"", "400"),
+    ],
+)
+def test_a_request_line_that_is_not_ascii_ends_no_other_stream(
+    server: ApiServer, method: bytes, path: bytes | None, kind: bytes, status: str
+) -> None:
+    server.api.responses["GetGateway"] = types.GetGatewayResponse()
+    connection = Http2(server.port)
+    before = connection.request(kind="application/json")
+    number = connection.http2.get_next_available_stream_id()
+    line = [(b":method", method), (b":authority", b"localhost")]
+    if path is not None:
+        line += [(b":scheme", b"http"), (b":path", path)]
+    connection.http2.send_headers(number, [*line, (b"content-type", kind)], end_stream=path is not None)
+    connection.flush()
+    assert connection.response(number)[0][":status"] == status
+    connection.data(before, b"{}", end=True)
+    assert connection.response(before)[0][":status"] == "200"
+    connection.close()
 
 
 def test_data_after_the_response_does_not_end_the_connection(server: ApiServer) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.emulated_protocols import ROOT, ApiServer
 
-from .test_server import Http2
+from .test_server import PATH, Http2
 
 REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 UNKNOWN = "/coreweave.inference.v1alpha1.GatewayService/PaintGateways"
@@ -50,6 +50,47 @@ def test_a_grpc_stream_without_any_message_gets_unimplemented(server: ApiServer,
     connection.data(number, FRAME)  # what still arrives of the stream harms nothing
     other = connection.request(kind=kind, path=UNKNOWN)
     assert connection.response(other)[0]["grpc-status"] == "12"
+    connection.close()
+
+
+@pytest.mark.parametrize("kind", ["stream_unary", "stream_stream"])
+def test_a_second_message_to_a_unary_method_gets_unimplemented_at_once(server: ApiServer, kind: str) -> None:
+    ended = threading.Event()
+
+    def endless() -> Iterator[bytes]:
+        yield b""
+        yield b""
+        ended.wait()
+
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        callable_: Any = getattr(channel, kind)(PATH, request_serializer=identity, response_deserializer=identity)
+        with pytest.raises(grpc.RpcError) as caught:
+            list(callable_(endless(), timeout=30))
+        ended.set()
+    error: Any = caught.value
+    assert (error.code(), error.details()) == (grpc.StatusCode.UNIMPLEMENTED, "unary request has multiple messages")
+    assert server.api.calls == []
+
+
+@pytest.mark.parametrize(
+    ("pieces", "status"),
+    [
+        ([b"\0\0", b"\0\0", b"\2{}\0"], 12),
+        ([FRAME, b"\0"], 12),
+        ([b"\0\0\0\0\0", b"\0\0\0\0\0"], 12),
+        ([b"\x80"], 13),
+    ],
+)
+@pytest.mark.parametrize("web", [False, True])
+def test_a_body_that_is_more_than_a_message_is_refused_before_its_end(
+    server: ApiServer, web: bool, pieces: list[bytes], status: int
+) -> None:
+    connection = Http2(server.port)
+    number = connection.request(kind="application/grpc-web+json" if web else "application/grpc+json")
+    for piece in pieces:
+        connection.data(number, piece)
+    headers, body = connection.response(number)
+    assert f"grpc-status: {status}\r\n".encode() in body if web else headers["grpc-status"] == str(status)
     connection.close()
 
 

@@ -29,6 +29,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.typing import LifespanState
 
 from ..errors import ConfigurationError
+from . import http2
 from .connection import Connection
 from .protocols.asgi import App, Receive, Scope, Send, state_of
 from .protocols.http_rules import HttpRules
@@ -47,6 +48,9 @@ class Certificate:
 
     cert: str | os.PathLike[str]
     key: str | os.PathLike[str]
+
+
+http2.install()
 
 
 class _TCPServer(TCPServer):

@@ -15,9 +15,12 @@ Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 Send: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+CheckStart: TypeAlias = Callable[[bytes, int], None]
+"""Gets the beginning of a body and its size so far; raises `RpcError` if that is enough to refuse it."""
 
 MAX_DISCARDED_BYTES = 512 * 1024 * 1024
 """How much of a body that is too large is read and discarded, so that the client gets to read the response."""
+_HEAD_BYTES = 16
 _MIN_COMPRESSED_BYTES = 1024
 """Shorter messages are not worth compressing."""
 _CODING = re.compile(r"\s*(?P<name>[\w.*-]+)\s*(?:;\s*q\s*=\s*(?P<weight>0(?:\.[0-9]*)?|1(?:\.0*)?)\s*)?")
@@ -120,24 +123,33 @@ class Exchange:
         charset = _CHARSET.search(parameters)
         return kind.strip() if charset is None or charset[1] == "utf-8" else whole
 
-    async def body(self, timeout: float | None = None) -> bytes:
-        """Read all of the body. Raises `RpcError` when it is too large or takes longer than `timeout` seconds."""
+    async def body(self, timeout: float | None = None, check: CheckStart | None = None) -> bytes:
+        """Read all of the body.
+
+        Args:
+            timeout: in seconds.
+            check: called after each piece of the body, with its beginning and how much of it there is. Raises what a
+                stream is to be refused with at once, since it may never end.
+
+        Raises:
+            RpcError: the body is too large or takes longer than the timeout, or `check` raised it.
+        """
         if timeout is None:
-            return await self._read_body()
+            return await self._read_body(check)
         expired = RpcError("deadline_exceeded", "the deadline passed before the request was complete")
         if timeout <= 0:
             raise expired
         try:
             async with asyncio.timeout(timeout):
-                return await self._read_body()
+                return await self._read_body(check)
         except TimeoutError:
             # The connection has to end with the response, and must not wait for the rest of the body.
             self._body_was_read = True
             raise expired from None
 
-    async def _read_body(self) -> bytes:
+    async def _read_body(self, check: CheckStart | None = None) -> bytes:
         chunks: list[bytes] = []
-        size, more = 0, True
+        head, size, more = b"", 0, True
         while more and size < MAX_DISCARDED_BYTES:
             message = await self._receive()
             if message["type"] != "http.request":
@@ -149,6 +161,9 @@ class Exchange:
                 chunks.clear()  # read on, but keep nothing: the memory in use stays within the limit
             elif chunk:
                 chunks.append(chunk)
+            if check is not None:
+                head += chunk[: _HEAD_BYTES - len(head)]
+                check(head, size)
         self._body_was_read = True
         if size > self._limit:
             raise too_large(self._limit)

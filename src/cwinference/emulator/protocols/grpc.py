@@ -56,7 +56,7 @@ class GrpcHandler:
             return
         try:
             method = _known(exchange, method)
-            body = await exchange.body(_timeout(exchange.header(b"grpc-timeout")))
+            body = await exchange.body(_timeout(exchange.header(b"grpc-timeout")), _check_start)
             message, trailers = self._call(exchange, method, codec, body), _OK
         except RpcError as error:
             message, trailers = b"", _error_trailers(error)
@@ -75,7 +75,7 @@ class GrpcHandler:
         text = "-text" in exchange.content_type
         try:
             method = _known(exchange, method)
-            body = await exchange.body(_timeout(exchange.header(b"grpc-timeout")))
+            body = await exchange.body(_timeout(exchange.header(b"grpc-timeout")), None if text else _check_start)
             message = self._call(exchange, method, codec, _from_base64(body) if text else body)
             trailers = _OK
         except RpcError as error:
@@ -105,21 +105,30 @@ def _frame(message: bytes, flags: int = 0) -> bytes:
     return bytes((flags,)) + len(message).to_bytes(4, "big") + message
 
 
+def _end_of_message(body: bytes) -> int:
+    """Return where the first message of a body ends by its prefix, which can be beyond what was sent."""
+    return _PREFIX + int.from_bytes(body[1:_PREFIX], "big")
+
+
+def _check_start(head: bytes, size: int) -> None:
+    """Refuse the body of a unary call as soon as there is more in it than one message, or something else."""
+    if size >= _PREFIX and size > _end_of_message(head):
+        raise RpcError("unimplemented", "unary request has multiple messages")
+    if head and head[0] & ~_COMPRESSED:
+        raise RpcError("internal", f"protocol error: invalid envelope flags {head[0]:#x}")
+
+
 def _unframe(body: bytes, encoding: str) -> bytes:
     """Return the message in the body of a unary call: exactly one, decompressed."""
     if not body:
         raise RpcError("unimplemented", "unary request has zero messages")
-    # The prefix gives the message's length, which can be more than what was sent. A length beyond the limit counts as
-    # too large even then, as it does on servers that look at the prefix alone.
-    end = _PREFIX + int.from_bytes(body[1:_PREFIX], "big")
+    # A length beyond the limit counts as too large even if less was sent, as on servers that look at the prefix alone.
+    end = _end_of_message(body)
     if len(body) < _PREFIX or len(body) < end:
         if end > MAX_MESSAGE_BYTES:
             raise too_large()
         raise RpcError("invalid_argument", "protocol error: incomplete envelope")
-    if len(body) > end:
-        raise RpcError("unimplemented", "unary request has multiple messages")
-    if body[0] & ~_COMPRESSED:
-        raise RpcError("internal", f"protocol error: invalid envelope flags {body[0]:#x}")
+    _check_start(body, len(body))
     if not body[0]:
         return body[_PREFIX:]
     if encoding in ("", "identity"):
