@@ -50,7 +50,7 @@ OWNERS = {
 LAYERS = [
     {"_version", "_text", "_locks", "_retry_rules", "_type_docs"},
     {"errors", "types"},
-    {"_arguments", "status"},
+    {"_arguments", "_gevent", "status"},
     {"auth"},
     {"config", "_wire", "retry"},
     {"transports"},

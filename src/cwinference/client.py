@@ -12,6 +12,7 @@ from ._calls.drivers import AsyncDriver, SyncDriver
 from ._calls.operation import Mode, group
 from ._calls.session import ClientSession
 from ._calls.signatures import checks_keywords
+from ._gevent import check_gevent
 from .auth import TokenCredentials, TokenSource, hidden
 from .config import (
     MAX_REPLY_BYTES,
@@ -91,6 +92,7 @@ class BaseClient(Generic[Mode, InferenceT]):
             ConfigurationError: a setting is missing or wrong.
         """
         token = hidden(token)  # a traceback that shows local variables shows this one
+        check_gevent()
         settings = resolve(
             endpoint=endpoint,
             transport=transport,

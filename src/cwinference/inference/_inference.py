@@ -15,6 +15,7 @@ from .._calls.flow import Flow, Run
 from .._calls.operation import Mode, Resource, group, operation
 from .._calls.session import ClientSession
 from .._calls.signatures import checks_keywords
+from .._gevent import check_gevent
 from ..auth import Anonymous, TokenCredentials, TokenSource, hidden
 from ..config import MAX_REPLY_BYTES, TLS, HttpVersion, Settings, check_proxy, read_certificates
 from ..errors import ConfigurationError
@@ -100,6 +101,7 @@ class BaseInference(Resource[Mode]):
             ConfigurationError: a setting is missing or wrong.
         """
         token = hidden(token)
+        check_gevent()
         route = route_to(base_url, routing, allow_plaintext=allow_plaintext)
         connections = self._new_connections(_settings(route, tls, proxy, http_version, max_reply_bytes))
         limiter, counters = Limiter(limit), Counters()

@@ -1,6 +1,8 @@
 """Async gRPC and forks: gRPC's polling thread does not survive a fork, so a call in the child would hang forever.
 
 gRPC repairs itself in a forked child, unless channels of grpc.aio were open in the parent. Then the child is refused.
+Nor can it if other threads of the parent were in the middle of calls: some of such children crash inside grpcio, and
+nothing here can tell.
 """
 
 import os
