@@ -242,7 +242,7 @@ async def test_events_of_other_types_are_no_content(kind: str) -> None:
 
     async with connected(kind, lambda _: stream_response(chunk_event("Par"), after=pings())) as (inference, _):
         with pytest.raises(errors.StreamStalled, match="nothing more") as caught:
-            await inference.read(inference.stream(idle_timeout=0.2))
+            await inference.read(inference.stream(idle_timeout=0.2, first_token_timeout=30))
     assert caught.value.partial_text == "Par"
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from cwinference import Client
-from tests.support.batch_files import UNREACHABLE, batch_request, echo, echoed_texts, read_texts, wait_until
+from tests.support.batch_files import UNREACHABLE, batch_request, echo, echoed_texts, read_texts
 from tests.support.batch_runs import start_command, write_requests
 from tests.support.scripted_model_server import ScriptedModelServer
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors")
 

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from cwinference import errors
+from tests.support.in_flight import InFlight
 from tests.support.inference_kinds import connected
 from tests.support.scripted_model_server import (
     DONE,
@@ -26,23 +27,16 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 async def test_at_most_limit_requests_are_in_flight(kind: str) -> None:
-    in_flight = most = 0
-    lock = threading.Lock()
+    in_flight = InFlight(4)
 
     def respond(_: HttpRequest) -> ScriptedResponse:
-        nonlocal in_flight, most
-        with lock:
-            in_flight += 1
-            most = max(most, in_flight)
-        threading.Event().wait(0.02)
-        with lock:
-            in_flight -= 1
+        in_flight.wait_for_others()
         return json_response(completion())
 
     async with connected(kind, respond, limit=4) as (inference, _):
         await asyncio.gather(*(inference.chat() for _ in range(40)))
         stats = inference.wrapped.stats()
-    assert most == 4
+    assert in_flight.most == 4
     assert (stats.done, stats.in_flight, stats.queued, stats.tokens) == (40, 0, 0, 200)
 
 

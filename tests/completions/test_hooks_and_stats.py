@@ -150,7 +150,7 @@ ENDINGS: dict[str, Ending] = {
     "interrupted": (streaming(chunk_event("a")), read, {}, "unavailable", 1),
     "cut off": (streaming(chunk_event("a"), cut=True), read, {}, "unavailable", 1),
     "no JSON": (streaming(chunk_event("a"), b"data: {\n\n"), read, {}, "protocol_error", 1),
-    "stalled": (OPEN, read, {"idle_timeout": 0.2}, "deadline_exceeded", 1),
+    "stalled": (OPEN, read, {"idle_timeout": 0.2, "first_token_timeout": 30}, "deadline_exceeded", 1),
     "timed out": (OPEN, read, {"timeout": 0.3}, "deadline_exceeded", 1),
     "no first token": (streaming(after=endless_silence), read, {"idle_timeout": 0.2}, "deadline_exceeded", 1),
     "refused": (lambda _: json_response({"error": "x"}, 400), read, {}, "invalid_argument", 1),
@@ -206,7 +206,7 @@ async def test_the_reported_duration_is_that_of_the_whole_stream(kind: str) -> N
     def pieces() -> Iterator[bytes]:
         yield chunk_event("a")
         yield b""  # over HTTP/2 the server sends a piece with the next one
-        is_open.wait(10)
+        is_open.wait(60)
         time.now += 28.0
         yield DONE
 
@@ -360,13 +360,13 @@ async def test_a_canceled_task_is_counted_as_canceled(kind: str, mode: str) -> N
 
     def respond(_: HttpRequest) -> ScriptedResponse:
         arrived.set()
-        finished.wait(10)
+        finished.wait(60)
         return json_response(completion())
 
     limit = 1 if mode == "queued" else 10
     async with connected(kind, respond, on_call=calls, limit=limit) as (inference, _):
         first = asyncio.create_task(inference.chat() if mode != "stream" else inference.read(inference.stream()))
-        assert await asyncio.to_thread(arrived.wait, 5)
+        assert await asyncio.to_thread(arrived.wait, 60)
         tasks = [first]
         if mode == "queued":
             tasks.append(asyncio.create_task(inference.chat()))

@@ -60,19 +60,19 @@ async def failure(inference: AnyInference, **arguments: Any) -> tuple[Any, float
 async def test_idle_timeout_holds_before_the_first_token(kind: str, handler: str) -> None:
     async with connected(kind, BEFORE_THE_FIRST_TOKEN[handler], timeout=LONG) as (inference, server):
         error, seconds = await failure(inference, idle_timeout=0.2)
-        assert server.hung_up.wait(5)
+        assert server.was_left()
     assert type(error) is errors.StreamStalled
     assert "no first token within 0.2 s (idle_timeout)" in str(error)
     assert error.partial_text == ""
-    assert 0.15 < seconds < 5
-    assert len(server.requests) == 1
+    assert 0.15 < seconds < LONG / 2
+    assert len(server.requests) <= 1
 
 
 async def test_idle_timeout_holds_before_the_response_begins(kind: str) -> None:
     finished = threading.Event()
 
     def late(_: HttpRequest) -> ScriptedResponse:
-        finished.wait(10)
+        finished.wait(LONG)
         return stream_response(DONE)
 
     async with connected(kind, late, timeout=LONG) as (inference, _):
@@ -80,7 +80,7 @@ async def test_idle_timeout_holds_before_the_response_begins(kind: str) -> None:
         finished.set()
     assert type(error) is errors.StreamStalled
     assert "no first token within 0.2 s (idle_timeout)" in str(error)
-    assert 0.15 < seconds < 5
+    assert 0.15 < seconds < LONG / 2
 
 
 async def test_first_token_timeout_may_be_longer_than_idle_timeout(kind: str) -> None:
@@ -88,8 +88,7 @@ async def test_first_token_timeout_may_be_longer_than_idle_timeout(kind: str) ->
         silence = endless_silence()
         for _ in range(30):
             yield next(silence)
-        yield chunk_event("Paris", "stop")
-        yield DONE
+        yield chunk_event("Paris", "stop") + DONE
 
     async with connected(kind, lambda _: stream_response(after=late())) as (inference, _):
         for first in (LONG, None):
@@ -104,7 +103,7 @@ async def test_first_token_timeout_may_be_shorter_than_idle_timeout(kind: str) -
         error, seconds = await failure(inference, first_token_timeout=0.2, idle_timeout=LONG)
     assert type(error) is errors.StreamStalled
     assert "no first token within 0.2 s (first_token_timeout)" in str(error)
-    assert seconds < 5
+    assert seconds < LONG / 2
 
 
 @pytest.mark.parametrize("idle", [0.2, None])
@@ -114,14 +113,14 @@ async def test_without_first_token_timeout_only_timeout_holds_before_the_first_t
     async with connected(kind, silent()) as (inference, _):
         error, seconds = await failure(inference, first_token_timeout=None, idle_timeout=idle, timeout=0.5)
     assert type(error) is errors.DeadlineExceeded
-    assert 0.45 < seconds < 5
+    assert 0.45 < seconds < LONG / 2
 
 
 async def test_without_any_timeout_on_content_only_timeout_holds(kind: str) -> None:
     async with connected(kind, silent(chunk_event("Par"))) as (inference, _):
         error, seconds = await failure(inference, idle_timeout=None, timeout=0.5)
     assert type(error) is errors.DeadlineExceeded
-    assert 0.45 < seconds < 5
+    assert 0.45 < seconds < LONG / 2
 
 
 async def test_timeout_holds_if_it_is_shorter_than_idle_timeout(kind: str) -> None:
@@ -129,7 +128,7 @@ async def test_timeout_holds_if_it_is_shorter_than_idle_timeout(kind: str) -> No
         async with connected(kind, handler) as (inference, _):
             error, seconds = await failure(inference, timeout=0.3)
         assert type(error) is errors.DeadlineExceeded
-        assert seconds < 5
+        assert seconds < LONG / 2
 
 
 async def test_a_stall_is_counted_and_frees_its_slot(kind: str) -> None:
@@ -155,14 +154,14 @@ async def test_a_compressed_stream_without_content_stalls_too(kind: str) -> None
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
     async with connected(kind, lambda _: ScriptedResponse(pieces(), 200, headers)) as (inference, server):
         error, seconds = await failure(inference, idle_timeout=0.2)
-        assert server.hung_up.wait(5)
+        assert server.was_left()
     assert type(error) is errors.StreamStalled
-    assert seconds < 5
+    assert seconds < LONG / 2
 
 
 @pytest.mark.parametrize("option", ["idle_timeout", "first_token_timeout"])
 async def test_create_accepts_the_timeouts_of_streams(kind: str, option: str) -> None:
     async with connected(kind, lambda _: json_response(completion())) as (inference, server):
-        for value in (None, 5, 0.5):
+        for value in (None, 50, 50.5):
             assert (await inference.chat(**{option: value})).text == "Paris"
     assert all(option not in request.body for request in server.requests)

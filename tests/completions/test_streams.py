@@ -25,6 +25,10 @@ from tests.support.scripted_model_server import (
 ROLE = event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
 
 
+LONG = 30.0
+"""Seconds that are not to pass."""
+
+
 def streaming(*events: bytes, **more: Any) -> Any:
     """Return a handler that responds with a stream of these events."""
     return lambda _: stream_response(*events, **more)
@@ -41,23 +45,23 @@ async def failure(inference: AnyInference, **arguments: Any) -> tuple[Any, float
 @pytest.mark.parametrize("after", [endless_silence, endless_keep_alives])
 async def test_a_stream_without_further_content_stalls_despite_keep_alives(kind: str, after: Any) -> None:
     async with connected(kind, lambda _: stream_response(chunk_event("Par"), after=after())) as (inference, server):
-        error, seconds = await failure(inference, idle_timeout=0.3)
-        assert server.hung_up.wait(5)
+        error, seconds = await failure(inference, idle_timeout=0.3, first_token_timeout=LONG)
+        assert server.was_left()
     assert type(error) is errors.StreamStalled
     assert isinstance(error, TimeoutError)
     assert error.partial_text == "Par"
-    assert 0.25 < seconds < 5
+    assert 0.25 < seconds < LONG / 2
     assert "idle_timeout" in str(error)
 
 
 @pytest.mark.parametrize("after", [endless_silence, endless_keep_alives])
-@pytest.mark.parametrize(("before", "idle"), [([], 30), ([ROLE], 30), ([], 0.3)])
+@pytest.mark.parametrize(("before", "idle"), [([], LONG), ([ROLE], LONG), ([], 0.3)])
 async def test_a_stream_without_a_first_token_stalls(kind: str, after: Any, before: list[bytes], idle: float) -> None:
     async with connected(kind, lambda _: stream_response(*before, after=after())) as (inference, server):
         error, seconds = await failure(inference, first_token_timeout=min(idle, 0.3), idle_timeout=idle)
-        assert server.hung_up.wait(5)
+        assert server.was_left()
     assert type(error) is errors.StreamStalled
-    assert 0.25 < seconds < 5
+    assert 0.25 < seconds < LONG / 2
     assert "first_token_timeout" in str(error)
 
 
@@ -65,15 +69,15 @@ async def test_a_response_that_does_not_start_is_a_stall_and_not_retried(kind: s
     finished = threading.Event()
 
     def respond(_: HttpRequest) -> ScriptedResponse:
-        finished.wait(10)
+        finished.wait(LONG)
         return stream_response(DONE)
 
     async with connected(kind, respond) as (inference, server):
         error, seconds = await failure(inference, first_token_timeout=0.3)
         finished.set()
-        assert len(server.requests) == 1
+        assert len(server.requests) <= 1
     assert type(error) is errors.StreamStalled
-    assert seconds < 5
+    assert seconds < LONG / 2
 
 
 async def test_timeout_ends_a_stream_that_keeps_going(kind: str) -> None:
@@ -83,10 +87,10 @@ async def test_timeout_ends_a_stream_that_keeps_going(kind: str) -> None:
             yield chunk_event("more ")
 
     async with connected(kind, lambda _: stream_response(after=words())) as (inference, server):
-        stream = inference.stream(timeout=0.5)
+        stream = inference.stream(timeout=1)
         with pytest.raises(errors.DeadlineExceeded):
             await inference.read(stream)
-        assert server.hung_up.wait(5)
+        assert server.was_left()
     assert stream.text.startswith("more more ")
 
 
@@ -103,17 +107,17 @@ async def test_a_time_limit_that_expires_between_two_reads_is_a_stall(kind: str)
 
 async def test_time_spent_by_the_reader_does_not_count(kind: str) -> None:
     async with connected(kind, streaming(chunk_event("a"), chunk_event("b", "stop"), DONE)) as (inference, _):
-        stream = inference.stream(idle_timeout=0.2, first_token_timeout=0.2)
+        stream = inference.stream(idle_timeout=0.4, first_token_timeout=LONG)
         texts: list[str] = []
         if inference.is_async:
             async with stream:
                 async for chunk in stream:
-                    await asyncio.sleep(0.3)
+                    await asyncio.sleep(0.5)
                     texts.append(chunk.text)
         else:
             with stream:
                 for chunk in stream:
-                    threading.Event().wait(0.3)
+                    threading.Event().wait(0.5)
                     texts.append(chunk.text)
     assert texts == ["a", "b"]
 
@@ -146,7 +150,7 @@ async def test_nothing_after_the_end_mark_is_read(kind: str) -> None:
     handler = streaming(chunk_event("Paris"), DONE, b"data: {\n\n", after=endless_silence())
     async with connected(kind, handler) as (inference, server):
         chunks = await inference.read(inference.stream(idle_timeout=30))
-        assert server.hung_up.wait(5)
+        assert server.was_left()
     assert [chunk.text for chunk in chunks] == ["Paris"]
 
 
@@ -154,7 +158,7 @@ async def test_nothing_after_the_end_mark_is_read(kind: str) -> None:
 async def test_an_event_that_is_not_a_json_object_is_a_protocol_error(kind: str, data: bytes) -> None:
     async with connected(kind, streaming(chunk_event("Par"), data, after=endless_silence())) as (inference, server):
         error, _ = await failure(inference)
-        assert server.hung_up.wait(5)
+        assert server.was_left()
     assert type(error) is errors.ProtocolError
 
 
@@ -169,7 +173,7 @@ async def test_leaving_the_with_block_of_a_stream_hangs_up(kind: str) -> None:
     handler = streaming(chunk_event("a"), chunk_event("b"), after=endless_silence())
     async with connected(kind, handler) as (inference, server):
         chunks = await inference.read(inference.stream(), max_chunks=1)
-        assert server.hung_up.wait(5)
+        assert server.was_left()
         assert inference.wrapped.stats().in_flight == 0
     assert [chunk.text for chunk in chunks] == ["a"]
 
@@ -184,7 +188,7 @@ async def test_leaving_a_loop_without_a_with_block_hangs_up(kind: str) -> None:
         else:
             for _ in stream:
                 break
-        assert await asyncio.to_thread(server.hung_up.wait, 5)
+        assert await asyncio.to_thread(server.was_left)
         with pytest.raises(errors.ConfigurationError, match="closed"):
             await inference.read(stream)
 
@@ -197,7 +201,7 @@ async def test_a_garbage_collected_stream_hangs_up_with_a_warning(kind: str) -> 
         del stream
         with pytest.warns(ResourceWarning, match="a stream was not closed"):
             references.clear()
-        assert await asyncio.to_thread(server.hung_up.wait, 5)
+        assert await asyncio.to_thread(server.was_left)
         assert inference.wrapped.stats().in_flight == 0
 
 
@@ -217,7 +221,7 @@ async def test_a_canceled_reader_hangs_up(kind: str) -> None:
         reader.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reader
-        assert await asyncio.to_thread(server.hung_up.wait, 5)
+        assert await asyncio.to_thread(server.was_left)
         assert inference.wrapped.stats().in_flight == 0
 
 
@@ -225,7 +229,7 @@ async def test_an_error_in_the_reader_propagates_and_hangs_up(kind: str) -> None
     async with connected(kind, streaming(chunk_event("a"), after=endless_silence())) as (inference, server):
         with pytest.raises(ZeroDivisionError):
             await _raise_at_the_first_chunk(inference)
-        assert server.hung_up.wait(5)
+        assert server.was_left()
 
 
 async def _raise_at_the_first_chunk(inference: AnyInference) -> None:
@@ -266,7 +270,7 @@ async def test_an_endless_event_is_rejected_before_it_fills_the_memory(kind: str
     tracemalloc.start()
     async with connected(kind, lambda _: stream_response(after=endless())) as (inference, server):
         error, _ = await failure(inference)
-        assert server.hung_up.wait(5)
+        assert server.was_left()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert type(error) is errors.ProtocolError
@@ -276,7 +280,7 @@ async def test_an_endless_event_is_rejected_before_it_fills_the_memory(kind: str
 async def test_no_thread_remains_after_streams_have_ended(kind: str) -> None:
     async with connected(kind, streaming(chunk_event("a"), DONE)) as (inference, _):
         await inference.read(inference.stream(idle_timeout=5))
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + LONG
         while any(thread.name.startswith("cwinference") for thread in threading.enumerate()):
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
@@ -291,9 +295,8 @@ async def test_concurrent_streams_time_out_independently(kind: str) -> None:
     if kind.endswith("2"):
         pytest.skip("the server responds to the requests of a connection one after the other")
     async with connected(kind, respond) as (inference, _):
-        reads = [
-            inference.read(inference.stream(stall=number % 2, idle_timeout=0.2 + number % 3 / 10))
-            for number in range(24)
-        ]
+        limits: Any = [{"idle_timeout": 0.2 + number % 3 / 10, "first_token_timeout": LONG} for number in range(24)]
+        streams = [inference.stream(stall=number % 2, **each) for number, each in enumerate(limits)]
+        reads = [inference.read(each) for each in streams]
         outcomes = await asyncio.gather(*reads, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [list, errors.StreamStalled] * 12

@@ -118,9 +118,9 @@ async def test_a_half_open_connection_is_replaced(
     async with open_client(kind, server.endpoint, retry=None, **version) as client:
         with pytest.raises(errors.DeadlineExceeded):
             await client.gateways.list(timeout=0.2)
-        for _ in range(20):  # a busy machine needs more attempts
+        for attempt in range(20):  # a busy machine needs more attempts, and longer ones
             with suppress(errors.DeadlineExceeded):
-                await client.gateways.list(timeout=0.2)
+                await client.gateways.list(timeout=0.2 * (attempt + 1))
                 break
         else:
             pytest.fail("the half-open connection is still in use")
@@ -131,7 +131,7 @@ async def test_over_http1_a_half_open_connection_is_replaced_at_once(server: Fau
     async with open_client("rest-async", server.endpoint, retry=None) as client:
         with pytest.raises(errors.DeadlineExceeded):
             await client.gateways.list(timeout=0.2)
-        await client.gateways.list(timeout=5)
+        await client.gateways.list(timeout=30)
 
 
 @pytest.mark.parametrize("kind", ["grpc-async", "connect-async"])
@@ -144,7 +144,7 @@ async def test_a_half_open_connection_is_replaced_after_cancellations(
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await client.gateways.list()
-        await client.gateways.list(timeout=5)
+        await client.gateways.list(timeout=30)
 
 
 async def test_a_dripping_response_arrives_complete(client: AsyncClient, server: FaultyEmulator, kind: str) -> None:
@@ -247,7 +247,7 @@ async def test_delayed_calls_do_not_delay_the_end_of_the_server(kind: str) -> No
             with pytest.raises(errors.DeadlineExceeded):
                 await client.gateways.list()
         began = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - began < 5
+    assert asyncio.get_running_loop().time() - began < 30
 
 
 async def test_all_faults_of_a_call_happen(client: AsyncClient, server: FaultyEmulator) -> None:

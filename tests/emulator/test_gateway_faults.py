@@ -42,13 +42,13 @@ async def test_completions_replace_a_half_open_connection(
 
     with ready_gateway() as ready:
         async with open_inference(kind, ready.endpoint, ready.emulator.token, retry=None) as inference:
-            await request(5)
+            await request(30)
             ready.emulator.faults.add("half_open", nth=1)
             with pytest.raises(TimeoutError):
                 await request(0.2)
-            for _ in range(20):  # a busy machine needs more attempts
+            for attempt in range(20):  # a busy machine needs more attempts, and longer ones
                 with suppress(TimeoutError):
-                    await request(0.2)
+                    await request(0.2 * (attempt + 1))
                     break
             else:
                 pytest.fail("the half-open connection is still in use")

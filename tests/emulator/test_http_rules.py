@@ -167,9 +167,9 @@ def test_a_client_that_opens_no_window_and_goes_away_leaves_nothing_behind(reset
         client.http2.local_settings = h2.settings.Settings(client=True, initial_values=no_window)
         client.http2.initiate_connection()
         client.request()
-        assert started.wait(10)
+        assert started.wait(60)
         assert not ended.is_set()
         client.close(reset=reset)
-        assert ended.wait(10)
+        assert ended.wait(60)
     finally:
         running.stop()

@@ -44,12 +44,12 @@ async def client_in_mid_call(kind: str) -> AsyncGenerator[tuple[AsyncClient, Cal
 
     def wait(_: ReceivedRequest) -> types.GetGatewayResponse:
         received.set()
-        go.wait(10)
+        go.wait(60)
         return types.GetGatewayResponse()
 
     async with connected(kind, wait) as (client, _):
         try:
-            yield client, lambda: asyncio.to_thread(received.wait, 10)
+            yield client, lambda: asyncio.to_thread(received.wait, 60)
         finally:
             go.set()
 
@@ -113,7 +113,7 @@ async def cancel_calls(client: AsyncClient, number: int, chance: random.Random) 
     assert {type(outcome) for outcome in outcomes} == {asyncio.CancelledError}
 
 
-async def settled(expected: int, seconds: int = 10) -> int:
+async def settled(expected: int, seconds: int = 60) -> int:
     """Return the number of open descriptors and threads once it is at most `expected`, or after `seconds`."""
     for _ in range(seconds * 100):
         if (found := _in_use()) <= expected:

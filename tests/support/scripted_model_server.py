@@ -104,6 +104,10 @@ def endless_keep_alives() -> Iterator[bytes]:
         yield b": keep-alive\n\n"
 
 
+_SOON = 30.0
+"""Seconds, on a machine that has much else to do."""
+
+
 class ScriptedModelServer:
     """Runs for as long as its `with` block."""
 
@@ -118,6 +122,10 @@ class ScriptedModelServer:
     @property
     def url(self) -> str:
         return self._server.endpoint
+
+    def was_left(self) -> bool:
+        """Return whether a client leaves before its response has ended, soon; True if no request has arrived at all."""
+        return not self.requests or self.hung_up.wait(_SOON)
 
     @property
     def connections(self) -> int:
@@ -179,7 +187,8 @@ class _Http2Connection:
             self._receive()
             while self._complete:
                 stream = self._complete.pop(0)
-                if stream not in self._open:
+                if stream not in self._open:  # the client has left before it was responded to
+                    self._hung_up.set()
                     continue
                 headers, body = self._open[stream]
                 response = self._respond(headers[":method"], headers[":path"], headers, body)

@@ -68,7 +68,7 @@ def test_an_endless_line_is_refused_within_limits_of_time_and_memory() -> None:
     started = time.process_time()
     with pytest.raises(ProtocolError, match="4194304 bytes"):
         flood(parser, piece)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 10
     assert tracemalloc.get_traced_memory()[1] < 2 * limit
     tracemalloc.stop()
 

@@ -11,9 +11,10 @@ from uuid import uuid4
 import pytest
 
 from cwinference.emulator import Emulator
-from tests.support.batch_files import UNREACHABLE, batch_request, echo, echoed_texts, read_lines, read_texts, wait_until
+from tests.support.batch_files import UNREACHABLE, batch_request, echo, echoed_texts, read_lines, read_texts
 from tests.support.batch_runs import run_command, start_command
 from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
+from tests.support.waiting import wait_until
 
 
 def test_a_killed_command_continues_where_it_stopped(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from cwinference import errors
 from cwinference.inference import BatchResult
-from tests.support.batch_files import UNREACHABLE, batch_request, echo, read_lines, wait_until
-from tests.support.batch_runs import completed_line, run_batch, run_command, wait_until_async, write_requests
+from tests.support.batch_files import UNREACHABLE, batch_request, echo, read_lines
+from tests.support.batch_runs import completed_line, run_batch, run_command, write_requests
 from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
+from tests.support.waiting import wait_until, wait_until_async
 
 
 def body(number: int) -> Any:

@@ -11,16 +11,9 @@ import pytest
 
 from cwinference import errors
 from tests.support.batch_files import UNREACHABLE, batch_request, echo, echoed_texts, read_texts
-from tests.support.batch_runs import (
-    FAILURE,
-    completed_line,
-    response_line,
-    run_batch,
-    run_command,
-    wait_until_async,
-    write_requests,
-)
+from tests.support.batch_runs import FAILURE, completed_line, response_line, run_batch, run_command, write_requests
 from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse
+from tests.support.waiting import wait_until_async
 
 
 @pytest.mark.parametrize("content", ["some notes", "notes\n", '{"id": 1}\n', '{"custom_id": 1}\n', "\n"])
@@ -56,7 +49,7 @@ async def test_two_batches_cannot_write_to_the_same_file(kind: str, tmp_path: Pa
     out, go = tmp_path / "out.jsonl", threading.Event()
 
     def respond(request: HttpRequest) -> ScriptedResponse:
-        go.wait(10)
+        go.wait(60)
         return echo(request)
 
     with ScriptedModelServer(respond) as server:
@@ -378,7 +371,7 @@ async def test_two_batches_cannot_share_a_file_of_failures(kind: str, tmp_path: 
     go = threading.Event()
 
     def respond(request: HttpRequest) -> ScriptedResponse:
-        go.wait(10)
+        go.wait(60)
         return echo(request)
 
     with ScriptedModelServer(respond) as server:

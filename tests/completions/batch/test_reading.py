@@ -15,16 +15,10 @@ from typing import Any
 import pytest
 
 from cwinference.inference import BatchResult
-from tests.support.batch_files import UNREACHABLE, batch_request, echo, echoed_texts, read_texts, wait_until
-from tests.support.batch_runs import (
-    completed_line,
-    run_batch,
-    run_command,
-    start_command,
-    wait_until_async,
-    write_requests,
-)
+from tests.support.batch_files import UNREACHABLE, batch_request, echo, echoed_texts, read_texts
+from tests.support.batch_runs import completed_line, run_batch, run_command, start_command, write_requests
 from tests.support.scripted_model_server import MODEL, HttpRequest, ScriptedModelServer, ScriptedResponse
+from tests.support.waiting import wait_until, wait_until_async
 
 
 def has_lines(path: Path, count: int) -> bool:
@@ -71,7 +65,7 @@ async def test_an_event_loop_goes_on_while_an_iterable_blocks(tmp_path: Path) ->
     def requests() -> Iterator[Any]:
         yield batch_request(0)
         blocked.set()
-        assert go.wait(10)
+        assert go.wait(60)
         yield batch_request(1)
 
     with ScriptedModelServer(echo) as server:
@@ -255,7 +249,7 @@ def test_the_command_opens_its_input_once(tmp_path: Path) -> None:
     writer.start()
     with ScriptedModelServer(echo) as server:
         code, output, error = run_command("batch", pipe, out, "--base-url", server.url)
-    writer.join(10)
+    writer.join(60)
     assert (code, output, error) == (0, "2000 completed, 0 failed, 0 skipped\n", "")
     assert read_texts(out) == echoed_texts(*range(2000))
 

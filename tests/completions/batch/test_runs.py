@@ -12,8 +12,8 @@ import pytest
 
 from cwinference import errors
 from cwinference.inference import BatchResult
-from tests.support.batch_files import batch_request, echo, echoed_texts, read_lines, read_texts, wait_until
-from tests.support.batch_runs import run_batch, wait_until_async
+from tests.support.batch_files import batch_request, echo, echoed_texts, read_lines, read_texts
+from tests.support.batch_runs import run_batch
 from tests.support.scripted_model_server import (
     MODEL,
     HttpRequest,
@@ -22,6 +22,7 @@ from tests.support.scripted_model_server import (
     completion,
     json_response,
 )
+from tests.support.waiting import wait_until, wait_until_async
 
 
 async def test_a_request_file_produces_a_completion_file(kind: str, tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ async def test_a_completion_that_waits_for_an_earlier_one_is_written_when_the_ba
     def respond(request: HttpRequest) -> ScriptedResponse:
         if request.body["messages"][0]["content"] != "text 0":
             return echo(request)
-        others.wait(10)
+        others.wait(60)
         return json_response({"error": {"message": "no"}}, 401)
 
     def requests() -> Iterator[Any]:

@@ -14,6 +14,7 @@ from cwinference.inference import Inference
 from cwinference.inference.batch.key_set import KeySet
 from tests.support.batch_files import UNREACHABLE, batch_request, echo, read_lines
 from tests.support.batch_runs import run_batch, run_command, write_requests
+from tests.support.in_flight import InFlight
 from tests.support.scripted_model_server import (
     HttpRequest,
     ScriptedModelServer,
@@ -24,25 +25,18 @@ from tests.support.scripted_model_server import (
 
 
 async def test_concurrency_and_limit_bound_the_requests_in_flight(kind: str, tmp_path: Path) -> None:
-    in_flight, most, lock = 0, 0, threading.Lock()
-    together = threading.Barrier(5, timeout=60)
+    in_flight = InFlight(5)
 
     def respond(request: HttpRequest) -> ScriptedResponse:
-        nonlocal in_flight, most
-        with lock:
-            in_flight += 1
-            most = max(most, in_flight)
-        together.wait()
-        with lock:
-            in_flight -= 1
+        in_flight.wait_for_others()
         return echo(request)
 
     with ScriptedModelServer(respond) as server:
         await run_batch(kind, server.url, map(batch_request, range(50)), tmp_path / "a.jsonl", concurrency=5)
-        assert most == 5
-        together = threading.Barrier(7, timeout=60)
+        assert in_flight.most == 5
+        in_flight = InFlight(7)
         await run_batch(kind, server.url, map(batch_request, range(49)), tmp_path / "b.jsonl", concurrency=50, limit=7)
-    assert most == 7
+    assert in_flight.most == 7
 
 
 def test_keys_take_little_memory() -> None:
