@@ -68,6 +68,7 @@ CASES: list[tuple[str, dict[str, Any], Callable[[Outcome], bool]]] = [
     ("error", {"headers": {"retry-after": "7"}}, lambda got: got.headers["retry-after"] == "7"),
     ("page", {"status": 504}, lambda got: got.status == 504 and got.headers["content-type"] == "text/html"),
     ("delay", {"seconds": 0.05}, lambda got: got.status == 200 and got.seconds >= 0.05),
+    ("latency", {"seconds": 0.05}, lambda got: got.status == 200 and got.seconds >= 0.05),
     ("drip", {"size": 200, "seconds": 0.01}, lambda got: got.status == 200 and got.seconds >= 0.01),
     ("cut", {"when": "before"}, lambda got: isinstance(got.problem, ConnectionResetError)),
     (
@@ -188,6 +189,8 @@ INVALID = [
     ("error code=teapot", "code: expected one of canceled, unknown"),
     ("error code=[1]", "code: expected one of canceled, unknown"),
     ("delay size=3", "size: unknown option of 'delay'; known options are seconds, method, path, nth"),
+    ("latency size=3", "size: unknown option of 'latency'; known options are seconds, method, path, nth"),
+    ("latency seconds=-0.1", "seconds: expected a number of seconds, at least 0, got -0.1"),
     ("delay seconds=soon", "seconds: expected a number of seconds, at least 0, got 'soon'"),
     ("delay seconds=-1", "seconds: expected a number of seconds, at least 0, got -1"),
     ("delay seconds=NaN", "seconds: expected a number of seconds, at least 0, got nan"),

@@ -13,6 +13,7 @@ from cwinference._calls.clock import Clock
 from cwinference.transports import _pool
 from tests.support.client_kinds import KINDS, open_client
 from tests.support.faulty_emulator import FaultyEmulator, faulty_emulator
+from tests.support.waiting import wait_until_async
 
 KINDS_HERE = [kind for kind in KINDS if kind.endswith("async")]
 FIELDS: dict[str, Any] = {"core_weave_auth": types.CoreWeaveAuth(), "path_based_routing": types.PathBasedRouting()}
@@ -172,7 +173,7 @@ async def test_a_cut_happens_before_or_after_the_work(
     server.faults.add("cut", method="CreateGateway", when=when)
     with pytest.raises(errors.Unavailable):
         await create(client, f"cut-{when}-{kind}")
-    await eventually(lambda: server.recorded.count("CreateGateway") == calls)
+    await wait_until_async(lambda: server.recorded.count("CreateGateway") == calls)
 
 
 async def test_an_empty_response_is_cut_too(kind: str) -> None:
@@ -263,11 +264,3 @@ async def test_a_removed_fault_does_not_happen(client: AsyncClient, server: Faul
     server.faults.remove(fault)
     await client.gateways.list()
     assert fault.happened == 0
-
-
-async def eventually(holds: Any) -> None:
-    for _ in range(200):
-        if holds():
-            return
-        await asyncio.sleep(0.01)
-    assert holds()

@@ -15,6 +15,7 @@ from hypercorn.events import RawData
 from hypercorn.protocol.h2 import H2Protocol
 from hyperframe.frame import GoAwayFrame
 
+from .faults.slow_link import SlowTransport
 from .protocols.asgi import ClientConnection, Scope
 
 _FLUSH_POLL_SECONDS, _FLUSH_POLLS = 0.001, 100
@@ -26,6 +27,7 @@ class Connection(ClientConnection):
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
+        self._transport = cast(SlowTransport, writer.transport)
         self.server: TCPServer | None = None
         self.has_received_request = False
         self._last_accepted_stream: int | None = None
@@ -38,13 +40,13 @@ class Connection(ClientConnection):
 
     def abort(self) -> None:
         """Reset the connection; what was written and not yet sent is lost."""
-        self.writer.transport.abort()
+        self._transport.abort()
 
     async def flush(self) -> None:
-        """Wait until everything written so far was handed to the operating system, at most 0.1 s."""
+        """Wait until everything written so far was handed to the operating system, at most 0.1 s on a fast link."""
         # asyncio's `drain` is not enough: it returns as soon as its buffer is below the high-water mark. And hypercorn
         # has a buffer of its own for each HTTP/2 stream, in which data waits for flow control.
-        for _ in range(_FLUSH_POLLS):
+        for _ in range(_FLUSH_POLLS + int(self._transport.link.seconds / _FLUSH_POLL_SECONDS)):
             if not self._has_unsent_data():
                 return
             await asyncio.sleep(_FLUSH_POLL_SECONDS)
@@ -55,7 +57,11 @@ class Connection(ClientConnection):
         The kernel goes on acknowledging data until its receive buffer is full, so the client sees no error; but neither
         a response nor an acknowledged HTTP/2 ping ever comes.
         """
-        cast(asyncio.Transport, self.writer.transport).pause_reading()
+        self._transport.stop_reading()
+
+    def slow_down(self, cause: object, seconds: float) -> bool:
+        """Lengthen the round trip, once for each cause; return whether the request arrived before, without delay."""
+        return self._transport.link.slow_down(cause, seconds)
 
     def ignore_late_data(self) -> None:
         """Ignore what arrives of a request's body after its response; hypercorn would drop the connection.
@@ -126,7 +132,7 @@ class Connection(ClientConnection):
     def _has_unsent_data(self) -> bool:
         protocol = self._http2()
         buffers = protocol.stream_buffers.values() if protocol else ()
-        return any(each.buffer for each in buffers) or self.writer.transport.get_write_buffer_size() > 0
+        return any(each.buffer for each in buffers) or self._transport.has_unsent_data()
 
     def _http2(self) -> H2Protocol | None:
         protocol = None if self.server is None else self.server.protocol.protocol

@@ -31,6 +31,7 @@ from hypercorn.typing import LifespanState
 from ..errors import ConfigurationError
 from . import http2
 from .connection import Connection
+from .faults.slow_link import SlowLink
 from .protocols.asgi import App, Receive, Scope, Send, state_of
 from .protocols.http_rules import HttpRules
 
@@ -122,7 +123,9 @@ class Server:
         self._loop.set_exception_handler(_log_unexpected)
         self._stopping = asyncio.Event()
         self._context = WorkerContext(None)
-        listener = await asyncio.start_server(self._accept, sock=self._socket, ssl=self._ssl, backlog=_BACKLOG)
+        listener = await self._loop.create_server(
+            lambda: SlowLink(self._accept, self._loop), sock=self._socket, ssl=self._ssl, backlog=_BACKLOG
+        )
         self._started.set()
         await self._stopping.wait()
         self._stop_accepting()

@@ -20,6 +20,18 @@ def delay(fault: Fault, app: App) -> App:
     return call
 
 
+def latency(fault: Fault, app: App) -> App:
+    """Lengthen the round trip of the connection, from this request on, for everything on it."""
+    seconds: float = fault.options["seconds"]
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        if state_of(scope)["connection"].slow_down(fault, seconds):
+            await asyncio.sleep(seconds / 2)
+        await app(scope, receive, send)
+
+    return call
+
+
 def drip(fault: Fault, app: App) -> App:
     """Send the response's body in small pieces, with a pause after each."""
     size, seconds = fault.options["size"], fault.options["seconds"]

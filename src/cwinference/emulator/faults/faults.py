@@ -128,6 +128,11 @@ class Faults:
     "delay": the call is handled later.
         seconds: how much later, at least 0 (1.0).
 
+    "latency": the call's connection has a longer round trip from then on, like one to a distant server. All bytes on
+        it, also of other calls, arrive later by half of that, in either direction, in order; the rate is not limited.
+        It ends with the connection, not with the fault. Several selected calls on a connection do not add up.
+        seconds: how much longer, at least 0 (0.1).
+
     "drip": the response's body is sent in small pieces.
         size: bytes of each piece, at least 1 (1).
         seconds: pause after each piece, at least 0 (0.1).

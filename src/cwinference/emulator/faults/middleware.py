@@ -14,6 +14,7 @@ _FACTORIES: Mapping[FaultKind, FaultFactory] = {
     "error": responses.error,
     "page": responses.page,
     "delay": delivery.delay,
+    "latency": delivery.latency,
     "drip": delivery.drip,
     "cut": delivery.cut,
     "refuse": delivery.refuse,

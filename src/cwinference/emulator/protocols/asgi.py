@@ -52,6 +52,10 @@ class ClientConnection(Protocol):
         """Read nothing more, and leave the connection open."""
         ...
 
+    def slow_down(self, cause: object, seconds: float) -> bool:
+        """Lengthen the round trip, once for each cause; return whether the request arrived before, without delay."""
+        ...
+
     async def go_away(self) -> None:
         """Send GOAWAY over HTTP/2; do nothing over HTTP/1.1."""
         ...
