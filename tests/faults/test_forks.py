@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from itertools import repeat
 from pathlib import Path
 
 import pytest
 
 from cwinference import types
+from tests.support.busy_fork_program import CHILDREN
 from tests.support.fork_program import fork_outcomes
 from tests.support.prefork_program import WORKERS
 from tests.support.scripted_model_server import (
@@ -96,6 +98,14 @@ def test_a_forked_child_gets_an_error_at_once_from_an_open_stream_and_a_queued_c
     with ScriptedModelServer(respond, version) as server:
         outcomes = split_stream_outcomes(server.url, version)
     assert outcomes == {"stream": ERROR_NAME, "queue": ERROR_NAME, "child": "closed", "parent": "b"}
+
+
+def test_a_forked_child_can_close_a_stream_that_its_parent_is_receiving() -> None:
+    """A thread of pyqwest, which the child does not have, may hold the lock of the connection at any time."""
+    with ScriptedModelServer(lambda _: stream_response(after=repeat(chunk_event("a"))), 2) as server:
+        command = [sys.executable, "-W", "ignore", "-m", "tests.support.busy_fork_program", server.url]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert int(done.stdout) == CHILDREN
 
 
 def split_stream_outcomes(url: str, version: int) -> dict[str, str]:

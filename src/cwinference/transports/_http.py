@@ -1,6 +1,7 @@
 """One HTTP exchange over pyqwest, bounded in size and time, with our errors: for Connect, REST and completions."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -8,42 +9,39 @@ from typing import Any, NamedTuple
 import pyqwest
 
 from .. import errors
-from .._text import safe_headers
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
-from ._content_coding import check_size, decompress, decompress_error
+from ._http_response import (
+    ERROR_BYTES,
+    ERROR_SECONDS,
+    HTTP1,
+    HttpResponse,
+    Received,
+    is_success,
+    read_body,
+    read_body_async,
+    whole,
+)
 from ._interruptible import Opening, interruptible
 from ._pool import Lane, Pool
-from ._pyqwest import is_usable, new_transport, no_response, refuse_after_fork, translate, transport_options
-from ._stream_ends import StreamEnds
+from ._pyqwest import (
+    is_early_end,
+    is_usable,
+    new_transport,
+    no_response,
+    refuse_after_fork,
+    translate,
+    transport_options,
+)
+from ._stream_ends import KEPT, StreamEnds
 from ._time_limit import TimeLimit
 
-ERROR_BYTES = 1024 * 1024
-ERROR_SECONDS = 5.0
-"""How much of the body of an error is read, and for how long: its status counts, and a retry should not wait."""
+Release = Callable[[bool], Any]
+"""Gives a connection back; returns one that the caller has to close, or None.
 
-Release = Callable[[], Any]
-"""Gives a connection back; returns one that the caller has to close, or None."""
-
-
-class HttpResponse:
-    """A whole HTTP response, decompressed."""
-
-    __slots__ = ("attempts", "body", "headers", "lost", "status")
-
-    def __init__(self, status: int, headers: pyqwest.Headers, body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-        self.attempts = 1
-        """How many times the request was sent; set by whoever retries."""
-        self.lost: errors.Unavailable | None = None
-        """Of a response that is an error: that the connection was lost before its body was complete."""
-
-    @property
-    def content_type(self) -> str:
-        """The media type in lower case, without parameters."""
-        return media_type(self.headers)
+Its argument is whether the exchange ends early, before its response does. Over HTTP/2 that resets a stream, and is
+counted. Over HTTP/1.1 it only closes a connection that no other exchange uses.
+"""
 
 
 class _SyncConnection(NamedTuple):
@@ -61,6 +59,8 @@ class SyncHttp:
         self._error_limit = min(self._limit, ERROR_BYTES)
         self._options = transport_options(settings, default_version) | options
         self._pool = Pool(self._connect)
+        self._is_http1 = self._options["http_version"] == HTTP1
+        """Whether the server speaks HTTP/1.1; if that is negotiated, as in the latest response, at first False."""
 
     def fetch(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
@@ -68,17 +68,21 @@ class SyncHttp:
         """Perform one exchange. `timeout` in seconds; None for no limit."""
         refuse_after_fork()
         lane, began = self._pool.take(), time.monotonic()
+        early = True
         try:
             stream = lane.connection.client.stream
             # The headers are made in the call: as a local variable of ours, a traceback would show the token in them.
             opening = Opening(lambda: stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout).__enter__())
-            return interruptible(lambda: self._whole(opening, lane, began), opening.cancel)
+            received = interruptible(lambda: self._receive(opening, lane, began), opening.cancel)
+            early = received.failure is not None and is_early_end(received.failure)
         except errors.InferenceError:
             raise
         except Exception as error:
+            early = is_early_end(error)
             raise translate(error, timeout, time.monotonic() - began) from None
         finally:
-            self._give(lane, began)
+            self._give(lane, began, early)
+        return whole(received, self._limit)
 
     def open(
         self,
@@ -100,10 +104,11 @@ class SyncHttp:
             opening = Opening(lambda: stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout).__enter__())
             response = interruptible(opening.enter, opening.cancel, first_timeout)
             lane.responded = began
+            self._is_http1 = response.http_version == HTTP1
         except BaseException as error:
-            self._give(lane, began)
+            self._give(lane, began, is_early_end(error))
             raise _as_ours(error, timeout) from None
-        return response, lambda: self._give(lane, began)
+        return response, lambda early: self._give(lane, began, early)
 
     def close(self) -> None:
         """Release all connections; in a forked child they are the parent's."""
@@ -111,36 +116,46 @@ class SyncHttp:
             for connection in self._pool.take_all():
                 connection.transport.close()
 
-    def _give(self, lane: Lane[_SyncConnection], began: float) -> None:
-        spare = self._pool.give(lane, began)
+    def _give(self, lane: Lane[_SyncConnection], began: float, early: bool) -> None:
+        spare = self._pool.give(lane, began, early and not self._is_http1)
         if spare is not None:
             spare.transport.close()
 
-    def _whole(self, opening: Opening[pyqwest.SyncResponse], lane: Lane[_SyncConnection], began: float) -> HttpResponse:
+    def _receive(self, opening: Opening[pyqwest.SyncResponse], lane: Lane[_SyncConnection], began: float) -> Received:
         with opening.enter() as response:
             lane.responded = began
+            self._is_http1 = response.http_version == HTTP1
             chunks, failure = list[Any](), None
             if is_success(response.status):
-                check_size(_announced_size(response.headers) or 0, self._limit)
-                _read(response, chunks, self._limit)
+                read_body(response, chunks, self._limit)
             else:
-                read = partial(_read, response, chunks, self._error_limit)
+                read = partial(read_body, response, chunks, self._error_limit)
                 try:
                     interruptible(read, response.close, ERROR_SECONDS)
                 except Exception as error:  # an error keeps its status, whatever is wrong with its body
                     failure = error
-            return whole(response.status, response.headers, b"".join([*chunks]), self._limit, failure)
+            return Received(response.status, response.headers, b"".join([*chunks]), failure)
 
     def _connect(self) -> _SyncConnection:
         transport = new_transport(lambda: pyqwest.SyncHTTPTransport(**self._options))
         return _SyncConnection(transport, pyqwest.SyncClient(transport))
 
 
-class _AsyncConnection(NamedTuple):
+class _AsyncConnection:
     """pyqwest's transport, and its client, which alone returns whole responses."""
 
-    transport: pyqwest.HTTPTransport
-    client: pyqwest.Client
+    __slots__ = ("client", "kept", "transport")
+
+    def __init__(self, transport: pyqwest.HTTPTransport) -> None:
+        self.transport = transport
+        self.client = pyqwest.Client(transport)
+        self.kept = deque[pyqwest.Response](maxlen=KEPT)
+        """The latest complete responses, whose streams may not have ended."""
+
+    async def close(self) -> None:
+        """Close the connection, which a kept response would keep open."""
+        self.kept.clear()
+        await self.transport.aclose()
 
 
 class AsyncHttp:
@@ -152,6 +167,8 @@ class AsyncHttp:
         self._options = transport_options(settings, default_version) | options
         self._pool = Pool(self._connect)
         self._ends = StreamEnds()
+        self._is_http1 = self._options["http_version"] == HTTP1
+        """As in `SyncHttp`."""
 
     async def fetch(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
@@ -161,27 +178,31 @@ class AsyncHttp:
         refuse_after_fork()
         lane, began = self._pool.take(), time.monotonic()
         response: pyqwest.Response | None = None
-        chunks, failure = list[Any](), None
+        chunks, failure, early = list[Any](), None, True
         try:
             with limit:
                 response = await lane.connection.transport.execute(
                     pyqwest.Request(verb, url, pyqwest.Headers(headers), content)
                 )
                 lane.responded = began
+                self._is_http1 = response.http_version == HTTP1
+                kept = lane.connection.kept
                 if is_success(response.status):
-                    await self._read(response, chunks, self._limit)
+                    await read_body_async(response, chunks, self._limit, self._ends, kept)
                 else:
                     with TimeLimit(ERROR_SECONDS):
-                        await self._read(response, chunks, self._error_limit)
+                        await read_body_async(response, chunks, self._error_limit, self._ends, kept)
+            early = False
         except Exception as error:
+            early = is_early_end(error)
             # An error keeps its status, whatever is wrong with its body.
             if response is None or is_success(response.status):
                 raise _fetch_error(error, limit, timeout, time.monotonic() - began) from None
             failure = error
         finally:
-            if (spare := self._pool.give(lane, began)) is not None:
-                await spare.transport.aclose()
-        return whole(response.status, response.headers, b"".join(chunks), self._limit, failure)
+            if (spare := self._give(lane, began, early)) is not None:
+                await spare.close()
+        return whole(Received(response.status, response.headers, b"".join(chunks), failure), self._limit)
 
     async def fetch_unbounded(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
@@ -192,16 +213,19 @@ class AsyncHttp:
         """
         limit = TimeLimit(timeout)
         lane, began = self._pool.take(), time.monotonic()
+        early = True
         try:
             with limit:
                 response = await lane.connection.client.execute(verb, url, headers, content)
                 lane.responded = began
+                early = False
                 return response
         except Exception as error:
+            early = is_early_end(error)
             raise no_response(timeout) if limit.expired else translate(error, timeout) from None
         finally:
-            if (spare := self._pool.give(lane, began)) is not None:
-                await spare.transport.aclose()
+            if (spare := self._give(lane, began, early)) is not None:
+                await spare.close()
 
     async def open(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
@@ -218,94 +242,24 @@ class AsyncHttp:
                     pyqwest.Request(verb, url, pyqwest.Headers(headers), content)
                 )
                 lane.responded = began
+                self._is_http1 = response.http_version == HTTP1
         except BaseException as error:
-            if (spare := self._pool.give(lane, began)) is not None:
-                await spare.transport.aclose()
+            if (spare := self._give(lane, began, is_early_end(error))) is not None:
+                await spare.close()
             raise (no_response(timeout) if limit.expired else _as_ours(error, timeout)) from None
-        return response, lambda: self._pool.give(lane, began)
+        return response, lambda early: self._give(lane, began, early)
 
     async def close(self) -> None:
         """Release all connections; in a forked child they are the parent's."""
-        self._ends.clear()
         if is_usable():
             for connection in self._pool.take_all():
-                await connection.transport.aclose()
+                await connection.close()
 
-    async def _read(self, response: pyqwest.Response, chunks: list[Any], limit: int) -> None:
-        """Read a body. One of the announced size is complete, and often nothing after it has to be awaited."""
-        try:
-            announced = _announced_size(response.headers)
-            if is_success(response.status):
-                check_size(announced or 0, limit)
-            size, is_stream = 0, response.http_version != pyqwest.HTTPVersion.HTTP1
-            skip_end = not is_stream or self._ends.may_skip()
-            began = complete = time.monotonic()
-            async for chunk in response.content:
-                size += len(chunk)
-                check_size(size, limit)
-                chunks.append(chunk)
-                if size == announced and chunk:
-                    if skip_end and is_stream:
-                        self._ends.keep(response)  # dropping it now would reset the stream
-                    if skip_end:
-                        break
-                    complete = time.monotonic()
-            if size == announced and not skip_end:
-                self._ends.learn(end=time.monotonic() - complete, body=complete - began)
-        except BaseException:
-            await response.aclose()
-            raise
+    def _give(self, lane: Lane[_AsyncConnection], began: float, early: bool) -> _AsyncConnection | None:
+        return self._pool.give(lane, began, early and not self._is_http1)
 
     def _connect(self) -> _AsyncConnection:
-        transport = new_transport(lambda: pyqwest.HTTPTransport(**self._options))
-        return _AsyncConnection(transport, pyqwest.Client(transport))
-
-
-def _read(response: pyqwest.SyncResponse, chunks: list[Any], limit: int) -> None:
-    size = 0
-    for chunk in response.content:
-        size += len(chunk)
-        check_size(size, limit)
-        chunks.append(chunk)
-
-
-def whole(
-    status: int, headers: pyqwest.Headers, body: bytes, limit: int, failure: Exception | None = None
-) -> HttpResponse:
-    """Return a response, decompressed up to `limit` bytes. `failure` is why the body of an error is not complete."""
-    if not is_success(status):
-        body = decompress_error(body, content_encoding(headers), min(limit, ERROR_BYTES))
-        response = HttpResponse(status, headers, body)
-        if failure is not None:
-            response.lost = _lost(failure, response)
-        return response
-    if "content-encoding" in headers:
-        body = decompress(body, content_encoding(headers), limit)
-    return HttpResponse(status, headers, body)
-
-
-def _lost(failure: Exception, response: HttpResponse) -> errors.Unavailable | None:
-    """Return the error of a connection that was lost while a body was read; None if something else went wrong."""
-    error = None if isinstance(failure, errors.InferenceError) else translate(failure, None)
-    if not isinstance(error, errors.Unavailable):
-        return None
-    error.http_status, error.headers = response.status, safe_headers(response.headers.items())
-    return error
-
-
-def content_encoding(headers: pyqwest.Headers) -> str:
-    """Return the codings of a body, separated by commas; empty if it has none."""
-    return ", ".join(headers.getall("content-encoding"))
-
-
-def is_success(status: int) -> bool:
-    """Return whether an HTTP status means success."""
-    return 200 <= status < 300
-
-
-def media_type(headers: pyqwest.Headers) -> str:
-    """Return the media type in lower case, without parameters."""
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
+        return _AsyncConnection(new_transport(lambda: pyqwest.HTTPTransport(**self._options)))
 
 
 def request_headers(metadata: Metadata, **more: str) -> Metadata:
@@ -314,12 +268,6 @@ def request_headers(metadata: Metadata, **more: str) -> Metadata:
     They become pyqwest's own only where they are handed over, because the repr of those shows the token.
     """
     return (*metadata, ("user-agent", USER_AGENT), *((name.replace("_", "-"), value) for name, value in more.items()))
-
-
-def _announced_size(headers: pyqwest.Headers) -> int | None:
-    """Return the content-length; None if there is none."""
-    text = headers.get("content-length", "")
-    return int(text[:20]) if text.isdecimal() else None
 
 
 def _fetch_error(error: Exception, limit: TimeLimit, timeout: float | None, seconds: float) -> errors.InferenceError:

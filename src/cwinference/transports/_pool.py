@@ -5,6 +5,9 @@ Servers commonly allow 100 streams on an HTTP/2 connection and refuse or queue m
 A dead peer may leave a half-open connection, which accepts everything and never responds. So a lane is abandoned when
 calls on it have waited without any response for 3 s in total, whether timeouts or cancels ended them. Their time
 counts, not their number: a thousand timeouts of 1 ms prove as little as one of a second.
+
+A call that is given up before its end resets its stream. Both ends of an HTTP/2 connection close it, with all calls on
+it, when there are too many resets. So a lane takes no more calls after 40 of them, and is closed after its last call.
 """
 
 import math
@@ -17,6 +20,16 @@ from .._locks import lock_of
 ConnectionT = TypeVar("ConnectionT")
 
 CALLS_PER_CONNECTION = 80
+EARLY_ENDS_PER_CONNECTION = 40
+"""After how many calls that were given up a lane takes no more. Until then each takes the place of a call in flight, so
+that at most 80 calls on a lane are ever given up.
+
+The HTTP/2 engine of pyqwest (Rust's h2) remembers 50 streams that it has reset, for 1 s each, and closes a connection
+on which more than 1,024 frames have come for others that it has reset. Envoy closes one on which 250 streams were reset
+within their first second (half of `overload.premature_reset_total_stream_count`), Netty one with 200 resets in 30 s.
+nginx refuses streams when 256 (twice `http2_max_concurrent_streams`) begin at once, also if they are reset as soon, and
+closes a connection on which it has refused more than 128.
+"""
 SPARE_SECONDS = 30.0
 SILENT_SECONDS = 3.0
 """How long calls wait without any response before their lane is replaced; a merely slow server loses little by that."""
@@ -25,11 +38,13 @@ SILENT_SECONDS = 3.0
 class Lane(Generic[ConnectionT]):
     """A connection and the calls on it."""
 
-    __slots__ = ("connection", "idle_since", "in_flight", "responded", "silence", "silent_until")
+    __slots__ = ("connection", "early_ends", "idle_since", "in_flight", "responded", "silence", "silent_until")
 
     def __init__(self, connection: ConnectionT) -> None:
         self.connection = connection
         self.in_flight = 1
+        self.early_ends = 0
+        """How many calls on it were given up before their end, each of which has reset its stream."""
         self.idle_since = 0.0
         self.responded = -math.inf
         """When the latest call began that received a response, even an error; set by the transport."""
@@ -61,7 +76,7 @@ class Pool(Generic[ConnectionT]):
         """Return a lane with room for one more call, to be given back by `give`."""
         with self._lock:
             for lane in self._lanes:
-                if lane.in_flight < self._limit:
+                if lane.in_flight + lane.early_ends < self._limit:
                     lane.in_flight += 1
                     return lane
             lane = Lane(self._connect())
@@ -73,13 +88,17 @@ class Pool(Generic[ConnectionT]):
         with self._lock:
             self._drop(lane)
 
-    def give(self, lane: Lane[ConnectionT], began: float) -> ConnectionT | None:
-        """Give back a lane, taken by a call that began at `began`.
+    def give(self, lane: Lane[ConnectionT], began: float, early: bool = False) -> ConnectionT | None:
+        """Give back a lane, taken by a call that began at `began`. `early`: it was given up, which resets its stream.
 
         Return a connection that the caller has to close, if there is one: surplus and idle for long, or abandoned.
         """
         with self._lock:
             lane.in_flight -= 1
+            if early:
+                lane.early_ends += 1
+                if lane.early_ends == EARLY_ENDS_PER_CONNECTION:
+                    self._drop(lane)
             if lane.responded < began:
                 self._count_silence(lane, began)
             if len(self._lanes) == 1 and self._lanes[0] is lane:

@@ -24,6 +24,13 @@ T = TypeVar("T")
 _PROCESS_OF_THREADS: list[int] = []
 """The process in which pyqwest has started its threads. They do not survive a fork, where a call would hang forever."""
 
+_OF_PARENT: list[object] = []
+"""In a forked child: open responses of its parent, and their connections.
+
+Closing or releasing one waits for a lock. A thread of pyqwest may have held it when the process was forked, and nobody
+releases it here.
+"""
+
 _URL = re.compile(r" for url \(\S*\)")
 """The part of pyqwest's text that names the URL, whose words say nothing about the cause."""
 
@@ -96,11 +103,23 @@ def is_usable() -> bool:
 
 def refuse_after_fork() -> None:
     """Raise ConfigurationError in a forked child of the process in which pyqwest has started its threads."""
-    if _PROCESS_OF_THREADS and _PROCESS_OF_THREADS[0] != os.getpid():
+    if _is_forked():
         raise errors.ConfigurationError(
             "this process was forked after its parent had used HTTP (Connect, REST or completions), whose threads do "
             "not survive a fork; fork first, use multiprocessing's 'spawn', or use transport='grpc'"
         )
+
+
+def leave_to_parent(*opened: object) -> bool:
+    """Return whether this is a forked child, which must not close what its parent has opened, but keep it alive."""
+    if not _is_forked():
+        return False
+    _OF_PARENT.extend(opened)
+    return True
+
+
+def _is_forked() -> bool:
+    return bool(_PROCESS_OF_THREADS) and _PROCESS_OF_THREADS[0] != os.getpid()
 
 
 def no_response(timeout: float | None) -> errors.DeadlineExceeded:
@@ -139,6 +158,14 @@ def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> 
     if isinstance(error, pyqwest.ReadError | pyqwest.WriteError | pyqwest.RemoteProtocolError):
         return errors.Unavailable(f"the connection was lost: {text}")
     return errors.Internal(f"{type(error).__name__}: {text}")
+
+
+def is_early_end(error: BaseException) -> bool:
+    """Return whether an exchange that failed was given up by us, which resets its stream over HTTP/2.
+
+    Other failures are the server's: it has reset the stream, or the connection is lost.
+    """
+    return not isinstance(error, pyqwest.StreamError | ConnectionError | pyqwest.ReadError | pyqwest.WriteError)
 
 
 def _reset(error: pyqwest.StreamError, text: str, timeout: float | None, seconds: float) -> errors.ApiError:

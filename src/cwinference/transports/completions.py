@@ -17,20 +17,19 @@ from .._retry_rules import Hint
 from ..auth import Metadata
 from ..config import Settings
 from ._content_coding import BodyDecoder, check_size
-from ._http import (
+from ._http import AsyncHttp, Release, SyncHttp
+from ._http_response import (
     ERROR_BYTES,
     ERROR_SECONDS,
-    AsyncHttp,
     HttpResponse,
-    Release,
-    SyncHttp,
+    Received,
     content_encoding,
     is_success,
     media_type,
     whole,
 )
 from ._interruptible import interruptible
-from ._pyqwest import no_response, refuse_after_fork, translate
+from ._pyqwest import is_early_end, leave_to_parent, no_response, refuse_after_fork, translate
 from ._time_limit import TimeLimit
 from ._watchdog import Watchdog
 
@@ -100,6 +99,8 @@ class _Body:
         """How many times the request was sent; set by whoever retries."""
         self.on_close: Callable[[], object] | None = None
         """Called once, when it is closed."""
+        self._has_ended = False
+        """Whether there is nothing to hang up on: it was read to its end, or the server or the connection failed."""
         self._release: Release | None = release
 
     @property
@@ -112,7 +113,7 @@ class _Body:
         release, self._release = self._release, None
         if release is None:
             return None
-        spare = release()
+        spare = None if leave_to_parent(release) else release(not self._has_ended)
         if self.on_close is not None:
             self.on_close()
         return spare
@@ -138,12 +139,14 @@ class SyncBody(_Body):
         try:
             piece = interruptible(self._next, self._response.close)
         except Exception as error:
+            self._has_ended = not (self._expired or is_early_end(error))
             raise no_response(limit) if self._expired else translate(error, limit) from None
         finally:
             self.due = math.inf
         # A response that the watchdog closes between two reads ends without an error, as if it were complete.
         if piece is None and self._expired:
             raise no_response(limit)
+        self._has_ended = piece is None
         return piece
 
     def _next(self) -> bytes | None:
@@ -166,7 +169,7 @@ class SyncBody(_Body):
     def finish(self) -> None:
         """Read the end that should follow the last event, and close."""
         with suppress(errors.InferenceError):
-            self.read(_END_SECONDS)
+            self._has_ended = not self.read(_END_SECONDS)  # many servers end a stream by an empty frame
         self.close()
 
     def close(self) -> None:
@@ -174,7 +177,8 @@ class SyncBody(_Body):
         if self._release is not None:
             self._give_back()
             self._watchdog.remove(self)
-            self._response.close()
+            if not leave_to_parent(self._response, self._pieces):
+                self._response.close()
 
 
 class _DecodedSyncBody(SyncBody):
@@ -225,7 +229,7 @@ class AsyncCompletionTransport:
         self._takes_whole = succeeded and "content-length" in received.headers and size <= self._limit
         if succeeded:
             check_size(size, self._limit)
-        return whole(received.status, received.headers, received.content, self._limit)
+        return whole(Received(received.status, received.headers, received.content), self._limit)
 
     async def open(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
@@ -257,8 +261,10 @@ class AsyncBody(_Body):
             with timeout:
                 return bytes(await anext(self._pieces))
         except StopAsyncIteration:
+            self._has_ended = True
             return None
         except Exception as error:
+            self._has_ended = not is_early_end(error)
             raise no_response(limit) if timeout.expired else translate(error, limit) from None
 
     async def read_error(self, timeout: float | None) -> bytes:
@@ -273,19 +279,23 @@ class AsyncBody(_Body):
     async def finish(self) -> None:
         """Read the end that should follow the last event, and close."""
         with suppress(errors.InferenceError):
-            await self.read(_END_SECONDS)
+            self._has_ended = not await self.read(_END_SECONDS)  # as in `SyncBody`
         await self.close()
 
     async def close(self) -> None:
         """Hang up, if it has not ended; may be called again."""
         response, spare = self._response, self.abandon()
-        if response is not None:
+        if response is not None and not leave_to_parent(response):
             await response.aclose()
         if spare is not None:
-            await spare.transport.aclose()
+            await spare.close()
 
     def abandon(self) -> Any:
-        """Hang up where nothing can be awaited; may be called again. Return a connection to be closed, if any."""
+        """Hang up where nothing can be awaited; may be called again.
+
+        Return a connection to be closed, if any: it closes by itself when nothing refers to it any more.
+        """
+        leave_to_parent(self._response, self._pieces)
         self._response = self._pieces = None
         return self._give_back()
 

@@ -18,7 +18,8 @@ from .._wire.json_reader import parse
 from ..auth import Metadata
 from ..config import USER_AGENT, Codec, Settings
 from ._content_coding import compress
-from ._http import AsyncHttp, HttpResponse, SyncHttp
+from ._http import AsyncHttp, SyncHttp
+from ._http_response import HttpResponse
 from .base import UnaryCall
 from .http_errors import error_of
 

@@ -8,7 +8,8 @@ from .._wire.json_reader import parse
 from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import Settings
-from ._http import AsyncHttp, HttpResponse, SyncHttp, request_headers
+from ._http import AsyncHttp, SyncHttp, request_headers
+from ._http_response import HttpResponse
 from ._http_rule import target
 from .base import UnaryCall
 from .http_errors import error_of
