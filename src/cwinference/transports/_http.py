@@ -72,7 +72,9 @@ class SyncHttp:
         try:
             stream = lane.connection.client.stream
             # The headers are made in the call: as a local variable of ours, a traceback would show the token in them.
-            opening = Opening(lambda: stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout).__enter__())
+            opening = Opening(
+                lambda: stream(verb, url, _headers(verb, headers, content), content, timeout=timeout).__enter__()
+            )
             received = interruptible(lambda: self._receive(opening, lane, began), opening.cancel)
             early = received.failure is not None and is_early_end(received.failure)
         except errors.InferenceError:
@@ -101,7 +103,9 @@ class SyncHttp:
         try:
             stream = lane.connection.client.stream
             # As in `fetch`.
-            opening = Opening(lambda: stream(verb, url, pyqwest.Headers(headers), content, timeout=timeout).__enter__())
+            opening = Opening(
+                lambda: stream(verb, url, _headers(verb, headers, content), content, timeout=timeout).__enter__()
+            )
             response = interruptible(opening.enter, opening.cancel, first_timeout)
             lane.responded = began
             self._is_http1 = response.http_version == HTTP1
@@ -182,7 +186,7 @@ class AsyncHttp:
         try:
             with limit:
                 response = await lane.connection.transport.execute(
-                    pyqwest.Request(verb, url, pyqwest.Headers(headers), content)
+                    pyqwest.Request(verb, url, _headers(verb, headers, content), content)
                 )
                 lane.responded = began
                 self._is_http1 = response.http_version == HTTP1
@@ -239,7 +243,7 @@ class AsyncHttp:
         try:
             with limit:
                 response = await lane.connection.transport.execute(
-                    pyqwest.Request(verb, url, pyqwest.Headers(headers), content)
+                    pyqwest.Request(verb, url, _headers(verb, headers, content), content)
                 )
                 lane.responded = began
                 self._is_http1 = response.http_version == HTTP1
@@ -268,6 +272,12 @@ def request_headers(metadata: Metadata, **more: str) -> Metadata:
     They become pyqwest's own only where they are handed over, because the repr of those shows the token.
     """
     return (*metadata, ("user-agent", USER_AGENT), *((name.replace("_", "-"), value) for name, value in more.items()))
+
+
+def _headers(verb: str, headers: Metadata, content: bytes | None) -> pyqwest.Headers:
+    """Return the headers as they are sent. Of empty content pyqwest says no length, which strict servers insist on."""
+    length = (("content-length", "0"),) if not content and verb in ("POST", "PUT", "PATCH") else ()
+    return pyqwest.Headers((*headers, *length))
 
 
 def _fetch_error(error: Exception, limit: TimeLimit, timeout: float | None, seconds: float) -> errors.InferenceError:
