@@ -108,11 +108,12 @@ async def test_a_client_presents_its_certificate(kind: str, pair: Pair, other: P
     assert set(presented) == {ssl.PEM_cert_to_DER_cert(other[0].read_text())}
 
 
-@pytest.mark.parametrize("wrong", ["ca", "key", "both"])
+@pytest.mark.parametrize("wrong", ["ca", "cut", "key", "both"])
 async def test_unusable_certificates_are_refused(kind: str, wrong: str, pair: Pair, other: Pair) -> None:
     empty = b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
     tls = {
         "ca": TLS(ca=empty),
+        "cut": TLS(ca=empty[:28]),
         "key": TLS(ca=pair[0], cert=pair[0], key=other[1]),
         "both": TLS(ca=pair[0], cert=empty, key=pair[1]),
     }[wrong]

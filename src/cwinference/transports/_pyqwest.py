@@ -54,7 +54,7 @@ def new_transport(make: Callable[[], T]) -> T:
     note_use()
     try:
         return make()
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise errors.ConfigurationError(f"{UNUSABLE_TLS}: {error}") from None
 
 
