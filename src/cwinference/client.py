@@ -80,7 +80,9 @@ class BaseClient(Generic[Mode, InferenceT]):
             timeout: seconds for a whole call: queueing, token, all attempts and pauses (30). None for no limit.
             retry: how failures are retried, as a `Retry`; None turns retries off.
             tls: certificate authorities and client certificate, as a `TLS`. None: the usual authorities.
-            proxy: URL of an HTTP proxy; never used for loopback. None: the environment's.
+            proxy: URL of a proxy, which wins over the environment's, NO_PROXY included; never used for loopback. gRPC
+                can use http:// only, the others https:// and socks5:// too. None: what HTTPS_PROXY, HTTP_PROXY,
+                ALL_PROXY and NO_PROXY say now.
             max_reply_bytes: size of the largest response accepted, in bytes (64 MiB); a larger one raises
                 ProtocolError.
             allow_plaintext: allow http:// beyond loopback, which sends the token unencrypted.
@@ -91,7 +93,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         Raises:
             ConfigurationError: a setting is missing or wrong.
         """
-        token = hidden(token)  # a traceback that shows local variables shows this one
+        token, proxy = hidden(token), hidden(proxy)  # a traceback that shows local variables shows these
         check_gevent()
         settings = resolve(
             endpoint=endpoint,

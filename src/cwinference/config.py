@@ -1,8 +1,6 @@
 """Settings of a client: the argument, else the environment, else the default. Only this file reads the environment."""
 
-import ipaddress
 import os
-import re
 import sys
 import warnings
 from dataclasses import dataclass, field, replace
@@ -12,9 +10,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from ._arguments import check_count, check_http_version
+from ._hosts import HOST, authority, is_loopback
+from ._proxies import NO_PROXY_VARIABLES, PROXY_VARIABLES, Proxies, Proxy, parse_proxy
 from ._text import redacted
 from ._version import __version__
-from .auth import TokenSource
+from .auth import Secret, TokenSource
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ MAX_REPLY_BYTES = 64 * 1024 * 1024
 TransportName: TypeAlias = Literal["grpc", "connect", "rest"]
 Codec: TypeAlias = Literal["proto", "json"]
 HttpVersion: TypeAlias = Literal[1, 2]
-
-
-_HOST = re.compile(r"[^\s/\\<>\"'`{}|^%]+")
-"""The characters of a host: names, addresses and international names alike."""
 
 USER_AGENT = f"cwinference/{__version__} python/{'.'.join(map(str, sys.version_info[:3]))}"
 
@@ -82,8 +78,7 @@ class Endpoint:
 
     @property
     def authority(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return authority(self.host, self.port)
 
     @property
     def url(self) -> str:
@@ -99,8 +94,30 @@ class Settings:
     codec: Codec = "proto"
     http_version: HttpVersion | None = None
     certificates: Certificates = Certificates()
-    proxy: str | None = field(default=None, repr=False)
+    proxies: Proxies = field(default_factory=Proxies)
     max_reply_bytes: int = MAX_REPLY_BYTES
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy that leads to the endpoint; None for a direct connection.
+
+        Raises ConfigurationError if there is one that cannot be used: connecting directly instead might be forbidden.
+        """
+        endpoint = self.endpoint
+        proxy = self.proxies.to(endpoint.scheme, endpoint.host, endpoint.port)
+        if proxy is None:
+            return None
+        if self.transport == "grpc" and proxy.scheme != "http":
+            raise ConfigurationError(
+                f"{proxy.source}: gRPC can use http:// proxies only, not {proxy.scheme}://; "
+                "transport='connect' and transport='rest' can use this one"
+            )
+        forwards = self.transport != "grpc" and not endpoint.secure and proxy.scheme in ("http", "https")
+        if forwards and self.http_version == 2:
+            raise ConfigurationError(
+                f"http_version: the proxy ({proxy.source}) takes http:// requests in HTTP/1.1 only; omit http_version"
+            )
+        return proxy
 
     def for_rest(self) -> "Settings":
         """Return the settings for REST on the same endpoint, for calls that may travel only as JSON."""
@@ -129,18 +146,23 @@ def resolve(
     version = check_http_version(http_version)
     if transport == "grpc" and http_version == 1:
         raise ConfigurationError("http_version: gRPC needs HTTP/2")
-    if transport == "grpc" and isinstance(proxy, str) and proxy.lower().startswith("https:"):
-        raise ConfigurationError("proxy: gRPC supports http:// proxies only, and would silently bypass this one")
     _warn_of_tracing()
-    return Settings(
+    settings = Settings(
         endpoint=resolve_endpoint(endpoint, allow_plaintext=allow_plaintext),
         transport=transport,  # type: ignore[arg-type]
         codec=codec,  # type: ignore[arg-type]
         http_version=version,
         certificates=read_certificates(tls),
-        proxy=check_proxy(proxy),
+        proxies=read_proxies(proxy),
         max_reply_bytes=check_count(max_reply_bytes, "max_reply_bytes"),
     )
+    return with_usable_proxy(settings)
+
+
+def with_usable_proxy(settings: Settings) -> Settings:
+    """Return the settings. Raises ConfigurationError if the proxy that leads to their endpoint cannot be used."""
+    _ = settings.proxy
+    return settings
 
 
 def resolve_token(token: TokenSource | None, *, otherwise: str = "pass token=...") -> TokenSource:
@@ -186,7 +208,7 @@ def parse_endpoint(text: str, *, argument: str, allow_plaintext: bool = False) -
         port = parts.port
     except ValueError:
         raise ConfigurationError(f"{argument}: not a URL: {redacted(text)!r}") from None
-    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.hostname or ""):
+    if parts.scheme not in ("http", "https") or not HOST.fullmatch(parts.hostname or ""):
         raise ConfigurationError(
             f"{argument}: expected https://<host> (http:// for loopback only), got {redacted(text)!r}"
         )
@@ -200,16 +222,6 @@ def parse_endpoint(text: str, *, argument: str, allow_plaintext: bool = False) -
             )
         _warn(f"the token is sent unencrypted to {found.host}")
     return found
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host name or address means this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def read_certificates(tls: TLS | None) -> Certificates:
@@ -227,34 +239,14 @@ def read_certificates(tls: TLS | None) -> Certificates:
     )
 
 
-def check_proxy(proxy: str | None) -> str | None:
-    """Return a proxy's URL. Raises a ConfigurationError that does not show its password."""
-    if proxy is None:
-        return None
-    try:
-        parts = urlsplit(proxy)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except (ValueError, TypeError, AttributeError):
-        usable = False
-    if not usable:
-        raise ConfigurationError("proxy: expected http://<host>:<port>")
-    return proxy
-
-
-def proxy_for_grpc(settings: Settings) -> str | None:
-    """Return the proxy to set on a gRPC channel, or None.
-
-    gRPC reads lower-case environment variables by itself, but not upper-case ones, which HTTP libraries honor too.
-    """
-    endpoint = settings.endpoint
-    if endpoint.loopback or settings.proxy is not None:
-        return None if endpoint.loopback else settings.proxy
-    if not endpoint.secure or _first_set(("grpc_proxy", "https_proxy", "http_proxy")):
-        return None
-    exempt = {name.strip().lstrip(".") for name in (_first_set(("no_proxy", "NO_PROXY")) or "").split(",")} - {""}
-    if "*" in exempt or any(f".{endpoint.host}".endswith(f".{name}") for name in exempt):
-        return None
-    return _first_set(("HTTPS_PROXY",))
+def read_proxies(proxy: str | None) -> Proxies:
+    """Return the proxy of the argument; without one, those that the environment names now."""
+    if proxy is not None:
+        return Proxies(given=parse_proxy(proxy, "proxy"))
+    variables = {name: Secret(os.environ[name]) for name in PROXY_VARIABLES if os.environ.get(name, "").strip()}
+    if "REQUEST_METHOD" in os.environ:  # in a CGI program, this one is the `Proxy` header of a request
+        variables.pop("HTTP_PROXY", None)
+    return Proxies(variables=variables, exempt=_first_set(NO_PROXY_VARIABLES) or "")
 
 
 def _pem(source: str | os.PathLike[str] | bytes | None, argument: str, kind: str) -> bytes | None:

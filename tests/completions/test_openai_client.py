@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cwinference import errors, types
+from cwinference import TLS, errors, types
 from cwinference.inference import AsyncInference, Inference
 from tests.support.scripted_model_server import (
     DONE,
@@ -121,3 +121,21 @@ async def test_the_async_client_follows_no_redirect_to_which_the_prompt_would_go
             with pytest.raises(openai.APIStatusError):
                 await client.chat.completions.create(model=MODEL, messages=MESSAGES)
         assert (len(server.requests), elsewhere.requests) == (1, [])
+
+
+@pytest.mark.parametrize("kind", [Inference, AsyncInference])
+def test_a_proxy_that_the_package_cannot_use_is_an_error(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    inference = kind("https://gateway.example", proxy="socks5://user:canary@proxy.example")
+    with pytest.raises(
+        errors.ConfigurationError, match="^proxy: the openai package can use socks5:// proxies only"
+    ) as e:
+        inference.openai()
+    assert "canary" not in str(e.value)
+
+
+@pytest.mark.parametrize("kind", [Inference, AsyncInference])
+def test_authorities_that_the_package_cannot_use_are_an_error(kind: Any) -> None:
+    inference = kind("https://gateway.example", tls=TLS(ca=b"-----BEGIN CERTIFICATE-----\n"))
+    with pytest.raises(errors.ConfigurationError, match="^tls.ca: the certificates cannot be used"):
+        inference.openai()

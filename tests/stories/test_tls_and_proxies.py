@@ -1,6 +1,5 @@
 """Certificates and proxies work alike for every transport, for calls that travel as JSON, and for completions."""
 
-import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Iterator
@@ -14,7 +13,8 @@ from cwinference.emulator import Emulator
 from tests.support import certificates
 from tests.support.client_kinds import open_client
 from tests.support.inference_kinds import open_inference
-from tests.support.socket_servers import SocketServer, relay, silence
+from tests.support.recording_proxy import RecordingProxy
+from tests.support.socket_servers import SocketServer, silence
 
 Pair = tuple[Path, Path]
 HOST = "https://inference.test:8443"
@@ -39,29 +39,12 @@ def emulator(pair: Pair) -> Iterator[Emulator]:
         yield emulator
 
 
-class Proxy:
-    """A proxy that records the heads of its requests; every tunnel leads to one port."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self.heads: list[list[str]] = []
-
-    def __call__(self, connection: socket.socket) -> None:
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += connection.recv(1)
-        self.heads.append(head.decode().lower().split("\r\n"))
-        with socket.create_connection(("127.0.0.1", self._port)) as target:
-            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            relay(connection, target)
-
-
 @pytest.fixture(params=["argument", "environment"])
 def proxied(
     request: pytest.FixtureRequest, emulator: Emulator, pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Proxy, dict[str, Any]]]:
+) -> Iterator[tuple[RecordingProxy, dict[str, Any]]]:
     """Run a proxy with a password that leads to the emulator; return it and settings for a client."""
-    proxy = Proxy(int(emulator.endpoint.rpartition(":")[2]))
+    proxy = RecordingProxy(int(emulator.endpoint.rpartition(":")[2]))
     with SocketServer(proxy) as server:
         url = f"http://user:password@127.0.0.1:{server.port}"
         monkeypatch.delenv("https_proxy", raising=False)
@@ -74,7 +57,7 @@ def proxied(
 
 
 async def test_calls_use_the_proxy_also_those_that_travel_as_json(
-    kind: str, proxied: tuple[Proxy, dict[str, Any]]
+    kind: str, proxied: tuple[RecordingProxy, dict[str, Any]]
 ) -> None:
     proxy, settings = proxied
     async with open_client(kind, HOST, **settings) as client:
@@ -84,7 +67,7 @@ async def test_calls_use_the_proxy_also_those_that_travel_as_json(
 
 
 @pytest.mark.parametrize("mode", ["sync-1", "async-2"])
-async def test_completions_use_the_proxy(mode: str, proxied: tuple[Proxy, dict[str, Any]]) -> None:
+async def test_completions_use_the_proxy(mode: str, proxied: tuple[RecordingProxy, dict[str, Any]]) -> None:
     proxy, settings = proxied
     async with open_inference(mode, f"{HOST}/gateway/unknown", **settings) as inference:
         with pytest.raises(errors.NotFound):

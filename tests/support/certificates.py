@@ -5,11 +5,11 @@ from pathlib import Path
 
 
 def make(directory: Path) -> tuple[Path, Path]:
-    """Create a certificate for localhost and inference.test and its key; return the two PEM files."""
+    """Create a certificate for this machine and inference.test and its key; return the two PEM files."""
     certificate, key = directory / "certificate.pem", directory / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,DNS:inference.test,IP:127.0.0.1",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,DNS:inference.test,IP:127.0.0.1,IP:0.0.0.0",
          "-addext", "basicConstraints=critical,CA:FALSE",
          "-keyout", str(key), "-out", str(certificate)],
         check=True, capture_output=True,

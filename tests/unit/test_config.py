@@ -9,9 +9,7 @@ import pytest
 from cwinference import TLS, AsyncClient, AsyncInference, Client, Inference, Retry, errors
 from cwinference._arguments import check_timeout
 from cwinference.config import (
-    check_proxy,
     parse_endpoint,
-    proxy_for_grpc,
     read_certificates,
     resolve,
     resolve_endpoint,
@@ -167,51 +165,6 @@ def test_a_timeout_of_centuries_counts_as_none(timeout: float) -> None:
 
 def test_other_timeouts_are_used_as_they_are() -> None:
     assert [check_timeout(seconds) for seconds in (5, 1e-9, 1e9)] == [5.0, 1e-9, 1e9]
-
-
-def test_grpc_refuses_a_proxy_that_it_would_bypass() -> None:
-    with pytest.raises(
-        errors.ConfigurationError,
-        match="^proxy: gRPC supports http:// proxies only, and would silently bypass this one$",
-    ):
-        settings(proxy="https://proxy:3128")
-    assert settings(proxy="https://proxy:3128", transport="rest").proxy == "https://proxy:3128"
-
-
-@pytest.mark.parametrize(
-    ("environment", "endpoint", "found"),
-    [
-        ({"HTTPS_PROXY": "http://p"}, "https://api.example", "http://p"),
-        ({"HTTPS_PROXY": "http://p"}, "https://localhost", None),
-        ({"HTTPS_PROXY": "http://p", "https_proxy": "http://q"}, "https://api.example", None),
-        ({"HTTPS_PROXY": "http://p", "NO_PROXY": "other, .example"}, "https://api.example", None),
-        ({"HTTPS_PROXY": "http://p", "NO_PROXY": "api.example"}, "https://api.example", None),
-        ({"HTTPS_PROXY": "http://p", "NO_PROXY": "*"}, "https://api.example", None),
-        ({"HTTPS_PROXY": "http://p", "NO_PROXY": "pi.example, "}, "https://api.example", "http://p"),
-        ({}, "https://api.example", None),
-    ],
-)
-def test_grpc_gets_the_proxy_that_it_does_not_find_itself(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], endpoint: str, found: str | None
-) -> None:
-    for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert proxy_for_grpc(settings(endpoint=endpoint)) == found
-
-
-@pytest.mark.parametrize("proxy", ["http://proxy:3128", "https://user:pw@proxy", "http://[::1]:1"])
-def test_an_http_url_is_accepted_as_a_proxy(proxy: str) -> None:
-    assert check_proxy(proxy) == proxy
-
-
-@pytest.mark.parametrize(
-    "proxy", ["proxy:3128", "http://", "http://user:canary@[bad", "http://user:canary@proxy:x", 5, b"x", ""]
-)
-def test_a_value_that_is_not_a_proxy_is_refused_without_showing_its_password(proxy: Any) -> None:
-    with pytest.raises(errors.ConfigurationError, match=r"^proxy: expected http://<host>:<port>$"):
-        check_proxy(proxy)
 
 
 def test_passwords_and_keys_appear_in_no_repr() -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from ..config import is_loopback
+from .._hosts import is_loopback
 from ..emulator import Behavior, Emulator
 from .output import complain, say
 

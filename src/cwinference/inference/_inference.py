@@ -17,7 +17,15 @@ from .._calls.session import ClientSession
 from .._calls.signatures import checks_keywords
 from .._gevent import check_gevent
 from ..auth import Anonymous, TokenCredentials, TokenSource, hidden
-from ..config import MAX_REPLY_BYTES, TLS, HttpVersion, Settings, check_proxy, read_certificates
+from ..config import (
+    MAX_REPLY_BYTES,
+    TLS,
+    HttpVersion,
+    Settings,
+    read_certificates,
+    read_proxies,
+    with_usable_proxy,
+)
 from ..errors import ConfigurationError
 from ..retry import Budget, Retry, check_retry
 from ..transports.completions import AsyncCompletionTransport, SyncCompletionTransport
@@ -89,7 +97,8 @@ class BaseInference(Resource[Mode]):
             retry: how failures before the response are retried; None turns retries off.
             limit: how many requests are in flight at most (1,000); further ones wait in a queue, in order.
             tls: certificate authorities and client certificate, as a `TLS`. None: the usual authorities.
-            proxy: URL of an HTTP proxy; never used for loopback. None: the environment's.
+            proxy: URL of a proxy (http://, https:// or socks5://), which wins over the environment's, NO_PROXY
+                included; never used for loopback. None: what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say now.
             http_version: 1 or 2 forces it. None: by ALPN over https, 1 over http.
             max_reply_bytes: size of the largest response accepted, in bytes (64 MiB); a larger one raises
                 ProtocolError.
@@ -100,7 +109,7 @@ class BaseInference(Resource[Mode]):
         Raises:
             ConfigurationError: a setting is missing or wrong.
         """
-        token = hidden(token)
+        token, proxy = hidden(token), hidden(proxy)
         check_gevent()
         route = route_to(base_url, routing, allow_plaintext=allow_plaintext)
         connections = self._new_connections(_settings(route, tls, proxy, http_version, max_reply_bytes))
@@ -250,6 +259,9 @@ class BaseInference(Resource[Mode]):
         self._server = server
         self._driver: Mode = self._new_driver(server.context)
 
+    def _openai_client(self, model: str | None, options: dict[str, Any], *, is_async: bool) -> Any:
+        return openai_client(self._server, self._connections.settings, model, options, is_async=is_async)
+
     @classmethod
     def _new_connections(cls, settings: Settings) -> Connections[Any]:
         raise NotImplementedError
@@ -283,7 +295,9 @@ class Inference(Closing, BaseInference[SyncDriver]):
         Raises:
             ConfigurationError: the package is missing; the gateway has not been read yet; or `model` is missing.
         """
-        return cast("openai.OpenAI", openai_client(self._server, model, options, is_async=False))
+        return cast(
+            "openai.OpenAI", openai_client(self._server, self._connections.settings, model, options, is_async=False)
+        )
 
     def close(self) -> None:
         """Make no more requests, and release its connections; those of a client are closed with the client."""
@@ -325,7 +339,9 @@ class AsyncInference(AsyncClosing, BaseInference[AsyncDriver]):
         Raises:
             ConfigurationError: the package is missing; the gateway has not been read yet; or `model` is missing.
         """
-        return cast("openai.AsyncOpenAI", openai_client(self._server, model, options, is_async=True))
+        return cast(
+            "openai.AsyncOpenAI", openai_client(self._server, self._connections.settings, model, options, is_async=True)
+        )
 
     async def close(self) -> None:
         """Make no more requests, and release its connections; those of a client are closed with the client."""
@@ -363,12 +379,13 @@ def _is_unroutable(server: ModelServer, request: CompletionRequest) -> bool:
 def _settings(
     route: Route, tls: TLS | None, proxy: str | None, http_version: HttpVersion | None, max_reply_bytes: int
 ) -> Settings:
-    return Settings(
+    settings = Settings(
         endpoint=route.endpoint,
         transport="rest",
         codec="json",
         http_version=check_http_version(http_version),
         certificates=read_certificates(tls),
-        proxy=check_proxy(proxy),
+        proxies=read_proxies(proxy),
         max_reply_bytes=check_count(max_reply_bytes, "max_reply_bytes"),
     )
+    return with_usable_proxy(settings)

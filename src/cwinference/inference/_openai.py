@@ -1,16 +1,23 @@
 """The openai package's own client for a gateway, with the right URL, token and headers."""
 
+import ssl
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
+from urllib.parse import quote
 
-from ..auth import Anonymous, Credentials
+from .._proxies import Proxy
+from ..auth import Anonymous, Credentials, Secret
+from ..config import Settings
 from ..errors import ConfigurationError
 from ._model_server import ModelServer
 
 _SCHEME = "Bearer "
 
 
-def openai_client(server: ModelServer, model: str | None, options: dict[str, Any], *, is_async: bool) -> Any:
+def openai_client(
+    server: ModelServer, settings: Settings, model: str | None, options: dict[str, Any], *, is_async: bool
+) -> Any:
     """Return an `openai.OpenAI`, or an `openai.AsyncOpenAI`. Raises ConfigurationError."""
     route = server.route
     headers = dict(route.headers(model))
@@ -21,17 +28,52 @@ def openai_client(server: ModelServer, model: str | None, options: dict[str, Any
     except ImportError:
         raise ConfigurationError("openai: the package openai is not installed (the extra 'openai')") from None
     credentials = server.context.credentials
-    settings: dict[str, Any] = {
+    ours: dict[str, Any] = {
         "base_url": route.base_url(model),
         "api_key": _async_key(credentials) if is_async else _key(credentials),
         "timeout": server.context.timeout,
         "default_headers": headers,
     }
-    if "http_client" not in options:  # its default follows redirects, to which prompts would be sent too
-        http_client = package.DefaultAsyncHttpxClient if is_async else package.DefaultHttpxClient
-        settings["http_client"] = http_client(follow_redirects=False)
-    kind = package.AsyncOpenAI if is_async else package.OpenAI
-    return kind(**{**settings, **options})
+    if "http_client" not in options:
+        kind = package.DefaultAsyncHttpxClient if is_async else package.DefaultHttpxClient
+        ours["http_client"] = _http_client(kind, replace(settings, endpoint=route.endpoint))
+    return (package.AsyncOpenAI if is_async else package.OpenAI)(**{**ours, **options})
+
+
+def _http_client(kind: Any, settings: Settings) -> Any:
+    """Return an HTTP client with our proxy and certificate authorities, in place of those of the environment.
+
+    The package's own would also follow redirects, to which prompts would be sent too.
+    """
+    proxy = settings.proxy
+    verify = _verification(settings.certificates.ca)
+    try:
+        return kind(follow_redirects=False, trust_env=False, verify=verify, proxy=_url(proxy))
+    except ImportError:
+        if proxy is None:
+            raise
+    raise ConfigurationError(
+        f"{proxy.source}: the openai package can use {proxy.scheme}:// proxies only with the extra 'socks' of its HTTP "
+        "library, which is not installed"
+    )
+
+
+def _url(proxy: Proxy | None) -> Secret | None:
+    """Return a proxy's URL as the package takes it."""
+    if proxy is None or proxy.credentials is None:
+        return None if proxy is None else Secret(proxy.url)
+    user, password = (quote(each, safe="") for each in proxy.credentials)
+    return Secret(f"{proxy.scheme}://{user}:{password}@{proxy.authority}")
+
+
+def _verification(authorities: bytes | None) -> ssl.SSLContext | bool:
+    """Return the certificate authorities to trust as the package takes them; True means the usual ones."""
+    if authorities is None:
+        return True
+    try:
+        return ssl.create_default_context(cadata=authorities.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError) as error:
+        raise ConfigurationError(f"tls.ca: the certificates cannot be used: {error}") from None
 
 
 def _key(credentials: Credentials) -> Any:

@@ -59,11 +59,12 @@ def new_transport(make: Callable[[], T]) -> T:
 
 
 def transport_options(settings: Settings, default_version: int) -> dict[str, Any]:
-    """Return pyqwest's settings for ours. `default_version` is used for plain http:// if none is forced."""
+    """Return pyqwest's settings for ours. `default_version` is used for plain http:// if none is forced; proxies that
+    forward requests take HTTP/1.1 only."""
     pem = settings.certificates
     version = settings.http_version
     if version is None and not settings.endpoint.secure:
-        version = 2 if default_version == 2 else 1
+        version = 2 if default_version == 2 and settings.proxy is None else 1
     versions = {1: pyqwest.HTTPVersion.HTTP1, 2: pyqwest.HTTPVersion.HTTP2, None: None}
     return {
         "tls_ca_cert": pem.ca,
@@ -81,12 +82,19 @@ def transport_options(settings: Settings, default_version: int) -> dict[str, Any
     }
 
 
-def _proxy(settings: Settings) -> pyqwest.Proxy | None:
-    """Return the proxy; for loopback one that no host goes through, which also keeps pyqwest from using the
-    environment's."""
-    if settings.endpoint.loopback:
-        return pyqwest.Proxy("http://127.0.0.1:9", no_proxy="127.0.0.0/8,::1,localhost")
-    return None if settings.proxy is None else pyqwest.Proxy(settings.proxy)
+def _proxy(settings: Settings) -> pyqwest.Proxy:
+    """Return the proxy that was chosen.
+
+    Without any, pyqwest would look into the environment. So for a direct connection it gets one for the other scheme,
+    which it never uses, because redirects are not followed.
+    """
+    proxy = settings.proxy
+    if proxy is None:
+        return pyqwest.Proxy("http://127.0.0.1:9", scheme="http" if settings.endpoint.secure else "https")
+    try:
+        return pyqwest.Proxy(proxy.url, auth=proxy.credentials)
+    except ValueError:
+        raise errors.ConfigurationError(f"{proxy.source}: the proxy's host {proxy.host!r} is not valid") from None
 
 
 def note_use() -> None:

@@ -25,8 +25,9 @@ from .._retry_rules import Hint
 from .._text import safe_headers
 from .._wire.methods import Method
 from ..auth import Metadata
-from ..config import USER_AGENT, Settings, proxy_for_grpc
+from ..config import USER_AGENT, Settings
 from ._forks import note_closed, note_open
+from ._grpc_proxy import proxy_options
 from ._pool import Lane, Pool
 from ._tls import UNUSABLE_TLS, tls_advice
 from .base import ResponseMetadata, UnaryCall, has_timed_out, running_loop
@@ -212,12 +213,11 @@ class AsyncGrpcTransport:
 
 def _target(settings: Settings) -> str:
     """Return what gRPC connects to. Without the scheme it would take hosts such as `dns` or `unix` for schemes."""
-    return f"dns:///{settings.endpoint.authority}"
+    return f"dns:///{(settings.proxy or settings.endpoint).authority}"
 
 
 def _channel_options(settings: Settings) -> Sequence[tuple[str, Any]]:
-    proxy = proxy_for_grpc(settings)
-    options: list[tuple[str, Any]] = [
+    return [
         ("grpc.primary_user_agent", USER_AGENT),
         ("grpc.enable_retries", 0),
         ("grpc.use_local_subchannel_pool", 1),
@@ -231,12 +231,8 @@ def _channel_options(settings: Settings) -> Sequence[tuple[str, Any]]:
         ("grpc.keepalive_time_ms", _KEEPALIVE_MILLISECONDS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MILLISECONDS),
         ("grpc.keepalive_permit_without_calls", 0),
+        *proxy_options(settings),
     ]
-    if proxy is not None:
-        options.append(("grpc.http_proxy", proxy))
-    if settings.endpoint.loopback:
-        options.append(("grpc.enable_http_proxy", 0))
-    return options
 
 
 def _credentials(settings: Settings) -> grpc.ChannelCredentials:
