@@ -1,13 +1,25 @@
-"""What the host of a URL says by itself, without asking a resolver."""
+"""What the host of a URL says by itself, without asking a resolver: loopback, private, or one of those allowed."""
 
 import re
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
+
+from ._arguments import shown
+from ._text import printable
+from .errors import ConfigurationError
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
 HOST = re.compile(r"[^\s/\\<>\"'`{}|^%]+")
 """The characters of a host: names, addresses and international names alike."""
+
+_PATTERN = re.compile(r"(\*\.)?[^\s/\\:*@?#%\[\]]+")
+_OLD_ADDRESS = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*")
+"""The forms in which C and browsers accept an IPv4 address too, such as `127.1` and `0x7f000001`."""
+_LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback")
 
 
 def address_of(host: str) -> Address | None:
@@ -28,3 +40,85 @@ def is_loopback(host: str) -> bool:
     """Return whether a host means this machine: `localhost`, or a loopback address."""
     address = address_of(host)
     return host == "localhost" if address is None else address.is_loopback
+
+
+def is_private(host: str) -> bool:
+    """Return whether a host leads to no public address, in whichever spelling a resolver or a URL may have it.
+
+    Names other than those of loopback may lead anywhere, and count as public.
+    """
+    try:
+        name = host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return True  # nobody knows what a resolver makes of it
+    name = name.lower().rstrip(".")
+    if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
+        return True
+    address = address_of(name) or _address_in_old_form(name)
+    if isinstance(address, IPv6Address):
+        address = address.sixtofour or address
+    return address is not None and (not address.is_global or address.is_multicast or address.is_reserved)
+
+
+def _address_in_old_form(name: str) -> Address | None:
+    try:
+        return IPv4Address(socket.inet_aton(name)) if _OLD_ADDRESS.fullmatch(name) else None
+    except OSError:
+        return None
+
+
+@dataclass(frozen=True)
+class GatewayHosts:
+    """Where the token may go if nobody but a gateway's own response says so."""
+
+    patterns: tuple[str, ...] | None = None
+    """The hosts that are allowed; None: all that are not private."""
+    may_be_private: bool = False
+    """Whether the API's own endpoint is private, so that a gateway of it may be too."""
+
+    def check(self, host: str) -> None:
+        """Raise ConfigurationError if the token must not go to a host."""
+        problem = f"endpoint: the gateway's endpoint is {printable(host)}"
+        if self.patterns is not None:
+            if not any(_is_match(pattern, host) for pattern in self.patterns):
+                allowed = ", ".join(self.patterns)
+                raise ConfigurationError(f"{problem}, where the token is not sent; gateway_hosts allows {allowed}")
+        elif is_private(host) and not self.may_be_private:
+            problem += ", a loopback or private address, where the token is not sent; if that is right, "
+            raise ConfigurationError(
+                f"{problem}create the client with gateway_hosts=[{host!r}]",
+                for_command=f"{problem}use --base-url and --token-file instead of --gateway",
+            )
+
+
+def check_gateway_hosts(hosts: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return patterns of hosts in the form that is compared, or None."""
+    if hosts is None:
+        return None
+    if isinstance(hosts, str | bytes) or not isinstance(hosts, Iterable):
+        raise ConfigurationError(f"gateway_hosts: expected a list such as ['*.example.com'], got {shown(hosts)}")
+    patterns = tuple(map(_pattern, hosts))
+    if not patterns:
+        raise ConfigurationError("gateway_hosts must not be empty; None allows all hosts that are not private")
+    return patterns
+
+
+def _pattern(text: str) -> str:
+    name = text.lower().removeprefix("[").removesuffix("]") if isinstance(text, str) else ""
+    if address_of(name) is None and not _PATTERN.fullmatch(name):
+        raise ConfigurationError(
+            "gateway_hosts: expected hosts such as 'gateway.example.com' or '*.example.com', without scheme, port and "
+            f"path, got {shown(text)}"
+        )
+    return _normal(name)
+
+
+def _is_match(pattern: str, host: str) -> bool:
+    name = _normal(host)
+    if pattern.startswith("*."):
+        return name.endswith(pattern[1:]) and address_of(name) is None
+    return name == pattern
+
+
+def _normal(host: str) -> str:
+    return str(address_of(host) or host.lower().rstrip("."))

@@ -1,5 +1,6 @@
 """`Client` and `AsyncClient`: settings in, resources out."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
@@ -62,6 +63,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         proxy: str | None = None,
         max_reply_bytes: int = MAX_REPLY_BYTES,
         allow_plaintext: bool = False,
+        gateway_hosts: Iterable[str] | None = None,
         on_call: OnCall | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -86,6 +88,9 @@ class BaseClient(Generic[Mode, InferenceT]):
             max_reply_bytes: size of the largest response accepted, in bytes (64 MiB); a larger one raises
                 ProtocolError.
             allow_plaintext: allow http:// beyond loopback, which sends the token unencrypted.
+            gateway_hosts: the hosts to which a gateway's own response may direct completions, and so the token, such as
+                `["*.example.com"]` for all names below example.com; others raise ConfigurationError. None: all hosts,
+                but no loopback or private addresses unless the API's own endpoint is one.
             on_call: called after each call as `on_call(method, code, attempts, seconds)`, for metrics; code is "ok",
                 an error's code, "protocol_error", "canceled", or "error" for anything else (a token source failed).
             clock: time and randomness, for tests.
@@ -104,6 +109,7 @@ class BaseClient(Generic[Mode, InferenceT]):
             proxy=proxy,
             max_reply_bytes=max_reply_bytes,
             allow_plaintext=allow_plaintext,
+            gateway_hosts=gateway_hosts,
         )
         self._owns_session = True
         self._session = self._new_session(settings)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from ._arguments import check_count, check_http_version
-from ._hosts import HOST, authority, is_loopback
+from ._hosts import HOST, GatewayHosts, authority, check_gateway_hosts, is_loopback, is_private
 from ._proxies import NO_PROXY_VARIABLES, PROXY_VARIABLES, Proxies, Proxy, parse_proxy
 from ._text import redacted
 from ._version import __version__
@@ -18,6 +18,7 @@ from .auth import Secret, TokenSource
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 DEFAULT_ENDPOINT = "https://api.coreweave.com"
@@ -96,6 +97,7 @@ class Settings:
     certificates: Certificates = Certificates()
     proxies: Proxies = field(default_factory=Proxies)
     max_reply_bytes: int = MAX_REPLY_BYTES
+    gateway_hosts: GatewayHosts = field(default_factory=GatewayHosts)
 
     @property
     def proxy(self) -> Proxy | None:
@@ -108,9 +110,9 @@ class Settings:
         if proxy is None:
             return None
         if self.transport == "grpc" and proxy.scheme != "http":
+            problem = f"{proxy.source}: gRPC can use http:// proxies only, not {proxy.scheme}://"
             raise ConfigurationError(
-                f"{proxy.source}: gRPC can use http:// proxies only, not {proxy.scheme}://; "
-                "transport='connect' and transport='rest' can use this one"
+                f"{problem}; transport='connect' and transport='rest' can use this one", for_command=problem
             )
         forwards = self.transport != "grpc" and not endpoint.secure and proxy.scheme in ("http", "https")
         if forwards and self.http_version == 2:
@@ -135,6 +137,7 @@ def resolve(
     proxy: str | None,
     max_reply_bytes: int,
     allow_plaintext: bool,
+    gateway_hosts: "Iterable[str] | None" = None,
 ) -> Settings:
     """Check every argument and fill in what was omitted."""
     if transport not in ("grpc", "connect", "rest"):
@@ -147,14 +150,16 @@ def resolve(
     if transport == "grpc" and http_version == 1:
         raise ConfigurationError("http_version: gRPC needs HTTP/2")
     _warn_of_tracing()
+    found = resolve_endpoint(endpoint, allow_plaintext=allow_plaintext)
     settings = Settings(
-        endpoint=resolve_endpoint(endpoint, allow_plaintext=allow_plaintext),
+        endpoint=found,
         transport=transport,  # type: ignore[arg-type]
         codec=codec,  # type: ignore[arg-type]
         http_version=version,
         certificates=read_certificates(tls),
         proxies=read_proxies(proxy),
         max_reply_bytes=check_count(max_reply_bytes, "max_reply_bytes"),
+        gateway_hosts=GatewayHosts(check_gateway_hosts(gateway_hosts), is_private(found.host)),
     )
     return with_usable_proxy(settings)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from google.protobuf.message import Message
@@ -55,7 +56,7 @@ class Setup:
 
 
 @asynccontextmanager
-async def open_setup(kind: str, respond: Any = None) -> AsyncGenerator[Setup]:
+async def open_setup(kind: str, respond: Any = None, **settings: Any) -> AsyncGenerator[Setup]:
     opened: list[Setup] = []
 
     def respond_as_api(received: ReceivedRequest) -> Message | Failure:
@@ -68,11 +69,11 @@ async def open_setup(kind: str, respond: Any = None) -> AsyncGenerator[Setup]:
         ScriptedModelServer(respond or (lambda _: json_response(completion()))) as server,
     ):
         if kind.startswith("async"):
-            async with AsyncClient(TOKEN, endpoint=api.endpoint, transport="rest") as client:
+            async with AsyncClient(TOKEN, endpoint=api.endpoint, transport="rest", **settings) as client:
                 opened.append(Setup(True, client, api, server))
                 yield opened[0]
         else:
-            with Client(TOKEN, endpoint=api.endpoint, transport="rest") as sync_client:
+            with Client(TOKEN, endpoint=api.endpoint, transport="rest", **settings) as sync_client:
                 opened.append(Setup(False, sync_client, api, server))
                 yield opened[0]
 
@@ -193,6 +194,51 @@ async def test_the_token_is_not_sent_to_an_unsafe_endpoint_of_the_gateway(kind: 
         setup.gateway = gateway(url)
         with pytest.raises(errors.ConfigurationError, match="endpoint"):
             await setup.inference().chat()
+
+
+INWARD = [
+    "http://127.0.0.1:8080", "https://localhost", "https://10.0.0.1", "https://[fd00::1]", "https://169.254.169.254",
+    "https://127.1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", INWARD)
+@pytest.mark.parametrize("client_class", [Client, AsyncClient])
+async def test_a_gateway_of_a_public_api_cannot_direct_the_token_to_a_private_address(
+    client_class: Any, url: str
+) -> None:
+    client = client_class(TOKEN, endpoint="https://api.example")
+    host = urlsplit(url).hostname
+    problem = f"^endpoint: the gateway's endpoint is {host}, a loopback or private address, where the token is not sent"
+    for arguments in ({}, {"token": WANDB}, {"endpoint": url}):
+        with pytest.raises(errors.ConfigurationError, match=problem) as caught:
+            client.inference(gateway(url), **arguments)
+    allowed = client_class(TOKEN, endpoint="https://api.example", gateway_hosts=[host])
+    assert str(caught.value).endswith(f"create the client with gateway_hosts={[host]}")
+    assert str(caught.value.for_command).endswith("use --base-url and --token-file instead of --gateway")
+    assert allowed.inference(gateway(url)).base_url() == f"{url}/v1"
+
+
+@pytest.mark.parametrize("client_class", [Client, AsyncClient])
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", "https://10.0.0.1"])
+async def test_a_gateway_of_a_private_api_may_be_private_too(client_class: Any, endpoint: str) -> None:
+    client = client_class(TOKEN, endpoint=endpoint)
+    assert [client.inference(gateway(url)).base_url() for url in INWARD] == [f"{url}/v1" for url in INWARD]
+
+
+async def test_a_gateway_that_was_read_directs_the_token_only_to_the_hosts_that_are_allowed(kind: str) -> None:
+    async with open_setup(kind, gateway_hosts=("*.example", "front.test")) as setup:
+        inference = setup.inference()
+        problem = "where the token is not sent; gateway_hosts allows \\*.example, front.test$"
+        with pytest.raises(errors.ConfigurationError, match=problem):
+            await inference.chat()
+        with pytest.raises(errors.ConfigurationError, match=problem):
+            await inference.read(inference.stream())
+        for url in ("https://a.example", "https://front.test"):
+            assert setup.inference(gateway(url)).wrapped.base_url() == f"{url}/v1"
+    async with open_setup(kind, gateway_hosts=["127.0.0.1"]) as other:
+        await other.inference().chat()
+    assert (len(setup.server.requests), len(other.server.requests)) == (0, 1)
 
 
 def respond_404(_: HttpRequest) -> ScriptedResponse:

@@ -10,6 +10,7 @@ from .._calls.attempts import Context, attempts
 from .._calls.flow import Flow
 from .._calls.rpc import Rpc, many, one
 from .._calls.session import closed
+from .._hosts import GatewayHosts
 from ..auth import Credentials, Metadata, TokenCredentials, TokenSource
 from ..config import resolve_wandb_key
 from ..errors import ApiError, ConfigurationError, InferenceError, NotFound
@@ -77,12 +78,14 @@ class GatewayServer(ModelServer):
         *,
         endpoint: str | None,
         allow_plaintext: bool,
+        hosts: GatewayHosts,
     ) -> None:
         super().__init__(context, limiter, counters, None)
         self._management = management
         self._credentials = credentials
         self._endpoint = endpoint
         self._allow_plaintext = allow_plaintext
+        self._hosts = hosts
         self._served: Sequence[str] | None = None
         self._read_models_at = -math.inf
         if not isinstance(gateway, types.Gateway | str):
@@ -139,5 +142,6 @@ class GatewayServer(ModelServer):
     def _use(self, gateway: types.Gateway) -> None:
         """Take the route to a READY gateway, and the credential that its auth requires."""
         route = route_of(gateway, self._endpoint, allow_plaintext=self._allow_plaintext)
+        self._hosts.check(route.endpoint.host)
         self._credentials.choose(gateway)
         self._route = route

@@ -167,6 +167,7 @@ class BaseInference(Resource[Mode]):
             counters,
             endpoint=endpoint,
             allow_plaintext=allow_plaintext,
+            hosts=session.settings.gateway_hosts,
         )
         inference._start(server, own_session, connections, owns_connections=owns_connections)
         return inference
