@@ -21,7 +21,9 @@ class Hint(Enum):
 
     NONE = "nothing"
     NOT_SENT = "the request never left this machine"
+    NO_SUCH_NAME = "the request never left this machine, because the server's name does not exist"
     REFUSED = "a working server refused the request unread, and works on"
+    LOST = "the connection was lost, and with it all calls on it"
     GOING_AWAY = "a working server closed the connection in good order, most likely before it took this request"
     UNTRUSTED = "the server's certificate is not trusted: nothing was sent, and a retry would end the same"
     NO_RETRY = "a retry would do harm or is not wanted, whatever the code"
@@ -29,8 +31,11 @@ class Hint(Enum):
 
 
 _FINAL = frozenset({Hint.UNTRUSTED, Hint.NO_RETRY})
-_NOT_PROCESSED = frozenset({Hint.NOT_SENT, Hint.REFUSED})
-_NO_LOAD = frozenset({Hint.REFUSED, Hint.GOING_AWAY})
+_NOT_PROCESSED = frozenset({Hint.NOT_SENT, Hint.NO_SUCH_NAME, Hint.REFUSED})
+_NO_LOAD = frozenset({Hint.NOT_SENT, Hint.NO_SUCH_NAME, Hint.REFUSED, Hint.GOING_AWAY})
+
+_ATTEMPTS_AT_A_NAME = 4
+"""A name that does not exist is most likely misspelled; that of a server that restarts may be gone for a moment."""
 
 
 def is_retryable(code: str, hint: Hint, retry_after: float | None) -> bool:
@@ -55,6 +60,11 @@ def may_have_effect(code: str, hint: Hint) -> bool:
 def needs_no_budget(hint: Hint) -> bool:
     """Return whether a retry adds nothing to the load of the server, which did no work for the attempt."""
     return hint in _NO_LOAD
+
+
+def most_attempts(hint: Hint, wanted: int) -> int:
+    """Return how many attempts a call may make, given how many are wanted of a call that is retried."""
+    return min(wanted, _ATTEMPTS_AT_A_NAME) if hint is Hint.NO_SUCH_NAME else wanted
 
 
 def is_safe_to_repeat(hint: Hint, *, idempotent: bool) -> bool:

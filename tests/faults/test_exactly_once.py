@@ -24,7 +24,7 @@ from tests.support.scripted_server import Failure, ScriptedServer
 CUTS = int(os.environ.get("CWINFERENCE_CUTS", "16"))
 CALLER = Caller("cw1a2b")
 MANY_RETRIES = Retry(max_attempts=12, initial_backoff=0.02, max_backoff=0.2)
-"""gRPC fails calls at once while it waits before it reconnects, so that one cut may cost several attempts."""
+"""More than a cut can cost."""
 CALLS_OF_A_CLIENT = 10
 """After so many calls a new client is used, because these retry more than the retry budget of a client allows."""
 

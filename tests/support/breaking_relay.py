@@ -29,11 +29,11 @@ class Cut:
 
 
 class BreakingRelay(SocketServer):
-    """Relays to a port of this machine."""
+    """Relays to the port `target` of this machine. `port`: the one to listen on; 0: any free one."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(self._relay)
-        self._target = port
+    def __init__(self, target: int, port: int = 0) -> None:
+        super().__init__(self._relay, port=port)
+        self._target = target
         self._lock = threading.Lock()
         self._cut: Cut | None = None
         self._remaining = 0

@@ -4,6 +4,7 @@ import pyqwest
 import pytest
 
 from cwinference import errors
+from cwinference._retry_rules import Hint
 from cwinference.transports._pyqwest import translate
 
 SENT = "Request failed: error sending request for url (http://invalid.example/parsed): client error (SendRequest): "
@@ -51,3 +52,22 @@ def test_what_was_lost_is_unavailable_and_may_be_retried(text: str) -> None:
 def test_the_words_of_a_url_mean_nothing() -> None:
     text = "error sending request for url (http://invalid.example/): nothing was received or parsed"
     assert type(translate(pyqwest.RemoteProtocolError(text), 1.0)) is errors.Unavailable
+
+
+@pytest.mark.parametrize(
+    ("reason", "hint"),
+    [
+        ("tcp connect error: Connection refused (os error 111)", Hint.NOT_SENT),
+        ("dns error: failed to lookup address information: Name or service not known", Hint.NO_SUCH_NAME),
+        ("dns error: failed to lookup address information: nodename nor servname provided, or not known",
+         Hint.NO_SUCH_NAME),
+        ("dns error: failed to lookup address information: Temporary failure in name resolution", Hint.NOT_SENT),
+        ("invalid peer certificate: UnknownIssuer", Hint.UNTRUSTED),
+    ],
+)  # fmt: skip
+def test_a_failure_to_connect_says_whether_it_may_pass(reason: str, hint: Hint) -> None:
+    error = translate(
+        ConnectionError(f"error sending request for url (http://x/): client error (Connect): {reason}"), 1.0
+    )
+    assert isinstance(error, errors.Unavailable)
+    assert errors.hint_of(error) is hint

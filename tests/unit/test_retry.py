@@ -49,12 +49,12 @@ def test_the_bound_of_the_pause_doubles_up_to_a_maximum() -> None:
     assert [retry.backoff(attempt, 1.0) for attempt in (1, 2, 3, 4, 99)] == [0.1, 0.2, 0.4, 0.5, 0.5]
 
 
-def test_the_pause_is_random_between_0_and_its_bound() -> None:
-    assert [Retry().backoff(1, chance) for chance in (0.0, 0.25, 1.0)] == [0.0, 0.025, 0.1]
+def test_the_pause_is_random_between_half_of_its_bound_and_the_bound() -> None:
+    assert [Retry().backoff(1, chance) for chance in (0.0, 0.5, 1.0)] == pytest.approx([0.05, 0.075, 0.1])
 
 
 def test_the_bound_does_not_overflow_after_thousands_of_attempts() -> None:
-    assert Retry(max_attempts=10_000).backoff(2000, 1.0) == 5.0
+    assert Retry(max_attempts=10_000).backoff(2000, 1.0) == 2.0
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,28 @@ def test_a_wrong_setting_is_refused_and_named(setting: str, value: Any) -> None:
 def test_a_call_is_retried_until_an_attempt_succeeds() -> None:
     runner = FlowRunner([DOWN, DOWN, DONE])
     assert run(runner, read()) == DONE
-    assert runner.slept == [0.05, 0.1]
+    assert runner.slept == pytest.approx([0.075, 0.15])
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.999])
+def test_a_server_that_is_down_is_retried_for_more_than_2_seconds_but_not_for_long(chance: float) -> None:
+    runner = FlowRunner([unavailable("refused", Hint.NOT_SENT)] * 99)
+    runner.clock.chance = chance
+    assert failure_of(runner, read()).message == "refused"
+    assert 2.5 < sum(runner.slept) < 5.2
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.999])
+def test_a_name_that_does_not_exist_is_reported_within_a_second(chance: float) -> None:
+    runner = FlowRunner([unavailable("no such name", Hint.NO_SUCH_NAME)] * 99)
+    runner.clock.chance = chance
+    assert failure_of(runner, read()).attempts == 4
+    assert 0.3 < sum(runner.slept) < 1.0
+
+
+def test_no_name_is_tried_more_often_than_wanted() -> None:
+    runner = FlowRunner([unavailable("no such name", Hint.NO_SUCH_NAME)] * 99)
+    assert failure_of(runner, read(), retry=Retry(max_attempts=2)).attempts == 2
 
 
 def test_a_call_fails_after_the_last_attempt() -> None:
@@ -146,13 +167,13 @@ def test_a_response_that_cannot_be_decoded_is_never_retried() -> None:
 def test_each_attempt_gets_the_time_that_remains_for_the_whole_call() -> None:
     runner = FlowRunner([4.0, DOWN, 3.0, DOWN, DONE])
     run(runner, read(timeout=10))
-    assert [step.timeout for step in runner.sent] == pytest.approx([10, 5.95, 2.85])
+    assert [step.timeout for step in runner.sent] == pytest.approx([10, 5.925, 2.775])
 
 
 def test_attempts_may_have_a_timeout_of_their_own() -> None:
     runner = FlowRunner([4.0, errors.DeadlineExceeded("slow"), DONE])
     run(runner, read(timeout=5), retry=Retry(attempt_timeout=2))
-    assert [step.timeout for step in runner.sent] == pytest.approx([2, 0.95])
+    assert [step.timeout for step in runner.sent] == pytest.approx([2, 0.925])
 
 
 def test_no_pause_goes_beyond_the_deadline() -> None:
@@ -243,6 +264,26 @@ def test_successes_refill_the_budget() -> None:
     for _ in range(5):
         budget.succeed()
     assert [budget.take() for _ in range(2)] == [True, False]
+
+
+def test_the_calls_that_were_lost_with_a_connection_take_one_retry_together() -> None:
+    budget = Budget(capacity=1)
+    budget.succeed()
+    assert [budget.take_lost(began, now=5.0) for began in (3.0, 1.0, 4.0)] == [True, True, True]
+    assert not budget.take_lost(6.0, now=7.0), "it began after the loss"
+
+
+def test_a_server_that_never_responded_makes_every_lost_call_take_a_retry() -> None:
+    budget = Budget(capacity=2)
+    assert [budget.take_lost(began, now=5.0) for began in (3.0, 1.0, 4.0)] == [True, True, False]
+
+
+def test_a_success_after_a_loss_makes_the_next_loss_count_once_again() -> None:
+    budget = Budget(capacity=2)
+    budget.succeed()
+    assert budget.take_lost(1.0, now=2.0)
+    budget.succeed()
+    assert [budget.take_lost(began, now=9.0) for began in (8.0, 7.0, 6.0)] == [True, True, True]
 
 
 def test_the_budget_never_exceeds_its_capacity() -> None:

@@ -27,7 +27,9 @@ ALL, NONE = set(errors.CODES), set[str]()
 RULES = {
     Hint.NONE: (TRANSIENT, AMBIGUOUS, NONE),
     Hint.NOT_SENT: (ALL, NONE, ALL),
+    Hint.NO_SUCH_NAME: (ALL, NONE, ALL),
     Hint.REFUSED: (ALL, NONE, ALL),
+    Hint.LOST: (TRANSIENT, AMBIGUOUS, NONE),
     Hint.GOING_AWAY: (TRANSIENT, AMBIGUOUS, NONE),
     Hint.UNTRUSTED: (NONE, NONE, NONE),
     Hint.NO_RETRY: (NONE, AMBIGUOUS, NONE),
@@ -117,7 +119,7 @@ def test_a_negative_delay_forbids_every_retry(code: str, hint: Hint) -> None:
 @pytest.mark.parametrize("hint", Hint)
 def test_only_a_retry_that_adds_no_load_needs_no_budget(hint: Hint) -> None:
     retryable, _, _ = RULES[hint]
-    free = hint in (Hint.REFUSED, Hint.GOING_AWAY)
+    free = hint in (Hint.NOT_SENT, Hint.NO_SUCH_NAME, Hint.REFUSED, Hint.GOING_AWAY)
     assert is_retried(rpc(idempotent=True), error_of("unavailable", hint), budget=Budget(capacity=0)) is free
     assert is_retried(rpc(idempotent=True), error_of("unavailable", hint)) is ("unavailable" in retryable)
 

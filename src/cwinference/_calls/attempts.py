@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from .._arguments import UNSET, check_callback
-from .._retry_rules import needs_no_budget
+from .._retry_rules import Hint, most_attempts, needs_no_budget
 from ..auth import Credentials, Metadata
 from ..errors import (
     ApiError,
@@ -56,12 +56,14 @@ class Context:
 class Progress:
     """The state of one call: how many attempts were made, what they may have done, and how much time is left."""
 
-    __slots__ = ("attempts", "deadline", "may_have_succeeded", "retry")
+    __slots__ = ("attempts", "began", "deadline", "may_have_succeeded", "retry")
 
     def __init__(self, call: Call[Any], context: Context, started: float | None = None) -> None:
         timeout, self.retry = options_of(call, context)
         self.deadline = Deadline(timeout, context.clock.monotonic, started)
         self.attempts = 1
+        self.began = self.deadline.started
+        """When the latest attempt was sent."""
         self.may_have_succeeded = False
 
     def attempt_timeout(self) -> float | None:
@@ -150,6 +152,7 @@ def _retries(call: Call[Any], context: Context, progress: Progress, metadata: Me
         try:
             timeout = progress.attempt_timeout()
             progress.attempts += 1
+            progress.began = context.clock.monotonic()
             response = yield Send(call, metadata, timeout, context.session)
         except ApiError as latest:
             _explain_timeout(latest, error, progress)
@@ -188,8 +191,8 @@ def _note_call(error: ApiError, call: Call[Any], progress: Progress) -> None:
 
 def _pause(call: Call[Any], context: Context, progress: Progress, error: ApiError) -> float | None:
     """Return the seconds to wait before the next attempt, or None if there must not be one."""
-    retry, remaining = progress.retry, progress.deadline.remaining()
-    if retry is None or progress.attempts >= retry.max_attempts or not call.may_retry(error):
+    retry, remaining, hint = progress.retry, progress.deadline.remaining(), hint_of(error)
+    if retry is None or progress.attempts >= most_attempts(hint, retry.max_attempts) or not call.may_retry(error):
         return None
     if error.retry_after is not None:
         pause = error.retry_after
@@ -199,7 +202,13 @@ def _pause(call: Call[Any], context: Context, progress: Progress, error: ApiErro
         pause = retry.backoff(progress.attempts, context.clock.random())
     if remaining is not None and pause >= remaining:
         return None
-    return pause if needs_no_budget(hint_of(error)) or context.budget.take() else None
+    return pause if _is_affordable(hint, context, progress) else None
+
+
+def _is_affordable(hint: Hint, context: Context, progress: Progress) -> bool:
+    if hint is Hint.LOST:
+        return context.budget.take_lost(progress.began, context.clock.monotonic())
+    return needs_no_budget(hint) or context.budget.take()
 
 
 def _explain_timeout(latest: ApiError, before: ApiError, progress: Progress) -> None:

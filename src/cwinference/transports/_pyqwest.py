@@ -146,6 +146,7 @@ _UNREADABLE = re.compile(
 connection ends all responses on it: one that had begun was most likely read well, and is only lost. The engine also
 counts the frames that arrive for streams that were canceled, and calls too many of them an excessive load.
 """
+_NO_SUCH_NAME = re.compile(r"dns error.*(not known|no such host|no address associated)", re.IGNORECASE)
 
 
 def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> errors.ApiError | errors.ProtocolError:
@@ -159,12 +160,13 @@ def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> 
     if isinstance(error, ConnectionError):
         advice = tls_advice(cause)
         is_tls = bool(advice) or "certificate" in cause.lower() or "tls" in cause.lower()
-        hint = Hint.UNTRUSTED if is_tls else Hint.NOT_SENT
+        unsent = Hint.NO_SUCH_NAME if _NO_SUCH_NAME.search(cause) else Hint.NOT_SENT
+        hint = Hint.UNTRUSTED if is_tls else unsent
         return errors.with_hint(errors.Unavailable(f"no connection: {text}{advice}"), hint)
     if isinstance(error, TimeoutError):
         return no_response(timeout)
     if isinstance(error, pyqwest.ReadError | pyqwest.WriteError | pyqwest.RemoteProtocolError):
-        return errors.Unavailable(f"the connection was lost: {text}")
+        return errors.with_hint(errors.Unavailable(f"the connection was lost: {text}"), Hint.LOST)
     return errors.Internal(f"{type(error).__name__}: {text}")
 
 

@@ -2,16 +2,11 @@
 
 Responses are taken as bytes and decoded here, because grpc.aio returns None for one that cannot be decoded. gRPC's own
 retries are off. Channels belong to one process and, when async, to one event loop.
-
-grpcio does not say where an error came from: a server's word, a proxy's, or its own. Its texts are the only sign, so
-the patterns below look for them; each was seen on the wire, with the oldest and the newest grpcio that are supported.
 """
 
 import asyncio
 import os
-import re
 import time
-from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,16 +16,14 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from .. import errors
-from .._retry_rules import Hint
-from .._text import safe_headers
 from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
 from ._forks import note_closed, note_open
+from ._grpc_errors import as_text, ends_connection, is_own_deadline, is_unconnected, translate
 from ._grpc_proxy import proxy_options
 from ._pool import Lane, Pool
-from ._tls import UNUSABLE_TLS, tls_advice
-from .base import ResponseMetadata, UnaryCall, has_timed_out, running_loop
+from .base import ResponseMetadata, UnaryCall, running_loop
 
 _IDLE_MILLISECONDS = 240_000
 _RESOLVE_MILLISECONDS = 300
@@ -41,22 +34,10 @@ _KEEPALIVE_TIMEOUT_MILLISECONDS = 20_000
 _CONNECT_MILLISECONDS = 5_000
 """Limit of one attempt to connect, including TLS: gRPC uses its minimum reconnect backoff for that."""
 
-_OWN_DEADLINE = re.compile(r"(Stream removed \()?Deadline Exceeded\)?")
-_UNRESOLVED = re.compile(r"errors resolving |DNS resolution failed", re.IGNORECASE)
-_NOT_CONNECTED = re.compile(rf"failed to connect to all addresses|{_UNRESOLVED.pattern}", re.IGNORECASE)
-_REFUSED = re.compile(r"RST_STREAM with error code 7\b")
-_GOAWAY = re.compile(r"(Stream removed \()?GOAWAY received")
-"""A stream above the last one that a GOAWAY accepts, so it was not processed; one that was accepted and then lost
-mentions a socket first. Still no proof for an update: a server may relay this text about a call of its own."""
-
-_NO_HANDSHAKER = re.compile(r"Failed to create security handshaker")
-_TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY", re.IGNORECASE)
-_TOO_LARGE = re.compile(r"(^|CLIENT: )(Received|Decompressed) message larger than max")
-_STREAM_CANCELLED = re.compile(r"RST_STREAM with error code 8\b")
-_UNUSABLE = re.compile(r"parsing 'grpc-encoding' metadata")
-"""After a response with an unknown encoding, gRPC fails every later one on the same connection with this text."""
-
-_HTTP_STATUS = re.compile(r"http2 header with status: (\d{3})")
+_QUICK_SECONDS = 1.0
+"""A channel that could not connect pauses, fails all calls at once meanwhile, and may miss that the server is back. So
+it is left for a new one, which tries at once, as HTTP does. Only if connecting took long does the channel go on: calls
+are better told at once then that it fails than made to wait for each try."""
 
 
 class _Connection:
@@ -108,8 +89,7 @@ class GrpcTransport:
                 _keep_metadata(received, outcome.initial_metadata(), outcome.trailing_metadata())
             lane.responded = began
         except grpc.RpcError as error:
-            _note_failure(error, pool, lane, began, received)
-            raise _translate(error, method, lane.connection, timeout, time.monotonic() - began) from None
+            raise _failed(error, call, pool, lane, began, timeout) from None
         finally:
             spare = pool.give(lane, began)
             if spare is not None:
@@ -156,8 +136,7 @@ class AsyncGrpcTransport:
             if received is not None:
                 _keep_metadata(received, await running.initial_metadata(), await running.trailing_metadata())
         except grpc.aio.AioRpcError as error:
-            _note_failure(error, pool, lane, began, received)
-            raise _translate(error, method, lane.connection, timeout, time.monotonic() - began) from None
+            raise _failed(error, call, pool, lane, began, timeout) from None
         except asyncio.CancelledError as cancelled:
             # Closing a channel of grpc.aio cancels its calls. Nobody canceled this task then, so it gets an error.
             task = asyncio.current_task()
@@ -251,101 +230,23 @@ def _decode(method: Method, raw: Any) -> Message:
         ) from None
 
 
-def _note_failure(
-    error: Any, pool: Pool[_Connection], lane: Lane[_Connection], began: float, received: ResponseMetadata | None
-) -> None:
-    """Keep the metadata of a failed call, and note whether its connection responded and can still be used.
+def _failed(
+    error: Any, call: UnaryCall, pool: Pool[_Connection], lane: Lane[_Connection], began: float, timeout: float | None
+) -> errors.InferenceError:
+    """Return a failure as ours, keep its metadata, and note what it says about its connection.
 
-    A timeout of our own says nothing about the connection; any other error is a sign that something is there.
+    A timeout of our own says nothing about that; any other error is a sign that something is there.
     """
-    if received is not None:
-        _keep_metadata(received, error.initial_metadata(), error.trailing_metadata())
-    message = error.details() or ""
-    if error.initial_metadata() or not _OWN_DEADLINE.fullmatch(message):
+    seconds = time.monotonic() - began
+    if call.response_metadata is not None:
+        _keep_metadata(call.response_metadata, error.initial_metadata(), error.trailing_metadata())
+    if error.initial_metadata() or not is_own_deadline(error):
         lane.responded = began
-    if _UNUSABLE.search(message):
+    failure = translate(error, call.method, timeout, seconds, lane.connection.is_ready)
+    if ends_connection(error) or (is_unconnected(failure) and seconds < _QUICK_SECONDS):
         pool.leave(lane)
+    return failure
 
 
 def _keep_metadata(received: ResponseMetadata, headers: Any, trailers: Any) -> None:
-    received.headers, received.trailers = [*map(_as_text, headers or ())], [*map(_as_text, trailers or ())]
-
-
-def _as_text(pair: tuple[str, str | bytes]) -> tuple[str, str]:
-    """Return metadata as text; binary values as they are sent, in base64."""
-    name, value = pair
-    return name, value if isinstance(value, str) else b64encode(value).decode("ascii").rstrip("=")
-
-
-def _translate(
-    error: Any, method: Method, connection: _Connection, timeout: float | None, seconds: float
-) -> errors.InferenceError:
-    """Return gRPC's error as ours. `seconds` is how long the call took."""
-    kind = errors.BY_NUMBER.get(error.code().value[0], errors.Unknown)
-    message = error.details() or ""
-    if _STREAM_CANCELLED.search(message) and has_timed_out(timeout, seconds):
-        kind = errors.DeadlineExceeded
-    if kind is errors.ResourceExhausted and _TOO_LARGE.search(message):
-        return errors.ProtocolError(message, method=method.name)
-    found = _HTTP_STATUS.search(message)
-    extra = {key: value for key, value in error.trailing_metadata() or () if key.startswith("grpc-")}
-    details, delay = _details(extra.get("grpc-status-details-bin"))
-    pushback = _pushback(extra.get("grpc-retry-pushback-ms"))
-    if timeout is not None and _OWN_DEADLINE.fullmatch(message):
-        message = f"no response within {timeout:.3g} s"
-    hint = Hint.NONE
-    if kind is errors.Unavailable:
-        if not _is_from_server(error) and _NO_HANDSHAKER.search(message):
-            return errors.ConfigurationError(f"{UNUSABLE_TLS}: gRPC's own log says why")
-        hint = _hint(error, message, connection)
-        if hint is Hint.UNTRUSTED:
-            message += tls_advice(message)
-    translated = kind(
-        message,
-        method=method.name,
-        details=details,
-        http_status=int(found.group(1)) if found else None,
-        retry_after=pushback if pushback is not None else delay,
-        headers=safe_headers(map(_as_text, (*(error.initial_metadata() or ()), *(error.trailing_metadata() or ())))),
-    )
-    return errors.with_hint(errors.mark_page(translated) if found else translated, hint)
-
-
-def _hint(error: Any, message: str, connection: _Connection) -> Hint:
-    """Return what an UNAVAILABLE says beyond its code. The texts count only if they are gRPC's own, because a server
-    may relay the very same words about a call that it made itself."""
-    if _TLS_FAILURE.search(message) and not _UNRESOLVED.search(message):
-        return Hint.NO_RETRY if _is_from_server(error) else Hint.UNTRUSTED
-    if _is_from_server(error):
-        return Hint.NONE
-    if _REFUSED.search(message):
-        return Hint.REFUSED
-    if _NOT_CONNECTED.search(message) and not connection.is_ready():
-        return Hint.NOT_SENT
-    return Hint.GOING_AWAY if _GOAWAY.match(message) else Hint.NONE
-
-
-def _details(serialized: bytes | None) -> tuple[tuple[Message, ...], float | None]:
-    """Return the details of an error, and the delay that they ask for, in seconds."""
-    if not serialized:
-        return (), None
-    # Here, because it imports json_format, which most errors do not need.
-    from .._wire.error_details import from_status, retry_delay
-
-    details = from_status(serialized)
-    return details, retry_delay(details)
-
-
-def _is_from_server(error: Any) -> bool:
-    """Return whether the error came with metadata, and so from a server."""
-    return bool(error.initial_metadata() or error.trailing_metadata())
-
-
-def _pushback(value: str | bytes | None) -> float | None:
-    """Return the delay by `grpc-retry-pushback-ms`; a negative or unreadable value means: do not retry."""
-    if value is None:
-        return None
-    try:
-        return int(value) / 1000
-    except ValueError:
-        return -1.0
+    received.headers, received.trailers = [*map(as_text, headers or ())], [*map(as_text, trailers or ())]

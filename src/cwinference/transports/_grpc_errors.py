@@ -1,0 +1,142 @@
+"""gRPC's errors as ours.
+
+grpcio does not say where an error came from: a server's word, a proxy's, or its own. Its texts are the only sign, so
+the patterns below look for them; each was seen on the wire, with the oldest and the newest grpcio that are supported.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message import Message
+
+from .. import errors
+from .._retry_rules import Hint
+from .._text import safe_headers
+from .._wire.methods import Method
+from ._tls import UNUSABLE_TLS, tls_advice
+from .base import has_timed_out
+
+_OWN_DEADLINE = re.compile(r"(Stream removed \()?Deadline Exceeded\)?")
+_UNRESOLVED = re.compile(r"errors resolving |DNS resolution failed", re.IGNORECASE)
+_NO_SUCH_NAME = re.compile(r"(DNS|lookup).*(name not found|not known|no such host)", re.IGNORECASE)
+_NOT_CONNECTED = re.compile(rf"failed to connect to all addresses|{_UNRESOLVED.pattern}", re.IGNORECASE)
+_REFUSED = re.compile(r"RST_STREAM with error code 7\b")
+_GOAWAY = re.compile(r"(Stream removed \()?GOAWAY received")
+"""A stream above the last one that a GOAWAY accepts, so it was not processed; one that was accepted and then lost
+mentions a socket first. Still no proof for an update: a server may relay this text about a call of its own."""
+
+_LOST = re.compile(
+    r"socket closed|connection reset|broken pipe|stream removed|endpoint clos|keepalive|ping timeout", re.IGNORECASE
+)
+_NO_HANDSHAKER = re.compile(r"Failed to create security handshaker")
+_TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"(^|CLIENT: )(Received|Decompressed) message larger than max")
+_STREAM_CANCELLED = re.compile(r"RST_STREAM with error code 8\b")
+_UNUSABLE = re.compile(r"parsing 'grpc-encoding' metadata")
+"""After a response with an unknown encoding, gRPC fails every later one on the same connection with this text."""
+
+_HTTP_STATUS = re.compile(r"http2 header with status: (\d{3})")
+
+_UNCONNECTED = frozenset({Hint.NOT_SENT, Hint.NO_SUCH_NAME, Hint.UNTRUSTED})
+
+
+def is_own_deadline(error: Any) -> bool:
+    """Return whether the error is a timeout of ours, of which no server knows."""
+    return _OWN_DEADLINE.fullmatch(error.details() or "") is not None
+
+
+def ends_connection(error: Any) -> bool:
+    """Return whether all later calls on the same connection would fail as well."""
+    return _UNUSABLE.search(error.details() or "") is not None
+
+
+def is_unconnected(failure: errors.InferenceError) -> bool:
+    """Return whether no connection could be made."""
+    return isinstance(failure, errors.ApiError) and errors.hint_of(failure) in _UNCONNECTED
+
+
+def as_text(pair: tuple[str, str | bytes]) -> tuple[str, str]:
+    """Return metadata as text; binary values as they are sent, in base64."""
+    name, value = pair
+    return name, value if isinstance(value, str) else b64encode(value).decode("ascii").rstrip("=")
+
+
+def translate(
+    error: Any, method: Method, timeout: float | None, seconds: float, is_ready: Callable[[], bool]
+) -> errors.InferenceError:
+    """Return gRPC's error as ours.
+
+    `seconds` is how long the call took; `is_ready` returns whether there is a connection now.
+    """
+    kind = errors.BY_NUMBER.get(error.code().value[0], errors.Unknown)
+    message = error.details() or ""
+    if _STREAM_CANCELLED.search(message) and has_timed_out(timeout, seconds):
+        kind = errors.DeadlineExceeded
+    if kind is errors.ResourceExhausted and _TOO_LARGE.search(message):
+        return errors.ProtocolError(message, method=method.name)
+    found = _HTTP_STATUS.search(message)
+    extra = {key: value for key, value in error.trailing_metadata() or () if key.startswith("grpc-")}
+    details, delay = _details(extra.get("grpc-status-details-bin"))
+    pushback = _pushback(extra.get("grpc-retry-pushback-ms"))
+    if timeout is not None and _OWN_DEADLINE.fullmatch(message):
+        message = f"no response within {timeout:.3g} s"
+    hint = Hint.NONE
+    if kind is errors.Unavailable:
+        if not _is_from_server(error) and _NO_HANDSHAKER.search(message):
+            return errors.ConfigurationError(f"{UNUSABLE_TLS}: gRPC's own log says why")
+        hint = _hint(error, message, is_ready)
+        if hint is Hint.UNTRUSTED:
+            message += tls_advice(message)
+    translated = kind(
+        message,
+        method=method.name,
+        details=details,
+        http_status=int(found.group(1)) if found else None,
+        retry_after=pushback if pushback is not None else delay,
+        headers=safe_headers(map(as_text, (*(error.initial_metadata() or ()), *(error.trailing_metadata() or ())))),
+    )
+    return errors.with_hint(errors.mark_page(translated) if found else translated, hint)
+
+
+def _hint(error: Any, message: str, is_ready: Callable[[], bool]) -> Hint:
+    """Return what an UNAVAILABLE says beyond its code. The texts count only if they are gRPC's own, because a server
+    may relay the very same words about a call that it made itself."""
+    if _TLS_FAILURE.search(message) and not _UNRESOLVED.search(message):
+        return Hint.NO_RETRY if _is_from_server(error) else Hint.UNTRUSTED
+    if _is_from_server(error):
+        return Hint.NONE
+    if _REFUSED.search(message):
+        return Hint.REFUSED
+    if _NOT_CONNECTED.search(message) and not is_ready():
+        return Hint.NO_SUCH_NAME if _NO_SUCH_NAME.search(message) else Hint.NOT_SENT
+    if _GOAWAY.match(message):
+        return Hint.GOING_AWAY
+    return Hint.LOST if _LOST.search(message) else Hint.NONE
+
+
+def _details(serialized: bytes | None) -> tuple[tuple[Message, ...], float | None]:
+    """Return the details of an error, and the delay that they ask for, in seconds."""
+    if not serialized:
+        return (), None
+    # Here, because it imports json_format, which most errors do not need.
+    from .._wire.error_details import from_status, retry_delay
+
+    details = from_status(serialized)
+    return details, retry_delay(details)
+
+
+def _is_from_server(error: Any) -> bool:
+    """Return whether the error came with metadata, and so from a server."""
+    return bool(error.initial_metadata() or error.trailing_metadata())
+
+
+def _pushback(value: str | bytes | None) -> float | None:
+    """Return the delay by `grpc-retry-pushback-ms`; a negative or unreadable value means: do not retry."""
+    if value is None:
+        return None
+    try:
+        return int(value) / 1000
+    except ValueError:
+        return -1.0
