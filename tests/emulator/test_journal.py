@@ -227,6 +227,34 @@ def test_a_file_that_is_not_a_state_file_is_rejected_and_not_changed(
     assert before == (path.read_bytes() if path.is_file() else b"")
 
 
+@pytest.mark.parametrize("suffix", ["-journal", "-wal"])
+@pytest.mark.parametrize("is_link", [False, True])
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_file_of_somebody_else_that_sqlite_would_delete_is_named_and_kept(
+    suffix: str, is_link: bool, is_old: bool, path: Path
+) -> None:
+    if is_old:
+        Journal(path).close()
+    foreign = Path(f"{path}{suffix}")
+    foreign.write_bytes(b"A diary")
+    given = path.with_name("link") if is_link else path
+    if is_link:
+        given.symlink_to(path)
+    with pytest.raises(errors.ConfigurationError) as caught:
+        Journal(given)
+    assert str(caught.value) == (
+        f"state file {given}: {foreign} is no file of SQLite, which would delete it; move it, or use another file"
+    )
+    assert foreign.read_bytes() == b"A diary"
+
+
+@pytest.mark.parametrize("content", [b"", bytes(512), bytes.fromhex("d9d505f920a163d7") + bytes(504)])
+def test_a_journal_that_a_killed_emulator_has_left_is_no_obstacle(content: bytes, path: Path) -> None:
+    Path(f"{path}-journal").write_bytes(content)
+    Journal(path).close()
+    Journal(path).close()
+
+
 def test_a_file_in_a_missing_directory_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(errors.ConfigurationError, match="unable to open database file"):
         Journal(tmp_path / "none" / "state.db")

@@ -20,6 +20,11 @@ from ...errors import ConfigurationError
 _APPLICATION_ID = 0x63776965
 """Identifies the file as one of the emulator, in the header of the SQLite file."""
 _SCHEMA_VERSION = 1
+_SIDE_FILES = {
+    "-journal": (bytes.fromhex("d9d505f920a163d7"), bytes(8)),
+    "-wal": (bytes.fromhex("377f0682"), bytes.fromhex("377f0683")),
+}
+"""The files that SQLite keeps next to its own, and how they begin; zeros are a journal that was not written to disk."""
 _SCHEMA = """
 create table resources (
     kind text not null,
@@ -53,11 +58,12 @@ class Journal:
 
         Raises:
             ConfigurationError: the file cannot be opened or written, is not a state file, is in use by another
-                emulator, or was written by a newer release.
+                emulator, or was written by a newer release; or SQLite would delete a file of somebody else's.
         """
         if not os.fspath(path):
             raise ConfigurationError("state: expected the path of a file, got ''")
         self._path = path
+        _refuse_foreign_files(path)
         try:
             self._database = _connect(path)
         except sqlite3.Error as error:
@@ -137,6 +143,23 @@ class Journal:
         # and a crash of the machine may undo the last ones, but does not damage the file.
         database.execute("pragma journal_mode = wal")
         database.execute("pragma synchronous = normal")
+
+
+def _refuse_foreign_files(path: str | os.PathLike[str]) -> None:
+    """Refuse a path next to which there are files of others that SQLite would take for its own, and delete."""
+    for suffix, beginnings in _SIDE_FILES.items():
+        side = Path(f"{os.path.realpath(path)}{suffix}")  # SQLite follows links, too
+        try:
+            with side.open("rb") as file:
+                found = file.read(8)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ConfigurationError(f"state file {path}: {side}: {error.strerror}") from None
+        if found and not found.startswith(beginnings):
+            raise ConfigurationError(
+                f"state file {path}: {side} is no file of SQLite, which would delete it; move it, or use another file"
+            )
 
 
 def _connect(path: str | os.PathLike[str]) -> sqlite3.Connection:
