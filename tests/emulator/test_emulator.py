@@ -17,6 +17,7 @@ from cwinference import TLS, Client, State, errors, types
 from cwinference.emulator import Behavior, Emulator, EmulatorClock, Fate
 from tests.support import certificates
 from tests.support.client_kinds import KINDS, open_client
+from tests.support.pipes import pipe_with
 
 ROUTED: dict[str, Any] = {
     "core_weave_auth": types.CoreWeaveAuth(),
@@ -119,6 +120,17 @@ def test_it_serves_https_over_http_2_and_1(tmp_path: Path) -> None:
                 emulator.token, endpoint=emulator.endpoint, transport=transport, http_version=version, tls=TLS(ca=cert)
             ) as client:
                 assert client.gateways.parameters().zones
+
+
+def test_certificate_and_key_may_be_pipes(tmp_path: Path) -> None:
+    cert, key = certificates.make(tmp_path)
+    with (
+        pipe_with(tmp_path / "cert-pipe", cert.read_bytes()) as cert_pipe,
+        pipe_with(tmp_path / "key-pipe", key.read_bytes()) as key_pipe,
+        Emulator(tls_cert=cert_pipe, tls_key=key_pipe) as emulator,
+        Client(emulator.token, endpoint=emulator.endpoint, tls=TLS(ca=cert)) as client,
+    ):
+        assert client.gateways.parameters().zones
 
 
 def test_its_state_survives_a_restart(tmp_path: Path) -> None:

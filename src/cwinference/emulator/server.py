@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 from wsgiref.handlers import format_date_time
 
@@ -208,11 +207,6 @@ def _config(tls: Certificate | None) -> Config:
 def _ssl_context(config: Config, tls: Certificate | None) -> ssl.SSLContext | None:
     if tls is None:
         return None
-    for argument, path in (("tls_cert", tls.cert), ("tls_key", tls.key)):
-        try:
-            Path(path).read_bytes()
-        except OSError as error:
-            raise ConfigurationError(f"{argument}: cannot read {os.fspath(path)}: {error.strerror}") from None
     config.keyfile_password = ""  # else OpenSSL asks for it on the terminal
     try:
         return config.create_ssl_context()
@@ -220,6 +214,14 @@ def _ssl_context(config: Config, tls: Certificate | None) -> ssl.SSLContext | No
         raise ConfigurationError(
             f"tls_cert, tls_key: expected a certificate and its private key in PEM: {error}"
         ) from None
+    except OSError as error:
+        argument, path = ("tls_key", tls.key) if _is_readable(tls.cert) else ("tls_cert", tls.cert)
+        raise ConfigurationError(f"{argument}: cannot read {os.fspath(path)}: {error.strerror}") from None
+
+
+def _is_readable(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file can be read, without opening it: a pipe gives its content only once."""
+    return os.access(path, os.R_OK)
 
 
 def _listen(host: str, port: int) -> socket.socket:
