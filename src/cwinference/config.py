@@ -4,7 +4,6 @@ import os
 import sys
 import warnings
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -287,13 +286,15 @@ def _warn_of_tracing() -> None:
 
 
 def _is_traced(name: str, switches: str) -> bool:
-    """Return whether GRPC_TRACE switches a tracer on: the last pattern that matches counts; `-` switches off."""
+    """Return whether GRPC_TRACE switches a tracer on: the last pattern that matches counts; `-` switches off.
+
+    As in gRPC, white space belongs to a pattern, and only `*` and `?` have a meaning in it.
+    """
     traced = False
-    for each in switches.split(","):
-        pattern = each.strip()
-        switch_off = pattern.startswith("-")
-        pattern = "*" if pattern.removeprefix("-") == "all" else pattern.removeprefix("-")
-        traced = not switch_off if fnmatchcase(name, pattern) else traced
+    for switch in switches.split(","):
+        pattern = re.escape(switch.removeprefix("-")).replace(r"\*", ".*").replace(r"\?", ".")
+        if pattern == "all" or re.fullmatch(pattern, name):
+            traced = not switch.startswith("-")
     return traced
 
 

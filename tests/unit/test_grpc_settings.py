@@ -30,11 +30,43 @@ def warns(monkeypatch: pytest.MonkeyPatch, switches: str) -> bool:
     return any("GRPC_TRACE" in str(each.message) for each in caught)
 
 
-@pytest.mark.parametrize("switches", ["api", "all", "*", "a*", "ap?", "http, api", "-all,api", "[a]pi"])
+# As gRPC 1.76 and 1.85 read them: white space belongs to a pattern, and `[` has no meaning in one.
+TRACING = [
+    "api",
+    "all",
+    "*",
+    "a*",
+    "ap?",
+    "?pi",
+    "http,api",
+    "-all,api",
+    "*, -api",
+    "all,-api ",
+    "*,-[a]pi",
+    "a,-api,api",
+]
+OTHERS = [
+    "",
+    "http",
+    "api,-api",
+    "all,-api",
+    "*,-a*",
+    "*,-all",
+    "-",
+    "apis",
+    "h*",
+    "API",
+    " api",
+    "[a]pi",
+    "list_tracers",
+]
+
+
+@pytest.mark.parametrize("switches", TRACING)
 def test_switches_that_trace_calls_are_warned_about(monkeypatch: pytest.MonkeyPatch, switches: str) -> None:
     assert warns(monkeypatch, switches)
 
 
-@pytest.mark.parametrize("switches", ["", "http", "api,-api", "all,-api", "*,-a*", "apis", "h*"])
+@pytest.mark.parametrize("switches", OTHERS)
 def test_other_switches_are_not(monkeypatch: pytest.MonkeyPatch, switches: str) -> None:
     assert not warns(monkeypatch, switches)
