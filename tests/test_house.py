@@ -48,9 +48,9 @@ OWNERS = {
 """The part of the library that alone may import another library. The generated Connect stubs alone need connectrpc."""
 
 LAYERS = [
-    {"_version", "_text", "_locks", "_retry_rules", "_type_docs"},
+    {"_version", "_text", "_locks", "_retry_rules", "_secrets", "_type_docs"},
     {"errors", "types"},
-    {"_arguments", "_gevent", "status"},
+    {"_arguments", "_gevent", "_tokens", "status"},
     {"_hosts", "auth"},
     {"_proxies"},
     {"config", "_wire", "retry"},

@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import unquote, urlsplit
 
 from ._hosts import HOST, address_of, authority, is_loopback
-from .auth import Secret
+from ._secrets import Secret
 from .errors import ConfigurationError
 
 PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
@@ -32,7 +32,7 @@ class Proxy:
     scheme: str
     host: str
     port: int
-    credentials: tuple[Secret, Secret] | None = None
+    credentials: Secret[tuple[str, str]] | None = None
     """User and password."""
 
     @property
@@ -45,11 +45,11 @@ class Proxy:
         return f"{self.scheme}://{self.authority}"
 
     @property
-    def authorization(self) -> Secret | None:
+    def authorization(self) -> Secret[str] | None:
         """The value of a `proxy-authorization` header."""
         if self.credentials is None:
             return None
-        return Secret("Basic " + b64encode(":".join(self.credentials).encode()).decode("ascii"))
+        return Secret("Basic " + b64encode(":".join(self.credentials.reveal()).encode()).decode("ascii"))
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Proxies:
     """The proxies that were set when a client was made."""
 
     given: Proxy | None = None
-    variables: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
+    variables: Mapping[str, Secret[str]] = field(default_factory=dict[str, Secret[str]])
     """Those of `PROXY_VARIABLES` that are set, by name."""
     exempt: str = ""
     """The value of NO_PROXY."""
@@ -75,7 +75,7 @@ class Proxies:
         name = next((each for each in names if each in self.variables), None)
         if name is None or is_exempt(self.exempt, host, port):
             return None
-        return parse_proxy(self.variables[name], name)
+        return parse_proxy(self.variables[name].reveal(), name)
 
 
 def parse_proxy(text: str, source: str) -> Proxy:
@@ -106,7 +106,7 @@ def _parsed(text: str, source: str) -> Proxy | None:
         return None
     credentials = None
     if parts.username or parts.password:
-        credentials = Secret(unquote(parts.username or "")), Secret(unquote(parts.password or ""))
+        credentials = Secret((unquote(parts.username or ""), unquote(parts.password or "")))
     return Proxy(source, parts.scheme, host, port or _PORTS[parts.scheme], credentials)
 
 

@@ -4,49 +4,51 @@ import asyncio
 import inspect
 import os
 import re
-import subprocess
+import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
+from ._arguments import check_timeout
 from ._locks import lock_of
+from ._secrets import Secret, forgets_locals
+from ._tokens import token_timeout
+from ._tokens.command import TokenCommand
+from ._tokens.file import TokenFile, WatchedFile
 from .errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TokenSource: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
 """What `token=` accepts: the token itself, or a callable that returns it (for `AsyncClient` it may be async)."""
 
-T = TypeVar("T")
+HiddenSource: TypeAlias = Secret[str] | Callable[[], str] | Callable[[], Awaitable[str]]
+"""The same with a token that nothing shows."""
 
-Metadata: TypeAlias = tuple[tuple[str, str], ...]
-
-
-class Secret(str):
-    """A string whose repr does not show it, so that tracebacks with locals do not either."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
-def hidden(token: T) -> T:
-    """Return the token, as a `Secret` if it is a string."""
-    return cast(T, Secret(token)) if isinstance(token, str) else token
-
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+Metadata: TypeAlias = Secret[Headers]
+"""Headers of a request, some of which are secret: the token's, and those that a caller adds."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-_FILE_CHECK_SECONDS = 1.0
 
 
+def hidden(source: TokenSource | HiddenSource) -> HiddenSource:
+    """Return a source whose token, if that is what it is, nothing shows."""
+    return Secret(source) if isinstance(source, str) else source
+
+
+def with_headers(metadata: Metadata, more: Headers) -> Metadata:
+    """Return the headers of a request with more of them."""
+    return Secret((*metadata.reveal(), *more))
+
+
+@forgets_locals
 def from_file(path: str | os.PathLike[str]) -> Callable[[], str]:
     """Return a token source that reads a file; white space around the token is ignored.
 
-    A rotated file is noticed within a second at the next call, or at once when the server says UNAUTHENTICATED.
+    A rotated file is noticed within a second at the next call, or at once when the server says UNAUTHENTICATED. What is
+    no regular file, such as a named pipe or `/dev/stdin`, is read once, when the first client needs it; that waits for
+    whoever writes it, and `timeout` of a sync call does not limit it.
 
     Args:
         path: the file that contains nothing but the token.
@@ -58,120 +60,31 @@ def from_file(path: str | os.PathLike[str]) -> Callable[[], str]:
         raise ConfigurationError(f"path: expected the path of a token file, got {type(path).__name__}")
     from pathlib import Path  # like json, it is loaded for the few who need it
 
-    return _File(Path(path))
+    return TokenFile(Path(path))
 
 
-def from_command(command: Sequence[str], *, timeout: float = 30.0) -> Callable[[], str]:
-    """Return a token source that runs a program, without a shell, and reads its output.
+@forgets_locals
+def from_command(command: Sequence[str], *, timeout: float | None = 30.0) -> Callable[[], str]:
+    """Return a token source that runs a program, without a shell and a terminal, and reads its output.
 
     It may print the token, or a Kubernetes ExecCredential (JSON with `status.token`). It runs once, at the first call,
-    and again when the server says UNAUTHENTICATED. `AsyncClient` runs it on a thread.
+    and again when the server says UNAUTHENTICATED. When the call that needs it times out or is interrupted, the program
+    and the programs that it has started are terminated, and half a second later killed.
 
     Args:
         command: the program and its arguments, such as `["cwic", "auth", "token"]`.
-        timeout: seconds after which the program is killed (30).
+        timeout: seconds after which the program is ended in any case (30). None for no limit of its own.
 
     Raises:
-        ConfigurationError: `command` is no list; at the first call, the program failed, timed out or printed no token.
+        ConfigurationError: `command` is no list of strings, or `timeout` is wrong; at the first call, the program
+            failed, timed out or printed no token.
     """
     if isinstance(command, str) or not isinstance(command, Sequence) or not command:
         raise ConfigurationError("command: expected a non-empty list such as ['cwic', 'auth', 'token']")
-    return _Command(tuple(command), timeout)
-
-
-class _File:
-    def __init__(self, path: "Path") -> None:
-        self.path = path
-        self._signature_read: tuple[int, int, int] | None = None
-        self._token: Secret | None = None
-        self._next_check = 0.0
-
-    def __repr__(self) -> str:
-        return f"from_file({str(self.path)!r})"
-
-    def __call__(self) -> Secret:
-        try:
-            signature = self._signature()
-            return self._current(signature, Secret(self.path.read_text("utf-8").strip()))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = _reason(error)
-        # Raised outside of the except block: Python's error contains what was read, and would be chained to ours.
-        raise ConfigurationError(f"token file {self.path}: {reason}")
-
-    def _current(self, signature: tuple[int, int, int], token: Secret) -> Secret:
-        """Return the new token; or the previous one, if a rotation has truncated the file and not filled it yet."""
-        if not token:
-            if self._token is None:
-                raise ConfigurationError(f"token file {self.path} is empty")
-            self._next_check = time.monotonic() + _FILE_CHECK_SECONDS
-            return self._token
-        self._signature_read, self._token = signature, token
-        return token
-
-    def changed(self) -> bool:
-        """Return whether the file was replaced since it was read; it is checked at most once a second."""
-        now = time.monotonic()
-        if now < self._next_check:
-            return False
-        changed = self.differs()
-        if not changed:
-            self._next_check = now + _FILE_CHECK_SECONDS
-        return changed
-
-    def differs(self) -> bool:
-        """Return whether the file differs from the one that was read; a missing file does not count."""
-        try:
-            return self._signature() != self._signature_read
-        except OSError:
-            return False
-
-    def _signature(self) -> tuple[int, int, int]:
-        status = self.path.stat()
-        return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-class _Command:
-    def __init__(self, command: tuple[str, ...], timeout: float) -> None:
-        self._command = command
-        self._timeout = timeout
-
-    def __repr__(self) -> str:
-        return f"from_command([{self._command[0]!r}, ...])"
-
-    def __call__(self) -> Secret:
-        return _printed_token(self._run())
-
-    def _run(self) -> Secret:
-        limit = self._timeout
-        try:
-            return Secret(
-                subprocess.run(self._command, capture_output=True, timeout=limit, check=True, text=True).stdout.strip()
-            )
-        except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
-            reason = _reason(error)
-        raise ConfigurationError(f"token command {self._command[0]!r}: {reason}")
-
-
-def _printed_token(output: Secret) -> Secret:
-    if not output.startswith("{"):
-        return output
-    import json
-
-    token: object = None
-    with suppress(ValueError, KeyError, TypeError):
-        token = hidden(json.loads(output)["status"]["token"])
-    if not isinstance(token, Secret):
-        raise ConfigurationError("token command: printed JSON without status.token")
-    return token
-
-
-def _reason(error: Exception) -> str:
-    """Return what went wrong, without anything that a program printed."""
-    if isinstance(error, subprocess.CalledProcessError):
-        return f"exited with code {error.returncode}"
-    if isinstance(error, subprocess.TimeoutExpired):
-        return f"printed nothing within {error.timeout:g} s"
-    return error.strerror or type(error).__name__ if isinstance(error, OSError) else "not text"
+    wrong = next((type(each).__name__ for each in command if not isinstance(each, str | os.PathLike)), None)
+    if wrong is not None:
+        raise ConfigurationError(f"command: expected a list of strings, got one of {wrong}")
+    return TokenCommand(tuple(command), check_timeout(timeout))
 
 
 class Credentials(Protocol):
@@ -191,8 +104,11 @@ class Credentials(Protocol):
         """Return the cached header; None if the source has to be called first."""
         ...
 
-    def fetch(self, refused: Metadata | None) -> Metadata:
-        """Return the header with a token from the source: another one than `refused`, if it has one."""
+    def fetch(self, refused: Metadata | None, seconds: float | None = None) -> Metadata:
+        """Return the header with a token from the source: another one than `refused`, if it has one.
+
+        Raises DeadlineExceeded after `seconds`, unless a callable blocks; None for no limit.
+        """
         ...
 
     async def fetch_async(self, refused: Metadata | None) -> Metadata:
@@ -203,26 +119,24 @@ class Credentials(Protocol):
 class TokenCredentials(Credentials):
     """The token of one client: validated, cached, and requested again when the server refuses it."""
 
-    def __init__(self, source: TokenSource) -> None:
-        self._source = source if not isinstance(source, _File) else _File(source.path)
-        """Each client watches a token file by itself: what one of them has read is still news to the others."""
-        self._token: Secret | None = None
+    def __init__(self, source: TokenSource | HiddenSource) -> None:
+        self._source = WatchedFile(source) if isinstance(source, TokenFile) else hidden(source)
         self._metadata: Metadata | None = None
         self._lock = lock_of(self)
         self._loop_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
-        self._changed = self._source.changed if isinstance(self._source, _File) else None
-        if isinstance(source, str):
-            self._keep(source)
-        elif not callable(source):
+        self._changed = self._source.changed if isinstance(self._source, WatchedFile) else None
+        if isinstance(self._source, Secret):
+            self._keep(cast(Secret[Any], self._source))
+        elif not isinstance(self._source, WatchedFile) and not callable(self._source):
             raise ConfigurationError(f"token: expected a string or a callable, got {type(source).__name__}")
 
     def __repr__(self) -> str:
-        return f"TokenCredentials({'***' if isinstance(self._source, str) else self._source!r})"
+        return f"TokenCredentials({self._source!r})"
 
     @property
     def refreshable(self) -> bool:
         """Whether the source may return another token when called again."""
-        return not isinstance(self._source, str)
+        return not isinstance(self._source, Secret)
 
     @property
     def may_be_async(self) -> bool:
@@ -235,40 +149,70 @@ class TokenCredentials(Credentials):
             return None
         return self._metadata
 
-    def fetch(self, refused: Metadata | None) -> Metadata:
+    def fetch(self, refused: Metadata | None, seconds: float | None = None) -> Metadata:
         """Call the source, unless another thread has replaced the refused token in the meantime."""
-        with self._lock:
-            if self._metadata is not None and self._metadata is not refused and not self._file_changed():
-                return self._metadata
-            token = self._call_source()
-            if inspect.isawaitable(token):
-                getattr(token, "close", lambda: None)()  # otherwise Python warns that it was never awaited
-                raise ConfigurationError("token: an async callable needs AsyncClient")
-            return self._keep(token)
+        ends = None if seconds is None else time.monotonic() + seconds
+        with _held(self._lock, ends):
+            return self._replaced(refused) or self._keep(self._from_source(_left(ends)))
 
     async def fetch_async(self, refused: Metadata | None) -> Metadata:
         """Do the same, awaiting an async source."""
         loop = asyncio.get_running_loop()
         async with self._loop_locks.setdefault(loop, asyncio.Lock()):
-            if self._metadata is not None and self._metadata is not refused and not self._file_changed():
-                return self._metadata
-            if isinstance(self._source, _Command):
-                return self._keep(await asyncio.to_thread(self._source))
-            token = self._call_source()
-            return self._keep(hidden(await token) if inspect.isawaitable(token) else token)
+            return self._replaced(refused) or self._keep(await self._from_source_async())
 
-    def _file_changed(self) -> bool:
-        return isinstance(self._source, _File) and self._source.differs()
-
-    def _call_source(self) -> Any:
-        return hidden(cast(Callable[[], Any], self._source)())
-
-    def _keep(self, token: object) -> Metadata:
-        checked = check_token(token)
-        if checked != self._token or self._metadata is None:
-            self._token = checked
-            self._metadata = (("authorization", Secret(f"Bearer {checked}")),)
+    def _replaced(self, refused: Metadata | None) -> Metadata | None:
+        """Return the header by which another thread or task has replaced the refused one; None if there is none."""
+        if self._metadata is refused or (isinstance(self._source, WatchedFile) and self._source.differs()):
+            return None
         return self._metadata
+
+    def _from_source(self, seconds: float | None) -> Secret[Any]:
+        source = self._source
+        if isinstance(source, WatchedFile):
+            return source.read()
+        if isinstance(source, TokenCommand):
+            return source.run(seconds)
+        token = Secret(cast(Callable[[], Any], source)())
+        if inspect.isawaitable(token.reveal()):
+            getattr(token.reveal(), "close", lambda: None)()  # otherwise Python warns that it was never awaited
+            raise ConfigurationError("token: an async callable needs AsyncClient")
+        return token
+
+    async def _from_source_async(self) -> Secret[Any]:
+        source = self._source
+        if isinstance(source, WatchedFile):
+            return await asyncio.to_thread(source.read)  # it may be a pipe, and wait for its writer
+        if isinstance(source, TokenCommand):
+            return await source.run_async()
+        token = Secret(cast(Callable[[], Any], source)())
+        return Secret(await token.reveal()) if inspect.isawaitable(token.reveal()) else token
+
+    def _keep(self, token: Secret[Any]) -> Metadata:
+        check_token(token)
+        fresh: Metadata = Secret((("authorization", f"Bearer {token.reveal()}"),))
+        if self._metadata is None or self._metadata != fresh:
+            self._metadata = fresh
+        return self._metadata
+
+
+@contextmanager
+def _held(lock: threading.Lock, ends: float | None) -> Generator[None]:
+    """Hold a lock. Raises DeadlineExceeded if that is not possible in time: somebody else waits for the source."""
+    seconds = _left(ends)
+    if not lock.acquire(timeout=-1 if seconds is None else seconds):
+        raise token_timeout()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _left(ends: float | None) -> float | None:
+    return None if ends is None else max(0.0, ends - time.monotonic())
+
+
+_NO_HEADERS: Metadata = Secret(())
 
 
 class Anonymous(Credentials):
@@ -286,27 +230,33 @@ class Anonymous(Credentials):
         return "Anonymous()"
 
     def metadata(self) -> Metadata:
-        return ()
+        return _NO_HEADERS
 
-    def fetch(self, refused: Metadata | None) -> Metadata:
-        return ()
+    def fetch(self, refused: Metadata | None, seconds: float | None = None) -> Metadata:
+        return _NO_HEADERS
 
     async def fetch_async(self, refused: Metadata | None) -> Metadata:
-        return ()
+        return _NO_HEADERS
 
 
-def check_token(token: object) -> Secret:
-    """Return the token. Raises a ConfigurationError that does not show it."""
+def check_token(token: Secret[Any]) -> None:
+    """Raise a ConfigurationError that does not show it if it cannot be sent as a token."""
+    problem = _problem_of(token.reveal())
+    if problem is not None:
+        raise ConfigurationError(problem)
+
+
+def _problem_of(token: object) -> str | None:
     if not isinstance(token, str):
-        raise ConfigurationError(f"token: expected a string, got {type(token).__name__}")
+        return f"token: expected a string, got {type(token).__name__}"
     if not token:
-        raise ConfigurationError("token must not be empty")
+        return "token must not be empty"
     if not _TOKEN.fullmatch(token):
-        raise ConfigurationError(
+        return (
             "token: contains a line break, a space or a character that is not printable ASCII; "
             "strip it and pass the token alone"
         )
-    return Secret(token)
+    return None
 
 
 __all__ = ["TokenSource", "from_command", "from_file"]

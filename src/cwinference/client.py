@@ -14,7 +14,7 @@ from ._calls.operation import Mode, group
 from ._calls.session import ClientSession
 from ._calls.signatures import checks_keywords
 from ._gevent import check_gevent
-from .auth import TokenCredentials, TokenSource, hidden
+from .auth import TokenCredentials, TokenSource
 from .config import (
     MAX_REPLY_BYTES,
     TLS,
@@ -98,7 +98,6 @@ class BaseClient(Generic[Mode, InferenceT]):
         Raises:
             ConfigurationError: a setting is missing or wrong.
         """
-        token, proxy = hidden(token), hidden(proxy)  # a traceback that shows local variables shows these
         check_gevent()
         settings = resolve(
             endpoint=endpoint,
@@ -185,7 +184,7 @@ class BaseClient(Generic[Mode, InferenceT]):
             self._session,
             self._driver.context,
             gateway,
-            token=hidden(token),
+            token=token,
             endpoint=endpoint,
             timeout=timeout,
             retry=retry,

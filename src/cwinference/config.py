@@ -1,9 +1,11 @@
 """Settings of a client: the argument, else the environment, else the default. Only this file reads the environment."""
 
 import os
+import re
+import stat
 import sys
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -11,9 +13,10 @@ from urllib.parse import urlsplit
 from ._arguments import check_count, check_http_version
 from ._hosts import HOST, GatewayHosts, authority, check_gateway_hosts, is_loopback, is_private
 from ._proxies import NO_PROXY_VARIABLES, PROXY_VARIABLES, Proxies, Proxy, parse_proxy
+from ._secrets import Secret
 from ._text import redacted
 from ._version import __version__
-from .auth import Secret, TokenSource
+from .auth import HiddenSource, TokenSource, hidden
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -46,16 +49,26 @@ class TLS:
 
     ca: str | os.PathLike[str] | bytes | None = None
     cert: str | os.PathLike[str] | bytes | None = None
-    key: str | os.PathLike[str] | bytes | None = field(default=None, repr=False)
+    key: str | os.PathLike[str] | bytes | None = None
+
+    def __repr__(self) -> str:
+        """Show paths only: what was given in place of a certificate may be a key."""
+        shown = (f"{each.name}={_shown_path(getattr(self, each.name))}" for each in fields(self))
+        return f"TLS({', '.join(shown)})"
 
 
-@dataclass(frozen=True)
+def _shown_path(source: object) -> str:
+    is_content = isinstance(source, bytes) or (isinstance(source, str) and "\n" in source)
+    return "..." if is_content else repr(source)
+
+
+@dataclass(frozen=True, repr=False)
 class Certificates:
     """The contents of the files that a `TLS` names."""
 
     ca: bytes | None = None
     cert: bytes | None = None
-    key: bytes | None = field(default=None, repr=False)
+    key: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -169,19 +182,17 @@ def with_usable_proxy(settings: Settings) -> Settings:
     return settings
 
 
-def resolve_token(token: TokenSource | None, *, otherwise: str = "pass token=...") -> TokenSource:
+def resolve_token(token: TokenSource | None, *, otherwise: str = "pass token=...") -> HiddenSource:
     """Return the token from the argument, else the environment; raise a ConfigurationError if there is none."""
     if isinstance(token, str) and token.startswith(("http://", "https://")):
         raise ConfigurationError("token: this is a URL; pass the API's URL as endpoint=...")
-    if token is not None:
-        return token
-    found = _first_set(TOKEN_VARIABLES)
+    found = token if token is not None else _first_set(TOKEN_VARIABLES)
     if found is None:
         raise ConfigurationError(f"token: none was given; {otherwise} or set {' or '.join(TOKEN_VARIABLES)}")
-    return found
+    return hidden(found)
 
 
-def resolve_wandb_key(token: TokenSource | None) -> TokenSource:
+def resolve_wandb_key(token: TokenSource | None) -> HiddenSource:
     """Return the credential of a gateway with W&B auth: the argument, else the environment; never a CoreWeave token."""
     found = token if token is not None else _first_set(WANDB_KEY_VARIABLES)
     if found is None:
@@ -189,7 +200,7 @@ def resolve_wandb_key(token: TokenSource | None) -> TokenSource:
             "token: this gateway needs a W&B key; pass token=... or set WANDB_API_KEY",
             for_command="this gateway needs a W&B key; set WANDB_API_KEY",
         )
-    return found
+    return hidden(found)
 
 
 def resolve_endpoint(endpoint: str | None, *, allow_plaintext: bool = False) -> Endpoint:
@@ -258,11 +269,15 @@ def _pem(source: str | os.PathLike[str] | bytes | None, argument: str, kind: str
         data = source
     elif not isinstance(source, str | os.PathLike):
         raise ConfigurationError(f"{argument}: expected a path or PEM bytes, got {type(source).__name__}")
+    elif "\n" in os.fspath(source):
+        raise ConfigurationError(f"{argument}: expected a path or PEM bytes, got lines of text; encode() them")
     else:
         from pathlib import Path  # few clients name files
 
         try:
-            data = _read(Path(source), Path(source).stat().st_mtime_ns)
+            status = Path(source).stat()
+            is_regular = stat.S_ISREG(status.st_mode)  # a pipe, for example, gives its content only once
+            data = _read(Path(source), status.st_mtime_ns) if is_regular else Path(source).read_bytes()
         except OSError as error:
             raise ConfigurationError(f"{argument}: {source}: {error.strerror}") from None
     if data is not None and f"{kind}-----".encode() not in data:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from google.protobuf.message import Message
 
 from cwinference import errors
+from cwinference._secrets import Secret
 from cwinference._wire.methods import Method
 from cwinference.transports.base import ResponseMetadata
 from cwinference.transports.connect import AsyncConnectTransport, ConnectTransport
@@ -74,7 +75,7 @@ def options_of(case: Any) -> tuple[Any, float | None]:
     timeout = _LONGEST_SECONDS if cases.is_raw(case) else None
     if case.HasField("timeout_ms"):
         timeout = case.timeout_ms / 1000
-    return cases.metadata_of(case), timeout
+    return Secret(cases.metadata_of(case)), timeout
 
 
 def run_sync(read: Iterator[Any], write: Callable[[Any], None]) -> None:

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from cwinference import Retry
 from cwinference._calls.attempts import Context
 from cwinference._calls.flow import Flow, GetToken, Send, Sleep
+from cwinference._secrets import Secret
 from cwinference.auth import Metadata, TokenCredentials
 from cwinference.retry import Budget
 
@@ -86,4 +87,4 @@ def _raised(result: T | Exception) -> T:
 def poll(timeout: float) -> Flow[Any]:
     """Read a resource: return the next response."""
     nothing: Any = None
-    return (yield Send(nothing, (), timeout, nothing))
+    return (yield Send(nothing, Secret(()), timeout, nothing))

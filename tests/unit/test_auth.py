@@ -1,6 +1,7 @@
 """Token sources: where a token comes from, when it is fetched again, and that it is never shown."""
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Awaitable
@@ -10,14 +11,16 @@ from typing import Any
 import pytest
 
 from cwinference import AsyncClient, Client, auth, errors
-from cwinference.auth import TokenCredentials
+from cwinference._secrets import Secret
+from cwinference.auth import Metadata, TokenCredentials
 from cwinference.config import resolve_token
+from tests.support.pipes import pipe_with
 
 CANARY = "CW-SECRET-canary"
 
 
-def bearer(token: str) -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {token}"),)
+def bearer(token: str) -> Metadata:
+    return Secret((("authorization", f"Bearer {token}"),))
 
 
 def printing(text: str) -> list[str]:
@@ -58,8 +61,8 @@ def test_environment_variables_are_read_in_order(
     monkeypatch.delenv("CW_API_TOKEN", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert resolve_token(None) == token
-    assert resolve_token("argument") == "argument"
+    assert resolve_token(None) == Secret(token)
+    assert resolve_token("argument") == Secret("argument")
 
 
 def test_a_missing_token_is_refused_and_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +208,16 @@ def test_the_last_token_is_used_while_the_file_is_empty(tmp_path: Path) -> None:
     assert credentials.fetch(first) == bearer("two")
 
 
+async def test_a_pipe_is_read_once_for_all_clients(tmp_path: Path) -> None:
+    with pipe_with(tmp_path / "pipe", b"token\n") as pipe:
+        source = auth.from_file(pipe)
+        first, second = TokenCredentials(source), TokenCredentials(source)
+        header = first.fetch(None)
+        os.utime(pipe, (1, 1))
+        assert (header, first.metadata(), first.fetch(header)) == (bearer("token"),) * 3
+        assert await second.fetch_async(None) == bearer("token")
+
+
 def test_an_unreadable_file_is_reported_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(errors.ConfigurationError, match="token file .*: Is a directory"):
         TokenCredentials(auth.from_file(tmp_path)).fetch(None)
@@ -243,7 +256,7 @@ def test_a_command_may_print_an_exec_credential() -> None:
     ("command", "reason"),
     [
         ([sys.executable, "-S", "-c", f"print('{CANARY}'); raise SystemExit(3)"], "exited with code 3"),
-        ([sys.executable, "-S", "-c", "import time; time.sleep(60)"], "printed nothing within 0.05 s"),
+        ([sys.executable, "-S", "-c", "import time; time.sleep(60)"], "was not done within 0.05 s"),
         (["no-such-program"], "No such file"),
         (printing('{"status": {}}'), "without status.token"),
         (printing('{"status": {"token": null}}'), "without status.token"),

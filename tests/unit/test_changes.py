@@ -11,6 +11,7 @@ from cwinference._calls.deadline import Deadline
 from cwinference._calls.flow import Flow
 from cwinference._calls.rpc import one_or_none
 from cwinference._retry_rules import Hint
+from cwinference._secrets import Secret
 from cwinference.auth import TokenCredentials
 from cwinference.resources._changes import check_unknown_fields, create, delete, replace_fields, replacement
 from tests.support.fake_clock import FakeClock
@@ -58,7 +59,7 @@ def refused() -> errors.Unavailable:
 
 def deleted(*outcomes: Any) -> Any:
     """Return the result of a delete whose attempts have these outcomes."""
-    runner = FlowRunner(outcomes, tokens=[(("authorization", token),) for token in ("old", "new", "newer")])
+    runner = FlowRunner(outcomes, tokens=[Secret((("authorization", token),)) for token in ("old", "new", "newer")])
     shared = context(runner, credentials=TokenCredentials(lambda: "token"))
     call = one_or_none(types.DeleteGatewayRequest(id="some-id"), "gateway", types.Gateway)
 

@@ -14,6 +14,7 @@ from cwinference.config import (
     resolve,
     resolve_endpoint,
 )
+from tests.support.pipes import pipe_with
 
 PEM = b"-----BEGIN CERTIFICATE-----\n"
 KEY = b"-----BEGIN PRIVATE KEY-----\n"
@@ -190,6 +191,24 @@ def test_certificates_are_read_from_files_or_taken_from_bytes(tmp_path: Path) ->
     file.write_bytes(PEM)
     found = read_certificates(TLS(ca=file, cert=PEM, key=KEY))
     assert (found.ca, found.cert, found.key) == (PEM, PEM, KEY)
+
+
+def test_certificates_may_be_pipes_each_of_which_is_opened_once(tmp_path: Path) -> None:
+    with (
+        pipe_with(tmp_path / "ca", PEM) as ca,
+        pipe_with(tmp_path / "cert", PEM) as cert,
+        pipe_with(tmp_path / "key", KEY) as key,
+    ):
+        found = read_certificates(TLS(ca=ca, cert=cert, key=key))
+        assert (found.ca, found.cert, found.key) == (PEM, PEM, KEY)
+
+
+def test_lines_of_text_in_place_of_a_path_are_refused_and_not_shown() -> None:
+    tls = TLS(cert=PEM, key=KEY.decode())
+    with pytest.raises(errors.ConfigurationError, match=r"^tls.key: .* got lines of text; encode\(\) them$"):
+        read_certificates(tls)
+    assert repr(tls) == "TLS(ca=None, cert=..., key=...)"
+    assert repr(TLS(ca="ca.pem")) == "TLS(ca='ca.pem', cert=None, key=None)"
 
 
 def test_the_environments_certificates_are_used_unless_others_are_given(

@@ -7,6 +7,7 @@ import pytest
 
 from cwinference import AsyncClient, AsyncInference, Client, Inference, errors
 from cwinference._proxies import NO_PROXY_VARIABLES, PROXY_VARIABLES, is_exempt
+from cwinference._secrets import Secret
 from cwinference.config import Settings, resolve
 
 API = "https://api.example"
@@ -220,7 +221,7 @@ def test_http2_is_refused_where_a_proxy_would_have_to_forward_it() -> None:
 def test_credentials_are_decoded_and_appear_in_no_repr() -> None:
     found = settings("rest", proxy="http://us%40er:can%3Aary@p:3128")
     assert found.proxy is not None
-    assert found.proxy.credentials == ("us@er", "can:ary")
-    assert found.proxy.authorization == "Basic dXNAZXI6Y2FuOmFyeQ=="
+    assert found.proxy.credentials == Secret(("us@er", "can:ary"))
+    assert found.proxy.authorization == Secret("Basic dXNAZXI6Y2FuOmFyeQ==")
     for each in (found, found.proxy, found.proxies, found.proxy.authorization):
         assert not any(secret in repr(each) for secret in ("can:ary", "us@er", "dXNA"))

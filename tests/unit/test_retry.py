@@ -10,13 +10,20 @@ from cwinference._calls.attempts import attempts
 from cwinference._calls.flow import Call
 from cwinference._calls.rpc import Rpc, whole
 from cwinference._retry_rules import Hint
-from cwinference.auth import TokenCredentials
+from cwinference._secrets import Secret
+from cwinference.auth import Metadata, TokenCredentials
 from cwinference.retry import Budget
 from tests.support.flow_runner import FlowRunner, context
 
 DONE = types.GetGatewayResponse()
 DOWN = errors.Unavailable("down")
-OLD, NEW = ((("authorization", "old"),), (("authorization", "new"),))
+
+
+def bearer(token: str) -> Metadata:
+    return Secret((("authorization", token),))
+
+
+OLD, NEW = (bearer(token) for token in ("old", "new"))
 
 
 def read(**options: Any) -> Rpc[types.GetGatewayResponse]:

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Itera
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from .._arguments import UNSET
-from .._retry_rules import Hint
-from ..errors import ApiError, DeadlineExceeded, with_hint
+from .._secrets import forget_locals
+from .._tokens import token_timeout
+from ..errors import ApiError
 from ..transports.base import running_loop
 from .attempts import Context, Progress, attempts, first_timeout, recover
 from .flow import Call, Flow, GetToken, Operation, Pages, Run, Send, Sleep, Step
@@ -46,10 +47,13 @@ class SyncDriver:
         def method(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 operation = build(*args, **kwargs)
-            except TypeError:
-                refuse_keywords(build, kwargs)
+                return self._call(operation) if isinstance(operation, Call) else self._drive(operation)
+            except BaseException as error:
+                forget_locals(error)
+                refuse_keywords(error, build, list(kwargs))
                 raise
-            return self._call(operation) if isinstance(operation, Call) else self._drive(operation)
+            finally:
+                del args, kwargs
 
         return show(method, build, result_of)  # type: ignore[no-any-return]
 
@@ -60,9 +64,12 @@ class SyncDriver:
         def method(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
             try:
                 return self._iterate(build(*args, **kwargs))
-            except TypeError:
-                refuse_keywords(build, kwargs)
+            except TypeError as error:
+                forget_locals(error)
+                refuse_keywords(error, build, list(kwargs))
                 raise
+            finally:
+                del args, kwargs
 
         return show(method, build, iterator_of)  # type: ignore[no-any-return]
 
@@ -103,6 +110,9 @@ class SyncDriver:
                     step = next(pages)
         except StopIteration:
             return
+        except BaseException as error:
+            forget_locals(error)
+            raise
         finally:
             pages.close()
 
@@ -118,8 +128,8 @@ class SyncDriver:
                 return session.send(call, metadata, timeout)
             case Sleep(seconds):
                 return self.context.clock.sleep(seconds)
-            case GetToken(credentials, refused):
-                return credentials.fetch(refused)
+            case GetToken(credentials, refused, seconds):
+                return credentials.fetch(refused, seconds)
             case Run(run_sync):
                 return run_sync()
 
@@ -137,10 +147,13 @@ class AsyncDriver:
         async def method(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 operation = build(*args, **kwargs)
-            except TypeError:
-                refuse_keywords(build, kwargs)
+                return await (self._call(operation) if isinstance(operation, Call) else self._drive(operation))
+            except BaseException as error:
+                forget_locals(error)
+                refuse_keywords(error, build, list(kwargs))
                 raise
-            return await (self._call(operation) if isinstance(operation, Call) else self._drive(operation))
+            finally:
+                del args, kwargs
 
         return show(method, build, coroutine_of)  # type: ignore[no-any-return]
 
@@ -151,9 +164,12 @@ class AsyncDriver:
         def method(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
             try:
                 return self._iterate(build(*args, **kwargs))
-            except TypeError:
-                refuse_keywords(build, kwargs)
+            except TypeError as error:
+                forget_locals(error)
+                refuse_keywords(error, build, list(kwargs))
                 raise
+            finally:
+                del args, kwargs
 
         return show(method, build, async_iterator_of)  # type: ignore[no-any-return]
 
@@ -195,6 +211,9 @@ class AsyncDriver:
                     step = next(pages)
         except StopIteration:
             return
+        except BaseException as error:
+            forget_locals(error)
+            raise
         finally:
             pages.close()
 
@@ -223,6 +242,5 @@ class AsyncDriver:
                 return await step.credentials.fetch_async(step.refused)
         except TimeoutError:
             if limit.expired():
-                error = DeadlineExceeded("timed out while waiting for the token source")
-                raise with_hint(error, Hint.NOT_SENT) from None
+                raise token_timeout() from None
             raise

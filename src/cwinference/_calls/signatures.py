@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
+from .._secrets import forgets_locals
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -77,11 +79,13 @@ def _item_of(declared: Any) -> Any:
     return get_args(get_args(get_args(declared)[0])[-1])[0]
 
 
-def refuse_keywords(build: Callable[..., Any], keywords: Iterable[str], name: str = "") -> None:
+def refuse_keywords(error: BaseException, build: Callable[..., Any], keywords: Iterable[str], name: str = "") -> None:
     """Raise a TypeError for an unknown keyword, with the method's name and the most similar keyword that it has.
 
-    Called when `build` has raised a TypeError of its own, whatever its cause.
+    `error` is what came of a call with these keywords; a TypeError may be about one of them.
     """
+    if not isinstance(error, TypeError):
+        return
     known = inspect.signature(build).parameters
     unknown = next((each for each in keywords if each not in known), None)
     if unknown is None or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values()):
@@ -101,13 +105,11 @@ def checks_keywords(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 return function(*args, **kwargs)
-            except TypeError:
-                refuse_keywords(function, kwargs, name)
+            except TypeError as error:
+                refuse_keywords(error, function, kwargs, name)
                 raise
-            finally:
-                del args, kwargs  # a traceback that shows local variables must not show a token among them
 
-        return wrapper
+        return forgets_locals(wrapper)
 
     return decorate
 

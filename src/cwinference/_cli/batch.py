@@ -137,7 +137,7 @@ async def _batch(options: argparse.Namespace) -> "BatchResult":
     if options.base_url:
         async with AsyncInference(options.base_url, token=token, timeout=options.timeout, limit=limit) as inference:
             return await inference.batch(**arguments)
-    found = resolve_token(token, otherwise="use --token-file,")
-    async with AsyncClient(found, endpoint=options.endpoint) as client:
+    resolve_token(token, otherwise="use --token-file,")  # the client would advise token=
+    async with AsyncClient(token, endpoint=options.endpoint) as client:
         inference = client.inference(options.gateway, timeout=options.timeout, limit=limit)
         return await inference.batch(**arguments)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from .. import errors
+from .._calls.signatures import checks_keywords
 from .._wire.methods import METHODS
 from .api.emulated_api import EmulatedApi
 from .api.journal import Journal
@@ -45,6 +46,7 @@ class Emulator:
     It needs the extra `emulator`: `pip install '.[emulator]'` in a checkout.
     """
 
+    @checks_keywords("Emulator")
     def __init__(
         self,
         *,

@@ -55,9 +55,9 @@ class GatewayCredentials(Credentials):
         """Return the cached header of the current credentials."""
         return self._current.metadata()
 
-    def fetch(self, refused: Metadata | None) -> Metadata:
+    def fetch(self, refused: Metadata | None, seconds: float | None = None) -> Metadata:
         """Return the header with a token from the source."""
-        return self._current.fetch(refused)
+        return self._current.fetch(refused, seconds)
 
     async def fetch_async(self, refused: Metadata | None) -> Metadata:
         """Do the same, awaiting an async source."""

@@ -16,7 +16,8 @@ from .._calls.operation import Mode, Resource, group, operation
 from .._calls.session import ClientSession
 from .._calls.signatures import checks_keywords
 from .._gevent import check_gevent
-from ..auth import Anonymous, TokenCredentials, TokenSource, hidden
+from .._secrets import forgets_locals
+from ..auth import Anonymous, TokenCredentials, TokenSource
 from ..config import (
     MAX_REPLY_BYTES,
     TLS,
@@ -109,7 +110,6 @@ class BaseInference(Resource[Mode]):
         Raises:
             ConfigurationError: a setting is missing or wrong.
         """
-        token, proxy = hidden(token), hidden(proxy)
         check_gevent()
         route = route_to(base_url, routing, allow_plaintext=allow_plaintext)
         connections = self._new_connections(_settings(route, tls, proxy, http_version, max_reply_bytes))
@@ -284,6 +284,7 @@ class Inference(Closing, BaseInference[SyncDriver]):
     and `inference.batch` requests many at once. `client.inference(gateway)` makes one with everything set.
     """
 
+    @forgets_locals
     def openai(self, model: str | None = None, **options: Any) -> "openai.OpenAI":
         """Return the openai package's client for this server, with its URL, token and headers.
 
@@ -328,6 +329,7 @@ class AsyncInference(AsyncClosing, BaseInference[AsyncDriver]):
     and `inference.batch` requests many at once. `client.inference(gateway)` makes one with everything set.
     """
 
+    @forgets_locals
     def openai(self, model: str | None = None, **options: Any) -> "openai.AsyncOpenAI":
         """Return the openai package's client for this server, with its URL, token and headers.
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .._proxies import Proxy
-from ..auth import Anonymous, Credentials, Secret
+from ..auth import Anonymous, Credentials
 from ..config import Settings
 from ..errors import ConfigurationError
 from ._model_server import ModelServer
@@ -30,7 +30,7 @@ def openai_client(
     credentials = server.context.credentials
     ours: dict[str, Any] = {
         "base_url": route.base_url(model),
-        "api_key": _async_key(credentials) if is_async else _key(credentials),
+        "api_key": _async_key(credentials) if is_async else _key(credentials, server.context.timeout),
         "timeout": server.context.timeout,
         "default_headers": headers,
     }
@@ -58,12 +58,12 @@ def _http_client(kind: Any, settings: Settings) -> Any:
     )
 
 
-def _url(proxy: Proxy | None) -> Secret | None:
-    """Return a proxy's URL as the package takes it."""
+def _url(proxy: Proxy | None) -> str | None:
+    """Return a proxy's URL as the package takes it, with the password; no variable may hold it."""
     if proxy is None or proxy.credentials is None:
-        return None if proxy is None else Secret(proxy.url)
-    user, password = (quote(each, safe="") for each in proxy.credentials)
-    return Secret(f"{proxy.scheme}://{user}:{password}@{proxy.authority}")
+        return None if proxy is None else proxy.url
+    user, password = (quote(each, safe="") for each in proxy.credentials.reveal())
+    return f"{proxy.scheme}://{user}:{password}@{proxy.authority}"
 
 
 def _verification(authorities: bytes | None) -> ssl.SSLContext | bool:
@@ -76,11 +76,11 @@ def _verification(authorities: bytes | None) -> ssl.SSLContext | bool:
         raise ConfigurationError(f"tls.ca: the certificates cannot be used: {error}") from None
 
 
-def _key(credentials: Credentials) -> Any:
+def _key(credentials: Credentials, timeout: float | None) -> Any:
     """Return what gives the token at each request, so that a new one is used at once."""
 
     def key() -> str:
-        return _token(credentials.metadata() or credentials.fetch(None))
+        return _token(credentials.metadata() or credentials.fetch(None, timeout))
 
     return "none" if isinstance(credentials, Anonymous) else key
 
@@ -93,4 +93,4 @@ def _async_key(credentials: Credentials) -> Any:
 
 
 def _token(metadata: Any) -> str:
-    return str(metadata[0][1]).removeprefix(_SCHEME)
+    return str(metadata.reveal()[0][1]).removeprefix(_SCHEME)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from .._arguments import UNSET, check_text, check_timeout
 from .._calls.flow import Call, Flow
-from ..auth import Metadata
+from ..auth import Headers
 from ..config import USER_AGENT
 from ..errors import ApiError, ConfigurationError
 from ..retry import Retry, check_retry
@@ -22,9 +22,9 @@ _RESERVED_HEADERS = frozenset(
 )
 """Headers that a caller may not set."""
 
-_WITHOUT_BODY: Metadata = (("user-agent", USER_AGENT), ("accept", "application/json"))
-_WITH_BODY: Metadata = (*_WITHOUT_BODY, ("content-type", "application/json"))
-_STREAMED: Metadata = (
+_WITHOUT_BODY: Headers = (("user-agent", USER_AGENT), ("accept", "application/json"))
+_WITH_BODY: Headers = (*_WITHOUT_BODY, ("content-type", "application/json"))
+_STREAMED: Headers = (
     ("user-agent", USER_AGENT),
     ("accept", "text/event-stream"),
     ("content-type", "application/json"),
@@ -119,7 +119,7 @@ class CompletionCall(Call[T]):
         headers = _STREAMED if is_streamed else _WITHOUT_BODY if self.content is None else _WITH_BODY
         if request.headers or route.header is not None:
             headers = (*headers, *route.headers(request.model), *request.headers)
-        self.headers: Metadata = headers
+        self.headers: Headers = headers
         self._explain = explain
         self._on_give_up = on_give_up
 
@@ -215,7 +215,7 @@ def _check_list(argument: str, value: Any, *, text_allowed: bool) -> None:
         raise ConfigurationError(f"{argument} must not be empty")
 
 
-def _checked_headers(headers: object) -> Metadata:
+def _checked_headers(headers: object) -> Headers:
     if not isinstance(headers, Mapping):
         raise ConfigurationError(f"headers: expected a dict of names and values, got {type(headers).__name__}")
     return tuple(_header(name, value) for name, value in cast(Mapping[object, object], headers).items())

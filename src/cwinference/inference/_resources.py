@@ -9,6 +9,7 @@ from .._calls.drivers import AsyncDriver, SyncDriver
 from .._calls.flow import Operation
 from .._calls.operation import Declaration, Mode, Resource, group, operation
 from .._calls.signatures import show
+from .._secrets import forgets_locals
 from ..retry import Retry
 from ._model_server import ModelServer
 from ._request import CHAT, MODELS, TEXT, CompletionMethod, CompletionRequest, check_model, request_body
@@ -74,7 +75,7 @@ class streaming(Declaration[P], Generic[P]):  # noqa: N801 - read as a decorator
         def method(*args: Any, **kwargs: Any) -> Any:
             return kind(server, driver, *build(*args, **kwargs))
 
-        return show(method, build, lambda _: kind)
+        return show(forgets_locals(method), build, lambda _: kind)
 
     @overload
     def __get__(self, resource: None, owner: Any) -> Callable[Concatenate[Any, P], Any]: ...

@@ -4,7 +4,7 @@ import time
 from typing import Any, Generic, TypeVar
 
 from .._calls.session import closed
-from ..auth import Metadata
+from ..auth import Metadata, with_headers
 from ..errors import DeadlineExceeded, ProtocolError
 from ..transports.completion_errors import failed_completion, no_stream
 from ..transports.completions import (
@@ -69,7 +69,7 @@ class SyncInferenceSession(BaseInferenceSession[SyncCompletionTransport]):
             remaining = self._limiter.enter(timeout)
             if call.is_streamed:
                 return self._open(transport, call, metadata, remaining)
-            headers = (*metadata, *call.headers)
+            headers = with_headers(metadata, call.headers)
             try:
                 response = transport.fetch(call.verb, call.url, headers, call.content, remaining)
             finally:
@@ -88,7 +88,7 @@ class SyncInferenceSession(BaseInferenceSession[SyncCompletionTransport]):
         body: SyncBody | None = None
         started = time.monotonic()
         try:
-            headers = (*metadata, *call.headers)
+            headers = with_headers(metadata, call.headers)
             body = transport.open(call.verb, call.url, headers, call.content, timeout, call.first_token_timeout)
             body.on_close = self._limiter.leave
             if not is_success(body.status):
@@ -119,7 +119,7 @@ class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
             remaining = timeout if self._limiter.enter_at_once() else await self._limiter.enter_async(timeout)
             if call.is_streamed:
                 return await self._open(transport, call, metadata, remaining)
-            headers = (*metadata, *call.headers)
+            headers = with_headers(metadata, call.headers)
             try:
                 response = await transport.fetch(call.verb, call.url, headers, call.content, remaining)
             finally:
@@ -139,7 +139,7 @@ class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
         started = time.monotonic()
         limits = [each for each in (timeout, call.first_token_timeout) if each is not None]
         try:
-            headers = (*metadata, *call.headers)
+            headers = with_headers(metadata, call.headers)
             body = await transport.open(call.verb, call.url, headers, call.content, min(limits, default=None))
             body.on_close = self._limiter.leave
             if not is_success(body.status):

@@ -7,7 +7,6 @@ there for a tunnel first; they are those by which gRPC passes on its own choice 
 
 from typing import Any
 
-from ..auth import Secret
 from ..config import Settings
 
 
@@ -23,5 +22,6 @@ def proxy_options(settings: Settings) -> list[tuple[str, Any]]:
         options.append(("grpc.http_connect_server", settings.endpoint.authority))
         options.append(("grpc.default_authority", settings.endpoint.authority))
         if proxy.authorization is not None:
-            options.append(("grpc.http_connect_headers", Secret(f"Proxy-Authorization:{proxy.authorization}")))
+            header = f"Proxy-Authorization:{proxy.authorization.reveal()}"
+            options.append(("grpc.http_connect_headers", header))
     return options

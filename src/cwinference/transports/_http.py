@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pyqwest
 
 from .. import errors
-from ..auth import Metadata
+from ..auth import Metadata, with_headers
 from ..config import USER_AGENT, Settings
 from ._http_response import (
     ERROR_BYTES,
@@ -71,9 +71,8 @@ class SyncHttp:
         early = True
         try:
             stream = lane.connection.client.stream
-            # The headers are made in the call: as a local variable of ours, a traceback would show the token in them.
             opening = Opening(
-                lambda: stream(verb, url, _headers(verb, headers, content), content, timeout=timeout).__enter__()
+                lambda: stream(verb, url, _revealed(verb, headers, content), content, timeout=timeout).__enter__()
             )
             received = interruptible(lambda: self._receive(opening, lane, began), opening.cancel)
             early = received.failure is not None and is_early_end(received.failure)
@@ -102,9 +101,8 @@ class SyncHttp:
         lane, began = self._pool.take(), time.monotonic()
         try:
             stream = lane.connection.client.stream
-            # As in `fetch`.
             opening = Opening(
-                lambda: stream(verb, url, _headers(verb, headers, content), content, timeout=timeout).__enter__()
+                lambda: stream(verb, url, _revealed(verb, headers, content), content, timeout=timeout).__enter__()
             )
             response = interruptible(opening.enter, opening.cancel, first_timeout)
             lane.responded = began
@@ -186,7 +184,7 @@ class AsyncHttp:
         try:
             with limit:
                 response = await lane.connection.transport.execute(
-                    pyqwest.Request(verb, url, _headers(verb, headers, content), content)
+                    pyqwest.Request(verb, url, _revealed(verb, headers, content), content)
                 )
                 lane.responded = began
                 self._is_http1 = response.http_version == HTTP1
@@ -220,7 +218,7 @@ class AsyncHttp:
         early = True
         try:
             with limit:
-                response = await lane.connection.client.execute(verb, url, headers, content)
+                response = await lane.connection.client.execute(verb, url, headers.reveal(), content)
                 lane.responded = began
                 early = False
                 return response
@@ -243,7 +241,7 @@ class AsyncHttp:
         try:
             with limit:
                 response = await lane.connection.transport.execute(
-                    pyqwest.Request(verb, url, _headers(verb, headers, content), content)
+                    pyqwest.Request(verb, url, _revealed(verb, headers, content), content)
                 )
                 lane.responded = began
                 self._is_http1 = response.http_version == HTTP1
@@ -267,17 +265,18 @@ class AsyncHttp:
 
 
 def request_headers(metadata: Metadata, **more: str) -> Metadata:
-    """Return the headers of a request: the token, our user agent, and more by name with `_` for `-`.
+    """Return the headers of a request: the token, our user agent, and more by name with `_` for `-`."""
+    named = ((name.replace("_", "-"), value) for name, value in more.items())
+    return with_headers(metadata, (("user-agent", USER_AGENT), *named))
 
-    They become pyqwest's own only where they are handed over, because the repr of those shows the token.
+
+def _revealed(verb: str, headers: Metadata, content: bytes | None) -> pyqwest.Headers:
+    """Return headers as they are sent. Their repr shows the token, so no variable may hold them.
+
+    Of empty content pyqwest says no length, on which strict servers insist.
     """
-    return (*metadata, ("user-agent", USER_AGENT), *((name.replace("_", "-"), value) for name, value in more.items()))
-
-
-def _headers(verb: str, headers: Metadata, content: bytes | None) -> pyqwest.Headers:
-    """Return the headers as they are sent. Of empty content pyqwest says no length, which strict servers insist on."""
     length = (("content-length", "0"),) if not content and verb in ("POST", "PUT", "PATCH") else ()
-    return pyqwest.Headers((*headers, *length))
+    return pyqwest.Headers((*headers.reveal(), *length))
 
 
 def _fetch_error(error: Exception, limit: TimeLimit, timeout: float | None, seconds: float) -> errors.InferenceError:

@@ -92,7 +92,7 @@ def _proxy(settings: Settings) -> pyqwest.Proxy:
     if proxy is None:
         return pyqwest.Proxy("http://127.0.0.1:9", scheme="http" if settings.endpoint.secure else "https")
     try:
-        return pyqwest.Proxy(proxy.url, auth=proxy.credentials)
+        return pyqwest.Proxy(proxy.url, auth=None if proxy.credentials is None else proxy.credentials.reveal())
     except ValueError:
         raise errors.ConfigurationError(f"{proxy.source}: the proxy's host {proxy.host!r} is not valid") from None
 

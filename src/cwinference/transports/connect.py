@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from .. import errors
 from .._text import safe_headers
 from .._wire.json_reader import parse
-from ..auth import Metadata
+from ..auth import Metadata, with_headers
 from ..config import USER_AGENT, Codec, Settings
 from ._content_coding import compress
 from ._http import AsyncHttp, SyncHttp
@@ -101,8 +101,10 @@ class _Protocol:
         limit = () if timeout is None else (("connect-timeout-ms", _milliseconds(timeout)),)
         url = self._base + method.path
         if self._use_get and method.read_only:
-            return _Request("GET", f"{url}?{self._query(content)}", (*metadata, *self._common, *limit), None)
-        return _Request("POST", url, (*metadata, *self._common, *self._of_post, *limit), content)
+            headers = with_headers(metadata, (*self._common, *limit))
+            return _Request("GET", f"{url}?{self._query(content)}", headers, None)
+        headers = with_headers(metadata, (*self._common, *self._of_post, *limit))
+        return _Request("POST", url, headers, content)
 
     def message(self, call: UnaryCall, response: HttpResponse) -> Message:
         """Return the message in a response; raise the error that it means."""

@@ -83,9 +83,9 @@ class GrpcTransport:
         try:
             invoke = lane.connection.callable(method, self._prefix)
             if received is None:
-                raw = invoke(call.request, timeout=timeout, metadata=metadata)
+                raw = invoke(call.request, timeout=timeout, metadata=metadata.reveal())
             else:
-                raw, outcome = invoke.with_call(call.request, timeout=timeout, metadata=metadata)
+                raw, outcome = invoke.with_call(call.request, timeout=timeout, metadata=metadata.reveal())
                 _keep_metadata(received, outcome.initial_metadata(), outcome.trailing_metadata())
             lane.responded = began
         except grpc.RpcError as error:
@@ -130,7 +130,7 @@ class AsyncGrpcTransport:
         lane = pool.take()
         try:
             invoke = lane.connection.callable(method, self._prefix)
-            running = invoke(call.request, timeout=timeout, metadata=metadata)
+            running = invoke(call.request, timeout=timeout, metadata=metadata.reveal())
             raw = await running
             lane.responded = began
             if received is not None:

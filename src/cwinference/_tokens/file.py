@@ -1,0 +1,96 @@
+"""A file that contains a token, and may be replaced by one with a newer token."""
+
+import stat
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from .._locks import lock_of
+from .._secrets import Secret, forgets_locals
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CHECK_SECONDS = 1.0
+
+
+class TokenFile:
+    """Reads a token file. What is no regular file gives its content only once, so that is kept for all clients."""
+
+    def __init__(self, path: "Path") -> None:
+        self.path = path
+        self._from_pipe: Secret[str] | None = None
+        self._lock = lock_of(self)
+
+    def __repr__(self) -> str:
+        return f"from_file({str(self.path)!r})"
+
+    @forgets_locals
+    def __call__(self) -> str:
+        return self.read().reveal()
+
+    def read(self) -> Secret[str]:
+        """Return what the file contains, without white space around it; it may be empty."""
+        try:
+            if self.signature() is not None:
+                return self._content()
+            with self._lock:
+                self._from_pipe = self._from_pipe or self._content()
+                return self._from_pipe
+        except (OSError, UnicodeDecodeError) as error:
+            reason = "not text" if isinstance(error, UnicodeDecodeError) else error.strerror or type(error).__name__
+        # Raised outside of the except block: Python's error contains what was read, and would be chained to ours.
+        raise ConfigurationError(f"token file {self.path}: {reason}")
+
+    def signature(self) -> tuple[int, int, int] | None:
+        """Return what changes together with the content; None for what is no regular file. Raises OSError."""
+        status = self.path.stat()
+        return (status.st_mtime_ns, status.st_size, status.st_ino) if stat.S_ISREG(status.st_mode) else None
+
+    def _content(self) -> Secret[str]:
+        return Secret(self.path.read_text("utf-8").strip())
+
+
+class WatchedFile:
+    """A token file as one client has read it: what is old for one client may still be news to the others."""
+
+    def __init__(self, file: TokenFile) -> None:
+        self._file = file
+        self._signature_read: tuple[int, int, int] | None = None
+        self._token: Secret[str] | None = None
+        self._next_check = 0.0
+
+    def __repr__(self) -> str:
+        return repr(self._file)
+
+    def read(self) -> Secret[str]:
+        """Return the new token; or the previous one, if a rotation has truncated the file and not filled it yet."""
+        signature = None
+        with suppress(OSError):  # then reading it tells why
+            signature = self._file.signature()
+        token = self._file.read()
+        if not token.reveal():
+            if self._token is None:
+                raise ConfigurationError(f"token file {self._file.path} is empty")
+            self._next_check = time.monotonic() + _CHECK_SECONDS
+            return self._token
+        self._signature_read, self._token = signature, token
+        return token
+
+    def changed(self) -> bool:
+        """Return whether the file was replaced since it was read; it is checked at most once a second."""
+        now = time.monotonic()
+        if now < self._next_check:
+            return False
+        changed = self.differs()
+        if not changed:
+            self._next_check = now + _CHECK_SECONDS
+        return changed
+
+    def differs(self) -> bool:
+        """Return whether the file differs from the one that was read; a missing file does not count."""
+        try:
+            return self._file.signature() != self._signature_read
+        except OSError:
+            return False
