@@ -40,6 +40,8 @@ USER_AGENT = f"cwinference/{__version__} python/{'.'.join(map(str, sys.version_i
 class TLS:
     """How connections over https are secured, the same for every transport and for completions.
 
+    Files are read when a client is made; a pipe can be read by one client only.
+
     Args:
         ca: certificate authorities to trust instead of the usual ones: a PEM file's path, or PEM bytes. None: those of
             SSL_CERT_FILE if it is set, else the usual ones.

@@ -1,6 +1,8 @@
 """Whatever is refused, and however a call fails: no local variable in the library's frames has a secret in it."""
 
 import asyncio
+import signal
+import socket
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -284,6 +286,27 @@ def test_nor_if_it_comes_from_the_environment(variable: str, make: Any, monkeypa
 def test_nor_if_it_comes_from_a_file(text: str, run: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="token") as caught:
         run(reading(text, tmp_path))
+    assert [*leaks(caught.value)] == []
+
+
+def ring(number: int, frame: object) -> None:
+    raise KeyboardInterrupt("over")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_nor_if_a_signal_handler_raises_during_a_call(transport: dict[str, Any]) -> None:
+    """Then no error is translated, and the traceback goes through the frames of gRPC."""
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            with Client(SECRET, endpoint=endpoint, **transport) as client:
+                signal.setitimer(signal.ITIMER_REAL, 0.3)
+                with pytest.raises(KeyboardInterrupt, match="^over$") as caught:
+                    client.gateways.list()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
     assert [*leaks(caught.value)] == []
 
 

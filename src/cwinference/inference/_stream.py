@@ -6,6 +6,7 @@ from inspect import Signature
 from typing import Any, Self
 
 from .._calls.closing import AsyncClosing, Closing
+from .._secrets import forget_locals
 from .._text import safe_headers
 from ..errors import ApiError, ConfigurationError, ProtocolError
 from ..transports.completion_errors import note_response
@@ -71,6 +72,8 @@ class _Stream:
         """Return the body, to be closed, and report the outcome of the stream; None if that was done before."""
         body, self._body = self._body, None
         self._closed = True
+        if error is not None:
+            forget_locals(error)
         if body is not None:
             if isinstance(error, ApiError | ProtocolError):
                 error.method, error.attempts = self._request.method.name, self._attempts
