@@ -18,7 +18,7 @@ demo: .venv-demo/ready ## from nothing to a real model that streams its words, a
 	@.venv-demo/bin/python examples/demo.py --model demo --state .venv-demo/demo.sqlite
 
 test: setup lint fresh types ## lint, freshness of gen/, types, then all tests
-	$(DEV)/python -m pytest
+	$(DEV)/python -m tools.run_tests
 
 lint: setup $(GOOGLEAPIS)/ready ## ruff and buf, for style and format
 	$(DEV)/ruff check .
