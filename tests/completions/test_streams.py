@@ -21,6 +21,7 @@ from tests.support.scripted_model_server import (
     event,
     stream_response,
 )
+from tests.support.waiting import wait_until_async
 
 ROLE = event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
 
@@ -280,10 +281,9 @@ async def test_an_endless_event_is_rejected_before_it_fills_the_memory(kind: str
 async def test_no_thread_remains_after_streams_have_ended(kind: str) -> None:
     async with connected(kind, streaming(chunk_event("a"), DONE)) as (inference, _):
         await inference.read(inference.stream(idle_timeout=5))
-        deadline = time.monotonic() + LONG
-        while any(thread.name.startswith("cwinference") for thread in threading.enumerate()):
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
+        await wait_until_async(
+            lambda: not any(thread.name.startswith("cwinference") for thread in threading.enumerate())
+        )
 
 
 async def test_concurrent_streams_time_out_independently(kind: str) -> None:

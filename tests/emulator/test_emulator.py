@@ -18,6 +18,7 @@ from cwinference.emulator import Behavior, Emulator, EmulatorClock, Fate
 from tests.support import certificates
 from tests.support.client_kinds import KINDS, open_client
 from tests.support.pipes import pipe_with
+from tests.support.waiting import wait_until
 
 ROUTED: dict[str, Any] = {
     "core_weave_auth": types.CoreWeaveAuth(),
@@ -299,7 +300,7 @@ def test_it_starts_and_stops_quickly_and_leaves_no_threads() -> None:
             client.gateways.parameters()
         times.append(time.perf_counter() - begin)
     assert min(times) < 0.5  # the fastest run: load on the machine can only add time
-    assert set(threading.enumerate()) <= before
+    wait_until(lambda: set(threading.enumerate()) <= before)  # a helper of the client stays for 2 s
     gc.collect()
 
 

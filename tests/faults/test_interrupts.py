@@ -31,6 +31,7 @@ from tests.support.scripted_model_server import (
 )
 from tests.support.scripted_server import ReceivedRequest, ScriptedServer
 from tests.support.socket_servers import SocketServer, silence
+from tests.support.waiting import wait_until
 
 SOON = 20.0
 """Seconds, on a machine that has much else to do."""
@@ -239,10 +240,7 @@ def test_no_helper_thread_remains(transport: Any) -> None:
         pytest.raises(errors.DeadlineExceeded),
     ):
         client.gateways.get("x", timeout=0.1)
-    deadline = time.monotonic() + SOON
-    while any(each.name.startswith("cwinference") for each in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not any(each.name.startswith("cwinference") for each in threading.enumerate()))
 
 
 @contextmanager

@@ -59,7 +59,10 @@ class Failure(Exception):
 
 
 class Raw(bytes):
-    """A response as bytes: over HTTP all of it, from the status line on; over gRPC the message."""
+    """A response as bytes: over HTTP all of it, from the status line on; over gRPC the message.
+
+    Over HTTP the connection closes after a response that is not complete.
+    """
 
 
 _NO_TIMEOUT = 1e9
@@ -186,10 +189,11 @@ class _HttpServer:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as stream:
-            response: bytes = b""
-            while not isinstance(response, Raw):
+            is_open = True
+            while is_open:
                 response = self._handle(*read_request(stream))
                 connection.sendall(response)
+                is_open = not isinstance(response, Raw) or _is_whole(response)
 
     def _handle(self, verb: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
         connect = path in _BY_PATH
@@ -252,6 +256,12 @@ def _failure(failure: Failure, connect: bool) -> bytes:
         details = [MessageToDict(each) for each in _packed(failure.details)]
         body = {"code": number, "message": failure.message, "details": details}
     return http_response(status, json.dumps(body).encode(), {"content-type": "application/json", **failure.headers})
+
+
+def _is_whole(response: bytes) -> bool:
+    """Return whether a response is complete, so that clients may use its connection again."""
+    head, _, body = response.partition(b"\r\n\r\n")
+    return b"\r\ncontent-length: %d\r\n" % len(body) in head.lower() + b"\r\n"
 
 
 def http_response(status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
