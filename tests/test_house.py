@@ -48,7 +48,7 @@ OWNERS = {
 """The part of the library that alone may import another library. The generated Connect stubs alone need connectrpc."""
 
 LAYERS = [
-    {"_version", "_text", "_locks", "_retry_rules", "_secrets", "_type_docs"},
+    {"_version", "_text", "_locks", "_retry_rules", "_secrets", "_signals", "_type_docs"},
     {"errors", "types"},
     {"_arguments", "_gevent", "_tokens", "status"},
     {"_hosts", "auth"},

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -12,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from cwinference import AsyncClient, Client, errors, types
+from cwinference import AsyncClient, Client, errors
 from cwinference.inference import AsyncInference, Inference
 from cwinference.inference._limiter import Limiter
 from tests.support.client_kinds import KINDS
 from tests.support.fork_program import new_client
 from tests.support.inference_kinds import MESSAGES
+from tests.support.interrupted_calls import FirstCallWaits, wait_until_blocked
 from tests.support.scripted_model_server import (
     MODEL,
     HttpRequest,
@@ -29,7 +29,7 @@ from tests.support.scripted_model_server import (
     json_response,
     stream_response,
 )
-from tests.support.scripted_server import ReceivedRequest, ScriptedServer
+from tests.support.scripted_server import ScriptedServer
 from tests.support.socket_servers import SocketServer, silence
 from tests.support.waiting import wait_until
 
@@ -64,35 +64,6 @@ def interrupted(event: threading.Event) -> Generator[None]:
     ended = time.monotonic()
     sender.join()
     assert time.monotonic() - ended < SOON
-
-
-def wait_until_blocked(thread: int | None) -> None:
-    """Wait until a thread is seen twice at the same instruction."""
-    before = None
-    for _ in range(1000):
-        frame = sys._current_frames()[thread or 0]
-        instruction = frame.f_code, frame.f_lasti
-        if instruction == before:
-            return
-        before = instruction
-        time.sleep(0.01)
-
-
-class FirstCallWaits:
-    """A responder that does not respond to the first call until `go` is set."""
-
-    def __init__(self) -> None:
-        self.received = threading.Event()
-        self.go = threading.Event()
-
-    def wait(self) -> None:
-        if not self.received.is_set():
-            self.received.set()
-            self.go.wait(LONG)
-
-    def __call__(self, received: ReceivedRequest) -> types.GetGatewayResponse:
-        self.wait()
-        return types.GetGatewayResponse(gateway=types.Gateway(spec=types.GatewaySpec(name="front")))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "json" not in kind])

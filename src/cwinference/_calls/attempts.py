@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from .._arguments import UNSET, check_callback
 from .._retry_rules import Hint, most_attempts, needs_no_budget
+from .._signals import from_signal_handler
 from ..auth import Credentials, Metadata
 from ..errors import (
     ApiError,
@@ -247,7 +248,9 @@ class Report:
         if on_call is not None:
             try:
                 on_call(self._name, code, sent, seconds)
-            except Exception:
+            except Exception as error:
+                if from_signal_handler(error):
+                    raise
                 log.exception("on_call failed")
 
 

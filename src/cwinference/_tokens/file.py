@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .._locks import lock_of
 from .._secrets import Secret, forgets_locals
+from .._signals import from_signal_handler
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class TokenFile:
                 self._from_pipe = self._from_pipe or self._content()
                 return self._from_pipe
         except (OSError, UnicodeDecodeError) as error:
+            if from_signal_handler(error):
+                raise
             reason = "not text" if isinstance(error, UnicodeDecodeError) else error.strerror or type(error).__name__
         # Raised outside of the except block: Python's error contains what was read, and would be chained to ours.
         raise ConfigurationError(f"token file {self.path}: {reason}")
@@ -92,5 +95,7 @@ class WatchedFile:
         """Return whether the file differs from the one that was read; a missing file does not count."""
         try:
             return self._file.signature() != self._signature_read
-        except OSError:
+        except OSError as error:
+            if from_signal_handler(error):
+                raise
             return False

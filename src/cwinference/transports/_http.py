@@ -26,6 +26,7 @@ from ._interruptible import Opening, interruptible
 from ._pool import Lane, Pool
 from ._pyqwest import (
     is_early_end,
+    is_of_engine,
     is_usable,
     new_transport,
     no_response,
@@ -76,10 +77,10 @@ class SyncHttp:
             )
             received = interruptible(lambda: self._receive(opening, lane, began), opening.cancel)
             early = received.failure is not None and is_early_end(received.failure)
-        except errors.InferenceError:
-            raise
         except Exception as error:
             early = is_early_end(error)
+            if not is_of_engine(error):
+                raise
             raise translate(error, timeout, time.monotonic() - began) from None
         finally:
             self._give(lane, began, early)
@@ -109,7 +110,9 @@ class SyncHttp:
             self._is_http1 = response.http_version == HTTP1
         except BaseException as error:
             self._give(lane, began, is_early_end(error))
-            raise _as_ours(error, timeout) from None
+            if not is_of_engine(error):
+                raise
+            raise translate(error, timeout) from None
         return response, lambda early: self._give(lane, began, early)
 
     def close(self) -> None:
@@ -134,8 +137,8 @@ class SyncHttp:
                 read = partial(read_body, response, chunks, self._error_limit)
                 try:
                     interruptible(read, response.close, ERROR_SECONDS)
-                except Exception as error:  # an error keeps its status, whatever is wrong with its body
-                    failure = error
+                except Exception as error:
+                    failure = _failure_of_body(error)
             return Received(response.status, response.headers, b"".join([*chunks]), failure)
 
     def _connect(self) -> _SyncConnection:
@@ -197,10 +200,12 @@ class AsyncHttp:
             early = False
         except Exception as error:
             early = is_early_end(error)
-            # An error keeps its status, whatever is wrong with its body.
-            if response is None or is_success(response.status):
+            if response is not None and not is_success(response.status):
+                failure = _failure_of_body(error)
+            elif is_of_engine(error):
                 raise _fetch_error(error, limit, timeout, time.monotonic() - began) from None
-            failure = error
+            else:
+                raise
         finally:
             if (spare := self._give(lane, began, early)) is not None:
                 await spare.close()
@@ -224,7 +229,9 @@ class AsyncHttp:
                 return response
         except Exception as error:
             early = is_early_end(error)
-            raise no_response(timeout) if limit.expired else translate(error, timeout) from None
+            if not is_of_engine(error):
+                raise
+            raise _fetch_error(error, limit, timeout, 0.0) from None
         finally:
             if (spare := self._give(lane, began, early)) is not None:
                 await spare.close()
@@ -248,7 +255,9 @@ class AsyncHttp:
         except BaseException as error:
             if (spare := self._give(lane, began, is_early_end(error))) is not None:
                 await spare.close()
-            raise (no_response(timeout) if limit.expired else _as_ours(error, timeout)) from None
+            if not is_of_engine(error):
+                raise
+            raise _fetch_error(error, limit, timeout, 0.0) from None
         return response, lambda early: self._give(lane, began, early)
 
     async def close(self) -> None:
@@ -279,14 +288,13 @@ def _revealed(verb: str, headers: Metadata, content: bytes | None) -> pyqwest.He
     return pyqwest.Headers((*headers.reveal(), *length))
 
 
+def _failure_of_body(error: Exception) -> Exception:
+    """Return what was wrong with the body of an error, which keeps its status nevertheless. Raises what is not ours."""
+    if isinstance(error, errors.InferenceError) or is_of_engine(error):
+        return error
+    raise error
+
+
 def _fetch_error(error: Exception, limit: TimeLimit, timeout: float | None, seconds: float) -> errors.InferenceError:
     """Return what a failed exchange means."""
-    if isinstance(error, errors.InferenceError):
-        return error
     return no_response(timeout) if limit.expired else translate(error, timeout, seconds)
-
-
-def _as_ours(error: BaseException, timeout: float | None) -> BaseException:
-    if isinstance(error, errors.InferenceError) or not isinstance(error, Exception):
-        return error
-    return translate(error, timeout)

@@ -9,12 +9,13 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import pyqwest
 
 from .. import errors
 from .._retry_rules import Hint
+from .._signals import from_signal_handler
 from ..config import Settings
 from ._tls import UNUSABLE_TLS, tls_advice
 from .base import has_timed_out
@@ -55,6 +56,8 @@ def new_transport(make: Callable[[], T]) -> T:
     try:
         return make()
     except (RuntimeError, ValueError) as error:
+        if from_signal_handler(error):
+            raise
         raise errors.ConfigurationError(f"{UNUSABLE_TLS}: {error}") from None
 
 
@@ -149,6 +152,12 @@ counts the frames that arrive for streams that were canceled, and calls too many
 _NO_SUCH_NAME = re.compile(r"dns error.*(not known|no such host|no address associated)", re.IGNORECASE)
 
 
+def is_of_engine(error: BaseException) -> TypeGuard[Exception]:
+    """Return whether pyqwest raised it, with an exception of its own or one of Python's. All others pass untouched."""
+    module = type(error).__module__.partition(".")[0]
+    return isinstance(error, Exception) and module in ("builtins", "pyqwest") and not from_signal_handler(error)
+
+
 def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> errors.ApiError | errors.ProtocolError:
     """Return an error of pyqwest, or Python's own, as ours. `seconds` is how long the exchange took."""
     text = str(error) or type(error).__name__
@@ -175,7 +184,8 @@ def is_early_end(error: BaseException) -> bool:
 
     Other failures are the server's: it has reset the stream, or the connection is lost.
     """
-    return not isinstance(error, pyqwest.StreamError | ConnectionError | pyqwest.ReadError | pyqwest.WriteError)
+    lost = isinstance(error, pyqwest.StreamError | ConnectionError | pyqwest.ReadError | pyqwest.WriteError)
+    return not (lost and is_of_engine(error))
 
 
 def _reset(error: pyqwest.StreamError, text: str, timeout: float | None, seconds: float) -> errors.ApiError:

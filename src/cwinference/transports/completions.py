@@ -29,7 +29,7 @@ from ._http_response import (
     whole,
 )
 from ._interruptible import interruptible
-from ._pyqwest import is_early_end, leave_to_parent, no_response, refuse_after_fork, translate
+from ._pyqwest import is_early_end, is_of_engine, leave_to_parent, no_response, refuse_after_fork, translate
 from ._time_limit import TimeLimit
 from ._watchdog import Watchdog
 
@@ -139,6 +139,8 @@ class SyncBody(_Body):
         try:
             piece = interruptible(self._next, self._response.close)
         except Exception as error:
+            if not is_of_engine(error):
+                raise
             self._has_ended = not (self._expired or is_early_end(error))
             raise no_response(limit) if self._expired else translate(error, limit) from None
         finally:
@@ -264,6 +266,8 @@ class AsyncBody(_Body):
             self._has_ended = True
             return None
         except Exception as error:
+            if not is_of_engine(error):
+                raise
             self._has_ended = not is_early_end(error)
             raise no_response(limit) if timeout.expired else translate(error, limit) from None
 
@@ -271,9 +275,14 @@ class AsyncBody(_Body):
         """Return the body of an error, as much of it as can be read in time. Never raises: the status counts."""
         body = bytearray()
         limit = ERROR_SECONDS if timeout is None else min(timeout, ERROR_SECONDS)
-        with suppress(errors.InferenceError, TimeoutError), TimeLimit(limit):
-            while len(body) < ERROR_BYTES and (piece := await self.read(None)) is not None:
-                body += piece
+        ends = TimeLimit(limit)
+        try:
+            with suppress(errors.InferenceError), ends:
+                while len(body) < ERROR_BYTES and (piece := await self.read(None)) is not None:
+                    body += piece
+        except TimeoutError:
+            if not ends.expired:
+                raise
         return bytes(body[:ERROR_BYTES])
 
     async def finish(self) -> None:
