@@ -286,7 +286,7 @@ class Inference(Closing, BaseInference[SyncDriver]):
 
     @forgets_locals
     def openai(self, model: str | None = None, **options: Any) -> "openai.OpenAI":
-        """Return the openai package's client for this server, with its URL, token and headers.
+        """Return the openai package's client for this server, with its URL, token, headers, proxy and authorities.
 
         It needs the extra `openai`.
 
@@ -295,7 +295,8 @@ class Inference(Closing, BaseInference[SyncDriver]):
             options: arguments of `openai.OpenAI`, which replace ours.
 
         Raises:
-            ConfigurationError: the package is missing; the gateway has not been read yet; or `model` is missing.
+            ConfigurationError: the package is missing, or cannot use the proxy or the authorities; the gateway has not
+                been read yet; or `model` is missing.
         """
         return cast(
             "openai.OpenAI", openai_client(self._server, self._connections.settings, model, options, is_async=False)
@@ -331,7 +332,7 @@ class AsyncInference(AsyncClosing, BaseInference[AsyncDriver]):
 
     @forgets_locals
     def openai(self, model: str | None = None, **options: Any) -> "openai.AsyncOpenAI":
-        """Return the openai package's client for this server, with its URL, token and headers.
+        """Return the openai package's client for this server, with its URL, token, headers, proxy and authorities.
 
         It needs the extra `openai`.
 
@@ -340,7 +341,8 @@ class AsyncInference(AsyncClosing, BaseInference[AsyncDriver]):
             options: arguments of `openai.AsyncOpenAI`, which replace ours.
 
         Raises:
-            ConfigurationError: the package is missing; the gateway has not been read yet; or `model` is missing.
+            ConfigurationError: the package is missing, or cannot use the proxy or the authorities; the gateway has not
+                been read yet; or `model` is missing.
         """
         return cast(
             "openai.AsyncOpenAI", openai_client(self._server, self._connections.settings, model, options, is_async=True)
