@@ -29,7 +29,7 @@ def run_emulator(command: str, at: Path) -> Generator[str]:
         yield process.stdout.readline().split()[-1]
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def test_the_demo_and_the_next_steps_that_it_suggests_work(tmp_path: Path) -> None:

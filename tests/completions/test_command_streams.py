@@ -112,7 +112,7 @@ def test_the_emulator_serves_until_it_is_stopped(streams: dict[str, Any]) -> Non
         with Client("CW-SECRET-emulator-admin", endpoint=f"http://127.0.0.1:{port}") as client:
             assert client.gateways.list() == []
         process.send_signal(signal.SIGTERM)
-        output, error = process.communicate(timeout=20)
+        output, error = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in (output or "") + (error or "")
 
@@ -127,5 +127,5 @@ def test_ctrl_c_exits_with_130_although_nobody_reads_what_it_prints(tmp_path: Pa
         wait_until(out.exists)
         os.close(reading)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         assert process.returncode == 130

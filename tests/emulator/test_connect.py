@@ -238,7 +238,7 @@ def test_headers_of_the_protocol_are_checked(server: ApiServer, headers: dict[st
 
 def test_a_request_that_does_not_arrive_before_its_deadline_fails(server: ApiServer) -> None:
     head = f"POST {GET_GATEWAY} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(f"{head}connect-timeout-ms: 1\r\ncontent-length: 10\r\n\r\n".encode())
         assert b"deadline_exceeded" in connection.makefile("rb").read()
 
@@ -246,7 +246,7 @@ def test_a_request_that_does_not_arrive_before_its_deadline_fails(server: ApiSer
 def test_a_client_that_disconnects_early_affects_no_other(server: ApiServer) -> None:
     server.api.responses["GetGateway"] = types.GetGatewayResponse()
     head = f"POST {GET_GATEWAY} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(head.encode() + b"{")
     assert call(server, b"{}").status == 200
     assert len(server.api.calls) == 1

@@ -77,7 +77,7 @@ def test_the_command_ends_with_code_2_and_one_line_when_the_model_server_is_down
         "--model",
         "http://127.0.0.1:1",
     ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert ended.returncode == 2
     assert ended.stderr.startswith("cwinference emulator: model: no server responds at http://127.0.0.1:1/v1: ")
     assert ended.stderr.count("\n") == 1

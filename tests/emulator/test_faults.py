@@ -48,7 +48,7 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 @pytest.fixture
 async def client(kind: str, server: FaultyEmulator) -> AsyncIterator[AsyncClient]:
     """Yield a client without retries, so that the fault itself is seen."""
-    async with open_client(kind, server.endpoint, retry=None, timeout=10.0, max_reply_bytes=1_000_000) as opened:
+    async with open_client(kind, server.endpoint, retry=None, timeout=60.0, max_reply_bytes=1_000_000) as opened:
         yield opened
 
 

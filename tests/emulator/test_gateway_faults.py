@@ -17,7 +17,7 @@ from tests.support.ready_gateways import MODEL, ready_gateway
 def test_errors_have_openais_form_and_keep_the_connection_open(size: int) -> None:
     with ready_gateway() as ready:
         ready.emulator.faults.add("error", path="/gateway/*/completions", code="resource_exhausted", message="too fast")
-        connection = http.client.HTTPConnection(str(urlsplit(ready.endpoint).netloc), timeout=10)
+        connection = http.client.HTTPConnection(str(urlsplit(ready.endpoint).netloc), timeout=60)
         for _ in range(2):
             connection.request("POST", urlsplit(ready.endpoint).path + "/v1/chat/completions", b" " * size)
             response = connection.getresponse()
@@ -56,7 +56,7 @@ async def test_completions_replace_a_half_open_connection(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_duplicate_completion_gets_a_response(stream: bool) -> None:
-    with ready_gateway() as ready, ready.client.inference(ready.gateway, timeout=10) as inference:
+    with ready_gateway() as ready, ready.client.inference(ready.gateway, timeout=60) as inference:
         twice = ready.emulator.faults.add("duplicate", path="/gateway/*")
         arguments: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
         if stream:

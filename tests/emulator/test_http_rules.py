@@ -88,7 +88,7 @@ def test_a_response_is_compressed_if_the_client_accepts_it(server: ApiServer, ac
 
 def exchange(server: ApiServer, request: str) -> tuple[bytes, bytes]:
     """Send a request as it is; return the head and the body of the response. The connection must close after it."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(request.replace("\n", "\r\n").encode())
         head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
     return head.lower(), body
@@ -161,7 +161,7 @@ def test_a_client_that_opens_no_window_and_goes_away_leaves_nothing_behind(reset
     running.start()
     try:
         client: Any = Http2.__new__(Http2)
-        client._socket = socket.create_connection(("127.0.0.1", running.port), timeout=10)
+        client._socket = socket.create_connection(("127.0.0.1", running.port), timeout=60)
         client.http2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         no_window = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0}
         client.http2.local_settings = h2.settings.Settings(client=True, initial_values=no_window)

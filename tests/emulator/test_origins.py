@@ -42,7 +42,7 @@ def status(
         f"content-length: {len(body)}",
         "connection: close",
     ]
-    with socket.create_connection(("127.0.0.1", port_of(emulator)), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port_of(emulator)), timeout=60) as connection:
         connection.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + body)
         return int(connection.makefile("rb").readline().split()[1])
 

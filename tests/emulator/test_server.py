@@ -19,7 +19,7 @@ class Http2:
     """A connection that sends frames one by one."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.http2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.http2.initiate_connection()
 
@@ -133,7 +133,7 @@ def test_a_reset_stream_does_not_affect_the_others(server: ApiServer) -> None:
 def test_bytes_other_than_http_and_reset_connections_affect_no_others(server: ApiServer) -> None:
     server.api.responses["GetGateway"] = types.GetGatewayResponse()
     for garbage in (b"\x16\x03\x01\x02\x00\x01", b"GET\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff" + bytes(50)):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
             connection.sendall(garbage)
             connection.shutdown(socket.SHUT_WR)
             connection.recv(65536)

@@ -128,13 +128,13 @@ def test_an_endless_body_to_an_unknown_path_is_not_waited_for(server: ApiServer,
 def first_line(server: ApiServer, path: str, kind: str) -> bytes:
     """Begin a request over HTTP/1.1 whose body does not end; return the status line of the response."""
     head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(head.encode() + b"7\r\n" + FRAME + b"\r\n")
         return connection.makefile("rb").readline()
 
 
 def test_a_connection_goes_on_after_a_response_that_came_before_the_end_of_its_request(server: ApiServer) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         received = connection.makefile("rb")
         for _ in range(3):
             connection.sendall(b"POST /none HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\n12")

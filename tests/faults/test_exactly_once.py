@@ -82,7 +82,7 @@ def _no_cuts(setup: RelaySetup) -> Iterator[None]:
 async def clients(kind: str, setup: RelaySetup, calls: int) -> AsyncIterator[tuple[int, AsyncClient]]:
     """Yield a number and a client with an open connection for each call."""
     for start in range(0, calls, CALLS_OF_A_CLIENT):
-        async with open_client(kind, setup.relay.endpoint, retry=MANY_RETRIES, timeout=20.0) as client:
+        async with open_client(kind, setup.relay.endpoint, retry=MANY_RETRIES, timeout=60.0) as client:
             for number in range(start, min(calls, start + CALLS_OF_A_CLIENT)):
                 setup.relay.arm(None)
                 await client.gateways.parameters()

@@ -51,7 +51,7 @@ class CwTrain:
             "User-Agent": "cwtrain/1.0.2",
             "Accept-Encoding": "gzip, deflate, zstd",
         }
-        self._connection = http.client.HTTPConnection(emulator.endpoint.removeprefix("http://"), timeout=10)
+        self._connection = http.client.HTTPConnection(emulator.endpoint.removeprefix("http://"), timeout=60)
 
     def close(self) -> None:
         self._connection.close()

@@ -58,7 +58,7 @@ class ApiServer:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
             names["authorization"] = f"Bearer {token}"
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(verb, path, body, names)
             response = connection.getresponse()

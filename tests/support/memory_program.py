@@ -22,7 +22,7 @@ async def main(kind: str, endpoint: str, limit: int) -> None:
 
 async def _outcome(client: AsyncClient) -> str:
     try:
-        return "ok" if (await client.gateways.get("x", timeout=20)).spec.id else "empty"
+        return "ok" if (await client.gateways.get("x", timeout=60)).spec.id else "empty"
     except errors.InferenceError as error:
         return type(error).__name__
 

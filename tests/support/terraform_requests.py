@@ -104,7 +104,7 @@ class Terraform:
             "Authorization": f"Bearer {self.token or self.emulator.token}",
             "User-Agent": _AGENT,
         }
-        connection = http.client.HTTPConnection(host, timeout=10)
+        connection = http.client.HTTPConnection(host, timeout=60)
         try:
             connection.request("POST", METHODS[type(request)].path, request.SerializeToString(), headers)
             response = connection.getresponse()

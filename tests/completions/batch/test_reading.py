@@ -166,7 +166,7 @@ except KeyboardInterrupt:
     with ScriptedModelServer(echo) as server, start_command(server.url, out, before=program) as process:
         wait_until(lambda: has_lines(out, 1))
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=10) == ("", "")
+        assert process.communicate(timeout=60) == ("", "")
         assert process.returncode == 42
     assert read_texts(out) == echoed_texts(0)
 
@@ -180,7 +180,7 @@ def test_ctrl_c_ends_the_command_while_a_named_pipe_has_no_writer(tmp_path: Path
     with start_command(*arguments, before=restore) as process:
         wait_until(out.exists)
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=10) == ("", "interrupted; run the same command again to continue\n")
+        assert process.communicate(timeout=60) == ("", "interrupted; run the same command again to continue\n")
         assert process.returncode == 130
 
 
