@@ -9,6 +9,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+_NAME = "cwinference helper"
 _IDLE_SECONDS = 2.0
 """How long a helper thread waits for another job before it ends."""
 
@@ -67,6 +68,12 @@ def interruptible(work: Callable[[], T], cancel: Callable[[], object], seconds: 
     return cast(T, job.result())
 
 
+def is_busy() -> bool:
+    """Return whether a helper still works, for a caller that may have left."""
+    with _lock:
+        return sum(thread.name == _NAME for thread in threading.enumerate()) > len(_idle)
+
+
 class _Job:
     """Work for another thread, and its outcome."""
 
@@ -95,7 +102,7 @@ class _Helper:
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
-        threading.Thread(target=self._run, name="cwinference helper", daemon=True).start()
+        threading.Thread(target=self._run, name=_NAME, daemon=True).start()
 
     def do(self, job: _Job) -> None:
         self._jobs.put(job)

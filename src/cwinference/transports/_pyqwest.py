@@ -4,10 +4,8 @@ Redirects are never followed: a token must not travel to another host. pyqwest d
 switched off and done in `_content_coding.py`.
 """
 
-import atexit
 import os
 import re
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard, TypeVar
 
@@ -17,6 +15,7 @@ from .. import errors
 from .._retry_rules import Hint
 from .._signals import from_signal_handler
 from ..config import Settings
+from ._process_exit import wait_at_exit
 from ._tls import UNUSABLE_TLS, tls_advice
 from .base import has_timed_out
 
@@ -34,12 +33,6 @@ releases it here.
 
 _URL = re.compile(r" for url \(\S*\)")
 """The part of pyqwest's text that names the URL, whose words say nothing about the cause."""
-
-_EXIT_SECONDS = 0.01
-"""How long the exit of a process waits for pyqwest's threads.
-
-One that is still releasing a response which was not read to its end aborts the process; a quarter of such exits did.
-"""
 
 _CODES_OF_RESETS: Mapping[int, type[errors.ApiError]] = {
     pyqwest.StreamErrorCode.REFUSED_STREAM: errors.Unavailable,
@@ -104,7 +97,7 @@ def note_use() -> None:
     """Note that pyqwest starts its threads in this process."""
     if not _PROCESS_OF_THREADS:
         _PROCESS_OF_THREADS.append(os.getpid())
-        atexit.register(time.sleep, _EXIT_SECONDS)
+        wait_at_exit()
 
 
 def is_usable() -> bool:
