@@ -70,8 +70,8 @@ def interruptible(work: Callable[[], T], cancel: Callable[[], object], seconds: 
 
 def is_busy() -> bool:
     """Return whether a helper still works, for a caller that may have left."""
-    with _lock:
-        return sum(thread.name == _NAME for thread in threading.enumerate()) > len(_idle)
+    # Without the lock, which another thread may have held when this process was forked.
+    return sum(thread.name == _NAME for thread in threading.enumerate()) > len(_idle)
 
 
 class _Job:
