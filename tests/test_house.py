@@ -295,6 +295,16 @@ def test_the_arguments_of_a_method_are_the_fields_of_its_request(kind: Any, reso
     assert set(parameters) - NOT_FIELDS == fields | more
 
 
+FIRST_ARGUMENTS: dict[str, list[str]] = {
+    "create": ["name"],
+    "ensure": ["name"],
+    "find": ["name"],
+    "list": [],
+    "parameters": [],
+}
+"""What the first argument of a method is called, if it is not the id."""
+
+
 @pytest.mark.parametrize(("resource", "method"), ALL_METHODS)
 def test_only_the_obvious_first_argument_has_no_name(resource: str, method: str) -> None:
     parameters = inspect.signature(getattr(getattr(Client("token"), resource), method)).parameters.values()
@@ -303,7 +313,10 @@ def test_only_the_obvious_first_argument_has_no_name(resource: str, method: str)
         ("hot_loads", "create"): ["deployment_id"],
         ("hot_loads", "list"): ["parent_deployment_id"],
         ("hot_loads", "replicas"): ["hot_load_id"],
-    }.get((resource, method), {"create": ["name"], "find": ["name"], "list": [], "parameters": []}.get(method, ["id"]))
+    }.get(
+        (resource, method),
+        {"create": ["name"], "ensure": ["name"], "find": ["name"], "list": [], "parameters": []}.get(method, ["id"]),
+    )
     assert positional == expected
 
 

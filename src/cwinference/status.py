@@ -83,6 +83,19 @@ def state_of(resource: Any) -> State | HotLoadState:
     return HotLoadState.of(resource) if isinstance(resource, types.HotLoad) else State.of(resource)
 
 
+def is_ready(resource: Any) -> bool:
+    """Return whether it is READY, COMPLETED, or, for a disabled deployment, its resources are applied."""
+    state = state_of(resource)
+    if isinstance(resource, types.Deployment) and resource.spec.disabled:
+        return state is State.READY or (not state.is_terminal and _resources_applied(resource))
+    return state in (State.READY, HotLoadState.COMPLETED)
+
+
+def _resources_applied(deployment: types.Deployment) -> bool:
+    applied = [each.status for each in deployment.status.conditions if each.type == "ResourcesApplied"]
+    return bool(applied) and all(status == types.Condition.STATUS_TRUE for status in applied)
+
+
 def describe(resource: AnyResource | types.HotLoad) -> str:
     """Return the state and the conditions of a gateway, deployment, claim or hot-load as readable text.
 

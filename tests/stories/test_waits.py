@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cwinference import AsyncClient, State, errors, types
 from tests.support.connected_client import connected
 from tests.support.fake_clock import FakeClock
-from tests.support.scripted_server import Failure, ReceivedRequest, Responder
+from tests.support.scripted_server import Failure, ReceivedRequest, Responder, containing
 
 DOWN = Failure("unavailable", "down")
 GONE = Failure("not_found", "gone")
@@ -42,11 +42,7 @@ def returning(*resources: Message | Failure) -> Responder:
 
     def respond(received: ReceivedRequest) -> Message | Failure:
         found = remaining.pop(0) if len(remaining) > 1 else remaining[0]
-        if isinstance(found, Failure):
-            return found
-        field = received.method.response.DESCRIPTOR.fields[0].name
-        response: Message = received.method.response(**{field: found})
-        return response
+        return found if isinstance(found, Failure) else containing(received.method, found)
 
     return respond
 

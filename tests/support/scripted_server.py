@@ -72,6 +72,12 @@ Responder = Callable[[ReceivedRequest], Message | Failure | Raw]
 """Returns the response to a request."""
 
 
+def containing(method: Method, resources: object) -> Message:
+    """Return a response of a method with a resource, or a list of them, in it."""
+    field = method.response.DESCRIPTOR.fields[0].name
+    return method.response(**{field: resources})
+
+
 class ScriptedServer:
     """A server that runs for as long as its `with` block, and records what it receives."""
 

@@ -75,6 +75,15 @@ def parts_and_specs(client: Client, spec: types.DeploymentSpec, written: types.D
     assert_type(errors.WaitTimeout("late", None).resource_id, str | None)
 
 
+def ensured(client: Client, spec: types.GatewaySpec) -> None:
+    assert_type(client.gateways.ensure("front", core_weave_auth={}, zones=["RNO2A"], wait=True), types.Gateway)
+    assert_type(client.gateways.ensure("front", spec=spec), types.Gateway)
+    assert_type(client.deployments.ensure("chat", autoscaling={"max": 8}, model=MODEL), types.Deployment)
+    assert_type(client.capacity_claims.ensure("claim", resources=CLAIM, timeout=5), types.CapacityClaim)
+    client.gateways.ensure(zones=["RNO2A"])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.gateways.ensure("x", id="y")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
 def hot_loads(client: Client) -> None:
     assert_type(client.hot_loads.create("id", identity="step-1", type=FULL), types.HotLoad)
     assert_type(client.hot_loads.get("id"), types.HotLoad)
@@ -102,6 +111,7 @@ async def async_calls(client: AsyncClient) -> None:
     assert_type(created, types.Gateway)
     assert_type(await client.gateways.list(), Sequence[types.Gateway])
     assert_type(await client.gateways.modify("id", name="x"), types.Gateway)
+    assert_type(await client.gateways.ensure("front", zones=[]), types.Gateway)
     assert_type(await client.gateways.delete("id"), types.Gateway | None)
     assert_type(await client.gateways.parameters(), types.GetGatewayParametersResponse)
     assert_type(await client.gateways.wait_deleted("id"), None)

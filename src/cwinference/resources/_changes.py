@@ -69,12 +69,12 @@ def _names_nothing(request: Message, name: str, value: object) -> bool:
     return isinstance(value, Mapping) and not value and kind is not None and bool(kind.fields)
 
 
-def check_unknown_fields(names: Iterable[str], spec: str) -> None:
+def check_unknown_fields(names: Iterable[str], spec: str, method: str = "modify") -> None:
     """Refuse to write back a spec with fields that this release does not know; `spec` is its path in the response."""
     lost = sorted(name for name in names if name.startswith(spec))
     if lost:
         raise errors.ConfigurationError(
-            f"modify: the resource has fields that this release does not know and would reset: {', '.join(lost)}; "
+            f"{method}: the resource has fields that this release does not know and would reset: {', '.join(lost)}; "
             "upgrade cwinference"
         )
 

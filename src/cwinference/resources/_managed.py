@@ -1,6 +1,6 @@
 """What gateways, deployments and capacity claims have in common: how they are created, changed, awaited, deleted."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -69,6 +69,9 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
     _field: str
     """The field of a response that contains the resource."""
     _get_request: type[Any]
+    _list_request: type[Any]
+    _listed: str
+    """The field of the response to a list that contains the resources."""
     _update_request: type[Any]
     _ready_timeout: float
     """Seconds for which `wait=True` waits, unless the call has a timeout of its own."""
@@ -102,18 +105,22 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
     def _get(self, id: str, timeout: float | None, retry: Retry | None, **how: Any) -> Rpc[R]:
         return Rpc(self._get_request(id=check_id(id)), in_field(self._field), timeout, retry, **how)
 
-    def _find(self, name: str, request: Message, field: str, timeout: float | None, retry: Retry | None) -> Rpc[R]:
+    def _find(self, name: str, timeout: float | None, retry: Retry | None) -> Rpc[R]:
         """Return a list of which the result is the resource of that name."""
         check_id(name, "name")
-        kind = self._field.replace("_", " ")
 
         def named(response: Any) -> R:
-            for found in getattr(response, field):
-                if found.spec.name == name:
-                    return cast(R, found)
-            raise errors.NotFound(f"no {kind} has the name {name!r}", method=METHODS[type(request)].name)
+            found = self._named(name, response)
+            if found is None:
+                text = f"no {self._field.replace('_', ' ')} has the name {name!r}"
+                raise errors.NotFound(text, method=METHODS[self._list_request].name)
+            return found
 
-        return Rpc(request, named, timeout, retry)
+        return Rpc(self._list_request(), named, timeout, retry)
+
+    def _named(self, name: str, response: Any) -> R | None:
+        """Return the resource of that name in the response to a list."""
+        return next((each for each in getattr(response, self._listed) if each.spec.name == name), None)
 
     def _update(
         self,
@@ -175,10 +182,15 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
 
     def _read_to_change(self, id: str, timeout: float | None, retry: Retry | None) -> Flow[R]:
         """Read as JSON, and refuse a spec with fields that this release does not know."""
-        unknown: list[str] = []
-        current = yield from self._do(self._get(id, timeout, retry, as_json=True, unknown_fields=unknown))
+        current, unknown = yield from self._read_as_json(id, timeout, retry)
         check_unknown_fields(unknown, f"{self._field}.spec")
         return current
+
+    def _read_as_json(self, id: str, timeout: float | None, retry: Retry | None) -> Flow[tuple[R, Sequence[str]]]:
+        """Return the resource with all of its fields, and the paths of those that this release does not know."""
+        unknown: list[str] = []
+        current = yield from self._do(self._get(id, timeout, retry, as_json=True, unknown_fields=unknown))
+        return current, unknown
 
     def _is_binary(self) -> bool:
         """Return whether responses come in a binary codec."""
@@ -231,7 +243,7 @@ def whole(request: M, spec: Any, kind: type[Message], fields: Mapping[str, Any],
         if missing:
             raise TypeError(f"{method}: missing argument: {', '.join(missing)} (or a whole spec=)")
     else:
-        copy_spec(_spec_of(spec, kind), request)
+        copy_spec(spec_of(spec, kind), request)
     fill(request, given)
     return request
 
@@ -247,7 +259,8 @@ def named_in(fields: Mapping[str, Any]) -> set[str]:
     return paths
 
 
-def _spec_of(spec: Any, kind: type[Message]) -> Message:
+def spec_of(spec: Any, kind: type[Message]) -> Message:
+    """Return a whole spec, given as a message or as a mapping."""
     name = cast(Any, kind.DESCRIPTOR).name
     if isinstance(spec, Mapping):
         found = kind()

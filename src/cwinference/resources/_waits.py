@@ -15,7 +15,7 @@ from .._calls.deadline import Deadline
 from .._calls.flow import Flow, Sleep
 from .._retry_rules import is_final
 from .._text import one_line
-from ..status import HotLoadState, State, describe, name_of, state_of, state_text, unmet
+from ..status import State, describe, is_ready, name_of, state_of, state_text, unmet
 
 log = logging.getLogger("cwinference")
 
@@ -34,7 +34,7 @@ _TRANSIENT = (
 """Errors that do not end a wait, although the call itself has given up: the next poll may well succeed."""
 
 _POLL_TIMEOUT = 30.0
-_LAG_SECONDS = 10.0
+LAG_SECONDS = 10.0
 """How long after an update a status may still be that from before it, and after a create nothing may be found yet."""
 
 
@@ -140,14 +140,14 @@ def until_ready(
             if latest is None or resource != latest:
                 _report_change(resource, latest, on_change)
             latest = resource
-            is_current = after is None or _changed_since(after, resource) or wait.deadline.elapsed() >= _LAG_SECONDS
+            is_current = after is None or _changed_since(after, resource) or wait.deadline.elapsed() >= LAG_SECONDS
             if is_current and is_ready(resource):
                 return resource
             _refuse_terminal(resource, is_current)
             in_error.observe(resource, is_current)
         if not (yield from wait.pause(_server_delay(failure), in_error.remaining())):
             raise _timed_out("ready", latest, wait) from failure
-        may_be_missing |= just_created and wait.deadline.elapsed() < _LAG_SECONDS
+        may_be_missing |= just_created and wait.deadline.elapsed() < LAG_SECONDS
 
 
 def until_gone(read: Callable[[float], Flow[R]], clock: Clock, *, timeout: float | None) -> Flow[None]:
@@ -163,19 +163,6 @@ def until_gone(read: Callable[[float], Flow[R]], clock: Clock, *, timeout: float
             failure = _transient(error)
         if not (yield from wait.pause(_server_delay(failure))):
             raise _timed_out("gone", latest, wait) from failure
-
-
-def is_ready(resource: Any) -> bool:
-    """Return whether it is READY, COMPLETED, or, for a disabled deployment, its resources are applied."""
-    state = state_of(resource)
-    if isinstance(resource, types.Deployment) and resource.spec.disabled:
-        return state is State.READY or (not state.is_terminal and _resources_applied(resource))
-    return state in (State.READY, HotLoadState.COMPLETED)
-
-
-def _resources_applied(deployment: types.Deployment) -> bool:
-    applied = [each.status for each in deployment.status.conditions if each.type == "ResourcesApplied"]
-    return bool(applied) and all(status == types.Condition.STATUS_TRUE for status in applied)
 
 
 def _report_change(resource: Any, before: Any, on_change: Callable[[Any], object] | None) -> None:

@@ -14,18 +14,23 @@ from .._calls.rpc import Rpc, many, whole
 from ..retry import Retry
 from ._arguments import given_or_new, later_than
 from ._changes import replace_fields, replacement
-from ._managed import FROM_SPEC, ManagedResource, Waiting, named_in
+from ._ensure import EnsuredResource
+from ._managed import FROM_SPEC, Waiting, named_in
 from ._managed import whole as whole_request
 
 
-class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
+class CapacityClaims(EnsuredResource[Mode, types.CapacityClaim]):
     """Capacity claims: GPU instances reserved for the organization's deployments."""
 
     _kind = types.CapacityClaim
     _field = "capacity_claim"
     _get_request = types.GetCapacityClaimRequest
+    _list_request = types.ListCapacityClaimsRequest
+    _listed = "capacity_claims"
+    _create_request = types.CreateCapacityClaimRequest
     _update_request = types.UpdateCapacityClaimRequest
     _ready_timeout = 3600.0
+    _required = ("resources",)
 
     @operation
     def create(
@@ -100,7 +105,7 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
             ConfigurationError: the name is empty.
             NotFound: no claim in your organization has that name.
         """
-        return self._find(name, types.ListCapacityClaimsRequest(), "capacity_claims", timeout, retry)
+        return self._find(name, timeout, retry)
 
     @operation
     def list(
@@ -220,6 +225,53 @@ class CapacityClaims(ManagedResource[Mode, types.CapacityClaim]):
             "zones": zones,
         }
         return self._modify(id, changes, edit, timeout, retry, Waiting(wait, on_change, error_after))
+
+    @operation
+    def ensure(
+        self,
+        name: str,
+        *,
+        resources: types.CapacityClaimResources | Mapping[str, Any] | None = None,
+        spec: types.CapacityClaimSpec | Mapping[str, Any] | None = None,
+        wait: bool = False,
+        on_change: Callable[[types.CapacityClaim], object] | None = None,
+        error_after: float | None = None,
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
+    ) -> Flow[types.CapacityClaim]:
+        """Return the claim of that name as it is described here: create it, change it, or leave it as it is.
+
+        If there is none of that name, it is created. If all given fields are equal, nothing is written; otherwise it is
+        changed as by `modify`. A field that is not given is neither compared nor reset, nor is a field of a message
+        that is not set, or a key that a mapping does not have. The order of zones counts: it is a preference. Several
+        processes may ensure the same name at the same time, and it is safe to call it again after any error.
+
+        Args:
+            name: unique in the organization; the identity of the claim.
+            resources: as in `create`; required if there is none of that name.
+            spec: a whole spec, such as that of another claim, instead of the arguments above: its fields that are set,
+                without `id`, `name` and `organization_id`. Arguments next to it win: a mapping changes just its keys.
+            wait: return only when it is READY (3,600 s at most, or the `timeout` of this call), and wait until an old
+                one of that name is gone.
+            on_change: with `wait=True`, called with the claim whenever it differs from the previous poll.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
+
+        Raises:
+            ConfigurationError: an argument is wrong, or is missing to create it; or a message would reset something; or
+                the claim has a field that this release would reset.
+            FailedPrecondition: the one of that name is being deleted, and `wait` is not given; or the service refuses
+                the change for now.
+            InvalidArgument: the service refuses a value; `details` says which.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them. The `resource_id` of these, and of any
+                other error after the write, is the id.
+        """
+        waiting = Waiting(wait, on_change, error_after)
+        fields: dict[str, Any] = {
+            "resources": resources,
+        }
+        return self._ensure(name, spec, fields, timeout, retry, waiting)
 
     @operation
     def delete(

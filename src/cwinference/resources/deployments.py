@@ -13,19 +13,25 @@ from .._calls.operation import Mode, operation
 from .._calls.rpc import Rpc, many, whole
 from ..retry import Retry
 from ._arguments import given_or_new, later_than, optional_id
-from ._managed import FROM_SPEC, ManagedResource, Waiting, named_in
+from ._ensure import EnsuredResource
+from ._managed import FROM_SPEC, Waiting, named_in
 from ._managed import whole as whole_request
 from ._parts import build
 
 
-class Deployments(ManagedResource[Mode, types.Deployment]):
+class Deployments(EnsuredResource[Mode, types.Deployment]):
     """Deployments: models that run on GPUs behind one or more gateways."""
 
     _kind = types.Deployment
     _field = "deployment"
     _get_request = types.GetDeploymentRequest
+    _list_request = types.ListDeploymentsRequest
+    _listed = "items"
+    _create_request = types.CreateDeploymentRequest
     _update_request = types.UpdateDeploymentRequest
     _ready_timeout = 3600.0
+    _required = ("gateway_ids", "runtime", "resources", "model", "autoscaling")
+    _immutable = ("hot_load",)
 
     @operation
     def create(
@@ -124,7 +130,7 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
             ConfigurationError: the name is empty.
             NotFound: no deployment in your organization has that name.
         """
-        return self._find(name, types.ListDeploymentsRequest(), "items", timeout, retry)
+        return self._find(name, timeout, retry)
 
     @operation
     def list(
@@ -282,6 +288,71 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
         return self._modify(id, changes, edit, timeout, retry, Waiting(wait, on_change, error_after))
 
     @operation
+    def ensure(
+        self,
+        name: str,
+        *,
+        gateway_ids: Iterable[str] | None = None,
+        runtime: types.DeploymentRuntime | Mapping[str, Any] | None = None,
+        resources: types.DeploymentResources | Mapping[str, Any] | None = None,
+        model: types.DeploymentModel | Mapping[str, Any] | None = None,
+        autoscaling: types.DeploymentAutoscaling | Mapping[str, Any] | None = None,
+        traffic: types.DeploymentTraffic | Mapping[str, Any] | None = None,
+        disabled: bool | None = None,
+        hot_load: types.DeploymentHotLoad | Mapping[str, Any] | None = None,
+        spec: types.DeploymentSpec | Mapping[str, Any] | None = None,
+        wait: bool = False,
+        on_change: Callable[[types.Deployment], object] | None = None,
+        error_after: float | None = None,
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
+    ) -> Flow[types.Deployment]:
+        """Return the deployment of that name as it is described here: create it, change it, or leave it as it is.
+
+        If there is none of that name, it is created. If all given fields are equal, nothing is written; otherwise it is
+        changed as by `modify`. A field that is not given is neither compared nor reset, nor is a field of a message
+        that is not set, or a key that a mapping does not have. The order of gateway ids and of an engine's options
+        means nothing. Several processes may ensure the same name at the same time, and it is safe to call it again
+        after any error.
+
+        Args:
+            name: unique in the organization; the identity of the deployment.
+            gateway_ids, runtime, resources, model, autoscaling, traffic, disabled, hot_load: as in `create`; None
+                leaves a field as it is. The first five are required if there is none of that name. `hot_load` cannot
+                change.
+            spec: a whole spec, such as that of another deployment, instead of the arguments above: its fields that are
+                set, without `id`, `name` and `organization_id`. Arguments next to it win: a mapping changes just its
+                keys.
+            wait: return only when it is READY (3,600 s at most, or the `timeout` of this call), and wait until an old
+                one of that name is gone.
+            on_change: with `wait=True`, called with the deployment whenever it differs from the previous poll.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
+
+        Raises:
+            ConfigurationError: an argument is wrong, or is missing to create it; or `hot_load` differs; or a message
+                would reset something; or the deployment has a field that this release would reset.
+            FailedPrecondition: the one of that name is being deleted, and `wait` is not given; or the service refuses
+                the change for now.
+            InvalidArgument: the service refuses a value; `details` says which.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them. The `resource_id` of these, and of any
+                other error after the write, is the id.
+        """
+        waiting = Waiting(wait, on_change, error_after)
+        fields: dict[str, Any] = {
+            "gateway_ids": gateway_ids,
+            "runtime": runtime,
+            "resources": resources,
+            "model": model,
+            "autoscaling": autoscaling,
+            "traffic": traffic,
+            "disabled": disabled,
+            "hot_load": hot_load,
+        }
+        return self._ensure(name, spec, fields, timeout, retry, waiting)
+
+    @operation
     def delete(
         self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET
     ) -> Flow[types.Deployment | None]:
@@ -346,6 +417,9 @@ class Deployments(ManagedResource[Mode, types.Deployment]):
             NotFound: there is no such deployment.
         """
         return self._until_ready(check_id(id), timeout, after=after, on_change=on_change, error_after=error_after)
+
+    def _complete(self, request: types.CreateDeploymentRequest) -> None:
+        request.traffic.SetInParent()
 
 
 def _fill(request: Any, spec: Any, fields: Mapping[str, Any], method: str) -> None:

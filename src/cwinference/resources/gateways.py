@@ -13,16 +13,20 @@ from .._calls.operation import Mode, operation
 from .._calls.rpc import Rpc, many, whole
 from ..retry import Retry
 from ._arguments import given_or_new, later_than
-from ._managed import FROM_SPEC, ManagedResource, Waiting, named_in
+from ._ensure import EnsuredResource
+from ._managed import FROM_SPEC, Waiting, named_in
 from ._managed import whole as whole_request
 
 
-class Gateways(ManagedResource[Mode, types.Gateway]):
+class Gateways(EnsuredResource[Mode, types.Gateway]):
     """Gateways: the public entry points to deployed models."""
 
     _kind = types.Gateway
     _field = "gateway"
     _get_request = types.GetGatewayRequest
+    _list_request = types.ListGatewaysRequest
+    _listed = "items"
+    _create_request = types.CreateGatewayRequest
     _update_request = types.UpdateGatewayRequest
     _ready_timeout = 600.0
 
@@ -121,7 +125,7 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
             ConfigurationError: the name is empty.
             NotFound: no gateway in your organization has that name.
         """
-        return self._find(name, types.ListGatewaysRequest(), "items", timeout, retry)
+        return self._find(name, timeout, retry)
 
     @operation
     def list(
@@ -269,6 +273,71 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
         return self._modify(id, changes, edit, timeout, retry, Waiting(wait, on_change, error_after))
 
     @operation
+    def ensure(
+        self,
+        name: str,
+        *,
+        zones: Iterable[str] | None = None,
+        core_weave_auth: types.CoreWeaveAuth | Mapping[str, Any] | None = None,
+        weights_and_biases_auth: types.WeightsAndBiasesAuth | Mapping[str, Any] | None = None,
+        endpoint_configuration: types.EndpointConfiguration | Mapping[str, Any] | None = None,
+        body_based_routing: types.BodyBasedRouting | Mapping[str, Any] | None = None,
+        header_based_routing: types.HeaderBasedRouting | Mapping[str, Any] | None = None,
+        path_based_routing: types.PathBasedRouting | Mapping[str, Any] | None = None,
+        spec: types.GatewaySpec | Mapping[str, Any] | None = None,
+        wait: bool = False,
+        on_change: Callable[[types.Gateway], object] | None = None,
+        error_after: float | None = None,
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
+    ) -> Flow[types.Gateway]:
+        """Return the gateway of that name as it is described here: create it, change it, or leave it as it is.
+
+        If there is none of that name, it is created. If all given fields are equal, nothing is written; otherwise it is
+        changed as by `modify`. A field that is not given is neither compared nor reset, nor is a field of a message
+        that is not set, or a key that a mapping does not have. The order of zones, host names and address ranges means
+        nothing. Several processes may ensure the same name at the same time, and it is safe to call it again after any
+        error.
+
+        Args:
+            name: unique in the organization; the identity of the gateway.
+            zones, core_weave_auth, weights_and_biases_auth, endpoint_configuration, body_based_routing,
+            header_based_routing, path_based_routing: as in `create`; None leaves a field as it is. An `api_key` is sent
+                with other changes, but never a change by itself: no read returns it. Host names that are there already
+                stay, since an update only adds to them.
+            spec: a whole spec, such as that of another gateway, instead of the arguments above: its fields that are
+                set, without `id`, `name` and `organization_id`. Arguments next to it win: a mapping changes just its
+                keys.
+            wait: return only when it is READY (600 s at most, or the `timeout` of this call), and wait until an old one
+                of that name is gone.
+            on_change: with `wait=True`, called with the gateway whenever it differs from the previous poll.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
+            retry: how failures are retried; None for not at all. By default the client's.
+
+        Raises:
+            ConfigurationError: an argument is wrong; or a message would reset something; or the gateway has a field
+                that this release would reset; or it has Weights & Biases auth, whose key a read never returns, and no
+                auth is given.
+            FailedPrecondition: the one of that name is being deleted, and `wait` is not given; or the service refuses
+                the change for now.
+            InvalidArgument: the service refuses a value; `details` says which.
+            ResourceFailed, WaitTimeout: with `wait=True`, as `wait` raises them. The `resource_id` of these, and of any
+                other error after the write, is the id.
+        """
+        waiting = Waiting(wait, on_change, error_after)
+        fields: dict[str, Any] = {
+            "zones": zones,
+            "core_weave_auth": core_weave_auth,
+            "weights_and_biases_auth": weights_and_biases_auth,
+            "endpoint_configuration": endpoint_configuration,
+            "body_based_routing": body_based_routing,
+            "header_based_routing": header_based_routing,
+            "path_based_routing": path_based_routing,
+        }
+        return self._ensure(name, spec, fields, timeout, retry, waiting)
+
+    @operation
     def delete(
         self, id: str, *, timeout: float | None = UNSET, retry: Retry | None = UNSET
     ) -> Flow[types.Gateway | None]:
@@ -331,7 +400,7 @@ class Gateways(ManagedResource[Mode, types.Gateway]):
     def _check_rewrite(self, request: Any, current: Any, changes: Mapping[str, Any]) -> None:
         if not current.spec.HasField("weights_and_biases_auth") or not request.HasField("weights_and_biases_auth"):
             return
-        if changes["weights_and_biases_auth"] is None and not request.weights_and_biases_auth.api_key:
+        if changes.get("weights_and_biases_auth") is None and not request.weights_and_biases_auth.api_key:
             raise errors.ConfigurationError(
                 "weights_and_biases_auth: the gateway's key is write-only, so a read cannot tell whether it is set; "
                 "give weights_and_biases_auth again"
