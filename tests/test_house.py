@@ -56,6 +56,7 @@ LAYERS = [
     {"config", "_wire", "retry"},
     {"transports"},
     {"_calls"},
+    {"following"},
     {"resources"},
     {"inference"},
     {"client"},
@@ -79,7 +80,7 @@ EMULATOR_LAYERS = [
 ]
 """The same inside the emulator."""
 
-FACADE = ("auth", "client", "config", "errors", "inference", "resources", "retry", "status", "types")
+FACADE = ("auth", "client", "config", "errors", "following", "inference", "resources", "retry", "status", "types")
 NOT_FIELDS = {
     "wait", "on_change", "error_after", "spec", "edit", "timeout", "retry", "max_page_size", "page_token",
 }  # fmt: skip
@@ -229,7 +230,9 @@ def test_a_transport_is_loaded_only_when_it_was_chosen(transport: str, allowed: 
     assert loaded_by(program) & HEAVY == allowed
 
 
-@pytest.mark.parametrize("name", ["", ".auth", ".config", ".emulator", ".errors", ".inference", ".status", ".types"])
+@pytest.mark.parametrize(
+    "name", ["", ".auth", ".config", ".emulator", ".errors", ".following", ".inference", ".status", ".types"]
+)
 def test_public_names_exist_and_stand_once(name: str) -> None:
     module: ModuleType = importlib.import_module(f"cwinference{name}")
     public = getattr(module, "__all__", [])
@@ -299,6 +302,8 @@ FIRST_ARGUMENTS: dict[str, list[str]] = {
     "create": ["name"],
     "ensure": ["name"],
     "find": ["name"],
+    "wait_all": ["ids"],
+    "watch": [],
     "list": [],
     "parameters": [],
 }
@@ -313,10 +318,7 @@ def test_only_the_obvious_first_argument_has_no_name(resource: str, method: str)
         ("hot_loads", "create"): ["deployment_id"],
         ("hot_loads", "list"): ["parent_deployment_id"],
         ("hot_loads", "replicas"): ["hot_load_id"],
-    }.get(
-        (resource, method),
-        {"create": ["name"], "ensure": ["name"], "find": ["name"], "list": [], "parameters": []}.get(method, ["id"]),
-    )
+    }.get((resource, method), FIRST_ARGUMENTS.get(method, ["id"]))
     assert positional == expected
 
 
@@ -347,7 +349,18 @@ def test_both_clients_have_the_same_methods() -> None:
     assert sync == asynchronous
 
 
-PUBLIC_MODULES = ["", ".auth", ".config", ".emulator", ".errors", ".inference", ".resources", ".status", ".types"]
+PUBLIC_MODULES = [
+    "",
+    ".auth",
+    ".config",
+    ".emulator",
+    ".errors",
+    ".following",
+    ".inference",
+    ".resources",
+    ".status",
+    ".types",
+]
 FOREIGN_TYPES = {
     "Any", "Awaitable", "Callable", "Collection", "Coroutine", "Iterable", "Iterator", "Literal", "Mapping", "None",
     "NoReturn",
@@ -356,7 +369,7 @@ FOREIGN_TYPES = {
     "list", "object", "openai", "os", "str", "tuple", "type", "types",
 }  # fmt: skip
 """Names in public signatures that come from Python, protobuf and the openai package."""
-DECLARED_TYPES = {"Flow", "Rpc", "Pages", "Operation", "StreamParts"}
+DECLARED_TYPES = {"Flow", "Following", "Rpc", "Pages", "Operation", "StreamParts"}
 """What declarations return: `help()` and type checkers show the results of these instead."""
 
 

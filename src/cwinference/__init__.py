@@ -7,6 +7,7 @@
 
 Client, AsyncClient         manage gateways, deployments, capacity claims and hot-loads
 Inference, AsyncInference   request completions; `client.inference(gateway)` makes one
+Change                      what `client.watch()`, `client.gateways.watch()` and so on emit
 State, HotLoadState         `State.of(gateway)`: the state of a resource; `describe(gateway)`: the same as text
 Retry, TLS, Clock           settings: retries; certificates; time and randomness, for tests
 types, errors, auth         messages and enums of the API; exceptions; token sources
@@ -23,6 +24,7 @@ from ._calls.clock import Clock
 from ._version import __version__
 from .client import AsyncClient, Client
 from .config import TLS, Codec, HttpVersion, TransportName
+from .following import Change
 from .retry import Retry
 from .status import HotLoadState, State, describe
 
@@ -45,6 +47,7 @@ __all__ = [
     "TLS",
     "AsyncClient",
     "AsyncInference",
+    "Change",
     "Client",
     "Clock",
     "Codec",

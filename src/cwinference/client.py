@@ -1,6 +1,6 @@
 """`Client` and `AsyncClient`: settings in, resources out."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
@@ -25,7 +25,10 @@ from .config import (
     resolve,
     resolve_token,
 )
-from .errors import ConfigurationError
+from .errors import ApiError, ConfigurationError, ProtocolError
+from .following._change import KINDS, Kind, check_kinds
+from .following._following import Following, Source, following
+from .following._watch import watch
 from .resources import CapacityClaims, Deployments, Gateways, HotLoads
 from .retry import Budget, Retry, check_retry
 from .transports.factory import open_async, open_sync
@@ -147,6 +150,40 @@ class BaseClient(Generic[Mode, InferenceT]):
             )
         )
         return copy
+
+    @watch
+    def watch(
+        self,
+        *,
+        kinds: Collection[Kind] = KINDS,
+        interval: tuple[float, float] = (1.0, 30.0),
+        relist: float = 300.0,
+        on_error: Callable[[ApiError | ProtocolError], object] | None = None,
+    ) -> Following[types.Gateway | types.Deployment | types.CapacityClaim]:
+        """Return an endless iterator over what changes in gateways, deployments and capacity claims.
+
+        As `client.deployments.watch`, which see, with one "synced" for each kind.
+
+        Args:
+            kinds: which kinds to watch: "gateway", "deployment", "capacity_claim" (all three).
+            interval: seconds between two polls: the shortest, while anything is CREATING, UPDATING or DELETING, and the
+                longest, to which it backs off when nothing moves (1, 30). Each kind has a pace of its own.
+            relist: seconds between two lists of everything, which find removals that nothing else shows (300).
+            on_error: called with each failure that passes, when the client's own retries have given up.
+
+        Raises:
+            ConfigurationError: an argument is wrong, or the client is closed.
+            ApiError, ProtocolError: at a step, a failure that will not pass, such as PermissionDenied.
+        """
+        return following(self._sources(kinds), self._driver.context, interval, relist, on_error)
+
+    def _sources(self, kinds: Collection[Kind]) -> list[Source[Any]]:
+        groups: dict[Kind, Any] = {
+            "gateway": self.gateways,
+            "deployment": self.deployments,
+            "capacity_claim": self.capacity_claims,
+        }
+        return [groups[kind]._source() for kind in check_kinds(kinds)]
 
     @checks_keywords("client.inference")
     def inference(

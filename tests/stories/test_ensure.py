@@ -14,15 +14,8 @@ from tests.support.client_kinds import open_client
 from tests.support.connected_client import connected
 from tests.support.fake_clock import FakeClock
 from tests.support.scripted_server import Failure, ReceivedRequest, containing
+from tests.support.specs import CLAIM, FRONT, LLAMA
 
-FRONT: dict[str, Any] = {"core_weave_auth": {}, "body_based_routing": {"api_type": "OPENAI"}}
-LLAMA: dict[str, Any] = {
-    "runtime": {"engine": "dynamo-vllm", "version": "0.22.0"},
-    "resources": {"instance_type": "gd-8xh100ib-i128", "gpu_count": 8},
-    "model": {"name": "org/llama", "bucket": "models", "path": "llama"},
-    "autoscaling": {"min": 1, "max": 4},
-}
-CLAIM = {"instance_id": "gd-8xh100ib-i128", "instance_count": 2, "capacity_type": "MANAGED", "zones": ["US-EAST-04A"]}
 HOT_LOAD = {"bucket": "snapshots", "transition_mode": "ASYNC"}
 
 

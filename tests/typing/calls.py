@@ -5,9 +5,10 @@ A comment that ignores an error is itself an error if the checker finds none.
 
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
-from cwinference import TLS, AsyncClient, Client, HotLoadState, Retry, State, auth, describe, errors, types
+from cwinference import TLS, AsyncClient, Change, Client, HotLoadState, Retry, State, auth, describe, errors, types
+from cwinference.following import AsyncWatch, Watch
 from cwinference.inference import BatchResult, Chunk, Completion, Inference, Model
 
 RUNTIME = types.DeploymentRuntime(engine="vllm")
@@ -82,6 +83,25 @@ def ensured(client: Client, spec: types.GatewaySpec) -> None:
     assert_type(client.capacity_claims.ensure("claim", resources=CLAIM, timeout=5), types.CapacityClaim)
     client.gateways.ensure(zones=["RNO2A"])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.gateways.ensure("x", id="y")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def watches(client: Client) -> None:
+    assert_type(client.gateways.watch(interval=(1, 5), relist=60, on_error=print), Watch[types.Gateway])
+    assert_type(client.deployments.watch(parent_gateway_id="id"), Watch[types.Deployment])
+    assert_type(next(client.capacity_claims.watch()), Change[types.CapacityClaim])
+    for change in client.watch(kinds=["gateway"]):
+        assert_type(change, Change[types.Gateway | types.Deployment | types.CapacityClaim])
+        assert_type(change.kind, Literal["gateway", "deployment", "capacity_claim"])
+        assert_type(change.type, Literal["added", "changed", "removed", "synced"])
+        assert_type(change.before, types.Gateway | types.Deployment | types.CapacityClaim | None)
+    client.watch(kinds=["cluster"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    client.gateways.watch(parent_gateway_id="id")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def async_watches(client: AsyncClient) -> None:
+    assert_type(client.deployments.watch(), AsyncWatch[types.Deployment])
+    async for change in client.gateways.watch():
+        assert_type(change, Change[types.Gateway])
 
 
 def hot_loads(client: Client) -> None:

@@ -9,6 +9,7 @@ client.gateways.get(id)
 
 flow.py             the steps of flows, and `Call`, what drivers and retries need to know of an RPC or a completion
 deadline.py         how much time is left
+transient.py        which failures of a poll pass by themselves
 clock.py            time and randomness, replaceable by tests
 signatures.py       what help() shows of a method, and the errors of misspelled keywords
 closing.py          what is closed at the end of a `with` block

@@ -45,6 +45,11 @@ class ClientSession(Generic[TransportT]):
         state = ", closed" if self._closed else ""
         return f"{self.settings.endpoint.url}, transport={self.settings.transport}{state}"
 
+    def check_open(self) -> None:
+        """Raise ConfigurationError if the client is closed."""
+        if self._closed:
+            raise closed()
+
     def send(self, call: Rpc[Any], metadata: Metadata, timeout: float | None) -> Any:
         """Send one attempt by the client's transport, or by REST if the call has to travel as JSON."""
         transport = self._json if call.as_json else self._main

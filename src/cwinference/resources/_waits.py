@@ -13,25 +13,13 @@ from .._arguments import check_at_least, check_callback, check_timeout
 from .._calls.clock import Clock
 from .._calls.deadline import Deadline
 from .._calls.flow import Flow, Sleep
-from .._retry_rules import is_final
+from .._calls.transient import PollError, passes, server_delay
 from .._text import one_line
 from ..status import State, describe, is_ready, name_of, state_of, state_text, unmet
 
 log = logging.getLogger("cwinference")
 
 R = TypeVar("R", types.Gateway, types.Deployment, types.CapacityClaim, types.HotLoad)
-
-_TRANSIENT = (
-    errors.Unavailable,
-    errors.DeadlineExceeded,
-    errors.ResourceExhausted,
-    errors.Internal,
-    errors.Unknown,
-    errors.DataLoss,
-    errors.Aborted,
-    errors.Cancelled,
-)
-"""Errors that do not end a wait, although the call itself has given up: the next poll may well succeed."""
 
 _POLL_TIMEOUT = 30.0
 LAG_SECONDS = 10.0
@@ -145,7 +133,7 @@ def until_ready(
                 return resource
             _refuse_terminal(resource, is_current)
             in_error.observe(resource, is_current)
-        if not (yield from wait.pause(_server_delay(failure), in_error.remaining())):
+        if not (yield from wait.pause(server_delay(failure), in_error.remaining())):
             raise _timed_out("ready", latest, wait) from failure
         may_be_missing |= just_created and wait.deadline.elapsed() < LAG_SECONDS
 
@@ -161,7 +149,7 @@ def until_gone(read: Callable[[float], Flow[R]], clock: Clock, *, timeout: float
             return
         except (errors.ApiError, errors.ProtocolError) as error:
             failure = _transient(error)
-        if not (yield from wait.pause(_server_delay(failure))):
+        if not (yield from wait.pause(server_delay(failure))):
             raise _timed_out("gone", latest, wait) from failure
 
 
@@ -192,30 +180,12 @@ def _nanoseconds(time: Timestamp) -> int:
     return time.seconds * 1_000_000_000 + time.nanos
 
 
-def _transient(
-    error: errors.ApiError | errors.ProtocolError, *, may_be_missing: bool = False
-) -> errors.ApiError | errors.ProtocolError:
-    """Return an error that the wait survives; raise one that will not pass, such as an untrusted certificate."""
-    if isinstance(error, errors.NotFound):
-        passes = may_be_missing
-    elif isinstance(error, errors.ProtocolError):
-        passes = error.http_status is not None  # something else than the API responded: a proxy's page, most likely
-    else:
-        passes = not is_final(errors.hint_of(error)) and (isinstance(error, _TRANSIENT) or _is_foreign(error))
-    if not passes:
+def _transient(error: PollError, *, may_be_missing: bool = False) -> PollError:
+    """Return an error that the wait survives; raise one that will not pass."""
+    if not (may_be_missing if isinstance(error, errors.NotFound) else passes(error)):
         raise error
     log.info("wait: %s", one_line(str(error)))
     return error
-
-
-def _is_foreign(error: errors.ApiError) -> bool:
-    """Return whether it says nothing of the resource: a proxy's page, or any status of a server that has failed."""
-    return errors.is_page(error) or ((error.http_status or 0) >= 500 and error.http_status != 501)
-
-
-def _server_delay(error: errors.InferenceError | None) -> float:
-    delay = error.retry_after if isinstance(error, errors.ApiError) else None
-    return min(_POLL_TIMEOUT, delay) if delay else 0.0
 
 
 def _timed_out(goal: str, resource: Any, wait: WaitClock) -> errors.WaitTimeout:

@@ -6,20 +6,22 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from .. import types
+from .. import errors, types
 from .._arguments import UNSET, check_id
 from .._calls.flow import Flow
 from .._calls.operation import Mode, operation
 from .._calls.rpc import Rpc, many, whole
+from ..following._following import Following
+from ..following._watch import watch
 from ..retry import Retry
 from ._arguments import given_or_new, later_than, optional_id
-from ._ensure import EnsuredResource
+from ._followed import FollowedResource
 from ._managed import FROM_SPEC, Waiting, named_in
 from ._managed import whole as whole_request
 from ._parts import build
 
 
-class Deployments(EnsuredResource[Mode, types.Deployment]):
+class Deployments(FollowedResource[Mode, types.Deployment]):
     """Deployments: models that run on GPUs behind one or more gateways."""
 
     _kind = types.Deployment
@@ -417,6 +419,41 @@ class Deployments(EnsuredResource[Mode, types.Deployment]):
             NotFound: there is no such deployment.
         """
         return self._until_ready(check_id(id), timeout, after=after, on_change=on_change, error_after=error_after)
+
+    @watch
+    def watch(
+        self,
+        *,
+        parent_gateway_id: str | None = None,
+        interval: tuple[float, float] = (1.0, 30.0),
+        relist: float = 300.0,
+        on_error: Callable[[errors.ApiError | errors.ProtocolError], object] | None = None,
+    ) -> Following[types.Deployment]:
+        """Return an endless iterator over changes: first all deployments as "added", then "synced", then what changes.
+
+        Each step of it polls and sleeps as needed, on the calling thread or task: leave the loop to end it. It is
+        level-based: who is slow sees the newest state of each deployment, not all that came before, and nothing twice.
+        A deployment whose deletion went unnoticed is "removed" at the next full list. Failures that pass are retried
+        without end.
+
+        Args:
+            parent_gateway_id: only those of this gateway; None means all of the organization.
+            interval: seconds between two polls: the shortest, while anything is CREATING, UPDATING or DELETING, and the
+                longest, to which it backs off when nothing moves (1, 30).
+            relist: seconds between two lists of everything, which find removals that nothing else shows (300).
+            on_error: called with each failure that passes, when the client's own retries have given up.
+
+        Raises:
+            ConfigurationError: an argument is wrong, or the client is closed.
+            ApiError, ProtocolError: at a step, a failure that will not pass, such as PermissionDenied.
+        """
+        if parent_gateway_id is None:
+            return self._following(self._source(), interval, relist, on_error)
+        wanted = check_id(parent_gateway_id, "parent_gateway_id").lower()
+        source = self._source(
+            lambda each: wanted in map(str.lower, each.spec.gateway_ids), parent_gateway_id=parent_gateway_id
+        )
+        return self._following(source, interval, relist, on_error)
 
     def _complete(self, request: types.CreateDeploymentRequest) -> None:
         request.traffic.SetInParent()

@@ -11,14 +11,16 @@ from .._arguments import UNSET, check_id
 from .._calls.flow import Flow
 from .._calls.operation import Mode, operation
 from .._calls.rpc import Rpc, many, whole
+from ..following._following import Following
+from ..following._watch import watch
 from ..retry import Retry
 from ._arguments import given_or_new, later_than
-from ._ensure import EnsuredResource
+from ._followed import FollowedResource
 from ._managed import FROM_SPEC, Waiting, named_in
 from ._managed import whole as whole_request
 
 
-class Gateways(EnsuredResource[Mode, types.Gateway]):
+class Gateways(FollowedResource[Mode, types.Gateway]):
     """Gateways: the public entry points to deployed models."""
 
     _kind = types.Gateway
@@ -396,6 +398,33 @@ class Gateways(EnsuredResource[Mode, types.Gateway]):
             NotFound: there is no such gateway.
         """
         return self._until_ready(check_id(id), timeout, after=after, on_change=on_change, error_after=error_after)
+
+    @watch
+    def watch(
+        self,
+        *,
+        interval: tuple[float, float] = (1.0, 30.0),
+        relist: float = 300.0,
+        on_error: Callable[[errors.ApiError | errors.ProtocolError], object] | None = None,
+    ) -> Following[types.Gateway]:
+        """Return an endless iterator over changes: first all gateways as "added", then "synced", then what changes.
+
+        Each step of it polls and sleeps as needed, on the calling thread or task: leave the loop to end it. It is
+        level-based: who is slow sees the newest state of each gateway, not all that came before, and nothing twice. A
+        gateway whose deletion went unnoticed is "removed" at the next full list. Failures that pass are retried without
+        end.
+
+        Args:
+            interval: seconds between two polls: the shortest, while anything is CREATING, UPDATING or DELETING, and the
+                longest, to which it backs off when nothing moves (1, 30).
+            relist: seconds between two lists of everything, which find removals that nothing else shows (300).
+            on_error: called with each failure that passes, when the client's own retries have given up.
+
+        Raises:
+            ConfigurationError: an argument is wrong, or the client is closed.
+            ApiError, ProtocolError: at a step, a failure that will not pass, such as PermissionDenied.
+        """
+        return self._following(self._source(), interval, relist, on_error)
 
     def _check_rewrite(self, request: Any, current: Any, changes: Mapping[str, Any]) -> None:
         if not current.spec.HasField("weights_and_biases_auth") or not request.HasField("weights_and_biases_auth"):

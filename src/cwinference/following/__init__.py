@@ -1,0 +1,20 @@
+"""Following resources as they change: watches for programs that react, caches for programs that read.
+
+    for change in client.deployments.watch():        # endless; also client.watch(), of all kinds
+        print(change.kind, change.type, change.resource)
+
+`client.watch`, `client.gateways.watch` and so on return a `Watch` (an `AsyncWatch` on `AsyncClient`), and
+`client.cache` a `Cache` (an `AsyncCache`). The rest of this package is how they work:
+
+_table.py       what is known of one kind, what was told of it, and which responses to believe
+_schedule.py    when to poll, and when to list everything
+_following.py   the flows that poll and tell, once for both clients
+_watch.py       the iterators
+_view.py        read-only views of what is known, with their indices
+_cache.py       the thread and the task that keep views up to date
+"""
+
+from ._change import Change, ChangeType, Kind
+from ._watch import AsyncWatch, Watch
+
+__all__ = ["AsyncWatch", "Change", "ChangeType", "Kind", "Watch"]

@@ -1,0 +1,68 @@
+"""A change, as watches and caches report it, and the line of the log that says the same."""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeAlias, TypeVar, get_args
+
+from .. import types
+from .._arguments import shown
+from ..errors import ConfigurationError
+from ..status import name_of, state_text
+
+log = logging.getLogger("cwinference")
+
+R = TypeVar("R", bound=types.Gateway | types.Deployment | types.CapacityClaim)
+
+Kind: TypeAlias = Literal["gateway", "deployment", "capacity_claim"]
+"""A kind of resource that can be followed."""
+
+KINDS: Sequence[Kind] = get_args(Kind)
+"""All of them."""
+
+ChangeType: TypeAlias = Literal["added", "changed", "removed", "synced"]
+"""What has happened to a resource; "synced": all resources that there were at first have been reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[R]):
+    """Something that a watch or a cache has seen to change. Its messages are the receiver's own.
+
+    Attributes:
+        kind: "gateway", "deployment" or "capacity_claim".
+        type: "added", "changed" or "removed"; "synced" once for each kind, when all that were there at first have been
+            reported.
+        resource: the resource as it is now; of a removed one, as it was last seen; None for "synced".
+        before: the resource as it was reported before; None if it was not.
+    """
+
+    kind: Kind
+    type: ChangeType
+    resource: R | None = None
+    before: R | None = None
+
+
+def log_change(change: Change[R], count: int) -> None:
+    """Log what has changed, on one line; what was there at first only as a count."""
+    if change.type == "synced":
+        log.info("%s: %d found", change.kind, count)
+    elif change.resource is not None and log.isEnabledFor(logging.INFO):
+        log.info("%s: %s", name_of(change.resource), _text(change, change.resource))
+
+
+def _text(change: Change[R], resource: R) -> str:
+    now, before = state_text(resource), change.before
+    if before is None or change.type == "removed":
+        return f"{change.type}, {now}"
+    state = now if state_text(before) == now else f"{state_text(before)} -> {now}"
+    return f"{state}, spec changed" if resource.spec != before.spec else state
+
+
+def check_kinds(kinds: Collection[object]) -> Sequence[Kind]:
+    """Return the given kinds, each once."""
+    if isinstance(kinds, str) or not isinstance(kinds, Collection) or not kinds:
+        raise ConfigurationError(f"kinds: expected a list of some of {', '.join(KINDS)}, got {shown(kinds)}")
+    unknown = [each for each in kinds if each not in KINDS]
+    if unknown:
+        raise ConfigurationError(f"kinds: there is no {shown(unknown[0])}; use some of {', '.join(KINDS)}")
+    return [each for each in KINDS if each in kinds]

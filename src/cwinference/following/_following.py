@@ -1,0 +1,165 @@
+"""Following: the flows that poll several kinds of resources, each on its own schedule, and tell what has changed."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from .. import errors, types
+from .._arguments import check_callback
+from .._calls.attempts import Context
+from .._calls.clock import Clock
+from .._calls.flow import Flow, Sleep
+from .._calls.session import ClientSession
+from .._calls.transient import PollError, passes, server_delay
+from .._text import one_line
+from ._change import Change, Kind, log_change
+from ._schedule import Pace, Schedule
+from ._table import Table
+
+log = logging.getLogger("cwinference")
+
+R = TypeVar("R", bound=types.Gateway | types.Deployment | types.CapacityClaim)
+
+_MAX_LOOKS = 10
+"""How many resources a poll reads one by one. If more are DELETING, it lists everything instead."""
+
+
+@dataclass(frozen=True)
+class Source(Generic[R]):
+    """How to read one kind of resource."""
+
+    kind: Kind
+    message: type[R]
+    list: Callable[[Timestamp | None], Flow[Sequence[R]]]
+    """Lists what has changed after a time, or everything."""
+    get: Callable[[str], Flow[R]]
+    """Reads one by its id."""
+    covers: Callable[[R], bool] = lambda _: True
+    """Says whether one is to be followed; a list of changes may contain others."""
+
+
+def following(
+    sources: Sequence[Source[Any]],
+    context: Context,
+    interval: tuple[float, float],
+    relist: float,
+    on_error: Callable[[PollError], object] | None,
+) -> "Following[Any]":
+    """Follow these sources with a client's clock.
+
+    Raises ConfigurationError for arguments that are wrong, and for a client that is closed.
+    """
+    check_callback(on_error, "on_error")
+    pace = Pace.of(interval, relist)
+    cast(ClientSession[Any], context.session).check_open()
+    return Following(sources, pace, on_error, context.clock)
+
+
+class Follower(Generic[R]):
+    """Reads one kind of resource into a table."""
+
+    def __init__(self, source: Source[R]) -> None:
+        self._source = source
+        self.table = Table(source.kind, source.message, source.covers)
+
+    def poll(self, *, full: bool) -> Flow[bool]:
+        """List what has changed, or everything, and look at what may be gone.
+
+        Return whether it has a list of everything that seems to be right.
+        """
+        table = self.table
+        cursor = None if full or len(table.deleting) > _MAX_LOOKS else table.cursor
+        found = yield from self._source.list(cursor)
+        if cursor is None:
+            table.replace(found)
+        else:
+            table.merge(found)
+        right = not (table.doubts or table.deleting) or (yield from self._look())
+        return right and cursor is None
+
+    def _look(self) -> Flow[bool]:
+        """Look at what may be gone, and at some of what a list contradicts; return whether the list seems right."""
+        table, doubted = self.table, [*self.table.doubts]
+        some = doubted[:: -(-len(doubted) // _MAX_LOOKS) or 1]
+        right = True
+        for each in dict.fromkeys([*some, *(table.deleting if len(table.deleting) <= _MAX_LOOKS else ())]):
+            try:
+                found = yield from self._source.get(each)
+            except errors.NotFound:
+                found = None
+            right &= table.look(each, found)
+        table.settle(believe=right)
+        return right
+
+
+class Following(Generic[R]):
+    """Follows several kinds of resources. Between its flows it can be left at any time, also by an interruption."""
+
+    def __init__(
+        self, sources: Sequence[Source[R]], pace: Pace, on_error: Callable[[PollError], object] | None, clock: Clock
+    ) -> None:
+        self._followers = [(Follower(each), Schedule(pace, clock)) for each in sources]
+        self._on_error = on_error
+        self._closed = False
+
+    @property
+    def tables(self) -> Sequence[Table[R]]:
+        """What is known, for each kind."""
+        return [follower.table for follower, _ in self._followers]
+
+    @property
+    def pause(self) -> float:
+        """The seconds until the next poll."""
+        return min(schedule.pause for _, schedule in self._followers)
+
+    def close(self) -> None:
+        """Make `next` return None."""
+        self._closed = True
+
+    def next(self) -> Flow[Change[R] | None]:
+        """Wait for the next change; None when it was closed.
+
+        A poll that is due comes first, even if there are changes left to tell: so the state that is told is the newest.
+        """
+        while not self._closed:
+            yield from self.poll()
+            for change in self.changes():
+                return change
+            if not self._closed:
+                yield Sleep(self.pause)
+        return None
+
+    def poll(self) -> Flow[None]:
+        """Poll what is due. Failures that pass are reported to `on_error`, others are raised."""
+        for follower, schedule in self._followers:
+            if schedule.pause > 0:
+                continue
+            try:
+                full = yield from follower.poll(full=schedule.relist_is_due)
+            except (errors.ApiError, errors.ProtocolError) as error:
+                schedule.failed(server_delay(error))
+                if not passes(error):
+                    raise
+                self._report(error)
+            else:
+                table = follower.table
+                schedule.polled(moving=bool(table.moving or table.has_changes), full=full)
+
+    def changes(self) -> Iterator[Change[R]]:
+        """Emit what has changed and was not told yet."""
+        for table in self.tables:
+            while (change := table.take()) is not None:
+                if table.is_told:
+                    log_change(change, len(table.told))
+                yield change
+
+    def _report(self, error: PollError) -> None:
+        log.info("watch: %s", one_line(str(error)))
+        if self._on_error is not None:
+            try:
+                self._on_error(error)
+            except Exception:
+                log.exception("on_error failed")
