@@ -16,9 +16,10 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 
 import cwinference
-from cwinference import TLS, AsyncClient, AsyncInference, Client, Clock, Inference, Retry, types
+from cwinference import TLS, AsyncClient, AsyncInference, Change, Client, Clock, Inference, Retry, types
 from cwinference._wire.methods import METHODS
 from cwinference.emulator import Behavior, Emulator, EmulatorClock, Fate, Fault, Faults, Parameters
+from cwinference.following import AsyncCache, AsyncWatch, Cache, DeploymentView, View, Watch
 from cwinference.inference import (
     AsyncStream,
     Chat,
@@ -365,11 +366,11 @@ FOREIGN_TYPES = {
     "Any", "Awaitable", "Callable", "Collection", "Coroutine", "Iterable", "Iterator", "Literal", "Mapping", "None",
     "NoReturn",
     "Path", "PathLike", "Self", "Sequence", "Timestamp", "TracebackType", "AsyncGenerator", "AsyncOpenAI",
-    "BaseException", "Generator", "Message", "OpenAI", "ValueType", "bool", "bytes", "datetime", "dict", "float", "int",
+    "BaseException", "Exception", "Generator", "Message", "OpenAI", "ValueType", "bool", "bytes", "datetime", "dict", "float", "int",
     "list", "object", "openai", "os", "str", "tuple", "type", "types",
 }  # fmt: skip
 """Names in public signatures that come from Python, protobuf and the openai package."""
-DECLARED_TYPES = {"Flow", "Following", "Rpc", "Pages", "Operation", "StreamParts"}
+DECLARED_TYPES = {"CacheCore", "Flow", "Following", "Rpc", "Pages", "Operation", "StreamParts"}
 """What declarations return: `help()` and type checkers show the results of these instead."""
 
 
@@ -378,7 +379,8 @@ DECLARED_TYPES = {"Flow", "Following", "Rpc", "Pages", "Operation", "StreamParts
     [
         Client, AsyncClient, Inference, AsyncInference, Stream, AsyncStream, Retry, TLS, Clock, Completion, Chunk,
         *(getattr(Client, name) for name in SHAPES), Chat, ChatCompletions, Completions, Models, Emulator,
-        EmulatorClock, Faults, Fault, Behavior, Fate, Parameters,
+        EmulatorClock, Faults, Fault, Behavior, Fate, Parameters, Change, Watch, AsyncWatch, Cache, AsyncCache, View,
+        DeploymentView,
     ],
 )  # fmt: skip
 def test_public_signatures_show_exported_types_only(kind: Any) -> None:

@@ -26,6 +26,8 @@ from .config import (
     resolve_token,
 )
 from .errors import ApiError, ConfigurationError, ProtocolError
+from .following._cache import cache
+from .following._cache_core import CacheCore
 from .following._change import KINDS, Kind, check_kinds
 from .following._following import Following, Source, following
 from .following._watch import watch
@@ -176,6 +178,34 @@ class BaseClient(Generic[Mode, InferenceT]):
             ApiError, ProtocolError: at a step, a failure that will not pass, such as PermissionDenied.
         """
         return following(self._sources(kinds), self._driver.context, interval, relist, on_error)
+
+    @cache
+    def cache(
+        self,
+        *,
+        kinds: Collection[Kind] = KINDS,
+        interval: tuple[float, float] = (1.0, 30.0),
+        relist: float = 300.0,
+        on_error: Callable[[ApiError | ProtocolError], object] | None = None,
+    ) -> CacheCore:
+        """Return a cache: views of gateways, deployments and claims that are kept up to date, for many readers.
+
+        Use it in a `with` block (`async with` on `AsyncClient`). For as long as that lasts, one thread (one task) polls
+        as `watch` does. `cache.deployments`, `cache.gateways` and `cache.capacity_claims` are read-only mappings by id
+        that never change: ask for them again to see what is new.
+
+        Args:
+            kinds: which kinds to keep: "gateway", "deployment", "capacity_claim" (all three).
+            interval: seconds between two polls: the shortest, while anything is CREATING, UPDATING or DELETING, and the
+                longest, to which it backs off when nothing moves (1, 30). Each kind has a pace of its own.
+            relist: seconds between two lists of everything, which find removals that nothing else shows (300).
+            on_error: called with each failure that passes, when the client's own retries have given up. Polling goes on
+                after others too; `cache.error` is the last one.
+
+        Raises:
+            ConfigurationError: an argument is wrong, or the client is closed.
+        """
+        return CacheCore(following(self._sources(kinds), self._driver.context, interval, relist, on_error))
 
     def _sources(self, kinds: Collection[Kind]) -> list[Source[Any]]:
         groups: dict[Kind, Any] = {

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, assert_type
 
 from cwinference import TLS, AsyncClient, Change, Client, HotLoadState, Retry, State, auth, describe, errors, types
-from cwinference.following import AsyncWatch, Watch
+from cwinference.following import AsyncCache, AsyncWatch, Cache, Watch
 from cwinference.inference import BatchResult, Chunk, Completion, Inference, Model
 
 RUNTIME = types.DeploymentRuntime(engine="vllm")
@@ -96,6 +96,29 @@ def watches(client: Client) -> None:
         assert_type(change.before, types.Gateway | types.Deployment | types.CapacityClaim | None)
     client.watch(kinds=["cluster"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     client.gateways.watch(parent_gateway_id="id")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def caches(client: Client) -> None:
+    with client.cache(kinds=["deployment"], interval=(1, 5)) as cache:
+        assert_type(cache, Cache)
+        assert_type(cache.wait_synced(timeout=5), None)
+        assert_type(cache.gateways["id"], types.Gateway)
+        assert_type(cache.deployments.named("chat"), types.Deployment | None)
+        assert_type(cache.deployments.of_gateway("id"), Sequence[types.Deployment])
+        assert_type(cache.deployments.of_model("org/model"), Sequence[types.Deployment])
+        assert_type([*cache.capacity_claims.values()], list[types.CapacityClaim])
+        assert_type(cache.wait_for(lambda cache: cache.deployments.named("chat")), types.Deployment | None)
+        assert_type((cache.age, cache.error), tuple[float, Exception | None])
+        unsubscribe = cache.subscribe(print)
+        unsubscribe()
+
+
+async def async_caches(client: AsyncClient) -> None:
+    async with client.cache() as cache:
+        assert_type(cache, AsyncCache)
+        assert_type(await cache.wait_synced(), None)
+        assert_type(await cache.wait_for(lambda cache: len(cache.gateways), timeout=None), int)
+        assert_type(cache.deployments["id"], types.Deployment)
 
 
 async def async_watches(client: AsyncClient) -> None:

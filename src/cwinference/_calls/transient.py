@@ -22,14 +22,16 @@ _TRANSIENT = (
 )
 
 
-def passes(error: PollError) -> bool:
+def passes(error: Exception) -> bool:
     """Return whether the failure will pass; an untrusted certificate, for example, will not."""
     if isinstance(error, errors.ProtocolError):
         return error.http_status is not None  # something else than the API responded: a proxy's page, most likely
+    if not isinstance(error, errors.ApiError):
+        return False
     return not is_final(errors.hint_of(error)) and (isinstance(error, _TRANSIENT) or _is_foreign(error))
 
 
-def server_delay(error: errors.InferenceError | None) -> float:
+def server_delay(error: Exception | None) -> float:
     """Return the seconds that the server asked to wait before the next poll."""
     delay = error.retry_after if isinstance(error, errors.ApiError) else None
     return min(LONGEST_SERVER_DELAY, delay) if delay and delay > 0 else 0.0

@@ -11,10 +11,13 @@ _schedule.py    when to poll, and when to list everything
 _following.py   the flows that poll and tell, once for both clients
 _watch.py       the iterators
 _view.py        read-only views of what is known, with their indices
-_cache.py       the thread and the task that keep views up to date
+_cache_core.py  the flow that keeps views up to date
+_cache.py       the thread and the task that run it, and what readers ask for
 """
 
+from ._cache import AsyncCache, Cache
 from ._change import Change, ChangeType, Kind
+from ._view import DeploymentView, View
 from ._watch import AsyncWatch, Watch
 
-__all__ = ["AsyncWatch", "Change", "ChangeType", "Kind", "Watch"]
+__all__ = ["AsyncCache", "AsyncWatch", "Cache", "Change", "ChangeType", "DeploymentView", "Kind", "View", "Watch"]

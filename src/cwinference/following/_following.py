@@ -99,16 +99,23 @@ class Following(Generic[R]):
     """Follows several kinds of resources. Between its flows it can be left at any time, also by an interruption."""
 
     def __init__(
-        self, sources: Sequence[Source[R]], pace: Pace, on_error: Callable[[PollError], object] | None, clock: Clock
+        self, sources: Sequence[Source[R]], pace: Pace, on_error: Callable[[Any], object] | None, clock: Clock
     ) -> None:
         self._followers = [(Follower(each), Schedule(pace, clock)) for each in sources]
         self._on_error = on_error
         self._closed = False
+        self.failures: dict[Kind, Exception] = {}
+        """Why the last poll failed, for each kind for which it did."""
 
     @property
     def tables(self) -> Sequence[Table[R]]:
         """What is known, for each kind."""
         return [follower.table for follower, _ in self._followers]
+
+    @property
+    def ages(self) -> Sequence[float | None]:
+        """The seconds since the last good poll of each kind; None if there was none."""
+        return [schedule.age for _, schedule in self._followers]
 
     @property
     def pause(self) -> float:
@@ -137,26 +144,32 @@ class Following(Generic[R]):
         for follower, schedule in self._followers:
             if schedule.pause > 0:
                 continue
+            table = follower.table
             try:
                 full = yield from follower.poll(full=schedule.relist_is_due)
-            except (errors.ApiError, errors.ProtocolError) as error:
+            except Exception as error:
                 schedule.failed(server_delay(error))
+                self.failures[table.kind] = error
                 if not passes(error):
                     raise
                 self._report(error)
             else:
-                table = follower.table
                 schedule.polled(moving=bool(table.moving or table.has_changes), full=full)
+                self.failures.pop(table.kind, None)
 
     def changes(self) -> Iterator[Change[R]]:
         """Emit what has changed and was not told yet."""
         for table in self.tables:
-            while (change := table.take()) is not None:
-                if table.is_told:
-                    log_change(change, len(table.told))
-                yield change
+            yield from self.changes_of(table)
 
-    def _report(self, error: PollError) -> None:
+    def changes_of(self, table: Table[R]) -> Iterator[Change[R]]:
+        """Emit what has changed in one kind."""
+        while (change := table.take()) is not None:
+            if table.is_told:
+                log_change(change, len(table.told))
+            yield change
+
+    def _report(self, error: Exception) -> None:
         log.info("watch: %s", one_line(str(error)))
         if self._on_error is not None:
             try:

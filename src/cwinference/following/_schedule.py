@@ -51,12 +51,18 @@ class Schedule:
         self._quiet = pace.shortest
         self._failures = 0
         self._due = self._relist_due = clock.monotonic()
+        self._last_good: float | None = None
 
     @property
     def pause(self) -> float:
         """The seconds until the next poll; 0 if it is due."""
         left = self._due - self._clock.monotonic()
         return left if left > TIMER_SLACK else 0.0
+
+    @property
+    def age(self) -> float | None:
+        """The seconds since the last good poll; None if there was none."""
+        return None if self._last_good is None else self._clock.monotonic() - self._last_good
 
     @property
     def relist_is_due(self) -> bool:
@@ -67,6 +73,7 @@ class Schedule:
         """Note a good poll: whether something moves, and whether it was a list of everything."""
         pace = self._pace
         self._failures = 0
+        self._last_good = self._clock.monotonic()
         self._quiet = pace.shortest if moving else min(pace.longest, self._quiet * _GROWTH)
         if full:
             spread = 1 + _JITTER * (2 * self._clock.random() - 1)

@@ -53,7 +53,7 @@ class Table(Generic[R]):
         """What was told."""
         self.moving: set[str] = set()
         """Resources that change their state by themselves soon."""
-        self._message = message
+        self.message_type = message
         self._covers = covers
         self._known: dict[str, Record] = {}
         self._changed: dict[str, None] = {}
@@ -151,7 +151,7 @@ class Table(Generic[R]):
 
     def message(self, record: Record | None) -> Any:
         """Return a record as a message of its own."""
-        return None if record is None else self._message.FromString(record.data)
+        return None if record is None else self.message_type.FromString(record.data)
 
     def _age(self, id: str, record: Record) -> "_Age":
         """Return how what was read relates to what is known."""
