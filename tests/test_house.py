@@ -366,8 +366,8 @@ FOREIGN_TYPES = {
     "Any", "Awaitable", "Callable", "Collection", "Coroutine", "Iterable", "Iterator", "Literal", "Mapping", "None",
     "NoReturn",
     "Path", "PathLike", "Self", "Sequence", "Timestamp", "TracebackType", "AsyncGenerator", "AsyncOpenAI",
-    "BaseException", "Exception", "Generator", "Message", "OpenAI", "ValueType", "bool", "bytes", "datetime", "dict", "float", "int",
-    "list", "object", "openai", "os", "str", "tuple", "type", "types",
+    "BaseException", "Exception", "Generator", "Message", "OpenAI", "ValueType", "bool", "bytes", "datetime", "dict",
+    "float", "int", "list", "object", "openai", "os", "str", "tuple", "type", "types",
 }  # fmt: skip
 """Names in public signatures that come from Python, protobuf and the openai package."""
 DECLARED_TYPES = {"CacheCore", "Flow", "Following", "Rpc", "Pages", "Operation", "StreamParts"}

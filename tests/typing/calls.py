@@ -3,7 +3,7 @@
 A comment that ignores an error is itself an error if the checker finds none.
 """
 
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, assert_type
 
@@ -83,6 +83,12 @@ def ensured(client: Client, spec: types.GatewaySpec) -> None:
     assert_type(client.capacity_claims.ensure("claim", resources=CLAIM, timeout=5), types.CapacityClaim)
     client.gateways.ensure(zones=["RNO2A"])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.gateways.ensure("x", id="y")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def waits_for_many(client: Client) -> None:
+    found = client.deployments.wait_all(["id"], timeout=5, on_change=print)
+    assert_type(found, Mapping[str, types.Deployment | errors.InferenceError])
+    assert_type(client.gateways.wait_all(["id"]), Mapping[str, types.Gateway | errors.InferenceError])
 
 
 def watches(client: Client) -> None:

@@ -147,11 +147,23 @@ class Table(Generic[R]):
 
     def _change(self, before: Record | None, now: Record | None) -> Change[R]:
         what: ChangeType = "added" if before is None else "changed" if now is not None else "removed"
-        return Change(self.kind, what, self.message(now or before), self.message(before))
+        return Change(self.kind, what, self._message(now or before), self._message(before))
 
-    def message(self, record: Record | None) -> Any:
-        """Return a record as a message of its own."""
-        return None if record is None else self.message_type.FromString(record.data)
+    def read(self, id: str) -> R | None:
+        """Return what is known of a resource; None if there is none."""
+        return self._message(self._known.get(id))
+
+    def forget(self, id: str) -> None:
+        """Follow a resource no more."""
+        self._remove(id)
+        self.doubts.pop(id, None)
+
+    def _message(self, record: Record | None) -> R | None:
+        if record is None:
+            return None
+        message: Any = self.message_type
+        found: R = message.FromString(record.data)
+        return found
 
     def _age(self, id: str, record: Record) -> "_Age":
         """Return how what was read relates to what is known."""

@@ -1,19 +1,21 @@
 """What watches and caches need of gateways, deployments and capacity claims: how to list and to read them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from .. import types
-from .._arguments import UNSET
+from .. import errors, types
+from .._arguments import UNSET, check_id, shown
 from .._calls.flow import Flow
-from .._calls.operation import Mode
+from .._calls.operation import Mode, operation
 from .._calls.rpc import many
 from .._calls.transient import PollError
 from ..following._change import Kind
-from ..following._following import Following, Source, following
+from ..following._following import Follower, Following, Source, following
 from ._ensure import EnsuredResource
+from ._wait_all import until_all_ready
+from ._waits import Awaited, WaitClock
 
 R = TypeVar("R", types.Gateway, types.Deployment, types.CapacityClaim)
 
@@ -21,20 +23,54 @@ R = TypeVar("R", types.Gateway, types.Deployment, types.CapacityClaim)
 class FollowedResource(EnsuredResource[Mode, R], Generic[Mode, R]):
     """A kind of resource that can be followed."""
 
-    def _source(self, covers: Callable[[R], bool] = lambda _: True, **scope: str) -> Source[R]:
+    @operation
+    def wait_all(
+        self,
+        ids: Iterable[str],
+        *,
+        timeout: float | None = 3600.0,
+        on_change: Callable[[R], object] | None = None,
+        error_after: float | None = None,
+    ) -> Flow[Mapping[str, R | errors.InferenceError]]:
+        """Wait until each of several resources is READY or never will be; return each, or what went wrong with it.
+
+        It costs one list per poll, however many there are. Transient failures and ERROR are waited through, as by
+        `wait`. What ends the wait for one resource does not end that for the others: it is in the result, by the
+        resource's id, in the order of `ids`.
+
+        Args:
+            ids: ids of the resources.
+            timeout: seconds for the whole wait (3,600); None for no limit. What is not READY then has a `WaitTimeout`.
+            on_change: called with each resource whenever it differs from the previous poll.
+            error_after: seconds in ERROR after which a resource has a `ResourceFailed`; None to wait through ERROR.
+
+        Raises:
+            ConfigurationError: an argument is wrong.
+            ApiError, ProtocolError: a failure of the list that will not pass, such as PermissionDenied.
+        """
+        clock = self._driver.context.clock
+        wait = WaitClock(clock, timeout)
+        waiting = {each: Awaited[R](clock, wait.deadline, None, on_change, error_after) for each in _checked(ids)}
+        source = self._source(lambda each: each.spec.id in waiting, wait.timeout)
+        return until_all_ready(Follower(source), waiting, wait, clock)
+
+    def _source(
+        self, covers: Callable[[R], bool] = lambda _: True, timeout: Callable[[], Any] = lambda: UNSET, **scope: str
+    ) -> Source[R]:
         """Return how to read this kind.
 
         Args:
             covers: which resources are meant. A list of changes contains all: it shows which have left the scope.
+            timeout: returns that of the next call.
             scope: filters for lists of everything.
         """
 
         def list_(updated_after: Timestamp | None) -> Flow[Sequence[R]]:
             filters: dict[str, Any] = dict(scope) if updated_after is None else {"updated_after": updated_after}
-            return self._do(many(self._list_request(**filters), self._listed, self._kind))
+            return self._do(many(self._list_request(**filters), self._listed, self._kind, timeout()))
 
         def get(id: str) -> Flow[R]:
-            return self._do(self._get(id, UNSET, UNSET))
+            return self._do(self._get(id, timeout(), UNSET))
 
         return Source(cast(Kind, self._field), self._kind, list_, get, covers)
 
@@ -47,3 +83,10 @@ class FollowedResource(EnsuredResource[Mode, R], Generic[Mode, R]):
     ) -> Following[R]:
         """Return what a watch follows. The arguments are checked, and a closed client is refused."""
         return following([source], self._driver.context, interval, relist, on_error)
+
+
+def _checked(ids: Iterable[str]) -> Sequence[str]:
+    """Return ids, each once. A single string is refused: it would be taken for many."""
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise errors.ConfigurationError(f"ids: expected a list of ids, got {shown(ids)}")
+    return [*dict.fromkeys(check_id(each, "ids") for each in ids)]

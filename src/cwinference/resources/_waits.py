@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import errors, types
 from .._arguments import check_at_least, check_callback, check_timeout
@@ -15,6 +14,7 @@ from .._calls.deadline import Deadline
 from .._calls.flow import Flow, Sleep
 from .._calls.transient import PollError, passes, server_delay
 from .._text import one_line
+from ..following._table import nanoseconds
 from ..status import State, describe, is_ready, name_of, state_of, state_text, unmet
 
 log = logging.getLogger("cwinference")
@@ -96,6 +96,38 @@ class ErrorLimit:
         return self._since + self._seconds - self._monotonic()
 
 
+class Awaited(Generic[R]):
+    """What a wait knows of one resource, and concludes from it."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        deadline: Deadline,
+        after: R | None = None,
+        on_change: Callable[[R], object] | None = None,
+        error_after: float | None = None,
+    ) -> None:
+        check_callback(on_change, "on_change")
+        self.latest: R | None = None
+        self._deadline = deadline
+        self._after: R | None = after
+        self._on_change: Callable[[R], object] | None = on_change
+        self.in_error = ErrorLimit(clock, error_after)
+
+    def observe(self, resource: R) -> bool:
+        """Take in what was read, and return whether it is ready; raise ResourceFailed if it never will be."""
+        if self.latest is None or resource != self.latest:
+            _report_change(resource, self.latest, self._on_change)
+        self.latest = resource
+        after = self._after
+        is_current = after is None or _changed_since(after, resource) or self._deadline.elapsed() >= LAG_SECONDS
+        if is_current and is_ready(resource):
+            return True
+        _refuse_terminal(resource, is_current)
+        self.in_error.observe(resource, is_current)
+        return False
+
+
 def until_ready(
     read: Callable[[float], Flow[R]],
     clock: Clock,
@@ -112,29 +144,22 @@ def until_ready(
     A server may not see yet what was created a moment ago. When that was is known only if it was `just_created`, so
     otherwise one NOT_FOUND is tolerated before anything was read.
     """
-    check_callback(on_change, "on_change")
     if after is not None and not isinstance(after, Message):
         raise errors.ConfigurationError(f"after: expected the response of an update, got {type(after).__name__}")
-    wait, in_error, latest, failure = WaitClock(clock, timeout), ErrorLimit(clock, error_after), None, None
-    may_be_missing = True
+    wait, failure, may_be_missing = WaitClock(clock, timeout), None, True
+    awaited = Awaited(clock, wait.deadline, after, on_change, error_after)
     while True:
         try:
             resource = yield from read(wait.timeout())
         except (errors.ApiError, errors.ProtocolError) as error:
-            failure = _transient(error, may_be_missing=may_be_missing)
+            failure = survivable(error, may_be_missing=may_be_missing)
             may_be_missing &= not isinstance(error, errors.NotFound)
         else:
             failure, may_be_missing = None, False
-            if latest is None or resource != latest:
-                _report_change(resource, latest, on_change)
-            latest = resource
-            is_current = after is None or _changed_since(after, resource) or wait.deadline.elapsed() >= LAG_SECONDS
-            if is_current and is_ready(resource):
+            if awaited.observe(resource):
                 return resource
-            _refuse_terminal(resource, is_current)
-            in_error.observe(resource, is_current)
-        if not (yield from wait.pause(server_delay(failure), in_error.remaining())):
-            raise _timed_out("ready", latest, wait) from failure
+        if not (yield from wait.pause(server_delay(failure), awaited.in_error.remaining())):
+            raise timed_out("ready", awaited.latest, wait) from failure
         may_be_missing |= just_created and wait.deadline.elapsed() < LAG_SECONDS
 
 
@@ -148,9 +173,23 @@ def until_gone(read: Callable[[float], Flow[R]], clock: Clock, *, timeout: float
         except errors.NotFound:
             return
         except (errors.ApiError, errors.ProtocolError) as error:
-            failure = _transient(error)
+            failure = survivable(error)
         if not (yield from wait.pause(server_delay(failure))):
-            raise _timed_out("gone", latest, wait) from failure
+            raise timed_out("gone", latest, wait) from failure
+
+
+def survivable(error: PollError, *, may_be_missing: bool = False) -> PollError:
+    """Return an error that the wait survives; raise one that will not pass."""
+    if not (may_be_missing if isinstance(error, errors.NotFound) else passes(error)):
+        raise error
+    log.info("wait: %s", one_line(str(error)))
+    return error
+
+
+def timed_out(goal: str, resource: Any, wait: WaitClock) -> errors.WaitTimeout:
+    """Return the error of a wait whose time has run out."""
+    status = "it was never read" if resource is None else describe(resource)
+    return errors.WaitTimeout(f"not {goal} after {wait.deadline.timeout or 0:g} s; {status}", resource)
 
 
 def _report_change(resource: Any, before: Any, on_change: Callable[[Any], object] | None) -> None:
@@ -173,21 +212,4 @@ def _refuse_terminal(resource: Any, is_current: bool) -> None:
 
 
 def _changed_since(response: Any, resource: Any) -> bool:
-    return _nanoseconds(resource.status.updated_at) > _nanoseconds(response.status.updated_at)
-
-
-def _nanoseconds(time: Timestamp) -> int:
-    return time.seconds * 1_000_000_000 + time.nanos
-
-
-def _transient(error: PollError, *, may_be_missing: bool = False) -> PollError:
-    """Return an error that the wait survives; raise one that will not pass."""
-    if not (may_be_missing if isinstance(error, errors.NotFound) else passes(error)):
-        raise error
-    log.info("wait: %s", one_line(str(error)))
-    return error
-
-
-def _timed_out(goal: str, resource: Any, wait: WaitClock) -> errors.WaitTimeout:
-    status = "it was never read" if resource is None else describe(resource)
-    return errors.WaitTimeout(f"not {goal} after {wait.deadline.timeout or 0:g} s; {status}", resource)
+    return nanoseconds(resource.status.updated_at) > nanoseconds(response.status.updated_at)
