@@ -7,13 +7,15 @@ that is far from its goal is measured up to three times, and the best result cou
 import argparse
 import sys
 
-from . import completions, emulator, footprint, lists, pool, unary
+from . import completions, emulator, follow, footprint, lists, pool, unary
 from ._case import FULL, SHORT, Case
 from ._cores import settle
 from ._peer import DOCS, NAME, OUT, Peer, running
 from ._report import Row, publish, write
 
-CASES: list[Case] = [case for module in (unary, lists, pool, footprint, completions, emulator) for case in module.CASES]
+CASES: list[Case] = [
+    case for module in (unary, lists, pool, footprint, completions, emulator, follow) for case in module.CASES
+]
 
 
 def main() -> int:

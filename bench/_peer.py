@@ -84,9 +84,9 @@ class _Builder:
 
 
 def _bodies() -> dict[str, bytes]:
-    one = types.GetDeploymentResponse(deployment=_deployment(0))
-    many = types.ListDeploymentsResponse(items=[_deployment(number) for number in range(500)])
-    huge = types.ListDeploymentsResponse(items=[_deployment(number) for number in range(10_000)])
+    one = types.GetDeploymentResponse(deployment=deployment(0))
+    many = types.ListDeploymentsResponse(items=[deployment(number) for number in range(500)])
+    huge = types.ListDeploymentsResponse(items=[deployment(number) for number in range(10_000)])
     return {
         "get.bin": one.SerializeToString(),
         "get.json": _json(one),
@@ -98,13 +98,14 @@ def _bodies() -> dict[str, bytes]:
     }
 
 
-def _deployment(number: int) -> types.Deployment:
+def deployment(number: int) -> types.Deployment:
+    """Return one of the deployments that are listed."""
     sample = HERE.parent / "tests/samples/DeploymentService.GetDeployment.response.json"
-    deployment: types.Deployment = ParseDict(json.loads(sample.read_text()), types.GetDeploymentResponse()).deployment
-    deployment.spec.name = f"model-{number}"
-    for time in (deployment.status.created_at, deployment.status.updated_at):
+    found: types.Deployment = ParseDict(json.loads(sample.read_text()), types.GetDeploymentResponse()).deployment
+    found.spec.name = f"model-{number}"
+    for time in (found.status.created_at, found.status.updated_at):
         time.seconds += 61 * number
-    return deployment
+    return found
 
 
 def _json(message: Message) -> bytes:

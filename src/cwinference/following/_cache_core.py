@@ -60,17 +60,21 @@ class CacheCore:
     def keep(self) -> Flow[None]:
         """Poll and publish without end, through all failures but those that nothing mends, such as a closed client."""
         while True:
-            failures = {**self._following.failures}
-            try:
-                yield from self._following.poll()
-            except errors.ConfigurationError:
-                raise
-            except Exception as error:
-                log.warning("cache: %s", error if isinstance(error, errors.InferenceError) else repr(error))
-            self._publish()
-            if failures != self._following.failures:
-                self._grow()
+            yield from self.turn()
             yield Sleep(self._following.pause)
+
+    def turn(self) -> Flow[None]:
+        """Poll what is due, and publish what has changed."""
+        failures = {**self._following.failures}
+        try:
+            yield from self._following.poll()
+        except errors.ConfigurationError:
+            raise
+        except Exception as error:
+            log.warning("cache: %s", error if isinstance(error, errors.InferenceError) else repr(error))
+        self._publish()
+        if failures != self._following.failures:
+            self._grow()
 
     def end(self, reason: BaseException) -> None:
         """Note that nothing will be polled any more."""

@@ -5,6 +5,7 @@ A response may be older than one that came before it. So what contradicts what i
 doubted until a look at some of it shows whether the response was right.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, Final, Generic, NamedTuple, TypeVar
@@ -56,7 +57,7 @@ class Table(Generic[R]):
         self.message_type = message
         self._covers = covers
         self._known: dict[str, Record] = {}
-        self._changed: dict[str, None] = {}
+        self._changed = OrderedDict[str, None]()
         """Ids whose records may differ from what was told, in the order in which they changed."""
         self.deleting: set[str] = set()
         """Resources that are DELETING: only a look shows when they are gone, no list of changes."""
@@ -131,8 +132,7 @@ class Table(Generic[R]):
     def take(self) -> Change[R] | None:
         """Return the next change, and count it as told; None if there is none."""
         while self._changed:
-            key = next(iter(self._changed))
-            del self._changed[key]
+            key, _ = self._changed.popitem(last=False)
             if key == _SYNCED:
                 self.is_told = True
                 return Change(self.kind, "synced")

@@ -38,7 +38,9 @@ class View(Mapping[str, R], Generic[R]):
 
     def _after(self, records: Mapping[str, Record], changes: Sequence[Change[R]]) -> "View[R]":
         """Return the view after some changes."""
-        indices = {name: _moved(self._indices[name], changes, keys) for name, keys in self._keys.items()}
+        # Most changes are of a status alone, which moves nothing.
+        moves = [each for each in changes if _may_move(each)]
+        indices = {name: _moved(self._indices[name], moves, keys) for name, keys in self._keys.items()}
         return type(self)(self._message, records, indices)
 
     def __getitem__(self, id: str) -> R:
@@ -95,8 +97,13 @@ class DeploymentView(View[types.Deployment]):
         return self._all("model", name)
 
 
+def _may_move(change: Change[Any]) -> bool:
+    resource, before = change.resource, change.before
+    return resource is not None and (before is None or change.type == "removed" or resource.spec != before.spec)
+
+
 def _moved(index: Index, changes: Iterable[Change[Any]], keys: _Keys) -> Index:
-    """Return an index after some changes. It shares what they leave as it is: most are of a status alone."""
+    """Return an index after some changes. It shares what they leave as it is."""
     touched: dict[str, dict[str, None]] = {}
     for change in changes:
         if change.resource is None:
