@@ -90,7 +90,8 @@ async def test_first_token_timeout_may_be_longer_than_idle_timeout(kind: str) ->
             yield next(silence)
         yield chunk_event("Paris", "stop") + DONE
 
-    async with connected(kind, lambda _: stream_response(after=late())) as (inference, _):
+    handlers = iter([silent(after=late), silent(after=late), silent()])
+    async with connected(kind, lambda request: next(handlers)(request)) as (inference, _):
         for first in (LONG, None):
             chunks = await inference.read(inference.stream(first_token_timeout=first, idle_timeout=0.2))
             assert [chunk.text for chunk in chunks] == ["Paris"]
