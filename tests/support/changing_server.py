@@ -40,7 +40,13 @@ class ChangingServer:
         self._skew = self.random.uniform(-300, 300)
         self._granule = self.random.choice([1, 1_000_000, SECOND, 5 * SECOND])
         self._lag = self.random.choice([0.0, 0.0, 4.0])
-        self._unkind = self.random.choice([0.0, 0.05, 0.3])
+        self.is_orderly = self.random.random() < 0.3
+        """Whether no response is lost, and what vanishes is DELETING for long: no list of everything is needed."""
+        self._unkind = 0.0 if self.is_orderly else self.random.choice([0.0, 0.05, 0.3])
+        self._lateness = self.random.choice([0.0, 8.0])
+        self._listed: dict[str, bytes] = {}
+        """What lists show: changes become visible late, those of different resources in any order."""
+        self._visible_at: dict[str, float] = {}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count(1)
         self._former: dict[bool, Sequence[bytes]] = {}
@@ -66,7 +72,7 @@ class ChangingServer:
         self.lists += 1
         yield Sleep(0.01)
         since = -1 if after is None else after.seconds * SECOND + after.nanos
-        found = [each.SerializeToString() for each in self.live.values() if updated_at(each) > since]
+        found = [each for each in self._listed.values() if updated_at(types.Deployment.FromString(each)) > since]
         yield from self._carry()
         is_full = after is None
         if self.random.random() < self._unkind / 3 and is_full in self._former:
@@ -100,10 +106,10 @@ class ChangingServer:
         if not ids or self.random.random() < 0.35:
             self._create()
             return
-        id = self.random.choice(ids)  # noqa: A001 - as everywhere
-        self.random.choice([self._update, self._update, self._update_and_back, self._fail, self._delete, self._vanish])(
-            id
-        )
+        events = [self._update, self._update, self._update_and_back, self._fail, self._delete]
+        if not self.is_orderly:
+            events.append(self._vanish)
+        self.random.choice(events)(self.random.choice(ids))
 
     def _create(self) -> None:
         key = f"id-{next(self._numbers)}"
@@ -135,11 +141,14 @@ class ChangingServer:
 
     def _delete(self, id: str) -> None:
         self._set_status(id, DELETING)
-        self._after(lambda: self._vanish(id))
+        if self.is_orderly:
+            self._at(self.now + 60, lambda: self._vanish(id))
+        else:
+            self._after(lambda: self._vanish(id))
 
     def _vanish(self, id: str) -> None:
         if self.live.pop(id, None) is not None:
-            self.versions[id].append((self.now, b""))
+            self._show(id, b"")
 
     def _set_status(self, id: str, status: Any) -> None:
         found = self.live.get(id)
@@ -151,7 +160,22 @@ class ChangingServer:
         self._note(id)
 
     def _note(self, id: str) -> None:
-        self.versions.setdefault(id, []).append((self.now, self.live[id].SerializeToString(deterministic=True)))
+        self._show(id, self.live[id].SerializeToString(deterministic=True))
+
+    def _show(self, id: str, data: bytes) -> None:
+        self.versions.setdefault(id, []).append((self.now, data))
+        moment = max(self._visible_at.get(id, 0.0), self.now + self.random.uniform(0, self._lateness))
+        self._visible_at[id] = moment
+        if moment > self.now:
+            self._at(moment, lambda: self._list(id, data))
+        else:
+            self._list(id, data)
+
+    def _list(self, id: str, data: bytes) -> None:
+        if data:
+            self._listed[id] = data
+        else:
+            self._listed.pop(id, None)
 
 
 def updated_at(deployment: types.Deployment) -> int:

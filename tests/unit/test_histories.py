@@ -6,6 +6,7 @@
 import asyncio
 import os
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,7 +31,8 @@ class Observer:
     def __init__(self, seed: int) -> None:
         self.server = ChangingServer(seed)
         source = Source("deployment", types.Deployment, self.server.list, self.server.get)
-        self.following = Following([source], PACE, None, self.server.clock)
+        pace = replace(PACE, relist=10_000.0) if self.server.is_orderly else PACE
+        self.following = Following([source], pace, None, self.server.clock)
         self.told: dict[str, list[bytes]] = defaultdict(list)
         self.view: dict[str, bytes] = {}
         self.synced = 0

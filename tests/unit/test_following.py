@@ -1,0 +1,192 @@
+"""The parts of watches and caches: what is believed, when to poll, and what views show."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from cwinference import Change, errors, types
+from cwinference._calls.flow import Flow, Sleep
+from cwinference.following._following import Follower, Following, Source
+from cwinference.following._schedule import Pace, Schedule
+from cwinference.following._table import Table
+from cwinference.following._view import DeploymentView, empty_view, view_after
+from tests.support.fake_clock import FakeClock
+from tests.support.flow_runner import FlowRunner
+
+
+def deployment(name: str, updated: int = 100, state: str = "READY", **spec: Any) -> types.Deployment:
+    status = types.DeploymentStatus(status=types.Status.Value(f"STATUS_{state}"), updated_at=Timestamp(seconds=updated))
+    return types.Deployment(spec=types.DeploymentSpec(id=name, name=name, **spec), status=status)
+
+
+def table_of(*deployments: types.Deployment) -> Table[types.Deployment]:
+    """Return a table whose content was told."""
+    table = Table("deployment", types.Deployment)
+    table.replace(deployments)
+    taken(table)
+    return table
+
+
+def taken(table: Table[types.Deployment]) -> list[tuple[str, types.Deployment | None]]:
+    found = list[tuple[str, types.Deployment | None]]()
+    while (change := table.take()) is not None:
+        found.append((change.type, change.resource))
+    return found
+
+
+def test_an_older_response_that_comes_late_is_no_change() -> None:
+    table = table_of(deployment("a", 200))
+    table.merge([deployment("a", 100, "CREATING")])
+    assert taken(table) == []
+    table.merge([deployment("a", 200, disabled=True)])
+    assert taken(table) == [("changed", deployment("a", 200, disabled=True))]
+
+
+def test_what_was_so_before_at_the_same_time_is_doubted_until_a_look() -> None:
+    table = table_of(deployment("a", disabled=True))
+    table.merge([deployment("a")])
+    table.merge([deployment("a", disabled=True)])
+    assert taken(table) == [("changed", deployment("a"))]
+    assert not table.look("a", deployment("a"))
+    assert taken(table) == []
+    table.merge([deployment("a", disabled=True)])
+    assert table.look("a", deployment("a", disabled=True))
+    assert taken(table) == [("changed", deployment("a", disabled=True))]
+
+
+def test_a_removed_resource_does_not_come_back_by_a_late_response() -> None:
+    table = table_of(deployment("a"))
+    table.look("a", None)
+    table.merge([deployment("a")])
+    assert taken(table) == [("removed", deployment("a"))]
+    table.merge([deployment("a", 101)])
+    assert taken(table) == [("added", deployment("a", 101))]
+
+
+def test_what_changes_back_before_it_is_told_is_not_told() -> None:
+    table = table_of(deployment("a", 100))
+    table.merge([deployment("a", 101, "UPDATING"), deployment("b", 101)])
+    table.look("b", None)
+    table.replace([deployment("a", 100)])
+    table.look("a", deployment("a", 100))
+    assert taken(table) == []
+
+
+class Server:
+    """Responds to lists of everything with some deployments, and to reads with others."""
+
+    def __init__(self, listed: Sequence[types.Deployment], existing: Sequence[types.Deployment]) -> None:
+        self.listed = listed
+        self.existing = {each.spec.id: each for each in existing}
+        self.reads = 0
+
+    def list(self, after: Timestamp | None) -> Flow[Sequence[types.Deployment]]:
+        yield Sleep(0)
+        return self.listed if after is None else []
+
+    def get(self, id: str) -> Flow[types.Deployment]:
+        yield Sleep(0)
+        self.reads += 1
+        if id not in self.existing:
+            raise errors.NotFound("gone")
+        return self.existing[id]
+
+    def source(self) -> Source[types.Deployment]:
+        return Source("deployment", types.Deployment, self.list, self.get)
+
+
+@pytest.mark.parametrize("count", [3, 500])
+def test_a_list_that_misses_many_is_believed_after_a_few_looks(count: int) -> None:
+    every = [deployment(f"d{number}") for number in range(count)]
+    server = Server(every, every)
+    follower = Follower(server.source())
+    FlowRunner([]).run(follower.poll(full=True))
+    taken(follower.table)
+    server.listed = []
+    assert not FlowRunner([]).run(follower.poll(full=True))
+    assert taken(follower.table) == []
+    server.existing = {}
+    server.reads = 0
+    assert FlowRunner([]).run(follower.poll(full=True))
+    assert [what for what, _ in taken(follower.table)] == ["removed"] * count
+    assert server.reads <= 10
+
+
+def test_failures_back_off_up_to_the_longest_interval_and_obey_the_server() -> None:
+    clock = FakeClock(chance=0.0)
+    schedule = Schedule(Pace(1, 30, 300), clock.clock)
+    assert (schedule.pause, schedule.age) == (0, None)
+    pauses = list[float]()
+    for _ in range(7):
+        schedule.failed(0)
+        pauses.append(schedule.pause)
+    assert pauses == [1, 2, 4, 8, 16, 30, 30]
+    schedule.failed(55)
+    assert schedule.pause == 55
+    schedule.polled(moving=True, full=True)
+    clock.now += 1
+    assert (schedule.pause, schedule.age) == (0, 1)
+
+
+@pytest.mark.parametrize(("chance", "after"), [(0.0, 270), (0.5, 300), (1.0, 330)])
+def test_everything_is_listed_again_with_jitter(chance: float, after: float) -> None:
+    clock = FakeClock(chance)
+    schedule = Schedule(Pace(1, 30, 300), clock.clock)
+    assert schedule.relist_is_due
+    schedule.polled(moving=False, full=True)
+    clock.now += after - 1
+    assert not schedule.relist_is_due
+    clock.now += 1
+    assert schedule.relist_is_due
+
+
+def test_each_kind_has_a_pace_of_its_own_and_one_that_fails_does_not_hold_up_the_others() -> None:
+    clock = FakeClock(chance=0.0)
+    seen: list[Exception] = []
+
+    def down(after: Timestamp | None) -> Flow[Any]:
+        yield Sleep(0)
+        raise errors.Unavailable("down")
+
+    good = Server([deployment("a")], [])
+    bad = Source("gateway", types.Gateway, down, lambda _: down(None))
+    sources: list[Any] = [bad, good.source()]
+    following: Following[Any] = Following(sources, Pace(1, 30, 300), seen.append, clock.clock)
+    runner = FlowRunner([])
+    first = runner.run(following.next())
+    assert first is not None
+    assert (first.type, len(seen), [*following.failures]) == ("added", 1, ["gateway"])
+
+
+def view_of(*deployments: types.Deployment) -> tuple[Any, Table[types.Deployment]]:
+    table = Table("deployment", types.Deployment)
+    table.replace(deployments)
+    return updated(empty_view(DeploymentView, table), table), table
+
+
+def updated(view: Any, table: Table[types.Deployment]) -> Any:
+    changes = list[Change[types.Deployment]]()
+    while (change := table.take()) is not None:
+        changes.append(change)
+    return view_after(view, {**table.told}, changes)
+
+
+def test_a_view_finds_the_newest_of_a_name_and_follows_what_moves() -> None:
+    old = deployment("old", state="DELETING", gateway_ids=["G1"], model={"name": "m1"})
+    old.spec.name = "same"
+    view, table = view_of(old)
+    new = deployment("new", 101, gateway_ids=["g1", "g2"], model={"name": "m1"})
+    new.spec.name = "same"
+    table.merge([new])
+    later = updated(view, table)
+    assert (view.named("same"), later.named("same")) == (old, new)
+    assert later.of_gateway("g1") == later.of_model("m1") == [old, new]
+    moved = deployment("new", 102, gateway_ids=["g2"], model={"name": "m2"})
+    table.merge([moved])
+    table.look("old", None)
+    last = updated(later, table)
+    assert (last.named("same"), last.named("new")) == (None, moved)
+    assert (last.of_gateway("G1"), last.of_gateway("g2"), last.of_model("m2")) == ([], [moved], [moved])
+    assert later.of_gateway("g1") == [old, new]
