@@ -43,7 +43,7 @@ class ChangingServer:
         self.is_orderly = self.random.random() < 0.3
         """Whether no response is lost, and what vanishes is DELETING for long: no list of everything is needed."""
         self._unkind = 0.0 if self.is_orderly else self.random.choice([0.0, 0.05, 0.3])
-        self._lateness = self.random.choice([0.0, 8.0])
+        self._lateness = self.random.choice([0.0, 4.0])  # with the coarsest clock, less than a watch's overlap
         self._listed: dict[str, bytes] = {}
         """What lists show: changes become visible late, those of different resources in any order."""
         self._visible_at: dict[str, float] = {}

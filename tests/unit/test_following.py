@@ -40,15 +40,14 @@ def test_an_older_response_that_comes_late_is_no_change() -> None:
     table = table_of(deployment("a", 200))
     table.merge([deployment("a", 100, "CREATING")])
     assert taken(table) == []
-    table.merge([deployment("a", 200, disabled=True)])
-    assert taken(table) == [("changed", deployment("a", 200, disabled=True))]
+    table.merge([deployment("a", 201, "ERROR")])
+    assert taken(table) == [("changed", deployment("a", 201, "ERROR"))]
 
 
-def test_what_was_so_before_at_the_same_time_is_doubted_until_a_look() -> None:
-    table = table_of(deployment("a", disabled=True))
-    table.merge([deployment("a")])
+def test_what_differs_at_the_same_time_is_doubted_until_a_look() -> None:
+    table = table_of(deployment("a"))
     table.merge([deployment("a", disabled=True)])
-    assert taken(table) == [("changed", deployment("a"))]
+    assert taken(table) == []
     assert not table.look("a", deployment("a"))
     assert taken(table) == []
     table.merge([deployment("a", disabled=True)])
@@ -62,6 +61,10 @@ def test_a_removed_resource_does_not_come_back_by_a_late_response() -> None:
     table.merge([deployment("a")])
     assert taken(table) == [("removed", deployment("a"))]
     table.merge([deployment("a", 101)])
+    assert not table.look("a", None)
+    assert taken(table) == []
+    table.merge([deployment("a", 101)])
+    assert table.look("a", deployment("a", 101))
     assert taken(table) == [("added", deployment("a", 101))]
 
 

@@ -23,8 +23,6 @@ OVERLAP = 10 * SECOND
 """By how much lists of changes overlap: changes become visible late, and many have the same time."""
 _MAX_GONE = 1000
 """How many removed resources are remembered, so that a late response does not bring them back."""
-_MAX_EARLIER = 50
-"""How many states of a resource with the same time are remembered."""
 _MOVING = frozenset({State.CREATING, State.UPDATING, State.DELETING})
 _SYNCED: Final = ""
 """The mark among the changed ids after which all that were there at first have been told. No resource has it as id."""
@@ -36,8 +34,6 @@ class Record(NamedTuple):
     updated_at: int
     """What the server says, in nanoseconds."""
     data: bytes
-    earlier: tuple[int, ...] = ()
-    """Hashes of what it was before, with the same time: if that comes again, it may be an old response."""
 
 
 class Table(Generic[R]):
@@ -119,7 +115,7 @@ class Table(Generic[R]):
             self._remove(id)
             return not is_doubted or said is None
         record = _record(found)
-        if is_doubted or self._age(id, record) is _Age.NEWS:
+        if is_doubted or self._age(id, record) is not _Age.OLDER:
             self._put(found, record)
         return not is_doubted or (said is not None and _record(said).data == record.data)
 
@@ -168,13 +164,15 @@ class Table(Generic[R]):
     def _age(self, id: str, record: Record) -> "_Age":
         """Return how what was read relates to what is known."""
         known = self._known.get(id)
+        if known is None and id in self._gone:
+            return _Age.UNCLEAR if record.updated_at > self._gone[id] else _Age.OLDER
         if known is None:
-            return _Age.NEWS if record.updated_at > self._gone.get(id, -1) else _Age.OLDER
+            return _Age.NEWS
         if known.data == record.data:
             return _Age.KNOWN
-        if record.updated_at != known.updated_at:
-            return _Age.NEWS if record.updated_at > known.updated_at else _Age.OLDER
-        return _Age.UNCLEAR if hash(record.data) in known.earlier else _Age.NEWS
+        if record.updated_at == known.updated_at:
+            return _Age.UNCLEAR
+        return _Age.NEWS if record.updated_at > known.updated_at else _Age.OLDER
 
     def _put(self, item: R, record: Record) -> None:
         key = item.spec.id
@@ -184,8 +182,6 @@ class Table(Generic[R]):
         known = self._known.get(key)
         if known is not None and known.data == record.data:
             return
-        if known is not None and known.updated_at == record.updated_at:
-            record = record._replace(earlier=(*known.earlier, hash(known.data))[-_MAX_EARLIER:])
         self._known[key] = record
         self._changed[key] = None
         self._gone.pop(key, None)
@@ -211,7 +207,7 @@ class _Age(Enum):
     NEWS = "it is newer"
     KNOWN = "it is the same"
     OLDER = "it is older: a late response, or the server's clock was set back"
-    UNCLEAR = "it was so before, at the same time: a late response, or it was changed back"
+    UNCLEAR = "it has the same time, or is gone: it was changed or made anew, or this is a late response"
 
 
 def _record(item: types.Gateway | types.Deployment | types.CapacityClaim) -> Record:
