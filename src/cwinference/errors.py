@@ -45,7 +45,7 @@ def _rebuild(kind: type[InferenceError], args: tuple[Any, ...], state: dict[str,
 class ConfigurationError(InferenceError, ValueError):
     """Refused before anything was written: the text names the argument, what is wrong with it, and what to do.
 
-    Nothing was sent, except that `modify` and completions of a gateway given by its id may have read before.
+    Nothing was sent, except that `modify`, `ensure` and completions of a gateway given by its id may have read before.
     """
 
     def __init__(self, message: str, *, for_command: str | None = None) -> None:

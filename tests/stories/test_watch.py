@@ -141,6 +141,35 @@ async def test_changes_are_logged_a_line_for_each(client: AsyncClient, caplog: p
     ]
 
 
+async def test_over_an_api_that_fails_at_random_the_view_ends_equal_to_the_servers(
+    client: AsyncClient, emulator: Emulator
+) -> None:
+    for method in ("ListGateways", "GetGateway"):
+        emulator.faults.add("error", method=method, code="unavailable", probability=0.4)
+    view = dict[str, Any]()
+    async with watching(client.gateways.watch(relist=60)) as changes:
+
+        async def follow(count: int) -> None:
+            for _ in range(count):
+                change = await anext(changes)
+                if change.resource is not None:
+                    before = view.pop(change.resource.spec.id, None)
+                    assert before == change.before
+                    assert (before == change.resource) is (change.type == "removed")
+                    if change.type != "removed":
+                        view[change.resource.spec.id] = change.resource
+
+        await follow(1)
+        made = [await client.gateways.create(f"gateway-{number}", **FRONT) for number in range(6)]
+        await follow(6)
+        for each in made[:3]:
+            await client.gateways.delete(each.spec.id)
+        while len(view) > 3 or any(State.of(each) is not State.READY for each in view.values()):
+            await follow(1)
+    emulator.faults.clear()
+    assert view == {each.spec.id: each for each in await client.gateways.list()}
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
