@@ -37,6 +37,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 OWNERS = {
     "grpc": "transports",
     "pyqwest": "transports",
+    "msgspec": "_json",
     "coreweave": "types",
     "hypercorn": "emulator",
     "h2": "emulator",
@@ -49,7 +50,7 @@ OWNERS = {
 """The part of the library that alone may import another library. The generated Connect stubs alone need connectrpc."""
 
 LAYERS = [
-    {"_version", "_text", "_locks", "_retry_rules", "_secrets", "_signals", "_type_docs"},
+    {"_version", "_text", "_locks", "_json", "_retry_rules", "_secrets", "_signals", "_type_docs"},
     {"errors", "types"},
     {"_arguments", "_gevent", "_tokens", "status"},
     {"_hosts", "auth"},

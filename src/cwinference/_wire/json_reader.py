@@ -8,7 +8,6 @@ There are two ways. Most JSON differs from a message constructor's arguments onl
 renames those in place and lets the constructor judge the values. If it refuses, the exact way reads field by field.
 """
 
-import json
 import math
 import re
 from base64 import urlsafe_b64decode
@@ -22,6 +21,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from .._json import loads
 from ..errors import ProtocolError
 
 M = TypeVar("M", bound=Message)
@@ -38,7 +38,7 @@ _PLAIN_TIME = re.compile(r"([1-9]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?
 def parse(body: bytes, kind: type[M], unknown: list[str] | None = None) -> M:
     """Decode a JSON body. Names of fields that the type does not know are added to `unknown`. Raises ProtocolError."""
     try:
-        value = json.loads(body)
+        value = loads(body)
     except (ValueError, RecursionError):
         raise ProtocolError(f"the response ({len(body)} bytes) is not JSON") from None
     descriptor: Any = kind.DESCRIPTOR
@@ -46,9 +46,9 @@ def parse(body: bytes, kind: type[M], unknown: list[str] | None = None) -> M:
         if not _tabular(descriptor):
             message = ParseDict(value, kind(), ignore_unknown_fields=True)
         else:
-            message = _read_quickly(kind, descriptor, value) or kind(**_exact(descriptor)(json.loads(body)))
+            message = _read_quickly(kind, descriptor, value) or kind(**_exact(descriptor)(loads(body)))
         if unknown is not None:
-            unknown += _unknown(descriptor, json.loads(body), "")
+            unknown += _unknown(descriptor, loads(body), "")
     except (*_UNREADABLE, ArithmeticError, RecursionError) as error:
         raise ProtocolError(f"the response is not a {descriptor.name}: {str(error)[:200]}") from None
     return message

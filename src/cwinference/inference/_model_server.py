@@ -9,6 +9,7 @@ from .._arguments import UNSET
 from .._calls.attempts import Context, Report, opened
 from .._calls.deadline import Deadline
 from .._calls.flow import Flow, Operation
+from .._json import loads
 from ..errors import ApiError, ConfigurationError, ProtocolError
 from ..transports.completion_errors import error_in_place, note_response
 from ..transports.completions import HttpResponse
@@ -146,10 +147,15 @@ def _unchanged(response: Any) -> Any:
     return response
 
 
+def _strictly(body: bytes) -> Any:
+    """Return the value of a body in UTF-8, which may begin with a byte order mark."""
+    return json.loads(str(body.removeprefix(BYTE_ORDER_MARK), "utf-8"))
+
+
 def _parsed(response: HttpResponse, method: str) -> Any:
     """Return the JSON of a response. Raises ProtocolError if it is none, ApiError if it is an error after all."""
     try:
-        value: Any = json.loads(str(response.body.removeprefix(BYTE_ORDER_MARK), "utf-8"))
+        value: Any = loads(response.body, _strictly)
     except (ValueError, RecursionError):
         raise ProtocolError(f"the response is not JSON ({len(response.body)} bytes)") from None
     if isinstance(value, dict) and ("error" in value or "choices" not in value):

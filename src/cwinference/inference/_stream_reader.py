@@ -8,12 +8,13 @@ empty chunks, does not reset them.
 
 import json
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import Any, cast
 
 from .._arguments import UNSET
 from .._calls.attempts import code_of
 from .._calls.clock import Clock
 from .._calls.deadline import TIMER_SLACK, Deadline
+from .._json import loads
 from ..errors import ApiError, DeadlineExceeded, InferenceError, ProtocolError, StreamInterrupted, StreamStalled
 from ..transports.completion_errors import error_in_place
 from ._responses import Chunk, Json, Usage, first_choice, is_first, usage_of
@@ -187,12 +188,20 @@ def _ignore(code: str) -> None:
 
 def _object(data: bytes, *, is_whole: bool = True) -> Json | None:
     """Return the data as a JSON object; None if it is none, or if it should be the whole data and is not."""
-    text = str(data, "utf-8", "replace").strip()
     try:
-        value, end = _decode(text)
+        value = loads(data, _leniently if is_whole else _beginning)
     except (ValueError, RecursionError):
         return None
-    return cast(Json, value) if isinstance(value, dict) and (end == len(text) or not is_whole) else None
+    return cast(Json, value) if isinstance(value, dict) else None
+
+
+def _leniently(data: bytes) -> Any:
+    return json.loads(str(data, "utf-8", "replace").strip())
+
+
+def _beginning(data: bytes) -> Any:
+    """Return the value at the beginning of the data, whatever follows."""
+    return _decode(str(data, "utf-8", "replace").strip())[0]
 
 
 def stalled(method: str, seconds: float | None, *, option: str, is_first: bool, text: str = "") -> StreamStalled:

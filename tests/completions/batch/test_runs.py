@@ -75,6 +75,20 @@ async def test_a_completion_is_always_written_as_one_line(kind: str, tmp_path: P
     assert read_texts(out) == {"id-0": odd, "id-1": odd}
 
 
+async def test_a_completion_is_written_as_it_came_but_for_what_would_split_its_line(kind: str, tmp_path: Path) -> None:
+    """Members that are there twice, numbers as they were spelled, and a byte order mark that does not belong there."""
+    body = (
+        '\ufeff{"choices": [],\r\n "x":1.50e+1, "x":\t10000000000000000000000, "\u00e9": "\u2028\U0001f5fc\\u00e9\\n"}'
+    )
+    out = tmp_path / "out.jsonl"
+    with ScriptedModelServer(lambda _: ScriptedResponse([body.encode()], length=len(body.encode()))) as server:
+        await run_batch(kind, server.url, [batch_request(0)], out)
+    written = out.read_text("ascii")
+    assert '{"choices": [],   "x":1.50e+1, "x":\t10000000000000000000000, ' in written
+    assert '"\\u00e9": "\\u2028\\ud83d\\uddfc\\u00e9\\n"}}' in written
+    assert read_lines(out)[0]["response"]["body"] == json.loads(body[1:])
+
+
 async def test_failures_go_to_a_second_file_and_are_retried(kind: str, tmp_path: Path) -> None:
     out, failures_file = tmp_path / "out.jsonl", tmp_path / "out.errors.jsonl"
     down = threading.Event()

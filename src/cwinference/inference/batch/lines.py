@@ -2,10 +2,13 @@
 
 import json
 import re
+from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple, cast
 
+from ..._json import loads
 from ..._text import printable
 from ...errors import ApiError, InferenceError, ProtocolError
+from .._sse import BYTE_ORDER_MARK
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -17,6 +20,8 @@ _AFTER_BODY = b'},"error":null'
 _STRING = re.compile(rb'"[ !#-\[\]-\x7f]*(?:\\[ -~][ !#-\[\]-\x7f]*)*"')
 _BEGUN_STRING = re.compile(rb'"[ !#-\[\]-\x7f]*(?:\\[ -~][ !#-\[\]-\x7f]*)*\\?')
 """A string as our encoder writes it, in ASCII; and one that may be cut off."""
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
+_LINE_ENDS_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
 _LINE_NUMBER = re.compile(rb',"line":[0-9]+')
 
 _REQUEST = ("body", "line", "messages", "method", "model", "prompt", "url")
@@ -38,18 +43,19 @@ class Entry(NamedTuple):
 
 
 def completion_line(key: str, body: bytes, digest: str | None) -> bytes:
-    """Return a completion in OpenAI's batch form, its JSON as received, unless that might be split into several lines.
+    """Return a completion in OpenAI's batch form, its JSON as received, except for what might split the line.
 
-    Some readers split lines at characters beyond ASCII, such as U+2028. Raises ProtocolError if it could be written,
-    but not read back.
+    Some readers split lines at characters beyond ASCII, such as U+2028. In JSON, those occur in strings only, where
+    they can be escaped, and ends of lines occur only outside. Raises ProtocolError if it could be written, but not read
+    back.
     """
-    try:
-        if body.count(b"{") + body.count(b"[") > _MANY_BRACKETS:
-            json.loads(b"[" * _MARGIN + body + b"]" * _MARGIN)
-        if not body.isascii() or b"\n" in body or b"\r" in body:
-            body = _encode(json.loads(body)).encode()
-    except (ValueError, RecursionError):
-        raise ProtocolError("the response is nested too deeply for a file", http_status=200) from None
+    body = body.removeprefix(BYTE_ORDER_MARK)
+    if body.count(b"{") + body.count(b"[") > _MANY_BRACKETS:
+        _check_depth(body)
+    if not body.isascii():
+        body = _BEYOND_ASCII.sub(_escaped, str(body, "utf-8")).encode()
+    if b"\n" in body or b"\r" in body:
+        body = body.translate(_LINE_ENDS_TO_SPACES)
     end = b"" if digest is None else b',"request_digest":' + _encode(digest).encode()
     return b"".join([_BEGINNING, _encode(key).encode(), _BEFORE_BODY, body, _AFTER_BODY, end, b"}\n"])
 
@@ -135,9 +141,24 @@ def _is_completed(response: object, error: object) -> bool | None:
 def _object(line: bytes) -> dict[str, Any]:
     """Return the JSON object in a line; an empty one if there is none."""
     try:
-        return _as_object(json.loads(str(line, "utf-8")))
+        return _as_object(loads(line, _strictly))
     except (ValueError, RecursionError):
         return {}
+
+
+def _strictly(line: bytes) -> Any:
+    return json.loads(str(line, "utf-8"))
+
+
+def _check_depth(body: bytes) -> None:
+    try:
+        json.loads(b"[" * _MARGIN + body + b"]" * _MARGIN)
+    except (ValueError, RecursionError):
+        raise ProtocolError("the response is nested too deeply for a file", http_status=200) from None
+
+
+def _escaped(characters: re.Match[str]) -> str:
+    return encode_basestring_ascii(characters[0])[1:-1]
 
 
 def _as_object(value: object) -> dict[str, Any]:

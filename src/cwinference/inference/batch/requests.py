@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
+from ..._json import loads
 from ...errors import ConfigurationError
 from .._request import CHAT, TEXT, CompletionMethod, CompletionRequest, check_body, check_model
 from .source import OverlongLine
@@ -86,10 +87,15 @@ def _copied(value: object, where: str) -> dict[str, Any]:
         raise ConfigurationError(f"{where}cannot be read: {type(error).__name__}: {error}") from error
 
 
+def _strictly(line: bytes | str) -> Any:
+    """Return the value of a line in UTF-8, which may begin with a byte order mark."""
+    text = line if isinstance(line, str) else str(line, "utf-8")
+    return json.loads(text.removeprefix("\ufeff"))
+
+
 def _parsed(line: bytes | str) -> Any:
     try:
-        text = line if isinstance(line, str) else str(line, "utf-8")
-        return json.loads(text.removeprefix("\ufeff"))
+        return loads(line, _strictly)
     except UnicodeDecodeError:
         raise ConfigurationError("the line is not valid UTF-8") from None
     except json.JSONDecodeError as error:

@@ -1,0 +1,139 @@
+"""Whichever library has read a JSON text, the result is that of `json`: the same value, or the same kind of error."""
+
+import json
+import random
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cwinference._json import loads
+from cwinference.inference import _model_server, _stream_reader
+from cwinference.inference.batch import lines, requests
+
+SPELLINGS = [
+    "0", "-0", "-0.0", "01", "-01", "1.", ".1", "+1", "--1", "-", "1e5", "1E+5", "1e", "0x1", "1_0",
+    "18446744073709551615", "18446744073709551616", "-9223372036854775808", "-9223372036854775809", "1" * 40,
+    "1" * 4300, "1" * 5000, "1" * 400 + ".5", "9007199254740993.0", "1e22", "1e23", "1e400", "-1e400", "1e-400",
+    "5e-324", "8.5e-323", "2.2250738585072011e-308", "1.7976931348623159e308", "1e99999999999999999999",
+    "0e99999999999999999999", "NaN", "Infinity", "-Infinity", "nan", "true", "True", "nul", "null", '"a', '"\\ud800"',
+    '"\\udc00\\ud800"', '"\\ud83d\\ude00"', '"\\uD83D\\u0041"', '"\\ud83d\\ud83d\\ude00"', '"\\u00g0"', '"\\x41"',
+    '"\\/"', '"\\u0000"', '"\t"', '"\0"', '"\x7f\x85\u2028"', '"\ufeff"', "'a'", '"\\', '"\\u12"', '{"a": 1, "a": 2}',
+    '{"b": 1, "a": 2, "b": 3}', '{"a": 1,}', "{1: 2}", "{null: 1}", '{"a" 1}', "{,}", "[1,]", "[,1]", "[1", "{", "]",
+    "", " ", " \t\r\n1\n", "\x0b1", "\x0c1", "\xa01", "\u20281", "1 2", "{}{}", "[1]x", "/**/1", "[]//", "\ufeff{}",
+    "{}\ufeff", "1\0", "[" * 200 + "]" * 200, '{"a":' * 200 + "1" + "}" * 200, "[" * 200_000,
+    "[" * 200_000 + "]" * 200_000, '{"a":' * 200_000,
+]  # fmt: skip
+BYTES = [
+    b"\xff", b'"\xff"', b'"\xed\xa0\x80"', b'"\xc0\x80"', b'"\xf4\x90\x80\x80"', b'"\xc3', b"\xef\xbb\xbf[1]",
+    b"\xef\xbb\xbf",
+    *(form.encode(code) for form in ("{}", '{"a": "\u00e9"}') for code in ("utf-16", "utf-16-le", "utf-32-be")),
+]  # fmt: skip
+READERS: list[Callable[[bytes], Any]] = [
+    _stream_reader._leniently, _stream_reader._beginning, _model_server._strictly, lines._strictly, requests._strictly,
+]  # fmt: skip
+"""What reads the texts that msgspec refuses, apart from `json.loads`."""
+
+
+def outcome(read: Callable[[Any], Any], text: bytes | str) -> str:
+    """The value with its types and the order of its members, or the kind of error."""
+    try:
+        return repr(read(text))
+    except ValueError:
+        return "no JSON"
+    except RecursionError:
+        return "too deep"
+
+
+def check(text: bytes | str) -> None:
+    for read in (json.loads, *(READERS if isinstance(text, bytes) else ())):
+        assert outcome(partial(loads, otherwise=read), text) == outcome(read, text)
+
+
+def test_msgspec_is_installed_where_these_tests_run() -> None:
+    import msgspec
+
+    assert msgspec.json.decode(b"1") == 1
+
+
+@pytest.mark.parametrize("text", SPELLINGS, ids=lambda text: repr(text)[:30])
+def test_every_spelling_is_read_as_json_reads_it(text: str) -> None:
+    check(text)
+    check(text.encode())
+    for around in (f"[{text}]", f'{{"a": {text}}}', f" {text}\n", f"{text},"):
+        check(around)
+        check(around.encode())
+
+
+@pytest.mark.parametrize("text", BYTES, ids=repr)
+def test_every_encoding_is_read_as_json_reads_it(text: bytes) -> None:
+    check(text)
+    check(b"[" + text + b"]")
+
+
+def test_a_string_that_has_no_encoding_is_read_as_json_reads_it() -> None:
+    check('"\ud800"')
+
+
+PIECES = [
+    *'"\\{}[],: \n\t09-+.eE', "\\u", "d800", "dc00", "true", "null", "NaN", "Infinity", "\\n", "\u00e9", "\u2028", "\0",
+    "\x0b", "\ufeff", "18446744073709551616", '"a":', '"a"', "\\ud83d\\ude00", "\U0001f600", "\udcff",
+]  # fmt: skip
+NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+SCALARS = NUMBERS | st.sampled_from(SPELLINGS[:60]) | st.text(max_size=5).map(json.dumps)
+KEYS = st.sampled_from(['"a"', '"b"', '"\\u0061"', '"' + "k" * 100 + '"']) | st.text(max_size=5).map(json.dumps)
+SPACES = st.sampled_from(["", "", " ", "\r\n\t"])
+TEXTS = st.recursive(
+    st.builds("".join, st.tuples(SPACES, SCALARS, SPACES)),
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda items: f"[{','.join(items)}]")
+        | st.lists(st.tuples(KEYS, inner), max_size=4).map(
+            lambda items: "{" + ",".join(f"{key}:{value}" for key, value in items) + "}"
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(TEXTS)
+def test_a_generated_text_is_read_as_json_reads_it(text: str) -> None:
+    check(text)
+    check(text.encode())
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(st.just(""), TEXTS), st.lists(st.tuples(st.integers(0, 200), st.sampled_from(PIECES)), max_size=6))
+def test_a_damaged_text_is_read_as_json_reads_it(text: str, inserted: list[tuple[int, str]]) -> None:
+    for place, piece in inserted:
+        text = text[:place] + piece + text[place + len(piece) % 3 :]
+    check(text)
+    check(text.encode("utf-8", "surrogateescape"))
+    check(text.encode("utf-8", "surrogateescape")[:-1])
+
+
+def test_every_double_is_read_to_its_last_bit() -> None:
+    numbers = random.Random(9)  # noqa: S311 - numbers for a test
+    for _ in range(5000):
+        number = struct.unpack("d", numbers.randbytes(8))[0]
+        if number - number == 0:
+            for form in (repr(number), f"{number:.17e}", f"{number:.30e}", f"{number:.15e}"):
+                assert repr(loads(form)) == repr(json.loads(form)), form
+
+
+def test_without_msgspec_everything_is_read_by_json() -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['msgspec'] = None\n"
+        "from cwinference._json import loads\n"
+        "from cwinference import Inference\n"
+        "assert loads(b'[1, NaN, 18446744073709551616]')[2] == 2**64\n"
+        "assert loads(b'x', len) == 1\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
