@@ -7,7 +7,7 @@ GENERATE = .venv-generate/bin
 GOOGLEAPIS = third_party/googleapis
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers stubs ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,7 +78,10 @@ conformance: setup ## run the Connect conformance suite against our transports (
 peers: setup .venv-peers/ready ## test completions against other projects' model servers
 	$(DEV)/python -m pytest tests/peers
 
-ci-extra: setup breaking guard demo conformance peers ## what CI runs in addition to the tests: wheel matrix, speed guard, demo, conformance, peers
+stubs: setup ## the tests of async gRPC once more, with grpc.aio called by its stubs instead of below them
+	$(DEV)/python -m pytest --grpc-stubs tests/stories tests/faults tests/unit -k 'grpc and (async or calls)'
+
+ci-extra: setup breaking guard demo stubs conformance peers ## what CI runs in addition to the tests: wheel matrix, speed guard, demo, stubs, conformance, peers
 	.venv-demo/bin/python tools/check_model.py
 	$(DEV)/python tools/check_wheel.py
 

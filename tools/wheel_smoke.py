@@ -3,6 +3,7 @@
 The arguments are names of other modules to import in the same process.
 """
 
+import asyncio
 import importlib.util
 import pkgutil
 import sys
@@ -15,7 +16,8 @@ from typing import Any, Literal
 import coreweave.inference.v1alpha1 as generated
 import grpc
 
-from cwinference import Client, types
+from cwinference import AsyncClient, Client, types
+from cwinference.transports import _grpc_calls
 
 RESPONSE = types.GetGatewayParametersResponse(zones=["US-EAST-04A"])
 CONNECT_PATH = "/coreweave.inference.v1alpha1.GatewayService/GetGatewayParameters"
@@ -59,6 +61,17 @@ def call(transport: Literal["grpc", "connect", "rest"], port: int) -> None:
         assert client.gateways.parameters() == RESPONSE, transport
 
 
+def call_async(port: int) -> None:
+    async def get() -> None:
+        async with AsyncClient("token", endpoint=f"http://127.0.0.1:{port}") as client:
+            assert await client.gateways.parameters() == RESPONSE
+
+    for is_direct in (True, False):
+        assert _grpc_calls.is_direct or not is_direct, "this grpcio is called by its stubs only"
+        _grpc_calls.is_direct = is_direct
+        asyncio.run(get())
+
+
 def call_emulator() -> None:
     from cwinference.emulator import Emulator
 
@@ -99,6 +112,7 @@ def main(neighbors: list[str]) -> None:
     rpc.start()
     try:
         call("grpc", port)
+        call_async(port)
         call("connect", http.server_port)
         call("rest", http.server_port)
     finally:

@@ -1,6 +1,7 @@
 """The client under test: reads cases from stdin, sends each through our transports, and writes the outcomes to stdout.
 
-The suite's `connectconformance` runs it with `sync` or `async`. Cases with the same settings share a transport.
+The suite's `connectconformance` runs it with `sync`, `async`, or `async-stubs`, which calls grpc.aio by its stubs.
+Cases with the same settings share a transport.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from google.protobuf.message import Message
 from cwinference import errors
 from cwinference._secrets import Secret
 from cwinference._wire.methods import Method
+from cwinference.transports import _grpc_calls
 from cwinference.transports.base import ResponseMetadata
 from cwinference.transports.connect import AsyncConnectTransport, ConnectTransport
 from cwinference.transports.grpc import AsyncGrpcTransport, GrpcTransport
@@ -150,6 +152,7 @@ def writer(stream: BinaryIO) -> Callable[[Any], None]:
 
 if __name__ == "__main__":
     source, target = read_cases(sys.stdin.buffer), writer(sys.stdout.buffer)
+    _grpc_calls.is_direct = _grpc_calls.is_direct and sys.argv[1] != "async-stubs"
     if sys.argv[1] == "sync":
         run_sync(source, target)
     else:

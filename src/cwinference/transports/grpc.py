@@ -1,4 +1,4 @@
-"""gRPC over HTTP/2, by grpcio and grpc.aio. The only module that imports grpc.
+"""gRPC over HTTP/2, by grpcio and grpc.aio.
 
 Responses are taken as bytes and decoded here, because grpc.aio returns None for one that cannot be decoded. gRPC's own
 retries are off. Channels belong to one process and, when async, to one event loop.
@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import grpc
@@ -20,10 +20,13 @@ from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
 from ._forks import note_closed, note_open
-from ._grpc_errors import as_text, ends_connection, is_own_deadline, is_unconnected, translate
+from ._grpc_calls import AsyncConnection, BaseConnection, Connection, keep_metadata, open_async
+from ._grpc_errors import ends_connection, is_own_deadline, is_unconnected, translate
 from ._grpc_proxy import proxy_options
 from ._pool import Lane, Pool
-from .base import ResponseMetadata, UnaryCall, running_loop
+from .base import UnaryCall, running_loop
+
+ConnectionT = TypeVar("ConnectionT", bound=BaseConnection)
 
 _IDLE_MILLISECONDS = 240_000
 _RESOLVE_MILLISECONDS = 300
@@ -40,28 +43,9 @@ it is left for a new one, which tries at once, as HTTP does. Only if connecting 
 are better told at once then that it fails than made to wait for each try."""
 
 
-class _Connection:
-    """A channel and the callables made from it, one per method."""
-
-    def __init__(self, channel: Any) -> None:
-        self.channel = channel
-        self._callables: dict[str, Any] = {}
-
-    def callable(self, method: Method, prefix: str) -> Any:
-        found = self._callables.get(method.path)
-        if found is None:
-            found = self._callables[method.path] = self.channel.unary_unary(
-                prefix + method.path, request_serializer=method.request.SerializeToString, response_deserializer=None
-            )
-        return found
-
-    def is_ready(self) -> bool:
-        """Return whether there is a connection right now, so that an error may come from a server.
-
-        Only private attributes tell; without them the answer is True, which leaves a failed update unretried.
-        """
-        check = getattr(getattr(self.channel, "_channel", None), "check_connectivity_state", None)
-        return check is None or check(False) == grpc.ChannelConnectivity.READY.value[0]
+_NO_LOOP = object()
+_running_loop = asyncio._get_running_loop
+"""Returns None if there is none."""
 
 
 class GrpcTransport:
@@ -77,40 +61,37 @@ class GrpcTransport:
     def send(self, call: UnaryCall, metadata: Metadata, timeout: float | None) -> Message:
         if self._process != os.getpid():
             self._after_fork()
-        method, received = call.method, call.response_metadata
         pool, began = self._pool, time.monotonic()
         lane = pool.take()
         try:
-            invoke = lane.connection.callable(method, self._prefix)
-            if received is None:
-                raw = invoke(call.request, timeout=timeout, metadata=metadata.reveal())
-            else:
-                raw, outcome = invoke.with_call(call.request, timeout=timeout, metadata=metadata.reveal())
-                _keep_metadata(received, outcome.initial_metadata(), outcome.trailing_metadata())
+            raw = lane.connection.send(call, self._prefix, metadata, timeout)
             lane.responded = began
         except grpc.RpcError as error:
             raise _failed(error, call, pool, lane, began, timeout) from None
         finally:
             spare = pool.give(lane, began)
             if spare is not None:
-                spare.channel.close()
-        return _decode(method, raw)
+                spare.close()
+        try:
+            return call.method.response.FromString(raw)
+        except (DecodeError, TypeError):
+            raise _unreadable(call.method, raw) from None
 
     def close(self) -> None:
         for connection in self._pool.take_all():
-            connection.channel.close()
+            connection.close()
 
     def _after_fork(self) -> None:
         """Drop the parent's channels, which are useless here. Closing them would disturb the parent."""
         self._process = os.getpid()
         self._pool = Pool(self._connect)
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> Connection:
         settings = self._settings
         target, options = _target(settings), _channel_options(settings)
         if settings.endpoint.secure:
-            return _Connection(grpc.secure_channel(target, _credentials(settings), options, self._compression))
-        return _Connection(grpc.insecure_channel(target, options, self._compression))
+            return Connection(grpc.secure_channel(target, _credentials(settings), options, self._compression))
+        return Connection(grpc.insecure_channel(target, options, self._compression))
 
 
 class AsyncGrpcTransport:
@@ -121,27 +102,26 @@ class AsyncGrpcTransport:
         self._compression = grpc.Compression.Gzip if compress else None
         self._prefix = settings.endpoint.path
         self._process = os.getpid()
-        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool[_Connection]] = WeakKeyDictionary()
-        self._latest: tuple[asyncio.AbstractEventLoop | None, Pool[_Connection]] = (None, Pool(self._connect))
+        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool[AsyncConnection]] = WeakKeyDictionary()
+        self._latest: tuple[object, Pool[AsyncConnection]] = (_NO_LOOP, Pool(self._connect))
 
     async def send(self, call: UnaryCall, metadata: Metadata, timeout: float | None) -> Message:
-        method, received = call.method, call.response_metadata
-        pool, began = self._pool_of_this_loop(), time.monotonic()
+        (loop, pool), began = self._latest, time.monotonic()
+        if loop is not _running_loop() or self._process != os.getpid():
+            pool = self._pool_of_this_loop()
         lane = pool.take()
         try:
-            invoke = lane.connection.callable(method, self._prefix)
-            running = invoke(call.request, timeout=timeout, metadata=metadata.reveal())
-            raw = await running
+            raw = await lane.connection.send(call, self._prefix, metadata, timeout)
             lane.responded = began
-            if received is not None:
-                _keep_metadata(received, await running.initial_metadata(), await running.trailing_metadata())
         except grpc.aio.AioRpcError as error:
             raise _failed(error, call, pool, lane, began, timeout) from None
         except asyncio.CancelledError as cancelled:
             # Closing a channel of grpc.aio cancels its calls. Nobody canceled this task then, so it gets an error.
             task = asyncio.current_task()
             if task is not None and not task.cancelling():
-                raise errors.Cancelled("the client was closed before a response arrived", method=method.name) from None
+                raise errors.Cancelled(
+                    "the client was closed before a response arrived", method=call.method.name
+                ) from None
             # grpc.aio drops the message by which anyio recognizes its own cancels; at a pause, anyio cancels again.
             if not cancelled.args:
                 await asyncio.sleep(0)
@@ -149,23 +129,23 @@ class AsyncGrpcTransport:
         finally:
             spare = pool.give(lane, began)
             if spare is not None:
-                await spare.channel.close()
-        return _decode(method, raw)
+                await spare.close()
+        try:
+            return call.method.response.FromString(raw)
+        except (DecodeError, TypeError):
+            raise _unreadable(call.method, raw) from None
 
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
         pools = dict(self._pools)
         self._pools.clear()
-        self._latest = (None, Pool(self._connect))
+        self._latest = (_NO_LOOP, Pool(self._connect))
         for connection in pools[loop].take_all() if loop in pools else ():
-            await connection.channel.close()
+            await connection.close()
         note_closed(self)
 
-    def _pool_of_this_loop(self) -> Pool[_Connection]:
+    def _pool_of_this_loop(self) -> Pool[AsyncConnection]:
         loop, process = running_loop(), os.getpid()
-        latest, pool = self._latest
-        if latest is loop and self._process == process:
-            return pool
         note_open(self)
         if self._process != process:
             self._process = process
@@ -182,12 +162,12 @@ class AsyncGrpcTransport:
             if loop is not None and loop.is_closed():
                 self._pools.pop(loop, None)
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> AsyncConnection:
         settings = self._settings
         target, options = _target(settings), _channel_options(settings)
         if settings.endpoint.secure:
-            return _Connection(grpc.aio.secure_channel(target, _credentials(settings), options, self._compression))
-        return _Connection(grpc.aio.insecure_channel(target, options, self._compression))
+            return open_async(grpc.aio.secure_channel(target, _credentials(settings), options, self._compression))
+        return open_async(grpc.aio.insecure_channel(target, options, self._compression))
 
 
 def _target(settings: Settings) -> str:
@@ -219,19 +199,17 @@ def _credentials(settings: Settings) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(pem.ca, pem.key, pem.cert)
 
 
-def _decode(method: Method, raw: Any) -> Message:
+def _unreadable(method: Method, raw: bytes | None) -> errors.InferenceError:
+    """Return the error of a response that has no message, or one that cannot be decoded."""
     if raw is None:
-        raise errors.Unimplemented("server returned OK without a response message", method=method.name)
-    try:
-        return method.response.FromString(raw)
-    except DecodeError:
-        raise errors.ProtocolError(
-            f"the response ({len(raw)} bytes) is not a {method.response.DESCRIPTOR.name}", method=method.name
-        ) from None
+        return errors.Unimplemented("server returned OK without a response message", method=method.name)
+    return errors.ProtocolError(
+        f"the response ({len(raw)} bytes) is not a {method.response.DESCRIPTOR.name}", method=method.name
+    )
 
 
 def _failed(
-    error: Any, call: UnaryCall, pool: Pool[_Connection], lane: Lane[_Connection], began: float, timeout: float | None
+    error: Any, call: UnaryCall, pool: Pool[ConnectionT], lane: Lane[ConnectionT], began: float, timeout: float | None
 ) -> errors.InferenceError:
     """Return a failure as ours, keep its metadata, and note what it says about its connection.
 
@@ -239,14 +217,10 @@ def _failed(
     """
     seconds = time.monotonic() - began
     if call.response_metadata is not None:
-        _keep_metadata(call.response_metadata, error.initial_metadata(), error.trailing_metadata())
+        keep_metadata(call.response_metadata, error.initial_metadata(), error.trailing_metadata())
     if error.initial_metadata() or not is_own_deadline(error):
         lane.responded = began
     failure = translate(error, call.method, timeout, seconds, lane.connection.is_ready)
     if ends_connection(error) or (is_unconnected(failure) and seconds < _QUICK_SECONDS):
         pool.leave(lane)
     return failure
-
-
-def _keep_metadata(received: ResponseMetadata, headers: Any, trailers: Any) -> None:
-    received.headers, received.trailers = [*map(as_text, headers or ())], [*map(as_text, trailers or ())]

@@ -1,0 +1,14 @@
+"""Options for all tests."""
+
+import pytest
+
+from cwinference.transports import _grpc_calls
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--grpc-stubs", action="store_true", help="call grpc.aio by its stubs, not below them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--grpc-stubs"):
+        _grpc_calls.is_direct = False
