@@ -1,6 +1,6 @@
 """A benchmark: a figure with a name, a goal, and a function that measures it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ._peer import Peer
@@ -27,7 +27,8 @@ class Case:
     name: str
     unit: str
     goal: float
-    measure: Callable[[Peer, Effort], float]
+    measure: Callable[[Peer, Effort], Sequence[float]]
+    """Returns what each pair or turn gave; the figure is their median."""
     at_least: bool = False
     """Whether higher values are better; by default, lower values are."""
     against: str = ""
@@ -40,5 +41,5 @@ class Case:
         return value >= self.goal if self.at_least else value <= self.goal
 
     def alarming(self, value: float) -> bool:
-        """Return whether a value is so far off that something must be broken: above 1.25 for a goal of 1.05."""
-        return value < self.goal / 1.2 if self.at_least else value > self.goal * 1.25 / 1.05
+        """Return whether a value is so far off that something must be broken: a ratio above 1.25, or worse."""
+        return value < self.goal / 1.2 if self.at_least else value > max(self.goal, 1.05) * 1.25 / 1.05

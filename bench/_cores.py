@@ -23,9 +23,9 @@ def settle() -> None:
 
 
 @contextmanager
-def elsewhere() -> Iterator[None]:
-    """Run the processes started inside the block on the other cores."""
-    _keep_to(_ALL - _OURS or _ALL)
+def elsewhere(*, also_here: bool = False) -> Iterator[None]:
+    """Run the processes started inside the block on the other cores, or on all cores."""
+    _keep_to(_ALL if also_here else _ALL - _OURS or _ALL)
     try:
         yield
     finally:

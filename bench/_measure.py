@@ -3,9 +3,9 @@
 import asyncio
 import gc
 import resource
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from statistics import median
+from statistics import median, quantiles
 
 AsyncCall = Callable[[], Awaitable[object]]
 Call = Callable[[], object]
@@ -15,6 +15,14 @@ def cpu() -> float:
     """Return the CPU time used by all threads of this process, in seconds, in user and system mode."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
+
+
+def spread(found: Sequence[float]) -> float:
+    """Return how far the middle half of what was found reaches, as a share of the median; 0 for a single figure."""
+    if len(found) < 2:
+        return 0.0
+    low, _, high = quantiles(found, n=4, method="inclusive")
+    return (high - low) / abs(median(found) or 1.0)
 
 
 async def in_flight(call: AsyncCall, at_once: int, calls: int) -> None:
@@ -44,8 +52,8 @@ def on_threads(call: Call, threads: int, calls: int) -> None:
             list(pool.map(worker, range(threads)))
 
 
-async def ratio_async(ours: AsyncCall, theirs: AsyncCall, at_once: int, calls: int, pairs: int) -> float:
-    """Return the CPU time of `ours` divided by that of `theirs`: the median over the pairs."""
+async def ratio_async(ours: AsyncCall, theirs: AsyncCall, at_once: int, calls: int, pairs: int) -> list[float]:
+    """Return the CPU time of `ours` divided by that of `theirs`, for each pair."""
     ratios = list[float]()
     for call in (ours, theirs):
         await in_flight(call, at_once, calls // 4)
@@ -57,11 +65,11 @@ async def ratio_async(ours: AsyncCall, theirs: AsyncCall, at_once: int, calls: i
             await in_flight(call, at_once, calls)
             spent[call] = cpu() - before
         ratios.append(spent[ours] / spent[theirs])
-    return median(ratios)
+    return ratios
 
 
-def ratio_sync(ours: Call, theirs: Call, threads: int, calls: int, pairs: int) -> float:
-    """Return the same ratio for synchronous calls."""
+def ratio_sync(ours: Call, theirs: Call, threads: int, calls: int, pairs: int) -> list[float]:
+    """Return the same ratios for synchronous calls."""
     ratios = list[float]()
     for call in (ours, theirs):
         on_threads(call, threads, calls // 4)
@@ -73,11 +81,11 @@ def ratio_sync(ours: Call, theirs: Call, threads: int, calls: int, pairs: int) -
             on_threads(call, threads, calls)
             spent[call] = cpu() - before
         ratios.append(spent[ours] / spent[theirs])
-    return median(ratios)
+    return ratios
 
 
-async def seconds_async(call: AsyncCall, at_once: int, calls: int, turns: int) -> float:
-    """Return the CPU time of one call in seconds: the median over the turns."""
+async def seconds_async(call: AsyncCall, at_once: int, calls: int, turns: int) -> list[float]:
+    """Return the CPU time of one call in seconds, for each turn."""
     await in_flight(call, at_once, max(1, calls // 4))
     found = list[float]()
     for _ in range(turns):
@@ -85,4 +93,4 @@ async def seconds_async(call: AsyncCall, at_once: int, calls: int, turns: int) -
         before = cpu()
         await in_flight(call, at_once, calls)
         found.append((cpu() - before) / calls)
-    return median(found)
+    return found

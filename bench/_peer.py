@@ -67,7 +67,7 @@ class _Builder:
         OUT.mkdir(exist_ok=True)
         build = ["go", "build", "-trimpath", "-o", str(self._program), "."]
         subprocess.run(build, cwd=HERE / "peer", check=True, env={**os.environ, "CGO_ENABLED": "0"})
-        for name, body in _bodies().items():
+        for name, body in bodies().items():
             (folder / name).write_bytes(body)
 
     @contextmanager
@@ -83,7 +83,7 @@ class _Builder:
                 process.kill()
 
 
-def _bodies() -> dict[str, bytes]:
+def bodies() -> dict[str, bytes]:
     one = types.GetDeploymentResponse(deployment=deployment(0))
     many = types.ListDeploymentsResponse(items=[deployment(number) for number in range(500)])
     huge = types.ListDeploymentsResponse(items=[deployment(number) for number in range(10_000)])

@@ -5,21 +5,24 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 from xml.sax.saxutils import escape
 
 from ._peer import NAME
 
 Row = dict[str, Any]
-_LIBRARIES = ("grpcio", "protobuf", "connectrpc", "pyqwest", "protobuf-py", "httpx", "openai")
+_LIBRARIES = ("grpcio", "protobuf", "connectrpc", "pyqwest", "protobuf-py", "msgspec", "httpx", "openai")
 _BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
+WIDE = 0.1
+"""From which spread on a figure is measured again."""
 _BAR, _LINE, _LEFT = 420, 24, 190
 
 
 def write(rows: Sequence[Row], folder: Path) -> None:
     """Write `latest.json`, `latest.md` and `latest.svg`."""
     folder.mkdir(exist_ok=True)
-    published = [{key: value for key, value in row.items() if key != "at_least"} for row in rows]
+    published = [{key: value for key, value in row.items() if key not in ("at_least", "spread")} for row in rows]
     (folder / "latest.json").write_text(json.dumps(published, indent=2) + "\n")
     (folder / "latest.md").write_text(table(rows))
     (folder / "latest.svg").write_text(chart(rows))
@@ -36,15 +39,32 @@ def publish(out: Path, docs: Path) -> None:
 
 def table(rows: Sequence[Row]) -> str:
     """Return the figures as a Markdown table."""
-    lines = ["| name | value | unit | goal | met | compared with |", "|---|---:|---|---:|---|---|"]
+    lines = [
+        "| name | value | unit | goal | met | pairs differ by | compared with |",
+        "|---|---:|---|---:|---|---:|---|",
+    ]
     for row in rows:
         met = "yes" if row["met"] else "**no**"
+        noise = f"{row['spread']:.0%}" if row["spread"] else ""
         comparison = row["peer"].removesuffix(NAME).rstrip("; ")
-        lines.append(
-            f"| `{row['name']}` | {row['value']:.4g} | {row['unit']} | {row['goal']:g} | {met} | {comparison} |"
-        )
+        value = f"{row['value']:.4g} | {row['unit']} | {row['goal']:g}"
+        lines.append(f"| `{row['name']}` | {value} | {met} | {noise} | {comparison} |")
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
-    return "\n".join([*lines, "", f"Server: {NAME}. Python {platform.python_version()}; {libraries}.", ""])
+    return "\n".join(
+        [*lines, "", noise_of(rows), "", f"Server: {NAME}. Python {platform.python_version()}; {libraries}.", ""]
+    )
+
+
+def noise_of(rows: Sequence[Row]) -> str:
+    """Return a sentence about how noisy the run was, by how far the pairs of each figure differ."""
+    compared = [row for row in rows if row["spread"]]
+    wide = [row["name"] for row in compared if row["spread"] > WIDE]
+    noise = (
+        f"The middle half of the pairs of a figure differs by {median(row['spread'] for row in compared):.0%} typically"
+    )
+    if not wide:
+        return f"{noise}, and by {max(row['spread'] for row in compared):.0%} at most."
+    return f"{noise}. It differs by more than {WIDE:.0%}, even in the best of several runs, for: {', '.join(wide)}."
 
 
 def chart(rows: Sequence[Row]) -> str:

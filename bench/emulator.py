@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import grpc.aio
@@ -70,7 +69,7 @@ def _cpu_of(process: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def _throughput(_: Peer, effort: Effort) -> float:
+def _throughput(_: Peer, effort: Effort) -> list[float]:
     command = ("-c", "from cwinference._cli.main import main; main()", "emulator", "--port", "0", "--ready-after", "0")
     with _serving(*command) as (port, ours), _serving("-c", _EMPTY) as (empty_port, empty):
         with Client("CW-SECRET-emulator-admin", endpoint=f"http://127.0.0.1:{port}") as client:
@@ -78,7 +77,7 @@ def _throughput(_: Peer, effort: Effort) -> float:
         return asyncio.run(_rates(port, ours, empty_port, empty, gateway_id, effort))
 
 
-async def _rates(port: int, ours: int, empty_port: int, empty: int, id: str, effort: Effort) -> float:
+async def _rates(port: int, ours: int, empty_port: int, empty: int, id: str, effort: Effort) -> list[float]:
     """Measure the emulator's calls per second of CPU time, relative to the empty handler's."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     metadata = (("authorization", "Bearer CW-SECRET-emulator-admin"),)
@@ -104,7 +103,7 @@ async def _rates(port: int, ours: int, empty_port: int, empty: int, id: str, eff
                 await in_flight(call, _AT_ONCE, effort.calls)
                 spent.append(_cpu_of(process) - before)
             ratios.append(spent[1] / spent[0])
-        return median(ratios)
+        return ratios
 
 
 def _make_gateway(client: Client, name: str) -> types.Gateway:
@@ -116,7 +115,7 @@ def _make_gateway(client: Client, name: str) -> types.Gateway:
     )
 
 
-def _many(_: Peer, effort: Effort) -> float:
+def _many(_: Peer, effort: Effort) -> list[float]:
     """Measure the seconds to list 10,000 gateways in one response."""
     with Emulator() as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
         for number in range(10_000):
@@ -126,17 +125,17 @@ def _many(_: Peer, effort: Effort) -> float:
         seconds = time.perf_counter() - before
     if found != 10_000:
         raise AssertionError(f"expected 10,000 gateways in the list, got {found}")
-    return seconds
+    return [seconds]
 
 
-def _start(_: Peer, effort: Effort) -> float:
+def _start(_: Peer, effort: Effort) -> list[float]:
     """Measure the milliseconds until a new emulator accepts connections."""
     found = list[float]()
     for _turn in range(effort.pairs):
         before = time.perf_counter()
         with Emulator():
-            found.append(time.perf_counter() - before)
-    return 1000 * median(found)
+            found.append(1000 * (time.perf_counter() - before))
+    return found
 
 
 _HANDLER = "an empty connectrpc handler on hypercorn; grpc.aio, 32 in flight; server's CPU"
