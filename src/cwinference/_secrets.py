@@ -7,6 +7,7 @@ headers, bodies and URLs. So an error that leaves a public method takes none of 
 
 from collections.abc import Callable
 from functools import wraps
+from itertools import repeat
 from typing import Any, Generic, NoReturn, ParamSpec, Self, TypeVar, cast
 
 P = ParamSpec("P")
@@ -24,14 +25,12 @@ class Secret(Generic[ValueT]):
     It is no string, so there is no operation on it that could give a part of it away. It cannot be pickled.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("reveal",)
 
     def __init__(self, value: ValueT) -> None:
-        self._value = value
-
-    def reveal(self) -> ValueT:
-        """Return the value. Call it where the value is handed over, and keep no variable of it."""
-        return self._value
+        # A function of C that returns the value again and again: one of Python would be entered by every call.
+        self.reveal: Callable[[], ValueT] = repeat(value).__next__
+        """Returns the value. Call it where the value is handed over, and keep no variable of it."""
 
     def __repr__(self) -> str:
         return _MASK
@@ -40,10 +39,10 @@ class Secret(Generic[ValueT]):
         return format(_MASK, spec)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and bool(self._value == cast(Any, other)._value)
+        return isinstance(other, Secret) and bool(self.reveal() == cast(Any, other).reveal())
 
     def __hash__(self) -> int:
-        return hash(self._value)
+        return hash(self.reveal())
 
     def __copy__(self) -> Self:
         return self
