@@ -298,9 +298,7 @@ class Inference(Closing, BaseInference[SyncDriver]):
             ConfigurationError: the package is missing, or cannot use the proxy or the authorities; the gateway has not
                 been read yet; or `model` is missing.
         """
-        return cast(
-            "openai.OpenAI", openai_client(self._server, self._connections.settings, model, options, is_async=False)
-        )
+        return cast("openai.OpenAI", self._openai_client(model, options, is_async=False))
 
     def close(self) -> None:
         """Make no more requests, and release its connections; those of a client are closed with the client."""
@@ -344,9 +342,7 @@ class AsyncInference(AsyncClosing, BaseInference[AsyncDriver]):
             ConfigurationError: the package is missing, or cannot use the proxy or the authorities; the gateway has not
                 been read yet; or `model` is missing.
         """
-        return cast(
-            "openai.AsyncOpenAI", openai_client(self._server, self._connections.settings, model, options, is_async=True)
-        )
+        return cast("openai.AsyncOpenAI", self._openai_client(model, options, is_async=True))
 
     async def close(self) -> None:
         """Make no more requests, and release its connections; those of a client are closed with the client."""
