@@ -51,8 +51,10 @@ def raised_by_a_handler(error: Exception, event: threading.Event) -> Generator[N
     def handle(*_: object) -> None:
         raise error
 
+    entered = threading.Event()  # this thread also blocks for a moment while it starts the other one
+
     def send() -> None:
-        if event.wait(10):
+        if entered.wait(10) and event.wait(10):
             wait_until_blocked(threading.main_thread().ident)
             os.kill(os.getpid(), signal.SIGUSR1)
 
@@ -60,6 +62,7 @@ def raised_by_a_handler(error: Exception, event: threading.Event) -> Generator[N
     sender = threading.Thread(target=send)
     sender.start()
     try:
+        entered.set()
         with pytest.raises(type(error)) as caught:
             yield
         sender.join()
