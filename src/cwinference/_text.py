@@ -37,6 +37,11 @@ def safe_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return found
 
 
+def reason_of(error: OSError | ValueError) -> str:
+    """Return why the system refuses a path, without the path; a ValueError is about one that no file can have."""
+    return (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
+
+
 def redacted(text: str) -> str:
     """Return the text without CoreWeave tokens."""
     return _TOKEN.sub("CW-SECRET-***", text)

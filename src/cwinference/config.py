@@ -14,7 +14,8 @@ from ._arguments import check_count, check_http_version
 from ._hosts import HOST, GatewayHosts, authority, check_gateway_hosts, is_loopback, is_private
 from ._proxies import NO_PROXY_VARIABLES, PROXY_VARIABLES, Proxies, Proxy, parse_proxy
 from ._secrets import Secret
-from ._text import redacted
+from ._signals import from_signal_handler
+from ._text import reason_of, redacted
 from ._version import __version__
 from .auth import HiddenSource, TokenSource, hidden
 from .errors import ConfigurationError
@@ -280,8 +281,10 @@ def _pem(source: str | os.PathLike[str] | bytes | None, argument: str, kind: str
             status = Path(source).stat()
             is_regular = stat.S_ISREG(status.st_mode)  # a pipe, for example, gives its content only once
             data = _read(Path(source), status.st_mtime_ns) if is_regular else Path(source).read_bytes()
-        except OSError as error:
-            raise ConfigurationError(f"{argument}: {source}: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            if from_signal_handler(error):  # a pipe may make this wait
+                raise
+            raise ConfigurationError(f"{argument}: {source}: {reason_of(error)}") from None
     if data is not None and f"{kind}-----".encode() not in data:
         raise ConfigurationError(f"{argument}: contains no {kind} in PEM format")
     return data

@@ -4,13 +4,15 @@ Task queues end tasks like that, by an exception of their own, and alarms often 
 """
 
 import asyncio
+import os
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cwinference import AsyncClient, Client, auth
+from cwinference import TLS, AsyncClient, Client, auth
 from cwinference.inference import AsyncInference, Inference
 from tests.support import scripted_model_server as scripted
 from tests.support.client_kinds import KINDS
@@ -128,6 +130,19 @@ def test_it_ends_the_wait_for_a_token_command(error: Exception) -> None:
     sleeps = auth.from_command([sys.executable, "-c", "import time; time.sleep(5)"])
     with Client(sleeps, endpoint="http://127.0.0.1:9") as client, raised_by_a_handler(error, asked):
         client.gateways.get("x")
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+@pytest.mark.parametrize("kind", ["token", "certificate"])
+def test_it_ends_the_wait_for_the_writer_of_a_pipe(kind: str, error: Exception, tmp_path: Path) -> None:
+    pipe, asked = tmp_path / "pipe", threading.Event()
+    os.mkfifo(pipe)
+    asked.set()
+    with raised_by_a_handler(error, asked):
+        if kind == "certificate":
+            Client("t", endpoint="http://127.0.0.1:9", tls=TLS(ca=pipe))
+        with Client(auth.from_file(pipe), endpoint="http://127.0.0.1:9") as client:
+            client.gateways.get("x")
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)

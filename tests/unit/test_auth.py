@@ -218,9 +218,14 @@ async def test_a_pipe_is_read_once_for_all_clients(tmp_path: Path) -> None:
         assert await second.fetch_async(None) == bearer("token")
 
 
-def test_an_unreadable_file_is_reported_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(errors.ConfigurationError, match="token file .*: Is a directory"):
-        TokenCredentials(auth.from_file(tmp_path)).fetch(None)
+@pytest.mark.parametrize(
+    ("name", "reason"), [("", "Is a directory"), ("a\0b", "embedded null byte"), ("a" * 256, "File name too long")]
+)
+def test_an_unreadable_file_is_reported_with_the_reason(tmp_path: Path, name: str, reason: str) -> None:
+    credentials = TokenCredentials(auth.from_file(tmp_path / name))
+    assert credentials.metadata() is None
+    with pytest.raises(errors.ConfigurationError, match=f"token file .*: {reason}$"):
+        credentials.fetch(None)
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,11 @@ def test_certificates_may_be_pipes_each_of_which_is_opened_once(tmp_path: Path) 
         assert (found.ca, found.cert, found.key) == (PEM, PEM, KEY)
 
 
+def test_a_path_that_no_file_can_have_is_refused_by_the_arguments_name() -> None:
+    with pytest.raises(errors.ConfigurationError, match=r"^tls.ca: .*: embedded null byte$"):
+        read_certificates(TLS(ca="ca\0.pem"))
+
+
 def test_lines_of_text_in_place_of_a_path_are_refused_and_not_shown() -> None:
     tls = TLS(cert=PEM, key=KEY.decode())
     with pytest.raises(errors.ConfigurationError, match=r"^tls.key: .* got lines of text; encode\(\) them$"):

@@ -2,12 +2,13 @@
 
 import stat
 import time
-from contextlib import suppress
+from errno import EINVAL
 from typing import TYPE_CHECKING
 
 from .._locks import lock_of
 from .._secrets import Secret, forgets_locals
 from .._signals import from_signal_handler
+from .._text import reason_of
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -42,13 +43,16 @@ class TokenFile:
         except (OSError, UnicodeDecodeError) as error:
             if from_signal_handler(error):
                 raise
-            reason = "not text" if isinstance(error, UnicodeDecodeError) else error.strerror or type(error).__name__
+            reason = "not text" if isinstance(error, UnicodeDecodeError) else reason_of(error)
         # Raised outside of the except block: Python's error contains what was read, and would be chained to ours.
         raise ConfigurationError(f"token file {self.path}: {reason}")
 
     def signature(self) -> tuple[int, int, int] | None:
         """Return what changes together with the content; None for what is no regular file. Raises OSError."""
-        status = self.path.stat()
+        try:
+            status = self.path.stat()
+        except ValueError as error:  # no file can have this path
+            raise OSError(EINVAL, reason_of(error)) from None
         return (status.st_mtime_ns, status.st_size, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
     def _content(self) -> Secret[str]:
@@ -70,8 +74,12 @@ class WatchedFile:
     def read(self) -> Secret[str]:
         """Return the new token; or the previous one, if a rotation has truncated the file and not filled it yet."""
         signature = None
-        with suppress(OSError):  # then reading it tells why
+        try:
             signature = self._file.signature()
+        except OSError as error:
+            if from_signal_handler(error):
+                raise
+            # Otherwise reading it tells why.
         token = self._file.read()
         if not token.reveal():
             if self._token is None:

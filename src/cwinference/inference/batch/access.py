@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import cast
 
+from ..._text import reason_of
 from ...errors import ConfigurationError
 
 _STANDARD_STREAMS = {1: "standard output", 2: "standard error"}
@@ -111,8 +112,7 @@ def lock(file: FileIO, path: Path, argument: str) -> None:
 
 def unusable(path: Path, argument: str, error: OSError | ValueError) -> ConfigurationError:
     """Return the error for a path that the system refuses: too long, no permission, a circle of links, and so on."""
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return ConfigurationError(f"{argument}: {path}: {reason or type(error).__name__}")
+    return ConfigurationError(f"{argument}: {path}: {reason_of(error)}")
 
 
 def refuse_special(path: Path, status: os.stat_result, argument: str) -> None:
