@@ -1,6 +1,7 @@
 """State on disk: it survives a restart and a kill, and unusable files are reported in one line."""
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -246,6 +247,18 @@ def test_a_file_of_somebody_else_that_sqlite_would_delete_is_named_and_kept(
         f"state file {given}: {foreign} is no file of SQLite, which would delete it; move it, or use another file"
     )
     assert foreign.read_bytes() == b"A diary"
+
+
+@pytest.mark.parametrize("suffix", ["-journal", "-wal"])
+def test_a_pipe_in_the_place_of_a_file_of_sqlite_is_refused_and_not_waited_for(suffix: str, path: Path) -> None:
+    os.mkfifo(f"{path}{suffix}")
+    with pytest.raises(errors.ConfigurationError, match=f"{suffix} is no file of SQLite"):
+        Journal(path)
+
+
+def test_a_path_that_no_file_can_have_is_rejected() -> None:
+    with pytest.raises(errors.ConfigurationError, match="^state file .*: embedded null byte$"):
+        Journal("a\0b")
 
 
 @pytest.mark.parametrize("content", [b"", bytes(512), bytes.fromhex("d9d505f920a163d7") + bytes(504)])

@@ -8,6 +8,7 @@ whose response was sent, or a later one.
 import json
 import os
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
+from ..._text import reason_of
 from ...errors import ConfigurationError
 
 _APPLICATION_ID = 0x63776965
@@ -147,19 +149,31 @@ class Journal:
 
 def _refuse_foreign_files(path: str | os.PathLike[str]) -> None:
     """Refuse a path next to which there are files of others that SQLite would take for its own, and delete."""
+    try:
+        followed = os.path.realpath(path)  # SQLite follows links, too
+    except ValueError as error:
+        raise ConfigurationError(f"state file {path}: {reason_of(error)}") from None
     for suffix, beginnings in _SIDE_FILES.items():
-        side = Path(f"{os.path.realpath(path)}{suffix}")  # SQLite follows links, too
+        side = Path(f"{followed}{suffix}")
         try:
-            with side.open("rb") as file:
-                found = file.read(8)
+            is_foreign = not _begins_with(side, beginnings)
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise ConfigurationError(f"state file {path}: {side}: {error.strerror}") from None
-        if found and not found.startswith(beginnings):
+            raise ConfigurationError(f"state file {path}: {side}: {reason_of(error)}") from None
+        if is_foreign:
             raise ConfigurationError(
                 f"state file {path}: {side} is no file of SQLite, which would delete it; move it, or use another file"
             )
+
+
+def _begins_with(file: Path, beginnings: tuple[bytes, ...]) -> bool:
+    """Return whether a regular file begins like that, or is empty. Others, such as pipes, could make this wait."""
+    if not stat.S_ISREG(file.stat().st_mode):
+        return False
+    with file.open("rb") as opened:
+        found = opened.read(max(map(len, beginnings)))
+    return not found or found.startswith(beginnings)
 
 
 def _connect(path: str | os.PathLike[str]) -> sqlite3.Connection:
