@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Any, TypeAlias, cast
 
 from . import types
+from ._secrets import forgets_locals
 from ._text import one_line
 
 AnyResource: TypeAlias = types.Gateway | types.Deployment | types.CapacityClaim
@@ -29,6 +30,7 @@ class State(Enum):
     """In service."""
 
     @classmethod
+    @forgets_locals
     def of(cls, resource: AnyResource) -> "State":
         """Return the state of a gateway, deployment or capacity claim.
 
@@ -62,6 +64,7 @@ class HotLoadState(Enum):
     """It was canceled; final."""
 
     @classmethod
+    @forgets_locals
     def of(cls, hot_load: types.HotLoad) -> "HotLoadState":
         """Return the state of a hot-load.
 
@@ -96,6 +99,7 @@ def _resources_applied(deployment: types.Deployment) -> bool:
     return bool(applied) and all(status == types.Condition.STATUS_TRUE for status in applied)
 
 
+@forgets_locals
 def describe(resource: AnyResource | types.HotLoad) -> str:
     """Return the state and the conditions of a gateway, deployment, claim or hot-load as readable text.
 

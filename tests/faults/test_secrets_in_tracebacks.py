@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import cwinference
-from cwinference import TLS, AsyncClient, Client, auth, errors, types
+from cwinference import TLS, AsyncClient, Client, HotLoadState, State, auth, describe, errors, types
 from cwinference.emulator import Emulator
 from cwinference.inference import AsyncInference, Inference
+from cwinference.resources import Gateways
 
 SECRET = "canary-3f9c-of-a-secret"
 NOWHERE = "http://127.0.0.1:9"
@@ -24,6 +25,7 @@ KEY_PEM = f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n"
 CERT_PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 PROXY = f"http://user:{SECRET}@127.0.0.1:9"
 WANDB: dict[str, Any] = {"api_key": SECRET, "server_url": "https://wandb.example.com"}
+SPEC = types.GatewaySpec(weights_and_biases_auth=types.WeightsAndBiasesAuth(api_key=SECRET))
 CHAT: dict[str, Any] = {"model": "org/model", "messages": [{"role": "user", "content": "Hi"}]}
 TRANSPORTS: list[dict[str, Any]] = [
     {"transport": "grpc"},
@@ -196,6 +198,12 @@ MESSAGES: dict[str, Try] = {
     "a key next to another auth": lambda: create(weights_and_biases_auth=WANDB, core_weave_auth={}),
     "a key next to a wrong option": lambda: create(weights_and_biases_auth=WANDB, zone="US"),
     "a key as the auth": lambda: create(weights_and_biases_auth=SECRET),
+    "a key next to a wrong option, by the class": lambda: make(
+        Gateways.create, Client("token", endpoint=NOWHERE).gateways, "front", weights_and_biases_auth=WANDB, zone="US"
+    ),
+    "the state of a spec": lambda: make(State.of, SPEC),
+    "the state of a hot-load that is a spec": lambda: make(HotLoadState.of, SPEC),
+    "a description of a spec": lambda: make(describe, SPEC),
     "a key in a spec": lambda: create(spec={"weights_and_biases_auth": WANDB, "nmae": "front"}),
     "a key of a failing update": lambda: change("update", name="front", weights_and_biases_auth=WANDB),
     "a key of a failing modify": lambda: change("modify", weights_and_biases_auth=WANDB),

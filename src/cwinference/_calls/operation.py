@@ -10,6 +10,7 @@ from inspect import Signature
 from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Self, TypeVar, overload
 
 from .._arguments import UNSET, check_timeout
+from .._secrets import forgets_locals
 from .attempts import attempts
 from .deadline import Deadline
 from .drivers import AsyncDriver, SyncDriver
@@ -91,7 +92,7 @@ class Declaration(Generic[P]):
         def unbound(resource: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
             return getattr(resource, self._name)(*args, **kwargs)
 
-        self._unbound = show(unbound, build, returns)
+        self._unbound = show(forgets_locals(unbound), build, returns)
         """`Gateways.get(client.gateways, id)` is `client.gateways.get(id)`; also what `help(Gateways)` shows."""
 
     def _bind(self, resource: Any) -> Any:
