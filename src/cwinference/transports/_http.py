@@ -282,7 +282,7 @@ def request_headers(metadata: Metadata, **more: str) -> Metadata:
 def _revealed(verb: str, headers: Metadata, content: bytes | None) -> pyqwest.Headers:
     """Return headers as they are sent. Their repr shows the token, so no variable may hold them.
 
-    Of empty content pyqwest says no length, on which strict servers insist.
+    pyqwest announces no length for an empty body, and strict servers insist on one.
     """
     length = (("content-length", "0"),) if not content and verb in ("POST", "PUT", "PATCH") else ()
     return pyqwest.Headers((*headers.reveal(), *length))
