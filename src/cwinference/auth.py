@@ -182,7 +182,7 @@ class TokenCredentials(Credentials):
     async def _from_source_async(self) -> Secret[Any]:
         source = self._source
         if isinstance(source, WatchedFile):
-            return await asyncio.to_thread(source.read)  # it may be a pipe, and wait for its writer
+            return await source.read_async()
         if isinstance(source, TokenCommand):
             return await source.run_async()
         token = Secret(cast(Callable[[], Any], source)())

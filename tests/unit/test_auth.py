@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import traceback
 from collections.abc import Awaitable
@@ -216,6 +217,28 @@ async def test_a_pipe_is_read_once_for_all_clients(tmp_path: Path) -> None:
         os.utime(pipe, (1, 1))
         assert (header, first.metadata(), first.fetch(header)) == (bearer("token"),) * 3
         assert await second.fetch_async(None) == bearer("token")
+
+
+WAITING_FOR_A_PIPE = """
+import asyncio, sys
+from cwinference import AsyncClient, auth, errors
+
+async def main() -> None:
+    async with AsyncClient(auth.from_file(sys.argv[1]), endpoint="http://127.0.0.1:9") as client:
+        try:
+            await client.gateways.list(timeout=0.1)
+        except errors.DeadlineExceeded as error:
+            print(error.message)
+
+asyncio.run(main())
+"""
+
+
+def test_a_pipe_without_a_writer_keeps_no_process_from_exiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, "-c", WAITING_FOR_A_PIPE, str(tmp_path / "pipe")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "timed out while waiting for the token source\n", "")
 
 
 @pytest.mark.parametrize(

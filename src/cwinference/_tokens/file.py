@@ -1,7 +1,10 @@
 """A file that contains a token, and may be replaced by one with a newer token."""
 
+import asyncio
 import stat
+import threading
 import time
+from concurrent.futures import Future
 from errno import EINVAL
 from typing import TYPE_CHECKING
 
@@ -88,6 +91,22 @@ class WatchedFile:
             return self._token
         self._signature_read, self._token = signature, token
         return token
+
+    async def read_async(self) -> Secret[str]:
+        """Do the same on an event loop, which goes on: the file may be a pipe, and wait for its writer.
+
+        The thread is a daemon, unlike those of asyncio, which would keep the process from exiting until then.
+        """
+        read: Future[Secret[str]] = Future()
+        read.set_running_or_notify_cancel()  # a canceled task cancels only its own wait
+        threading.Thread(target=self._read_into, args=(read,), name="cwinference token file", daemon=True).start()
+        return await asyncio.wrap_future(read)
+
+    def _read_into(self, outcome: "Future[Secret[str]]") -> None:
+        try:
+            outcome.set_result(self.read())
+        except BaseException as error:
+            outcome.set_exception(error)
 
     def changed(self) -> bool:
         """Return whether the file was replaced since it was read; it is checked at most once a second."""
