@@ -74,6 +74,13 @@ async def test_an_unknown_host_is_unavailable_and_retryable_whatever_its_name(ki
     assert (error.retryable, error.may_have_succeeded) == (True, False)
 
 
+@pytest.mark.parametrize("host", ["no..name", f"{'a' * 64}.example"])
+async def test_a_name_that_no_host_can_have_is_given_up_after_a_few_attempts(kind: str, host: str) -> None:
+    async with open_client(kind, f"https://{host}", retry=Retry(initial_backoff=0)) as client:
+        error = await failure(client)
+    assert (type(error), error.attempts) == (errors.Unavailable, 4)
+
+
 async def test_a_connection_lost_before_the_response_is_unavailable(kind: str) -> None:
     with SocketServer(hang_up) as server:
         async with open_client(kind, server.endpoint, **ONCE) as client:

@@ -20,7 +20,7 @@ from .base import has_timed_out
 
 _OWN_DEADLINE = re.compile(r"(Stream removed \()?Deadline Exceeded\)?")
 _UNRESOLVED = re.compile(r"errors resolving |DNS resolution failed", re.IGNORECASE)
-_NO_SUCH_NAME = re.compile(r"(DNS|lookup).*(name not found|not known|no such host)", re.IGNORECASE)
+_NO_SUCH_NAME = re.compile(r"(DNS|lookup).*(name not found|not known|no such host|misformatted)", re.IGNORECASE)
 _NOT_CONNECTED = re.compile(rf"failed to connect to all addresses|{_UNRESOLVED.pattern}", re.IGNORECASE)
 _REFUSED = re.compile(r"RST_STREAM with error code 7\b")
 _GOAWAY = re.compile(r"(Stream removed \()?GOAWAY received")

@@ -142,7 +142,7 @@ _UNREADABLE = re.compile(
 connection ends all responses on it: one that had begun was most likely read well, and is only lost. The engine also
 counts the frames that arrive for streams that were canceled, and calls too many of them an excessive load.
 """
-_NO_SUCH_NAME = re.compile(r"dns error.*(not known|no such host|no address associated)", re.IGNORECASE)
+_NO_SUCH_NAME = re.compile(r"dns error.*(not known|no such host|no address associated)|invalid dns name", re.IGNORECASE)
 
 
 def is_of_engine(error: BaseException) -> TypeGuard[Exception]:
