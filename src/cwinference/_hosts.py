@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
@@ -31,6 +32,21 @@ def address_of(host: str) -> Address | None:
     return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
 
 
+def ascii_host(host: str) -> str:
+    """Return a host as resolvers take it: an international name in its ASCII form. Raises ValueError if it has none.
+
+    Libraries do not agree on who converts it, and some do not.
+    """
+    return host if host.isascii() else host.encode("idna").decode("ascii")
+
+
+def normal_host(host: str) -> str:
+    """Return a host, or a pattern of hosts, in the form that is compared."""
+    with suppress(ValueError):
+        host = ascii_host(host)
+    return str(address_of(host) or host.lower().rstrip("."))
+
+
 def authority(host: str, port: int) -> str:
     """Return a host and a port as URLs have them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -48,8 +64,8 @@ def is_private(host: str) -> bool:
     Names other than those of loopback may lead anywhere, and count as public.
     """
     try:
-        name = host if host.isascii() else host.encode("idna").decode("ascii")
-    except UnicodeError:
+        name = ascii_host(host)
+    except ValueError:
         return True  # nobody knows what a resolver makes of it
     name = name.lower().rstrip(".")
     if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
@@ -110,15 +126,11 @@ def _pattern(text: str) -> str:
             "gateway_hosts: expected hosts such as 'gateway.example.com' or '*.example.com', without scheme, port and "
             f"path, got {shown(text)}"
         )
-    return _normal(name)
+    return normal_host(name)
 
 
 def _is_match(pattern: str, host: str) -> bool:
-    name = _normal(host)
+    name = normal_host(host)
     if pattern.startswith("*."):
         return name.endswith(pattern[1:]) and address_of(name) is None
     return name == pattern
-
-
-def _normal(host: str) -> str:
-    return str(address_of(host) or host.lower().rstrip("."))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import unquote, urlsplit
 
-from ._hosts import HOST, address_of, authority, is_loopback
+from ._hosts import HOST, address_of, ascii_host, authority, is_loopback, normal_host
 from ._secrets import Secret
 from .errors import ConfigurationError
 
@@ -96,7 +96,7 @@ def _parsed(text: str, source: str) -> Proxy | None:
     text = text.strip()
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
-        host, port = parts.hostname or "", parts.port
+        host, port = ascii_host(parts.hostname or ""), parts.port
     except ValueError:
         return None
     # A password with `#`, `?` or `/` in it would make the user's name the host.
@@ -130,8 +130,8 @@ def _is_match(entry: str, host: str, port: int) -> bool:
     if address is not None:
         network = _network(pattern.replace("[", "").replace("]", ""))
         return network is not None and address in network
-    name = pattern.removeprefix("*.").strip(".")
-    return name != "" and f".{host.lower().rstrip('.')}".endswith(f".{name}")
+    name = normal_host(pattern.removeprefix("*.").strip("."))
+    return name != "" and f".{normal_host(host)}".endswith(f".{name}")
 
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:

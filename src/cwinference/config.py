@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from ._arguments import check_count, check_http_version
-from ._hosts import HOST, GatewayHosts, authority, check_gateway_hosts, is_loopback, is_private
+from ._hosts import HOST, GatewayHosts, ascii_host, authority, check_gateway_hosts, is_loopback, is_private
 from ._proxies import NO_PROXY_VARIABLES, PROXY_VARIABLES, Proxies, Proxy, parse_proxy
 from ._secrets import Secret
 from ._signals import from_signal_handler
@@ -223,15 +223,15 @@ def parse_endpoint(text: str, *, argument: str, allow_plaintext: bool = False) -
         raise ConfigurationError(f"{argument}: a URL with user, password, query or fragment is not accepted")
     try:
         parts = urlsplit(text.strip())
-        port = parts.port
+        host, port = ascii_host(parts.hostname or ""), parts.port
     except ValueError:
         raise ConfigurationError(f"{argument}: not a URL: {redacted(text)!r}") from None
-    if parts.scheme not in ("http", "https") or not HOST.fullmatch(parts.hostname or ""):
+    if parts.scheme not in ("http", "https") or not HOST.fullmatch(host):
         raise ConfigurationError(
             f"{argument}: expected https://<host> (http:// for loopback only), got {redacted(text)!r}"
         )
     default_port = 443 if parts.scheme == "https" else 80
-    found = Endpoint(parts.scheme, parts.hostname or "", port or default_port, parts.path.rstrip("/"))
+    found = Endpoint(parts.scheme, host, port or default_port, parts.path.rstrip("/"))
     if not found.secure and not found.loopback:
         if not allow_plaintext:
             problem = f"{argument}: http:// would send the token unencrypted to {found.host}; use https://"

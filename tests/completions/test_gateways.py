@@ -188,6 +188,13 @@ async def test_an_additional_dns_name_of_the_gateway_can_be_chosen(kind: str) ->
         assert setup.inference(setup.gateway, endpoint="front.example").wrapped.base_url() == "https://front.example/v1"
 
 
+async def test_a_name_of_the_gateway_may_be_given_in_another_spelling(kind: str) -> None:
+    async with open_setup(kind) as setup:
+        setup.gateway.spec.endpoint_configuration.additional_dns.append("münchen.example")
+        for endpoint in ("https://xn--mnchen-3ya.example", "https://MÜNCHEN.example."):
+            assert setup.inference(setup.gateway, endpoint=endpoint).wrapped.base_url() == f"{endpoint}/v1"
+
+
 @pytest.mark.parametrize("url", ["http://front.example", "ftp://front.example", "https://", "https://a@b"])
 async def test_the_token_is_not_sent_to_an_unsafe_endpoint_of_the_gateway(kind: str, url: str) -> None:
     async with open_setup(kind) as setup:

@@ -67,7 +67,7 @@ def test_the_endpoint_is_the_argument_else_the_environments_else_the_public_one(
         ("http://localhost:8080", "http://localhost:8080"),
         ("http://127.0.0.2", "http://127.0.0.2:80"),
         ("http://[::1]:8080", "http://[::1]:8080"),
-        ("https://münchen.example", "https://münchen.example:443"),
+        ("https://münchen.example", "https://xn--mnchen-3ya.example:443"),
     ],
 )
 def test_an_endpoint_is_parsed_and_normalized(text: str, url: str) -> None:

@@ -49,6 +49,8 @@ PATTERNS = [
     ("[fd00::1]", "fd00:0::1", True),
     ("FD00::1", "fd00::1", True),
     ("localhost", "localhost", True),
+    ("*.münchen.example", "gw.xn--mnchen-3ya.example", True),
+    ("xn--mnchen-3ya.example", "münchen.example", True),
 ]
 
 

@@ -56,6 +56,7 @@ OF_VARIABLES: list[tuple[Mapping[str, str], str, str | None]] = [
     ({"no_grpc_proxy": "*", "https_proxy": P}, API, P),
     ({"https_proxy": "p:3128"}, API, P),
     ({"https_proxy": "p"}, API, "http://p:80"),
+    ({"https_proxy": "http://münchen.example:1"}, API, "http://xn--mnchen-3ya.example:1"),
     ({"https_proxy": "HTTP://P:3128/"}, API, P),
     ({"https_proxy": " http://p:3128\n"}, API, P),
     ({"https_proxy": "http://user:pass@p:3128"}, API, P),
@@ -142,6 +143,8 @@ EXEMPTIONS = [
     ("fe00::/8", "fd00::1", False),
     ("0.0.0.0/0", "fd00::1", False),
     ("::/0", "fd00::1", True),
+    ("münchen.example", "api.xn--mnchen-3ya.example", True),
+    ("xn--mnchen-3ya.example", "münchen.example", True),
 ]
 
 

@@ -5,6 +5,7 @@ from typing import TypeAlias
 from urllib.parse import quote, urlsplit
 
 from .. import types
+from .._hosts import normal_host
 from ..config import Endpoint, parse_endpoint
 from ..errors import ConfigurationError
 from ..status import State, name_of, state_text
@@ -75,8 +76,8 @@ def route_of(gateway: types.Gateway, endpoint: str | None, *, allow_plaintext: b
     routing: Routing | None = getattr(gateway.spec, field) if field else None
     chosen = _with_scheme(own[0] if endpoint is None else endpoint)
     route = route_to(chosen, routing, argument="endpoint", allow_plaintext=allow_plaintext)
-    hosts = [*map(_host, own), *(name.lower() for name in gateway.spec.endpoint_configuration.additional_dns)]
-    if route.endpoint.host not in hosts:
+    hosts = [*map(_host, own), *map(normal_host, gateway.spec.endpoint_configuration.additional_dns)]
+    if normal_host(route.endpoint.host) not in hosts:
         raise ConfigurationError(
             f"endpoint {route.endpoint.host} does not belong to this gateway (it has {', '.join(hosts)})"
         )
@@ -89,7 +90,7 @@ def is_header_name(text: str) -> bool:
 
 
 def _host(url: str) -> str:
-    return (urlsplit(_with_scheme(url)).hostname or "").lower()
+    return normal_host(urlsplit(_with_scheme(url)).hostname or "")
 
 
 def _with_scheme(url: str) -> str:
