@@ -1,7 +1,9 @@
 """How channels of grpc.aio are called: below their stubs only if nothing stands in the way."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -96,3 +98,34 @@ async def test_a_client_that_is_closed_says_so_to_all_its_calls(channel: Any) ->
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(each) for each in outcomes} <= {errors.Cancelled, errors.Unavailable}
     assert any("closed before" in str(each) for each in outcomes)
+
+
+@pytest.mark.parametrize("is_direct", [True, False])
+async def test_a_canceled_call_is_canceled_at_the_server_too(is_direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_grpc_calls, "is_direct", is_direct)
+    received, canceled = threading.Event(), threading.Event()
+
+    class Silent(grpc.GenericRpcHandler):
+        def service(self, handler_call_details: Any) -> Any:
+            return grpc.unary_unary_rpc_method_handler(self.wait)
+
+        def wait(self, _: bytes, context: Any) -> bytes:
+            context.add_callback(canceled.set)
+            received.set()
+            canceled.wait(10)
+            return b""
+
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[Silent()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        async with AsyncClient(TOKEN, endpoint=f"http://127.0.0.1:{port}") as client:
+            call = asyncio.create_task(client.gateways.get("x"))
+            assert await asyncio.to_thread(received.wait, 10)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await call
+            assert await asyncio.to_thread(canceled.wait, 5)
+            assert caught.tb is not None  # which keeps the objects of the call: their end would cancel it as well
+    finally:
+        await asyncio.to_thread(server.stop(None).wait)
