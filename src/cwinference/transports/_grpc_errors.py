@@ -106,7 +106,8 @@ def _hint(error: Any, message: str, is_ready: Callable[[], bool]) -> Hint:
     if _TLS_FAILURE.search(message) and not _UNRESOLVED.search(message):
         return Hint.NO_RETRY if _is_from_server(error) else Hint.UNTRUSTED
     if _is_from_server(error):
-        return Hint.NONE
+        # With headers but without trailers, a response has broken off; a server's own error mostly has both.
+        return Hint.LOST if _LOST.search(message) and not error.trailing_metadata() else Hint.NONE
     if _REFUSED.search(message):
         return Hint.REFUSED
     if _NOT_CONNECTED.search(message) and not is_ready():
