@@ -98,9 +98,9 @@ class GatewayHosts:
         if self.patterns is not None:
             if not any(_is_match(pattern, host) for pattern in self.patterns):
                 allowed = ", ".join(self.patterns)
-                raise ConfigurationError(f"{problem}, where the token is not sent; gateway_hosts allows {allowed}")
+                raise ConfigurationError(f"{problem}, to which the token is not sent; gateway_hosts allows {allowed}")
         elif is_private(host) and not self.may_be_private:
-            problem += ", a loopback or private address, where the token is not sent; if that is right, "
+            problem += ", a loopback or private address, to which the token is not sent; if that is right, "
             raise ConfigurationError(
                 f"{problem}create the client with gateway_hosts=[{host!r}]",
                 for_command=f"{problem}use --base-url and --token-file instead of --gateway",

@@ -47,14 +47,14 @@ def from_file(path: str | os.PathLike[str]) -> Callable[[], str]:
     """Return a token source that reads a file; white space around the token is ignored.
 
     A rotated file is noticed within a second at the next call, or at once when the server says UNAUTHENTICATED. What is
-    no regular file, such as a named pipe or `/dev/stdin`, is read once, when the first client needs it; that waits for
-    whoever writes it, and `timeout` of a sync call does not limit it.
+    not a regular file, such as a named pipe or `/dev/stdin`, is read once, when the first client needs it; that waits
+    for whoever writes it, and `timeout` of a sync call does not limit it.
 
     Args:
         path: the file that contains nothing but the token.
 
     Raises:
-        ConfigurationError: `path` is no path; at the first call, the file cannot be read or is empty.
+        ConfigurationError: `path` is not a path; at the first call, the file cannot be read or is empty.
     """
     if not isinstance(path, str | os.PathLike):
         raise ConfigurationError(f"path: expected the path of a token file, got {type(path).__name__}")
@@ -76,7 +76,7 @@ def from_command(command: Sequence[str], *, timeout: float | None = 30.0) -> Cal
         timeout: seconds after which the program is ended in any case (30). None for no limit of its own.
 
     Raises:
-        ConfigurationError: `command` is no list of strings, or `timeout` is wrong; at the first call, the program
+        ConfigurationError: `command` is not a list of strings, or `timeout` is wrong; at the first call, the program
             failed, timed out or printed no token.
     """
     if isinstance(command, str) or not isinstance(command, Sequence) or not command:

@@ -216,7 +216,7 @@ async def test_a_gateway_of_a_public_api_cannot_direct_the_token_to_a_private_ad
 ) -> None:
     client = client_class(TOKEN, endpoint="https://api.example")
     host = urlsplit(url).hostname
-    problem = f"^endpoint: the gateway's endpoint is {host}, a loopback or private address, where the token is not sent"
+    problem = f"^endpoint: the gateway's endpoint is {host}, a loopback or private address, to which the token is not"
     for arguments in ({}, {"token": WANDB}, {"endpoint": url}):
         with pytest.raises(errors.ConfigurationError, match=problem) as caught:
             client.inference(gateway(url), **arguments)
@@ -236,7 +236,7 @@ async def test_a_gateway_of_a_private_api_may_be_private_too(client_class: Any, 
 async def test_a_gateway_that_was_read_directs_the_token_only_to_the_hosts_that_are_allowed(kind: str) -> None:
     async with open_setup(kind, gateway_hosts=("*.example", "front.test")) as setup:
         inference = setup.inference()
-        problem = "where the token is not sent; gateway_hosts allows \\*.example, front.test$"
+        problem = "to which the token is not sent; gateway_hosts allows \\*.example, front.test$"
         with pytest.raises(errors.ConfigurationError, match=problem):
             await inference.chat()
         with pytest.raises(errors.ConfigurationError, match=problem):

@@ -3,14 +3,17 @@
 import asyncio
 import gc
 import socket
+import ssl
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
 from cwinference import TLS, AsyncClient, Retry, errors, types
+from tests.support import certificates
 from tests.support.client_kinds import open_client
 from tests.support.connected_client import connected
 from tests.support.fake_clock import FakeClock
@@ -114,7 +117,21 @@ async def test_an_untrusted_certificate_is_unavailable_and_not_retried(kind: str
             error = await failure(client, timeout=20)
     assert type(error) is errors.Unavailable
     assert (error.attempts, error.retryable, error.may_have_succeeded) == (1, False, False)
-    assert error.message.endswith("; trust its authority by tls=TLS(ca=...)")
+    assert error.message.endswith("; trust its authority with tls=TLS(ca=...)")
+
+
+async def test_a_certificate_of_another_host_is_explained_and_not_retried(kind: str, tmp_path: Path) -> None:
+    certificate, key = certificates.make(tmp_path, "DNS:another.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with SocketServer(silence, tls=context) as server:
+        endpoint = server.endpoint.replace("http://127.0.0.1", "https://localhost")
+        async with open_client(kind, endpoint, tls=TLS(ca=certificate), retry=Retry(initial_backoff=0)) as client:
+            error = await failure(client, timeout=20)
+    assert type(error) is errors.Unavailable
+    assert (error.attempts, error.retryable, error.may_have_succeeded) == (1, False, False)
+    assert error.message.endswith("; the certificate is of another host: is this the right endpoint?")
 
 
 async def test_https_to_a_port_without_tls_is_explained_and_not_retried(kind: str) -> None:
@@ -128,7 +145,7 @@ async def test_https_to_a_port_without_tls_is_explained_and_not_retried(kind: st
             error = await failure(client, timeout=20)
     assert type(error) is errors.Unavailable
     assert (error.attempts, error.retryable, error.may_have_succeeded) == (1, False, False)
-    assert error.message.endswith("; no TLS is spoken there: is the endpoint http://?")
+    assert error.message.endswith("; the server does not speak TLS: is the endpoint http://?")
 
 
 @pytest.mark.parametrize("wait", ["wait", "wait_deleted"])

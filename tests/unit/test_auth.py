@@ -284,7 +284,7 @@ def test_a_command_may_print_an_exec_credential() -> None:
     ("command", "reason"),
     [
         ([sys.executable, "-S", "-c", f"print('{CANARY}'); raise SystemExit(3)"], "exited with code 3"),
-        ([sys.executable, "-S", "-c", "import time; time.sleep(60)"], "was not done within 0.05 s"),
+        ([sys.executable, "-S", "-c", "import time; time.sleep(60)"], "did not finish within 0.05 s"),
         (["no-such-program"], "No such file"),
         (printing('{"status": {}}'), "without status.token"),
         (printing('{"status": {"token": null}}'), "without status.token"),

@@ -60,7 +60,7 @@ def test_a_pattern_allows_a_host_or_all_names_below_one(pattern: str, host: str,
     if allowed:
         hosts.check(host)
     else:
-        with pytest.raises(errors.ConfigurationError, match="where the token is not sent; gateway_hosts allows other"):
+        with pytest.raises(errors.ConfigurationError, match="the token is not sent; gateway_hosts allows other"):
             hosts.check(host)
 
 

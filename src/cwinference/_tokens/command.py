@@ -101,7 +101,7 @@ class CommandRun:
                 output = self._communicate(process)
                 if output is None:
                     _end(process)
-                    problem = f"was not done within {self._limit or 0:g} s"
+                    problem = f"did not finish within {self._limit or 0:g} s"
                 elif process.returncode:
                     problem = f"exited with code {process.returncode}"
                 else:

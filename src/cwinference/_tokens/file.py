@@ -21,7 +21,7 @@ _CHECK_SECONDS = 1.0
 
 
 class TokenFile:
-    """Reads a token file. What is no regular file gives its content only once, so that is kept for all clients."""
+    """Reads a token file. What is not a regular file gives its content only once, so that is kept for all clients."""
 
     def __init__(self, path: "Path") -> None:
         self.path = path
@@ -51,7 +51,7 @@ class TokenFile:
         raise ConfigurationError(f"token file {self.path}: {reason}")
 
     def signature(self) -> tuple[int, int, int] | None:
-        """Return what changes together with the content; None for what is no regular file. Raises OSError."""
+        """Return what changes together with the content; None for what is not a regular file. Raises OSError."""
         try:
             status = self.path.stat()
         except ValueError as error:  # no file can have this path

@@ -76,6 +76,7 @@ class Deployments(FollowedResource[Mode, types.Deployment]):
                 `modify`), because its field number in the binary form is not published.
             spec: a whole spec, such as that of another deployment, instead of the arguments above. Its `id` and
                 `organization_id` are left aside, and arguments next to it win: a mapping changes just its keys.
+                One that was read in a binary codec (gRPC, or Connect by default) lacks `hot_load`: give it next to it.
             wait: return only when it is READY (3,600 s at most, or the `timeout` of this call).
             on_change: with `wait=True`, called with the deployment whenever it differs from the previous poll.
             error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.

@@ -71,6 +71,8 @@ class Gateways(FollowedResource[Mode, types.Gateway]):
             path_based_routing: the model is the first segment of the path.
             spec: a whole spec, such as that of another gateway, instead of the arguments above. Its `id` and
                 `organization_id` are left aside, and arguments next to it win: a mapping changes just its keys.
+                One that was read in a binary codec (gRPC, or Connect by default) lacks the address ranges and the edge
+                proxy mode: give these next to it.
             wait: return only when it is READY (600 s at most, or the `timeout` of this call).
             on_change: with `wait=True`, called with the gateway whenever it differs from the previous poll.
             error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.

@@ -31,7 +31,7 @@ _LOST = re.compile(
     r"socket closed|connection reset|broken pipe|stream removed|endpoint clos|keepalive|ping timeout", re.IGNORECASE
 )
 _NO_HANDSHAKER = re.compile(r"Failed to create security handshaker")
-_TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY", re.IGNORECASE)
+_TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY|verification check failed", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"(^|CLIENT: )(Received|Decompressed) message larger than max")
 _STREAM_CANCELLED = re.compile(r"RST_STREAM with error code 8\b")
 _UNUSABLE = re.compile(r"parsing 'grpc-encoding' metadata")

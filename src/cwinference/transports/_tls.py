@@ -4,8 +4,13 @@ UNUSABLE_TLS = "tls: the certificates or the key cannot be used"
 """What is said of PEM blocks with which no connection can be made."""
 
 _ADVICE = {
-    "; no TLS is spoken there: is the endpoint http://?": ("WRONG_VERSION_NUMBER", "InvalidContentType"),
-    "; trust its authority by tls=TLS(ca=...)": (
+    "; the server does not speak TLS: is the endpoint http://?": ("WRONG_VERSION_NUMBER", "InvalidContentType"),
+    "; the certificate is of another host: is this the right endpoint?": (
+        "NotValidForName",
+        "not valid for name",
+        "Hostname Verification Check failed",
+    ),
+    "; trust its authority with tls=TLS(ca=...)": (
         "UnknownIssuer",
         "BadSignature",  # an authority of this name is trusted, but has another key
         "UnsupportedSignatureAlgorithm",  # likewise, of another kind

@@ -116,7 +116,7 @@ def unusable(path: Path, argument: str, error: OSError | ValueError) -> Configur
 
 
 def refuse_special(path: Path, status: os.stat_result, argument: str) -> None:
-    """Refuse what is no regular file. Raises ConfigurationError."""
+    """Refuse what is not a regular file. Raises ConfigurationError."""
     if stat.S_ISDIR(status.st_mode):
         raise ConfigurationError(f"{argument}: {path} is a folder; use the path of a file")
     if not stat.S_ISREG(status.st_mode):  # a device or a pipe
