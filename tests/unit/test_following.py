@@ -117,6 +117,28 @@ def test_a_list_that_misses_many_is_believed_after_a_few_looks(count: int) -> No
     assert server.reads <= 10
 
 
+def test_a_server_that_was_set_back_is_believed_as_a_whole_after_a_few_looks() -> None:
+    server = Server(*2 * [[deployment(f"d{number}", 200) for number in range(500)]])
+    follower = Follower(server.source())
+    FlowRunner([]).run(follower.poll(full=True))
+    taken(follower.table)
+    restored = [deployment(f"d{number}", 100, disabled=True) for number in range(500)]
+    server.listed, server.existing = restored, {each.spec.id: each for each in restored}
+    assert FlowRunner([]).run(follower.poll(full=True))
+    assert sorted(what for what, _ in taken(follower.table)) == ["changed"] * 500
+    assert all(follower.table.read(each.spec.id) == each for each in restored)
+    assert server.reads <= 10
+
+
+def test_a_doubt_that_a_failed_poll_left_does_not_undo_a_later_change() -> None:
+    table = table_of(deployment("a", 100), deployment("b", 100))
+    table.replace([deployment("a", 90), deployment("b", 90)])
+    table.merge([deployment("a", 101, disabled=True)])
+    assert table.look("b", deployment("b", 90))
+    table.settle(believe=True)
+    assert table.read("a") == deployment("a", 101, disabled=True)
+
+
 def test_failures_back_off_up_to_the_longest_interval_and_obey_the_server() -> None:
     clock = FakeClock(chance=0.0)
     schedule = Schedule(Pace(1, 30, 300), clock.clock)

@@ -85,6 +85,7 @@ class Table(Generic[R]):
             age = self._age(item.spec.id, record)
             if age is _Age.NEWS:
                 self._put(item, record)
+                self.doubts.pop(item.spec.id, None)  # left by a poll that failed
             elif age is _Age.UNCLEAR:
                 self.doubts[item.spec.id] = item
 
@@ -121,9 +122,9 @@ class Table(Generic[R]):
 
     def settle(self, *, believe: bool) -> None:
         """Take in what is still doubted, or forget it, after looks at some of it have shown whether it is right."""
-        doubts, self.doubts = self.doubts, {}
-        for key, said in doubts.items() if believe else ():
-            self.look(key, said)
+        for key in [*self.doubts] if believe else ():
+            self.look(key, self.doubts[key])  # as one that is doubted: it may be older than what is known
+        self.doubts.clear()
 
     def take(self) -> Change[R] | None:
         """Return the next change, and count it as told; None if there is none."""
