@@ -185,5 +185,15 @@ def _readable(field: FieldDescriptor, value: Any) -> Any:
 
 def _shown(value: Any) -> str:
     if isinstance(value, Message):
-        return f"{{{' '.join(str(value).split())}}}"
+        return f"{{{' '.join(str(_readable_part(value)).split())}}}"
     return "nothing" if value is None else repr(value)
+
+
+def _readable_part(message: M) -> M:
+    """Return a copy without what a read never returns: those fields are secrets."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    for field in cast(Descriptor, message.DESCRIPTOR).fields:
+        if _id_of(field) in _WRITE_ONLY:
+            copy.ClearField(field.name)
+    return copy
