@@ -185,6 +185,29 @@ def test_each_kind_has_a_pace_of_its_own_and_one_that_fails_does_not_hold_up_the
     assert (first.type, len(seen), [*following.failures]) == ("added", 1, ["gateway"])
 
 
+def test_a_kind_that_never_rests_hides_no_other_from_a_slow_receiver() -> None:
+    runner = FlowRunner([])
+
+    def restless(after: Timestamp | None) -> Flow[Sequence[types.Gateway]]:
+        yield Sleep(0)
+        time = Timestamp(seconds=int(runner.clock.now))
+        return [types.Gateway(spec={"id": id_}, status={"updated_at": time}) for id_ in "gh"]
+
+    sources: list[Any] = [
+        Source("gateway", types.Gateway, restless, lambda _: restless(None)),
+        Server([deployment("a")], []).source(),
+    ]
+    following: Following[Any] = Following(sources, Pace(1, 30, 300), None, runner.clock.clock)
+    told = list[str]()
+    for _ in range(7):
+        change = runner.run(following.next())
+        assert change is not None
+        told.append(f"{change.kind} {change.type}")
+        runner.clock.now += 5
+    first = ["gateway added", "gateway added", "gateway synced"]
+    assert told == [*first, "deployment added", "deployment synced", "gateway changed", "gateway changed"]
+
+
 def view_of(*deployments: types.Deployment) -> tuple[Any, Table[types.Deployment]]:
     table = Table("deployment", types.Deployment)
     table.replace(deployments)

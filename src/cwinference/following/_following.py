@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, TypeVar, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -104,6 +105,7 @@ class Following(Generic[R]):
         self._followers = [(Follower(each), Schedule(pace, clock)) for each in sources]
         self._on_error = on_error
         self._closed = False
+        self._turns: Iterator[Change[R]] = iter(())
         self.failures: dict[Kind, Exception] = {}
         """Why the last poll failed, for each kind for which it did."""
 
@@ -133,7 +135,11 @@ class Following(Generic[R]):
         """
         while not self._closed:
             yield from self.poll()
-            for change in self.changes():
+            change = next(self._turns, None)
+            if change is None:
+                self._turns = self._in_turns()
+                change = next(self._turns, None)
+            if change is not None:
                 return change
             if not self._closed:
                 yield Sleep(self.pause)
@@ -154,13 +160,13 @@ class Following(Generic[R]):
                     raise
                 self._report(error)
             else:
-                schedule.polled(moving=bool(table.moving or table.has_changes), full=full)
+                schedule.polled(moving=bool(table.moving or table.waiting), full=full)
                 self.failures.pop(table.kind, None)
 
-    def changes(self) -> Iterator[Change[R]]:
-        """Emit what has changed and was not told yet."""
+    def _in_turns(self) -> Iterator[Change[R]]:
+        """Emit what has changed, of each kind no more than has when its turn comes: one that never rests hides no other."""
         for table in self.tables:
-            yield from self.changes_of(table)
+            yield from islice(self.changes_of(table), table.waiting)
 
     def changes_of(self, table: Table[R]) -> Iterator[Change[R]]:
         """Emit what has changed in one kind."""

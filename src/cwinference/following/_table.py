@@ -70,9 +70,9 @@ class Table(Generic[R]):
         return Timestamp(seconds=after // SECOND, nanos=after % SECOND) if self.is_synced and after > 0 else None
 
     @property
-    def has_changes(self) -> bool:
-        """Whether there may be something to tell."""
-        return bool(self._changed)
+    def waiting(self) -> int:
+        """How much there may be to tell."""
+        return len(self._changed)
 
     def __contains__(self, id: str) -> bool:
         return id in self._known
