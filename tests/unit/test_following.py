@@ -185,6 +185,28 @@ def test_each_kind_has_a_pace_of_its_own_and_one_that_fails_does_not_hold_up_the
     assert (first.type, len(seen), [*following.failures]) == ("added", 1, ["gateway"])
 
 
+def test_failures_that_another_thread_reads_do_not_change_under_it() -> None:
+    runner, state = FlowRunner([]), {"down": True}
+
+    def sometimes(after: Timestamp | None) -> Flow[Sequence[types.Gateway]]:
+        yield Sleep(0)
+        if state["down"]:
+            raise errors.Unavailable("down")
+        return []
+
+    source = Source("gateway", types.Gateway, sometimes, lambda _: sometimes(None))
+    following: Following[Any] = Following([source], Pace(1, 30, 300), None, runner.clock.clock)
+    at_first = iter(following.failures.values())
+    runner.run(following.poll())
+    assert [*at_first] == []
+    while_down = iter(following.failures.values())
+    state["down"] = False
+    runner.clock.now += 5
+    runner.run(following.poll())
+    assert [str(each) for each in while_down] == ["down [unavailable]"]
+    assert following.failures == {}
+
+
 def test_a_kind_that_never_rests_hides_no_other_from_a_slow_receiver() -> None:
     runner = FlowRunner([])
 

@@ -1,7 +1,7 @@
 """Following: the flows that poll several kinds of resources, each on its own schedule, and tell what has changed."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeVar, cast
@@ -106,8 +106,8 @@ class Following(Generic[R]):
         self._on_error = on_error
         self._closed = False
         self._turns: Iterator[Change[R]] = iter(())
-        self.failures: dict[Kind, Exception] = {}
-        """Why the last poll failed, for each kind for which it did."""
+        self.failures: Mapping[Kind, Exception] = {}
+        """Why the last poll failed, for each kind for which it did. Replaced as a whole: other threads may read it."""
 
     @property
     def tables(self) -> Sequence[Table[R]]:
@@ -155,16 +155,16 @@ class Following(Generic[R]):
                 full = yield from follower.poll(full=schedule.relist_is_due)
             except Exception as error:
                 schedule.failed(server_delay(error))
-                self.failures[table.kind] = error
+                self.failures = {**self.failures, table.kind: error}
                 if not passes(error):
                     raise
                 self._report(error)
             else:
                 schedule.polled(moving=bool(table.moving or table.waiting), full=full)
-                self.failures.pop(table.kind, None)
+                self.failures = {kind: each for kind, each in self.failures.items() if kind != table.kind}
 
     def _in_turns(self) -> Iterator[Change[R]]:
-        """Emit what has changed, of each kind no more than has when its turn comes: one that never rests hides no other."""
+        """Emit what has changed, of each kind only what waits when its turn comes: no kind hides the others."""
         for table in self.tables:
             yield from islice(self.changes_of(table), table.waiting)
 
