@@ -1,5 +1,6 @@
 """The parts of watches and caches: what is believed, when to poll, and what views show."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cwinference import Change, errors, types
 from cwinference._calls.flow import Flow, Sleep
+from cwinference.following._cache_core import CacheCore
 from cwinference.following._following import Follower, Following, Source
 from cwinference.following._schedule import Pace, Schedule
 from cwinference.following._table import Table
@@ -228,6 +230,27 @@ def test_a_kind_that_never_rests_hides_no_other_from_a_slow_receiver() -> None:
         runner.clock.now += 5
     first = ["gateway added", "gateway added", "gateway synced"]
     assert told == [*first, "deployment added", "deployment synced", "gateway changed", "gateway changed"]
+
+
+def test_a_cache_counts_as_synced_only_when_its_views_show_what_there_is(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "cwinference")
+    every = [deployment("a"), deployment("b")]
+    runner = FlowRunner([])
+    core = CacheCore(Following([Server(every, every).source()], Pace(1, 30, 300), None, runner.clock.clock))
+    seen = list[tuple[bool, int]]()
+
+    class Reader(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append((core.is_synced, len(core.views["deployment"])))
+
+    logger, reader = logging.getLogger("cwinference"), Reader()
+    logger.addHandler(reader)
+    try:
+        runner.run(core.turn())
+    finally:
+        logger.removeHandler(reader)
+    assert seen == [(False, 0)]  # while "2 found" is logged, which is before the views are there
+    assert (core.is_synced, len(core.views["deployment"])) == (True, 2)
 
 
 def view_of(*deployments: types.Deployment) -> tuple[Any, Table[types.Deployment]]:

@@ -30,14 +30,11 @@ class CacheCore:
         """Grows with everything that somebody may wait for."""
         self.ended: BaseException | None = None
         """Why nothing is polled any more."""
+        self.is_synced = False
+        """Whether the views show a list of each kind."""
         self.subscribers: tuple[Callable[[Change[Any]], object], ...] = ()
         self.wake: Callable[[], object] = lambda: None
         """Called when the version has grown."""
-
-    @property
-    def is_synced(self) -> bool:
-        """Whether a list of each kind was read."""
-        return all(each.is_told for each in self._following.tables)
 
     @property
     def age(self) -> float:
@@ -104,6 +101,7 @@ class CacheCore:
         if not told:
             return
         self.views = views
+        self.is_synced = all(each.is_told for each in self._following.tables)  # only now: readers look at any time
         self._grow()
         for change in told:
             for callback in self.subscribers:
