@@ -197,6 +197,8 @@ def test_a_cache_has_to_be_open_and_is_opened_once() -> None:
                 len(cache.deployments)
             with pytest.raises(errors.ConfigurationError, match="callback: expected a function"):
                 cache.subscribe(cast(Any, None))
+            with pytest.raises(errors.ConfigurationError, match="predicate: expected a function, got None"):
+                cache.wait_for(cast(Any, None))
             with pytest.raises(errors.ConfigurationError, match="predicate: expected a plain function"):
                 cache.wait_for(cast(Any, async_predicate))
             with pytest.raises(TypeError, match="cannot be pickled"):

@@ -79,9 +79,7 @@ class BaseCache(Generic[DriverT]):
         Raises:
             ConfigurationError: it is no function; or the cache is not open, or this process was forked from its own.
         """
-        check_callback(callback, "callback")
-        if callback is None:
-            raise ConfigurationError("callback: expected a function, got None")
+        _check_function(callback, "callback")
         self._check_open()
         return self._core.subscribe(callback)
 
@@ -196,7 +194,7 @@ class Cache(Closing, BaseCache[SyncDriver]):
             WaitTimeout: the time has run out (also a `TimeoutError`).
             ConfigurationError: the cache is not open, or is closed meanwhile; or this process was forked from its own.
         """
-        check_callback(predicate, "predicate")
+        _check_function(predicate, "predicate")
         return self._wait(predicate, "the predicate was not met", self._limit(timeout))
 
     def _wait(self, predicate: Callable[["Cache"], T], goal: str, deadline: Deadline) -> T:
@@ -253,7 +251,7 @@ class AsyncCache(AsyncClosing, BaseCache[AsyncDriver]):
 
     async def wait_for(self, predicate: Callable[["AsyncCache"], T], *, timeout: float | None = 60.0) -> T:
         """Wait until a plain function of this cache returns something that counts as true; as on `Cache`."""
-        check_callback(predicate, "predicate")
+        _check_function(predicate, "predicate")
         return await self._wait(predicate, "the predicate was not met", self._limit(timeout))
 
     async def _wait(self, predicate: Callable[["AsyncCache"], T], goal: str, deadline: Deadline) -> T:
@@ -293,6 +291,13 @@ class cache(Declaration[P], Generic[P]):  # noqa: N801 - read as a decorator
     def __get__(self, resource: AsyncOwner, owner: Any) -> Callable[P, AsyncCache]: ...
     def __get__(self, resource: Any, owner: Any) -> Any:
         return self._get(resource)
+
+
+def _check_function(value: object, argument: str) -> None:
+    """Accept a plain function, and here not None."""
+    check_callback(value, argument)
+    if value is None:
+        raise ConfigurationError(f"{argument}: expected a function, got None")
 
 
 class _Stopped(BaseException):
