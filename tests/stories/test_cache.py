@@ -16,6 +16,7 @@ from typing import Any, cast
 import pytest
 
 from cwinference import AsyncClient, Change, Client, State, errors
+from cwinference.auth import TokenSource
 from cwinference.emulator import Emulator
 from cwinference.following import AsyncCache, Cache
 from tests.support.client_kinds import TOKEN, TRANSPORTS
@@ -53,7 +54,7 @@ class AwaitableCache:
 
 
 @asynccontextmanager
-async def cached(kind: str, endpoint: str, token: str = TOKEN, **how: Any) -> AsyncGenerator[AwaitableCache]:
+async def cached(kind: str, endpoint: str, token: TokenSource = TOKEN, **how: Any) -> AsyncGenerator[AwaitableCache]:
     """Open a cache with a client of one of the kinds."""
     transport, _, mode = kind.rpartition("-")
     settings: dict[str, Any] = {**TRANSPORTS[transport], "endpoint": endpoint, "retry": None}
@@ -167,6 +168,26 @@ async def test_a_cache_survives_every_failure_and_tells_it(kind: str) -> None:
             assert cache.age < 60
             state["code"] = "unavailable"
             await cache.wait_for(lambda cache: cache.error is not None)
+
+
+async def test_a_cache_survives_a_source_of_tokens_that_fails_for_a_while(kind: str) -> None:
+    state = {"down": False}
+
+    def token() -> str:
+        if state["down"]:
+            raise errors.ConfigurationError("token command 'cwic': exited with code 1")
+        return TOKEN
+
+    def respond(received: ReceivedRequest) -> Any:
+        return Failure("unauthenticated", "expired") if state["down"] else received.method.response()
+
+    with ScriptedServer(kind.partition("-")[0], respond) as server:
+        async with cached(kind, server.endpoint, token, **server.settings) as cache:
+            await cache.wait_synced()
+            state["down"] = True
+            await cache.wait_for(lambda cache: isinstance(cache.error, errors.ConfigurationError))
+            state["down"] = False
+            await cache.wait_for(lambda cache: cache.error is None)
 
 
 async def test_many_readers_cost_one_poller(emulator: Emulator) -> None:

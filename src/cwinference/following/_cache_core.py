@@ -55,7 +55,7 @@ class CacheCore:
         return self.ended or next(failures, None)
 
     def keep(self) -> Flow[None]:
-        """Poll and publish without end, through all failures but those that nothing mends, such as a closed client."""
+        """Poll and publish without end, through all failures, until the client is closed."""
         while True:
             yield from self.turn()
             yield Sleep(self._following.pause)
@@ -65,9 +65,8 @@ class CacheCore:
         failures = {**self._following.failures}
         try:
             yield from self._following.poll()
-        except errors.ConfigurationError:
-            raise
         except Exception as error:
+            self._following.check_open()
             log.warning("cache: %s", error if isinstance(error, errors.InferenceError) else repr(error))
         self._publish()
         if failures != self._following.failures:

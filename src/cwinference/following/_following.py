@@ -55,8 +55,9 @@ def following(
     """
     check_callback(on_error, "on_error")
     pace = Pace.of(interval, relist)
-    cast(ClientSession[Any], context.session).check_open()
-    return Following(sources, pace, on_error, context.clock)
+    session = cast(ClientSession[Any], context.session)
+    session.check_open()
+    return Following(sources, pace, on_error, context.clock, session.check_open)
 
 
 class Follower(Generic[R]):
@@ -100,10 +101,17 @@ class Following(Generic[R]):
     """Follows several kinds of resources. Between its flows it can be left at any time, also by an interruption."""
 
     def __init__(
-        self, sources: Sequence[Source[R]], pace: Pace, on_error: Callable[[Any], object] | None, clock: Clock
+        self,
+        sources: Sequence[Source[R]],
+        pace: Pace,
+        on_error: Callable[[Any], object] | None,
+        clock: Clock,
+        check_open: Callable[[], object] = lambda: None,
     ) -> None:
         self._followers = [(Follower(each), Schedule(pace, clock)) for each in sources]
         self._on_error = on_error
+        self.check_open = check_open
+        """Raises ConfigurationError if the client is closed."""
         self._closed = False
         self._turns: Iterator[Change[R]] = iter(())
         self.failures: Mapping[Kind, Exception] = {}
