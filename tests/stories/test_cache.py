@@ -286,6 +286,33 @@ def test_no_thread_is_left_by_a_cache_that_is_closed_dropped_or_outlives_its_cli
         assert pollers() == []
 
 
+def read_for_ever(cache: Cache) -> None:
+    while True:
+        assert cache.age > 0
+
+
+def test_closing_waits_for_the_call_in_progress_but_for_no_other() -> None:
+    called, calls, released = threading.Event(), list[str](), threading.Event()
+
+    def respond(received: ReceivedRequest) -> Any:
+        calls.append(received.method.name)
+        called.set()
+        released.wait(60)
+        return received.method.response()
+
+    with ScriptedServer("grpc", respond) as server, Client(TOKEN, endpoint=server.endpoint) as client:
+        cache = client.cache()
+        with cache:
+            assert called.wait(60)
+            closing = threading.Thread(target=cache.close)
+            closing.start()
+            with pytest.raises(errors.ConfigurationError, match="the cache is closed"):
+                read_for_ever(cache)
+            released.set()
+            closing.join()
+    assert calls == ["ListGateways"]
+
+
 @pytest.mark.parametrize("transport", ["grpc", "connect", "rest"])
 async def test_no_task_is_left_by_a_cache_that_is_closed_dropped_or_canceled(transport: Any) -> None:
     with Emulator() as emulator:

@@ -123,7 +123,7 @@ def test_a_key_that_no_read_returns_is_no_difference() -> None:
 
 def test_a_secret_is_in_no_text_of_a_difference() -> None:
     given = {"server_url": "https://wandb", "api_key": "SECRET"}
-    chosen = different(types.GatewaySpec(core_weave_auth={}), weights_and_biases_auth=given)
+    chosen = different(types.GatewaySpec(core_weave_auth=types.CoreWeaveAuth()), weights_and_biases_auth=given)
     assert chosen == [
         "core_weave_auth: {} -> nothing",
         'weights_and_biases_auth: nothing -> {server_url: "https://wandb"}',

@@ -102,6 +102,11 @@ class Server:
         return Source("deployment", types.Deployment, self.list, self.get)
 
 
+def no_look(id: str) -> Flow[types.Gateway]:
+    yield Sleep(0)
+    raise errors.NotFound("gone")
+
+
 @pytest.mark.parametrize("count", [3, 500])
 def test_a_list_that_misses_many_is_believed_after_a_few_looks(count: int) -> None:
     every = [deployment(f"d{number}") for number in range(count)]
@@ -196,7 +201,7 @@ def test_failures_that_another_thread_reads_do_not_change_under_it() -> None:
             raise errors.Unavailable("down")
         return []
 
-    source = Source("gateway", types.Gateway, sometimes, lambda _: sometimes(None))
+    source = Source("gateway", types.Gateway, sometimes, no_look)
     following: Following[Any] = Following([source], Pace(1, 30, 300), None, runner.clock.clock)
     at_first = iter(following.failures.values())
     runner.run(following.poll())
@@ -214,11 +219,11 @@ def test_a_kind_that_never_rests_hides_no_other_from_a_slow_receiver() -> None:
 
     def restless(after: Timestamp | None) -> Flow[Sequence[types.Gateway]]:
         yield Sleep(0)
-        time = Timestamp(seconds=int(runner.clock.now))
-        return [types.Gateway(spec={"id": id_}, status={"updated_at": time}) for id_ in "gh"]
+        status = types.GatewayStatus(updated_at=Timestamp(seconds=int(runner.clock.now)))
+        return [types.Gateway(spec=types.GatewaySpec(id=id_), status=status) for id_ in "gh"]
 
     sources: list[Any] = [
-        Source("gateway", types.Gateway, restless, lambda _: restless(None)),
+        Source("gateway", types.Gateway, restless, no_look),
         Server([deployment("a")], []).source(),
     ]
     following: Following[Any] = Following(sources, Pace(1, 30, 300), None, runner.clock.clock)

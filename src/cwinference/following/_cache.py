@@ -162,7 +162,8 @@ class Cache(Closing, BaseCache[SyncDriver]):
         return self
 
     def close(self) -> None:
-        """End the thread; a poll in progress completes first."""
+        """End the thread; a call in progress completes first, which takes as long as its timeout if nobody responds."""
+        self._core.close()
         self._closed = True
         self._stop.set()
         thread, self._thread = self._thread, None

@@ -72,6 +72,10 @@ class CacheCore:
         if failures != self._following.failures:
             self._grow()
 
+    def close(self) -> None:
+        """Begin with no further kind in the poll in progress."""
+        self._following.close()
+
     def end(self, reason: BaseException) -> None:
         """Note that nothing will be polled any more."""
         self.ended = reason

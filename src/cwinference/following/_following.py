@@ -133,7 +133,7 @@ class Following(Generic[R]):
         return min(schedule.pause for _, schedule in self._followers)
 
     def close(self) -> None:
-        """Make `next` return None."""
+        """Make `next` return None, and `poll` begin with no further kind."""
         self._closed = True
 
     def next(self) -> Flow[Change[R] | None]:
@@ -156,7 +156,7 @@ class Following(Generic[R]):
     def poll(self) -> Flow[None]:
         """Poll what is due. Failures that pass are reported to `on_error`, others are raised."""
         for follower, schedule in self._followers:
-            if schedule.pause > 0:
+            if self._closed or schedule.pause > 0:
                 continue
             table = follower.table
             try:
