@@ -358,6 +358,17 @@ def outcome_in_child(cache: Any) -> str:
         return told.read()
 
 
+def test_a_forked_child_can_close_its_cache_whatever_the_parents_thread_did_at_the_fork(emulator: Emulator) -> None:
+    with Client(emulator.token, endpoint=emulator.endpoint) as client, client.cache(**FAST) as cache:
+        with cast(Any, cache)._stop._cond:  # as the thread has it for a moment at each pause
+            child = os.fork()
+            if child == 0:
+                signal.alarm(60)
+                cache.close()
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+
+
 def outcome(cache: Any) -> str:
     """Return how often a forked child is refused, and what it is told."""
     told = list[str]()

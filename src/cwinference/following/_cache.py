@@ -154,7 +154,7 @@ class Cache(Closing, BaseCache[SyncDriver]):
         self._open()
         itself = weakref.ref(self)  # or a cache that was dropped without being closed would live on with its thread
         self._core.wake = lambda: None if (found := itself()) is None else found._notify()
-        weakref.finalize(self, self._stop.set)
+        weakref.finalize(self, _stop_in, os.getpid(), self._stop)
         self._thread = threading.Thread(
             target=_keep, args=(self._core, self._driver, self._stop), name="cwinference cache", daemon=True
         )
@@ -165,10 +165,11 @@ class Cache(Closing, BaseCache[SyncDriver]):
         """End the thread; a call in progress completes first, which takes as long as its timeout if nobody responds."""
         self._core.close()
         self._closed = True
-        self._stop.set()
         thread, self._thread = self._thread, None
-        if thread is not None and self._process == os.getpid() and thread is not threading.current_thread():
-            thread.join()
+        if thread is not None and self._process == os.getpid():
+            self._stop.set()
+            if thread is not threading.current_thread():
+                thread.join()
         self._notify()
 
     def wait_synced(self, *, timeout: float | None = 30.0) -> None:
@@ -303,6 +304,12 @@ def _check_function(value: object, argument: str) -> None:
 
 class _Stopped(BaseException):
     """Ends the flow of a cache's thread in one of its pauses."""
+
+
+def _stop_in(process: int, stop: threading.Event) -> None:
+    """Stop a thread of that process. A forked child has none, and it may have held the lock of the event then."""
+    if process == os.getpid():
+        stop.set()
 
 
 def _keep(core: CacheCore, driver: SyncDriver, stop: threading.Event) -> None:
