@@ -81,6 +81,14 @@ async def test_a_misspelled_keyword_is_reported_with_the_method_and_the_most_sim
         CLIENT.capacity_claims.list(updated_afer=None)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
+def test_an_inherited_method_is_named_by_the_group_that_the_caller_has_used() -> None:
+    with Client("token") as client:
+        with pytest.raises(TypeError, match="^gateways.wait_all: unexpected keyword argument 'timout'; did you mean"):
+            client.gateways.wait_all([], **cast(Any, {"timout": 1}))
+        with pytest.raises(TypeError, match="^deployments.wait_deleted: unexpected keyword argument 'timout'; did you"):
+            client.deployments.wait_deleted("id", **cast(Any, {"timout": 1}))
+
+
 @pytest.mark.parametrize("client", [CLIENT, ASYNC])
 def test_paged_methods_refuse_wrong_arguments_when_they_are_called(client: Any) -> None:
     text = "^hot_loads.list: unexpected keyword argument 'timout'; did you mean 'timeout'\\?$"

@@ -115,7 +115,9 @@ def checks_keywords(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 def _name_of(build: Callable[..., Any]) -> str:
-    """Return `capacity_claims.create` for `CapacityClaims.create`, `inference.batch` for `BaseInference.batch`."""
-    group, _, name = build.__qualname__.removeprefix("Base").rpartition(".")
+    """Return `capacity_claims.create` for that of `CapacityClaims`, `inference.batch` for that of `AsyncInference`."""
+    group, _, name = build.__qualname__.rpartition(".")
+    owner = getattr(build, "__self__", None)  # it may have inherited the method
+    group = (group if owner is None else type(owner).__name__).removeprefix("Base").removeprefix("Async")
     words = "".join(f"_{each.lower()}" if each.isupper() else each for each in group).lstrip("_")
     return f"{words}.{name}"
