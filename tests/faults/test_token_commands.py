@@ -177,8 +177,9 @@ def test_what_a_signal_handler_raises_passes_and_ends_the_command(pids: Path) ->
 
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, signal, sys
 from cwinference import AsyncClient, Client, auth
+signal.signal(signal.SIGINT, signal.default_int_handler)
 command = ["sh", "-c", sys.argv[2]]
 async def call():
     async with AsyncClient(auth.from_command(command), endpoint="http://127.0.0.1:9") as client:

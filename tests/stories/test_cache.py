@@ -8,7 +8,7 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any, cast
@@ -385,6 +385,15 @@ def outcome(cache: Any) -> str:
     return f"{len(told)} {', '.join(sorted(set(told)))}"
 
 
+@pytest.fixture
+def _ctrl_c_interrupts() -> Iterator[None]:
+    """Install Python's handler of SIGINT, which a process that was started in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_interrupts")
 def test_ctrl_c_ends_a_wait_and_the_block_ends_the_thread(emulator: Emulator) -> None:
     with Client(emulator.token, endpoint=emulator.endpoint) as client:
         with pytest.raises(KeyboardInterrupt):
