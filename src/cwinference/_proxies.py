@@ -57,7 +57,7 @@ class Proxies:
     """The proxies that were set when a client was made."""
 
     given: Proxy | None = None
-    variables: Mapping[str, Secret[str]] = field(default_factory=dict[str, Secret[str]])
+    variables: Mapping[str, Secret[str]] = field(default_factory=dict[str, Secret[str]], hash=False)
     """Those of `PROXY_VARIABLES` that are set, by name."""
     exempt: str = ""
     """The value of NO_PROXY."""

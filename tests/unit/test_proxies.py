@@ -228,3 +228,8 @@ def test_credentials_are_decoded_and_appear_in_no_repr() -> None:
     assert found.proxy.authorization == Secret("Basic dXNAZXI6Y2FuOmFyeQ==")
     for each in (found, found.proxy, found.proxies, found.proxy.authorization):
         assert not any(secret in repr(each) for secret in ("can:ary", "us@er", "dXNA"))
+
+
+def test_settings_with_proxies_can_be_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", P)
+    assert {settings("rest"): 1}[settings("rest")] == 1
