@@ -18,7 +18,7 @@ from ..errors import ApiError
 from ..transports.base import running_loop
 from .attempts import Context, Progress, attempts, first_timeout, recover
 from .flow import Call, Flow, GetToken, Operation, Pages, Run, Send, Sleep, Step
-from .signatures import async_iterator_of, coroutine_of, iterator_of, refuse_keywords, result_of, show
+from .signatures import async_iterator_of, coroutine_of, iterator_of, method_of, refuse_keywords, result_of, show
 
 log = logging.getLogger("cwinference")
 
@@ -59,19 +59,7 @@ class SyncDriver:
 
     def bind_pages(self, build: Callable[P, Pages[T]]) -> Callable[P, Iterator[T]]:
         """Return a method that iterates over what `build` emits."""
-
-        @functools.wraps(build)
-        def method(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-            try:
-                return self._iterate(build(*args, **kwargs))
-            except TypeError as error:
-                forget_locals(error)
-                refuse_keywords(error, build, list(kwargs))
-                raise
-            finally:
-                del args, kwargs
-
-        return show(method, build, iterator_of)  # type: ignore[no-any-return]
+        return method_of(build, self._iterate, iterator_of)  # type: ignore[no-any-return]
 
     def _call(self, call: Call[T]) -> T:
         context = self.context
@@ -159,19 +147,7 @@ class AsyncDriver:
 
     def bind_pages(self, build: Callable[P, Pages[T]]) -> Callable[P, AsyncIterator[T]]:
         """Return a method that iterates over what `build` emits."""
-
-        @functools.wraps(build)
-        def method(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-            try:
-                return self._iterate(build(*args, **kwargs))
-            except TypeError as error:
-                forget_locals(error)
-                refuse_keywords(error, build, list(kwargs))
-                raise
-            finally:
-                del args, kwargs
-
-        return show(method, build, async_iterator_of)  # type: ignore[no-any-return]
+        return method_of(build, self._iterate, async_iterator_of)  # type: ignore[no-any-return]
 
     async def _call(self, call: Call[Any]) -> Any:
         context = self.context

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
-from .._secrets import forgets_locals
+from .._secrets import forget_locals, forgets_locals
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,6 +51,23 @@ def show(method: Any, build: Callable[..., Any], returns: Callable[[Any], Any]) 
     """Return the method, with the signature of its declaration."""
     method.__wrapped__ = Shown(build, returns)
     return method
+
+
+def method_of(build: Callable[..., Any], make: Callable[[Any], Any], returns: Callable[[Any], Any]) -> Any:
+    """Return a method that makes something of what a declaration returns, with the declaration's signature."""
+
+    @wraps(build)
+    def method(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return make(build(*args, **kwargs))
+        except BaseException as error:
+            forget_locals(error)
+            refuse_keywords(error, build, list(kwargs))
+            raise
+        finally:
+            del args, kwargs
+
+    return show(method, build, returns)
 
 
 def result_of(declared: Any) -> Any:

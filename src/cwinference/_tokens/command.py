@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from .._secrets import Secret, forgets_locals
+from .._text import reason_of
 from ..errors import ConfigurationError
 from . import token_timeout
 
@@ -107,7 +108,7 @@ class CommandRun:
                 else:
                     return Secret(output.reveal().decode().strip())
         except OSError as error:
-            problem = error.strerror or type(error).__name__
+            problem = reason_of(error)
         except UnicodeDecodeError:
             problem = "not text"
         except ValueError as error:  # an argument that no program can get

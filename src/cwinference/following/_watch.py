@@ -9,8 +9,7 @@ from .. import types
 from .._calls.closing import AsyncClosing, Closing
 from .._calls.drivers import AsyncDriver, SyncDriver
 from .._calls.operation import Declaration
-from .._calls.signatures import refuse_keywords, show
-from .._secrets import forget_locals
+from .._calls.signatures import method_of
 from ._change import Change
 from ._following import Following
 
@@ -95,24 +94,6 @@ class watch(Declaration[P], Generic[P, R]):  # noqa: N801 - read as a decorator
     def __get__(self, resource: AsyncOwner, owner: Any) -> Callable[P, AsyncWatch[R]]: ...
     def __get__(self, resource: Any, owner: Any) -> Any:
         return self._get(resource)
-
-
-def method_of(build: Any, make: Callable[[Any], Any], returns: Callable[[Any], Any]) -> Any:
-    """Return a method that makes something of what a declaration returns, with the declaration's signature."""
-
-    def method(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return make(build(*args, **kwargs))
-        except BaseException as error:
-            forget_locals(error)
-            refuse_keywords(error, build, list(kwargs))
-            raise
-        finally:
-            del args, kwargs
-
-    method.__name__, method.__doc__ = build.__name__, build.__doc__
-    method.__qualname__, method.__module__ = build.__qualname__, build.__module__
-    return show(method, build, returns)
 
 
 def _as(kind: type[Any]) -> Callable[[Any], Any]:
