@@ -5,6 +5,7 @@ PIP = -m pip install --quiet --disable-pip-version-check
 DEV = .venv/bin
 GENERATE = .venv-generate/bin
 GOOGLEAPIS = third_party/googleapis
+IN_PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers stubs ci-extra lock clean
@@ -18,7 +19,7 @@ demo: .venv-demo/ready ## from nothing to a real model that streams its words, a
 	@.venv-demo/bin/python examples/demo.py --model demo --state .venv-demo/demo.sqlite
 
 test: setup lint fresh types ## lint, freshness of gen/, types, then all tests
-	$(DEV)/python -m tools.run_tests
+	$(DEV)/python -m pytest $(IN_PARALLEL)
 
 lint: setup $(GOOGLEAPIS)/ready ## ruff and buf, for style and format
 	$(DEV)/ruff check .
