@@ -319,6 +319,30 @@ class WaitTimeout(InferenceError, TimeoutError):
         self.resource = resource
 
 
+class PlanOutdated(InferenceError):
+    """Something has changed since a plan was made, so nothing of it was applied: make the plan again.
+
+    Attributes:
+        changed: what differs from what the plan saw, a line each.
+    """
+
+    def __init__(self, message: str, changed: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.changed = tuple(changed)
+
+
+class Conflict(InferenceError):
+    """Somebody else has changed a resource in the middle of an operation, which stopped without touching it again.
+
+    Attributes:
+        resource: the resource as it was found, or None if it is gone.
+    """
+
+    def __init__(self, message: str, resource: Message | None = None) -> None:
+        super().__init__(message)
+        self.resource = resource
+
+
 class _StreamError(InferenceError):
     def __init__(self, message: str, partial_text: str = "") -> None:
         super().__init__(message)
@@ -349,6 +373,7 @@ __all__ = [
     "ApiError",
     "Cancelled",
     "ConfigurationError",
+    "Conflict",
     "DataLoss",
     "DeadlineExceeded",
     "FailedPrecondition",
@@ -358,6 +383,7 @@ __all__ = [
     "NotFound",
     "OutOfRange",
     "PermissionDenied",
+    "PlanOutdated",
     "ProtocolError",
     "ResourceExhausted",
     "ResourceFailed",

@@ -49,6 +49,9 @@ EXAMPLES: list[errors.InferenceError] = [
     errors.ResourceFailed("failed", GATEWAY),
     errors.WaitTimeout("late", GATEWAY),
     errors.WaitTimeout("late", None),
+    errors.PlanOutdated("changed since", ["gateway front: it was deleted"]),
+    errors.Conflict("changed by somebody else", GATEWAY),
+    errors.Conflict("gone"),
     errors.StreamStalled("stalled", "text so far"),
     errors.StreamInterrupted("interrupted", "text so far"),
 ]  # fmt: skip
