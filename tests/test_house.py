@@ -45,6 +45,7 @@ OWNERS = {
     "h11": "emulator",
     "tqdm": "inference",
     "openai": "inference",
+    "yaml": "_yaml",
     "connectrpc": "",
 }
 """The part of the library that alone may import another library. The generated Connect stubs alone need connectrpc."""
@@ -52,7 +53,8 @@ OWNERS = {
 LAYERS = [
     {"_version", "_text", "_locks", "_json", "_retry_rules", "_secrets", "_signals", "_type_docs"},
     {"errors", "types"},
-    {"_arguments", "_gevent", "_tokens", "status"},
+    {"_arguments", "_gevent", "_places", "_tokens", "status"},
+    {"_yaml"},
     {"_hosts", "auth"},
     {"_proxies"},
     {"config", "_wire", "retry"},
@@ -60,6 +62,7 @@ LAYERS = [
     {"_calls"},
     {"following"},
     {"resources"},
+    {"stacks"},
     {"inference"},
     {"client"},
     {"__init__"},

@@ -206,6 +206,11 @@ def resolve_wandb_key(token: TokenSource | None) -> HiddenSource:
     return hidden(found)
 
 
+def secret_variable(name: str) -> str | None:
+    """Return a variable that a stack names in place of a secret; None if it is not set, or empty."""
+    return _first_set((name,))
+
+
 def resolve_endpoint(endpoint: str | None, *, allow_plaintext: bool = False) -> Endpoint:
     """Return the endpoint from the argument, else the environment, else the public one."""
     text = endpoint if endpoint is not None else _first_set(ENDPOINT_VARIABLES) or DEFAULT_ENDPOINT

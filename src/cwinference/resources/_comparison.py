@@ -65,9 +65,9 @@ def differences(old: M, new: M, path: str = "") -> Iterator[Difference]:
     for field in cast(Descriptor, old.DESCRIPTOR).fields:
         place = f"{path}.{field.name}" if path else field.name
         before, after = getattr(old, field.name), getattr(new, field.name)
-        if _id_of(field) in _WRITE_ONLY:
+        if id_of(field) in WRITE_ONLY:
             continue
-        if _is_map(field):
+        if is_map(field):
             yield from _different_entries(before, after, place)
         elif field.is_repeated:
             if not _means(field).is_equal(before, after):
@@ -139,19 +139,19 @@ _MEANINGS: Mapping[str, _Meaning] = {
     "DeploymentSpec.gateway_ids": _set_of(str.lower),
 }
 """Lists whose order means nothing. The order of all others, such as a claim's zones, is a preference."""
-_WRITE_ONLY = frozenset({"WeightsAndBiasesAuth.api_key"})
+WRITE_ONLY = frozenset({"WeightsAndBiasesAuth.api_key"})
 """Fields that a read never returns."""
 
 
 def _means(field: FieldDescriptor) -> _Meaning:
-    return _MEANINGS.get(_id_of(field), _SEQUENCE)
+    return _MEANINGS.get(id_of(field), _SEQUENCE)
 
 
-def _id_of(field: FieldDescriptor) -> str:
+def id_of(field: FieldDescriptor) -> str:
     return f"{cast(Descriptor, field.containing_type).name}.{field.name}"
 
 
-def _is_map(field: FieldDescriptor) -> bool:
+def is_map(field: FieldDescriptor) -> bool:
     return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 
@@ -194,6 +194,6 @@ def _readable_part(message: M) -> M:
     copy = type(message)()
     copy.CopyFrom(message)
     for field in cast(Descriptor, message.DESCRIPTOR).fields:
-        if _id_of(field) in _WRITE_ONLY:
+        if id_of(field) in WRITE_ONLY:
             copy.ClearField(field.name)
     return copy

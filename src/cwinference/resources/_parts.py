@@ -45,12 +45,12 @@ def fill(message: Message, fields: Mapping[str, Any], path: str = "") -> None:
 
 def materialized(value: Any) -> Any:
     """Return the same with lists in place of iterators, which could be read only once."""
-    if _is_mapping(value):
+    if is_mapping(value):
         return {key: materialized(each) for key, each in value.items()}
     return [*value] if _is_iterable(value) and iter(value) is value else value
 
 
-def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
     return isinstance(value, Mapping)
 
 
@@ -84,12 +84,12 @@ def _set(message: Message, field: FieldDescriptor, value: Any, path: str) -> Non
     elif kind is not None:
         _set_message(getattr(message, field.name), value, path)
     else:
-        setattr(message, field.name, _scalar(field, value, path))
+        setattr(message, field.name, scalar(field, value, path))
 
 
 def _set_message(target: Message, value: Any, path: str) -> None:
     name = cast(Descriptor, target.DESCRIPTOR).name
-    if _is_mapping(value):
+    if is_mapping(value):
         target.SetInParent()
         fill(target, value, path)
     elif isinstance(value, Message):
@@ -103,7 +103,7 @@ def _set_message(target: Message, value: Any, path: str) -> None:
 
 def _merge(target: Any, field: FieldDescriptor, value: Any, path: str) -> None:
     """Set entries of a map. An empty mapping empties it, because there is no other way to say so."""
-    if not _is_mapping(value):
+    if not is_mapping(value):
         raise ConfigurationError(f"{path}: expected a mapping, got {type(value).__name__}")
     if not value:
         target.clear()
@@ -111,18 +111,18 @@ def _merge(target: Any, field: FieldDescriptor, value: Any, path: str) -> None:
         place = f"{path}[{key!r}]"
         if not isinstance(key, str):
             raise ConfigurationError(f"{path}: expected strings as keys, got {shown(key)}")
-        target[key] = _scalar(field, each, place)
+        target[key] = scalar(field, each, place)
 
 
 def _list(field: FieldDescriptor, value: Any, path: str) -> list[Any]:
     if isinstance(value, str):
         raise ConfigurationError(f"{path}: expected a list of strings, got the string {value!r}")
-    if isinstance(value, bytes) or _is_mapping(value) or not _is_iterable(value):
+    if isinstance(value, bytes) or is_mapping(value) or not _is_iterable(value):
         raise ConfigurationError(f"{path}: expected a list, got {type(value).__name__}")
-    return [_scalar(field, each, path, f" (item {number})") for number, each in enumerate(value)]
+    return [scalar(field, each, path, f" (item {number})") for number, each in enumerate(value)]
 
 
-def _scalar(field: FieldDescriptor, value: Any, path: str, where: str = "") -> Any:
+def scalar(field: FieldDescriptor, value: Any, path: str, where: str = "") -> Any:
     """Return a value as protobuf takes it. What is wrong with a string is said without the string: it may be secret."""
     try:
         if field.enum_type is not None:
@@ -174,10 +174,21 @@ def _enum(kind: EnumDescriptor, value: Any) -> int:
     return _whole(value, *_RANGES[FieldDescriptor.CPPTYPE_INT32])
 
 
+def label(kind: EnumDescriptor, number: int) -> str | int:
+    """Return the name of an enum's value without its prefix; of a number that this release does not know, itself."""
+    known = kind.values_by_number.get(number)
+    return number if known is None else known.name.removeprefix(_prefix(kind))
+
+
 @cache
 def _labels(kind: EnumDescriptor) -> Mapping[str, int]:
     """Return the numbers of an enum by its names, with and without their prefix: `API_TYPE_OPENAI` and `OPENAI`."""
-    first = kind.values[0].name
-    prefix = first.removesuffix(_UNSPECIFIED) if first.endswith(_UNSPECIFIED) else ""
+    prefix = _prefix(kind)
     full = {each.name: each.number for each in kind.values}
     return {name.removeprefix(prefix): number for name, number in full.items()} | full
+
+
+def _prefix(kind: EnumDescriptor) -> str:
+    """Return what the names of an enum's values begin with: `API_TYPE_`."""
+    first = kind.values[0].name
+    return first.removesuffix(_UNSPECIFIED) if first.endswith(_UNSPECIFIED) else ""

@@ -1,0 +1,20 @@
+"""Stacks: gateways, deployments and capacity claims described in a file, planned and applied.
+
+    stack = Stack.load("stack.yaml")
+    plan = client.plan(stack)        # reads only
+    print(plan)
+    client.apply(plan)
+
+A stack is written in YAML or JSON, and says nothing of ids or status. The rest of this package is how it works:
+
+_kinds.py              the sections of a stack, in the order of what needs what
+_files.py              files and specs of one resource
+_fields.py             from a document to fields, with the line of each mistake
+_secret_references.py  secrets by reference
+_entries.py            from resources to a document
+_stack.py              `Stack`
+"""
+
+from ._stack import Stack
+
+__all__ = ["Stack"]
