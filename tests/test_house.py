@@ -46,6 +46,8 @@ OWNERS = {
     "tqdm": "inference",
     "openai": "inference",
     "yaml": "_yaml",
+    "click": "_cli",
+    "rich": "_cli",
     "connectrpc": "",
 }
 """The part of the library that alone may import another library. The generated Connect stubs alone need connectrpc."""

@@ -15,30 +15,47 @@ types, errors, auth         messages and enums of the API; exceptions; token sou
 `help(cwinference.Client)`, `help(Client.gateways)` and so on document arguments, results and errors.
 """
 
+import importlib
 import logging
 from typing import TYPE_CHECKING
 
-from . import auth, errors, types
-from ._calls.attempts import OnCall
-from ._calls.clock import Clock
 from ._version import __version__
-from .client import AsyncClient, Client
-from .config import TLS, Codec, HttpVersion, TransportName
-from .following import Change
-from .retry import Retry
-from .status import HotLoadState, State, describe
 
 if TYPE_CHECKING:
+    from . import auth, errors, types
+    from ._calls.attempts import OnCall
+    from ._calls.clock import Clock
+    from .client import AsyncClient, Client
+    from .config import TLS, Codec, HttpVersion, TransportName
+    from .following import Change
     from .inference import AsyncInference, Inference
+    from .retry import Retry
+    from .status import HotLoadState, State, describe
 else:
+    _HOMES = {
+        "client": ("AsyncClient", "Client"),
+        "config": ("TLS", "Codec", "HttpVersion", "TransportName"),
+        "following": ("Change",),
+        "inference": ("AsyncInference", "Inference"),
+        "retry": ("Retry",),
+        "status": ("HotLoadState", "State", "describe"),
+        "_calls.attempts": ("OnCall",),
+        "_calls.clock": ("Clock",),
+    }
+    """Where the public names are defined. Nothing is loaded before it is asked for: the command starts in no time."""
 
     def __getattr__(name: str) -> object:
-        """Return a class of `cwinference.inference`, which is imported when it is first needed."""
-        if name not in ("AsyncInference", "Inference"):
+        """Return a public name or module, which is imported when it is first needed."""
+        home = next((module for module, names in _HOMES.items() if name in names), name)
+        if name not in __all__ and name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from . import inference
+        module = importlib.import_module(f"{__name__}.{home}")
+        found = module if home == name else getattr(module, name)
+        globals()[name] = found
+        return found
 
-        return getattr(inference, name)
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
 
 
 logging.getLogger("cwinference").addHandler(logging.NullHandler())

@@ -28,6 +28,7 @@ DEFAULT_ENDPOINT = "https://api.coreweave.com"
 TOKEN_VARIABLES = ("COREWEAVE_API_TOKEN", "CW_API_TOKEN")
 ENDPOINT_VARIABLES = ("COREWEAVE_API_ENDPOINT", "CW_BASE_URL")
 WANDB_KEY_VARIABLES = ("WANDB_API_KEY",)
+COMPLETION_VARIABLE = "_CWINFERENCE_COMPLETE"
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 
 TransportName: TypeAlias = Literal["grpc", "connect", "rest"]
@@ -270,6 +271,11 @@ def read_proxies(proxy: str | None) -> Proxies:
     if "REQUEST_METHOD" in os.environ:  # in a CGI program, this one is the `Proxy` header of a request
         variables.pop("HTTP_PROXY", None)
     return Proxies(variables=variables, exempt=_first_set(NO_PROXY_VARIABLES) or "")
+
+
+def completion_instruction() -> str | None:
+    """Return what a shell wants that completes a command line; None if no shell has started this process for that."""
+    return os.environ.get(COMPLETION_VARIABLE)
 
 
 def _pem(source: str | os.PathLike[str] | bytes | None, argument: str, kind: str) -> bytes | None:

@@ -1,60 +1,82 @@
-"""The entry point of the command line. Each command is a file next to this one that registers its arguments."""
+"""The entry point of the command line: from arguments to an exit code.
 
-import argparse
+It imports next to nothing, so that Ctrl-C at the start is met by `main`.
+"""
+
+import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING
 
-from .._text import one_line
-from .._version import __version__
-from ..errors import ConfigurationError
-from . import batch, emulator, output
+from . import output
 
+if TYPE_CHECKING:
+    import click
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {one_line(message)} (see {self.prog} --help)\n")
+    from .run import Run
 
-    def _print_message(self, message: str, file: Any = None) -> None:
-        output.write(file, message)
-
-
-def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the parsed arguments; `run` performs the command. A mistake prints one line and exits with code 2.
-
-    Without a command, `run` prints the help.
-    """
-    parser = _Parser(prog="cwinference", description="Tools for the CoreWeave Inference API.")
-    parser.add_argument("--version", action="version", version=f"cwinference {__version__}")
-
-    def print_help(options: argparse.Namespace) -> int:
-        parser.print_help()
-        return 0
-
-    parser.set_defaults(run=print_help)
-    commands = parser.add_subparsers(title="commands", dest="command", metavar="command")
-    batch.register(commands)
-    emulator.register(commands)
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        command = parser if options.command is None else commands.choices[options.command]
-        command.error(f"unrecognized arguments: {' '.join(unknown)}")
-    return options
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 2 for a wrong argument, 1 for any other error, 130 for Ctrl-C."""
+    """Run a command and return its exit code, which `failures.py` explains.
+
+    Without arguments it runs those of the process, and ignores Ctrl-C at the end, when only the exit is left to do.
+    """
     output.keep_descriptors()
-    command = ""
     try:
-        options = parsed(arguments)
-        command = options.command
-        code: int = options.run(options)
+        code = _run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
-        code = 130
-    except (ConfigurationError, OSError) as error:
-        text = (isinstance(error, ConfigurationError) and error.for_command) or output.describe(error)
-        output.complain(f"cwinference {command}: {one_line(text)}")
-        code = 2 if isinstance(error, ConfigurationError) else 1
+        code = INTERRUPTED
     finally:
+        if arguments is None:
+            _ignore_interrupts()
         output.flush()
     return code
+
+
+def parsed(arguments: Sequence[str]) -> "click.Context":
+    """Return the context of a command whose arguments are valid, without running it."""
+    from .commands import root
+    from .parsing.groups import innermost
+
+    return innermost(root(), list(arguments))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    import click
+
+    from .commands import root
+    from .parsing.groups import complete
+    from .run import Run
+
+    run, group = Run(), root()
+    if complete(group):
+        return 0
+    try:
+        with group.make_context("cwinference", list(arguments), obj=run) as context:
+            code = group.invoke(context)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except Exception as error:
+        return _report(error, run)
+    finally:
+        run.close()
+
+
+def _report(error: Exception, run: "Run") -> int:
+    """Print what is wrong and what to do about it, and return the exit code."""
+    from .failures import failure_of
+
+    failure = failure_of(error, run.path, debug=run.debug)
+    for line in failure.lines:
+        output.complain(line)
+    return failure.code
+
+
+def _ignore_interrupts() -> None:
+    import signal
+    import threading
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

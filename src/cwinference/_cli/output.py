@@ -5,9 +5,13 @@ exit code.
 """
 
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import TextIO
+
+_CONTROLS = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What JSON encoders leave as it is, although terminals may obey it."""
 
 
 def say(text: str) -> None:
@@ -30,6 +34,11 @@ def write(stream: TextIO | None, text: str) -> None:
         stream.flush()
     except (OSError, ValueError):
         _replace(stream)
+
+
+def escaped(text: str) -> str:
+    """Return JSON text with `\\u` escapes in place of characters that could control a terminal."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def flush() -> None:

@@ -1,0 +1,43 @@
+"""The table of commands, and the group that loads the one that is needed."""
+
+from collections.abc import Mapping
+
+import click
+
+from . import output
+from .parsing.groups import Entry, LazyGroup
+
+COMMANDS: Mapping[str, Entry] = {
+    "batch": Entry("cwinference._cli.batch", "request completions from a JSONL file"),
+    "emulator": Entry("cwinference._cli.emulator", "run an emulator of the API on a local port"),
+}
+"""The commands by their names, in the order of the help. Each module has its command in `command`."""
+
+ALIASES: Mapping[str, str] = {"gw": "gateways", "dep": "deployments", "cc": "claims", "hl": "hot-loads"}
+
+
+def root() -> click.Group:
+    """Return the command `cwinference` itself."""
+    return LazyGroup(
+        "cwinference",
+        COMMANDS,
+        ALIASES,
+        help="Tools for the CoreWeave Inference API (unofficial).",
+        epilog="`cwinference COMMAND --help` describes a command. Exit codes: 0; 1 API or unexpected error; 2 usage; "
+        "3 not found; 4 credentials or permission; 5 conflict or failed precondition; 6 time over; 7 resource FAILED; "
+        "8 plan has changes; 130 interrupted.",
+        params=[_version_option()],
+    )
+
+
+def _version_option() -> click.Option:
+    def show(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+        if wanted and not context.resilient_parsing:
+            from .._version import __version__
+
+            output.say(f"cwinference {__version__}")
+            context.exit()
+
+    return click.Option(
+        ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show, help="Show the version and exit."
+    )

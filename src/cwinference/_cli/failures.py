@@ -1,0 +1,97 @@
+"""From an error to what is printed: a line, the next command to try, and the exit code."""
+
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import click
+
+from .. import errors
+from .._text import one_line
+from . import output
+
+OTHER, USAGE, NOT_FOUND, CREDENTIALS, CONFLICT, TIME_OVER, RESOURCE_FAILED, CHANGES = 1, 2, 3, 4, 5, 6, 7, 8
+"""Exit codes. The last one is that of `plan --exit-code`. 130 is Ctrl-C."""
+
+_CODES: Sequence[tuple[type[Exception], int]] = (
+    (errors.ConfigurationError, USAGE),
+    (errors.NotFound, NOT_FOUND),
+    (errors.Unauthenticated, CREDENTIALS),
+    (errors.PermissionDenied, CREDENTIALS),
+    (errors.AlreadyExists, CONFLICT),
+    (errors.FailedPrecondition, CONFLICT),
+    (errors.Aborted, CONFLICT),
+    (errors.ResourceFailed, RESOURCE_FAILED),
+    (TimeoutError, TIME_OVER),
+)
+
+_ADVICE: Mapping[type[Exception], str] = {
+    errors.Unauthenticated: "check the token in COREWEAVE_API_TOKEN, CW_API_TOKEN or --token-file",
+    errors.PermissionDenied: "use a token whose role allows it: reads need Inference Viewer, writes Inference Admin",
+}
+
+
+class CommandError(click.ClickException):
+    """What a command itself finds wrong.
+
+    Args:
+        message: what is wrong, on one line.
+        code: the exit code.
+        advice: the next command to try, or what else to do; it becomes a line of its own.
+    """
+
+    def __init__(self, message: str, *, code: int = OTHER, advice: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.advice = advice
+
+
+class Failure(NamedTuple):
+    """What to print to standard error, and the exit code."""
+
+    lines: Sequence[str]
+    code: int
+
+
+def failure_of(error: Exception, path: str, *, debug: bool = False) -> Failure:
+    """Return what to print of an error that has ended a command, and the exit code; `path` is the command."""
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx is not None else path
+        return Failure([f"{path}: {_usage_text(error)} (see {path} --help)"], USAGE)
+    code, advice = code_of(error), advice_for(error)
+    lines = [f"{path}: {one_line(text_of(error))}"]
+    if not isinstance(error, errors.InferenceError | OSError | click.ClickException):
+        lines = [f"{path}: unexpected error: {one_line(f'{type(error).__name__}: {error}')}"]
+        advice = "the same command with --debug shows where it happened; please report it"
+        if debug:
+            return Failure([*lines, *map(one_line, traceback.format_exception(error))], code)
+    return Failure([*lines, *([one_line(advice)] if advice else ())], code)
+
+
+def code_of(error: Exception) -> int:
+    """Return the exit code for an error."""
+    if isinstance(error, CommandError):
+        return error.code
+    return next((code for kind, code in _CODES if isinstance(error, kind)), OTHER)
+
+
+def text_of(error: Exception) -> str:
+    """Return what is wrong, in words that fit a command line."""
+    if isinstance(error, errors.ConfigurationError) and error.for_command:
+        return error.for_command
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    return output.describe(error)
+
+
+def advice_for(error: Exception) -> str:
+    """Return what to do about an error; empty if that is unknown."""
+    if isinstance(error, CommandError):
+        return error.advice
+    return next((advice for kind, advice in _ADVICE.items() if isinstance(error, kind)), "")
+
+
+def _usage_text(error: click.UsageError) -> str:
+    """Return click's message as the library's are: in lower case, without a full stop."""
+    text = one_line(error.format_message()).removesuffix(".")
+    return text[:1].lower() + text[1:]

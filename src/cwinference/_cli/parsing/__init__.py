@@ -1,0 +1,1 @@
+"""What the arguments of all commands have in common."""

@@ -1,0 +1,80 @@
+"""Options that many commands share. They put their values into the `Run`, before or after the name of the command."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from .. import output
+from .durations import DURATION
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+FORMS = ("table", "wide", "json", "yaml", "name", "ndjson")
+
+
+def settings_options() -> list[click.Option]:
+    """Return the options of every command: how to reach the API, and how much to say."""
+    return [
+        _setting("--token-file", "FILE", "File that contains the token (else COREWEAVE_API_TOKEN, CW_API_TOKEN)."),
+        _setting("--endpoint", "URL", "URL of the API (else COREWEAVE_API_ENDPOINT, CW_BASE_URL)."),
+        _setting("--transport", None, "How to reach it (rest).", type=click.Choice(("rest", "connect", "grpc"))),
+        _setting("--timeout", "DURATION", "Limit of each call, such as 90, 90s or 2m (30).", type=DURATION),
+        _setting("--ca", "FILE", "Certificate authorities to trust instead of the usual ones, in PEM."),
+        _setting("--proxy", "URL", "Proxy to use (else that of the environment)."),
+        _setting("--quiet", None, "Print data and errors only.", names=("-q",), is_flag=True),
+        _setting("--debug", None, "Log calls, and show the traceback of an unexpected error.", is_flag=True),
+    ]
+
+
+def output_options(*forms: str) -> Callable[[CommandT], CommandT]:
+    """Return a decorator that adds `-o`, with the forms that a command has; the first one is the default."""
+    choices = forms or FORMS
+
+    def decorate(function: CommandT) -> CommandT:
+        return click.option(
+            "-o",
+            "--output",
+            type=click.Choice(choices),
+            expose_value=False,
+            callback=_keep("form"),
+            help=f"Form of the output ({choices[0]}).",
+        )(function)
+
+    return decorate
+
+
+def help_option() -> click.Option:
+    """Return `--help`, which prints also where standard output is closed or full."""
+
+    def show(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+        if wanted and not context.resilient_parsing:
+            output.say(context.get_help())
+            context.exit()
+
+    return click.Option(
+        ["-h", "--help"], is_flag=True, is_eager=True, expose_value=False, callback=show, help="Show this and exit."
+    )
+
+
+def _setting(name: str, metavar: str | None, help: str, *, names: Sequence[str] = (), **how: Any) -> click.Option:
+    attribute = name.removeprefix("--").replace("-", "_")
+    return click.Option(
+        [*names, name, f"setting_{attribute}"],
+        metavar=metavar,
+        help=help,
+        expose_value=False,
+        callback=_keep(attribute),
+        **how,
+    )
+
+
+def _keep(attribute: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Return a callback that puts a value that was given into the `Run`."""
+
+    def keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        if value not in (None, False) and context.obj is not None:
+            setattr(context.obj, attribute, value)
+        return value
+
+    return keep

@@ -1,0 +1,123 @@
+"""What a command gets: the settings of the command line, a client that has them, and what to print on."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TextIO
+
+from . import output
+
+if TYPE_CHECKING:
+    from .. import Client
+    from ..auth import TokenSource
+
+
+class Run:
+    """One run of a command. Its options put their values here; the command takes it by `@click.pass_obj`."""
+
+    def __init__(self) -> None:
+        self.path = "cwinference"
+        """The command, as it was named: the beginning of every error."""
+        self.token_file: str | None = None
+        self.endpoint: str | None = None
+        self.transport: str | None = None
+        self.timeout: float | None = None
+        """Seconds; None for the default of whatever it limits."""
+        self.ca: str | None = None
+        self.proxy: str | None = None
+        self.quiet = False
+        self.debug = False
+        self.form: str | None = None
+        """What `-o` says; None for the default of the command."""
+        self._client: Client | None = None
+
+    def token(self) -> "TokenSource | None":
+        """Return the token source that `--token-file` names; None for the environment's token."""
+        from .. import auth
+
+        return None if self.token_file is None else auth.from_file(self.token_file)
+
+    def connection(self, transport: str = "rest") -> dict[str, Any]:
+        """Return how to reach the API, as arguments of a client; `transport` is the default of `--transport`."""
+        from ..config import TLS
+
+        how: dict[str, Any] = {"endpoint": self.endpoint, "proxy": self.proxy}
+        how["tls"] = None if self.ca is None else TLS(ca=self.ca)
+        return {**how, "transport": self.transport or transport}
+
+    @property
+    def client(self) -> "Client":
+        """The client, made when it is first needed. It is closed when the command ends.
+
+        It speaks REST unless told otherwise, because only JSON shows all fields of a resource.
+
+        Raises:
+            CommandError: there is no token (exit code 4).
+            ConfigurationError: another setting is wrong.
+        """
+        if self._client is None:
+            from .. import Client
+            from ..config import resolve_token
+            from ..errors import ConfigurationError
+            from .failures import CREDENTIALS, CommandError
+
+            token = self.token()
+            try:
+                resolve_token(token, otherwise="use --token-file,")  # the client would advise token=
+            except ConfigurationError as error:
+                raise CommandError(str(error), code=CREDENTIALS) from None
+            more: dict[str, Any] = {} if self.timeout is None else {"timeout": self.timeout}
+            self._client = Client(token, **{**self.connection(), **more})
+        return self._client
+
+    def close(self) -> None:
+        """Close the client, if there is one."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def say(self, text: str) -> None:
+        """Print data to standard output. Text of a server has to go through `_text.one_line` or `printable` before."""
+        output.say(text)
+
+    def note(self, text: str) -> None:
+        """Print to standard error, unless `--quiet` was given: progress, advice."""
+        if not self.quiet:
+            output.complain(text)
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Return if the user agrees, on a terminal; `yes` agrees in advance (`--yes`).
+
+        Raises:
+            CommandError: the user does not agree (exit code 1), or there is no terminal to ask on (2).
+        """
+        from .failures import OTHER, USAGE, CommandError
+
+        if yes:
+            return
+        if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
+            raise CommandError(f"{question} There is no terminal to ask on; use --yes", code=USAGE)
+        output.write(sys.stderr, f"{question} [y/N] ")
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise CommandError("not confirmed, nothing was changed", code=OTHER)
+
+    def document(self, value: Any, text: Callable[[], str]) -> None:
+        """Print what is no resource: JSON or YAML of `value` if `-o` says so, otherwise what `text` returns."""
+        if self.form == "json":
+            output.say(as_json(value))
+        elif self.form == "ndjson":
+            output.say(as_json(value, indent=None))
+        else:
+            output.say(text())
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it is closed
+        return False
+
+
+def as_json(value: Any, indent: int | None = 2) -> str:
+    """Return JSON without characters that could control a terminal."""
+    return output.escaped(json.dumps(value, indent=indent, ensure_ascii=False))
