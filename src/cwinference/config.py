@@ -273,6 +273,11 @@ def read_proxies(proxy: str | None) -> Proxies:
     return Proxies(variables=variables, exempt=_first_set(NO_PROXY_VARIABLES) or "")
 
 
+def forces_color() -> bool:
+    """Return whether colors are wanted although the output is no terminal."""
+    return bool(os.environ.get("FORCE_COLOR"))
+
+
 def completion_instruction() -> str | None:
     """Return what a shell wants that completes a command line; None if no shell has started this process for that."""
     return os.environ.get(COMPLETION_VARIABLE)

@@ -8,6 +8,10 @@ from . import output
 from .parsing.groups import Entry, LazyGroup
 
 COMMANDS: Mapping[str, Entry] = {
+    "gateways": Entry("cwinference._cli.resources.group", "public entry points to deployed models"),
+    "deployments": Entry("cwinference._cli.resources.group", "models that run on GPUs behind gateways"),
+    "claims": Entry("cwinference._cli.resources.group", "GPU instances reserved for deployments"),
+    "hot-loads": Entry("cwinference._cli.resources.group", "new weights loaded into running replicas"),
     "batch": Entry("cwinference._cli.batch", "request completions from a JSONL file"),
     "emulator": Entry("cwinference._cli.emulator", "run an emulator of the API on a local port"),
 }

@@ -4,11 +4,14 @@ A stream that fails is replaced by the null device. Otherwise Python would compl
 exit code.
 """
 
+import json
 import os
 import re
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
+
+from .._text import redacted
 
 _CONTROLS = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What JSON encoders leave as it is, although terminals may obey it."""
@@ -36,9 +39,18 @@ def write(stream: TextIO | None, text: str) -> None:
         _replace(stream)
 
 
-def escaped(text: str) -> str:
-    """Return JSON text with `\\u` escapes in place of characters that could control a terminal."""
-    return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+def as_json(value: Any, indent: int | None = 2) -> str:
+    """Return JSON without characters that could control a terminal."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return redacted(_CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is there, and is a terminal."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it is closed
+        return False
 
 
 def flush() -> None:

@@ -1,9 +1,8 @@
 """What a command gets: the settings of the command line, a client that has them, and what to print on."""
 
-import json
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from . import output
 
@@ -29,6 +28,8 @@ class Run:
         self.debug = False
         self.form: str | None = None
         """What `-o` says; None for the default of the command."""
+        self.sort_by: str | None = None
+        self.columns: str | None = None
         self._client: Client | None = None
 
     def token(self) -> "TokenSource | None":
@@ -95,7 +96,7 @@ class Run:
 
         if yes:
             return
-        if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
+        if not (output.is_terminal(sys.stdin) and output.is_terminal(sys.stderr)):
             raise CommandError(f"{question} There is no terminal to ask on; use --yes", code=USAGE)
         output.write(sys.stderr, f"{question} [y/N] ")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
@@ -104,20 +105,8 @@ class Run:
     def document(self, value: Any, text: Callable[[], str]) -> None:
         """Print what is no resource: JSON or YAML of `value` if `-o` says so, otherwise what `text` returns."""
         if self.form == "json":
-            output.say(as_json(value))
+            output.say(output.as_json(value))
         elif self.form == "ndjson":
-            output.say(as_json(value, indent=None))
+            output.say(output.as_json(value, indent=None))
         else:
             output.say(text())
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    try:
-        return stream is not None and stream.isatty()
-    except ValueError:  # it is closed
-        return False
-
-
-def as_json(value: Any, indent: int | None = 2) -> str:
-    """Return JSON without characters that could control a terminal."""
-    return output.escaped(json.dumps(value, indent=indent, ensure_ascii=False))

@@ -106,6 +106,10 @@ class LazyGroup(click.Group):
         entry = self._entries.get(name)
         if entry is None:
             return None
+        return self.load(entry, name)
+
+    def load(self, entry: Entry, name: str) -> click.Command:
+        """Load a command of the table."""
         found: click.Command | Callable[[str], click.Command] = importlib.import_module(entry.module).command
         return found if isinstance(found, click.Command) else found(name)
 

@@ -36,12 +36,24 @@ def output_options(*forms: str) -> Callable[[CommandT], CommandT]:
             "-o",
             "--output",
             type=click.Choice(choices),
+            metavar="FORM",
             expose_value=False,
             callback=_keep("form"),
-            help=f"Form of the output ({choices[0]}).",
+            help=f"Form of the output: {', '.join(choices)} ({choices[0]}).",
         )(function)
 
     return decorate
+
+
+def table_options(function: CommandT) -> CommandT:
+    """Add `--sort-by` and `--columns`."""
+    for name, metavar, text in (
+        ("--columns", "A,B", "Columns of the table, in this order."),
+        ("--sort-by", "COLUMN", "Column to sort by; -COLUMN in reverse."),
+    ):
+        keep = _keep(name.removeprefix("--").replace("-", "_"))
+        function = click.option(name, metavar=metavar, expose_value=False, callback=keep, help=text)(function)
+    return function
 
 
 def help_option() -> click.Option:

@@ -1,0 +1,1 @@
+"""What commands print: the forms of `-o`, tables, colors, conditions, progress."""

@@ -1,0 +1,114 @@
+"""Columns of text that fit: widths, what is cut or left out on a narrow terminal, colors."""
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..._text import one_line
+from .screen import Screen
+
+_GAP = "  "
+_NARROWEST = 6
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        title: its title, in capitals.
+        text: returns what it shows of a row.
+        style: returns the style of that, as rich has them.
+        key: returns by what `--sort-by` orders; without one, the text.
+        is_wide: whether it is shown only by `-o wide`.
+        rank: which columns go first when the terminal is narrow: those with the highest.
+        is_right: whether it is aligned to the right.
+    """
+
+    title: str
+    text: Callable[[Any], str]
+    style: Callable[[Any], str] | None = None
+    key: Callable[[Any], Any] | None = None
+    is_wide: bool = False
+    rank: int = 5
+    is_right: bool = field(default=False, kw_only=True)
+
+
+def table_lines(columns: Sequence[Column], rows: Sequence[Any], screen: Screen, *, fit: bool = True) -> list[str]:
+    """Return the lines of a table. On a terminal it fits the width if `fit`; otherwise nothing is cut.
+
+    Args:
+        columns: its columns.
+        rows: what the columns show.
+        screen: where it will be printed.
+        fit: whether cells may be cut and columns left out.
+    """
+    cells = [[one_line(column.text(row)) for column in columns] for row in rows]
+    widths = [
+        max([_width(column.title), *(_width(line[place]) for line in cells)]) for place, column in enumerate(columns)
+    ]
+    limit = screen.width if fit else None
+    shown = [*range(len(columns))]
+    if limit is not None:
+        shown, widths = _fitting(columns, widths, limit)
+    ellipsis = "…" if screen.has_shapes else "~"
+
+    def line(texts: Sequence[str], styles: Sequence[str]) -> str:
+        parts = list[str]()
+        for place in shown:
+            text = cut(texts[place], widths[place], ellipsis)
+            padding = " " * (widths[place] - _width(text))
+            painted = screen.paint(text, styles[place])
+            parts.append(padding + painted if columns[place].is_right else painted + padding)
+        return _GAP.join(parts).rstrip()
+
+    found = [line([each.title for each in columns], ["bold"] * len(columns))]
+    for row, texts in zip(rows, cells, strict=True):
+        found.append(line(texts, [each.style(row) if each.style else "" for each in columns]))
+    return found
+
+
+def cut(text: str, width: int, ellipsis: str) -> str:
+    """Return the text, cut to a width."""
+    if _width(text) <= width:
+        return text
+    kept, room = "", width - 1
+    for character in text:
+        room -= _width(character)
+        if room < 0:
+            break
+        kept += character
+    return (kept + ellipsis)[:width] if width > 1 else kept or ellipsis
+
+
+def _fitting(columns: Sequence[Column], widths: Sequence[int], limit: int) -> tuple[list[int], list[int]]:
+    """Return which columns are shown, and how wide each is: the widest are cut, and the least needed left out."""
+    shown, fitted = [*range(len(columns))], [*widths]
+    while True:
+        room = limit - len(_GAP) * (len(shown) - 1)
+        if sum(fitted[each] for each in shown) <= room:
+            return shown, fitted
+        needed = sum(min(_NARROWEST, fitted[each]) for each in shown)
+        if needed <= room or len(shown) == 1:
+            return shown, _shrunk(fitted, shown, room)
+        shown.remove(max(shown, key=lambda each: (columns[each].rank, each)))
+
+
+def _shrunk(widths: list[int], shown: Sequence[int], room: int) -> list[int]:
+    """Cut the widest columns until all fit."""
+    while sum(widths[each] for each in shown) > room:
+        widest = max(shown, key=lambda each: widths[each])
+        if widths[widest] <= 1:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def _width(text: str) -> int:
+    """Return how many places of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
+    )

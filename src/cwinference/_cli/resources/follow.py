@@ -1,0 +1,112 @@
+"""`wait` and `watch`."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from ..._text import one_line
+from ...status import state_text, unmet
+from ..failures import NOT_FOUND, CommandError
+from ..output import as_json
+from ..parsing.durations import DURATION
+from ..parsing.groups import Command
+from ..parsing.options import output_options
+from ..printing.forms import api_json
+from ..printing.screen import Screen
+from ..printing.states import state_label, state_style
+from ..run import Run
+from .kinds import DEPLOYMENTS, GATEWAYS, HOT_LOADS, Kind, name_of
+from .names import find, find_all, names_argument
+from .show import show
+from .waiting import INTERRUPTED, until_gone, until_ready
+
+
+def wait_command(kind: Kind) -> click.Command:
+    """Return `wait` for a kind."""
+    goal = "COMPLETED" if kind is HOT_LOADS else "READY"
+
+    @names_argument
+    @click.option("--for", "seconds", type=DURATION, help="How long at most: 90, 90s, 10m, 1h.")
+    @output_options()
+    @click.pass_obj
+    def command(run: Run, /, names: list[str], seconds: float | None, deleted: bool = False) -> int:
+        found = _still_there(run, kind, names) if deleted else find_all(run, kind, names)
+        if deleted:
+            until_gone(run, kind, found, seconds)
+            return 0
+        ready, code = until_ready(run, kind, [each.spec.id for each in found], seconds)
+        if ready:
+            show(run, kind, ready, single=len(names) == 1)
+        return code
+
+    if kind is not HOT_LOADS:
+        command = click.option("--deleted", is_flag=True, help="Wait until they are gone, instead of READY.")(command)
+    text = f"Wait until {kind.one}s are {goal}. It ends at once with code 7 when one has failed, and with 6 at the end."
+    return click.command("wait", cls=Command, help=text)(command)
+
+
+def watch_command(kind: Kind) -> click.Command:
+    """Return `watch` for a kind."""
+
+    @click.argument("names", metavar="[NAME...]", nargs=-1)
+    @output_options("table", "ndjson", "json", "name")
+    @click.pass_obj
+    def command(run: Run, /, names: Sequence[str], gateway: str | None = None) -> None:
+        wanted = {each.spec.id for each in find_all(run, kind, names)} if names else None
+        scope = {} if gateway is None else {"parent_gateway_id": find(run, GATEWAYS, gateway).spec.id}
+        try:
+            for change in kind.methods(run).watch(on_error=lambda error: run.note(one_line(str(error))), **scope):
+                if change.type == "synced":
+                    run.note("these are all that there are; now it prints what changes (Ctrl-C ends it)")
+                elif wanted is None or change.resource.spec.id in wanted:
+                    run.say(_change_text(run, change))
+        except KeyboardInterrupt:
+            run.note(f"interrupted; to go on watching: {' '.join(['cwinference', kind.command, 'watch', *names])}")
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
+    if kind is DEPLOYMENTS:
+        text = "Only those of this gateway, by name or id."
+        command = click.option("--gateway", metavar="NAME", help=text)(command)
+    text = f"Print {kind.one}s as they are, and then each change, until Ctrl-C. With -o ndjson, each is a JSON object."
+    return click.command("watch", cls=Command, help=text)(command)
+
+
+def _still_there(run: Run, kind: Kind, names: Sequence[str]) -> list[Any]:
+    """Return the resources that are still there."""
+    found = list[Any]()
+    for each in names:
+        try:
+            found.append(find(run, kind, each))
+        except CommandError as error:
+            if error.code != NOT_FOUND:
+                raise
+            run.note(f"{one_line(each)}: is gone")
+    return found
+
+
+def _change_text(run: Run, change: Any) -> str:
+    if run.form in ("json", "ndjson"):
+        found: dict[str, Any] = {"type": change.type, "kind": change.kind, "resource": api_json(change.resource)}
+        if change.before is not None:
+            found["before"] = api_json(change.before)
+        return as_json(found, indent=None)
+    if run.form == "name":
+        return one_line(name_of(change.resource))
+    screen, resource = Screen.of_output(), change.resource
+    time = datetime.now(UTC).strftime("%H:%M:%SZ")
+    state = screen.paint(state_label(resource, screen), state_style(resource))
+    return f"{time}  {change.type:7}  {one_line(name_of(resource))}  {state}{_details(change)}"
+
+
+def _details(change: Any) -> str:
+    """Return what else is worth to be said of a change."""
+    details = list[str]()
+    if change.before is not None and state_text(change.before) != state_text(change.resource):
+        details.append(f"was {state_text(change.before)}")
+    if change.before is not None and change.before.spec != change.resource.spec:
+        details.append("spec changed")
+    if change.type != "removed" and any(each.status != 2 for each in change.resource.status.conditions):
+        details.append(unmet(change.resource))
+    return f"  {one_line('; '.join(details))}" if details else ""

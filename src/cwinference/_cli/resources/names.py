@@ -1,0 +1,96 @@
+"""Which resource somebody means: by its name or its id, from the arguments or from standard input."""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..._text import one_line
+from ...errors import NotFound
+from ..failures import NOT_FOUND, USAGE, CommandError
+from ..parsing.options import CommandT
+from ..parsing.suggestions import did_you_mean
+from .kinds import HOT_LOADS, Kind
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+
+
+def names_argument(function: CommandT) -> CommandT:
+    """Add the argument for one or several names or ids; `-` reads them from standard input."""
+    return click.argument("names", metavar="NAME...", nargs=-1, required=True, callback=_with_input)(function)
+
+
+def find_all(run: "Run", kind: Kind, words: Iterable[str]) -> list[Any]:
+    """Return the resources that are named, each once, in this order. They are looked up in one list.
+
+    Raises:
+        CommandError: there is none of a name or an id (exit code 3), or one's name is another's id (2).
+    """
+    existing = [*kind.methods(run).list()]
+    found = dict[str, Any]()
+    for word in words:
+        resource = _find(run, kind, word, existing)
+        found.setdefault(resource.spec.id, resource)
+    return [*found.values()]
+
+
+def find(run: "Run", kind: Kind, word: str) -> Any:
+    """Return the resource of a name or an id, as `find_all` does."""
+    return find_all(run, kind, [word])[0]
+
+
+def gateway_ids(run: "Run", words: Sequence[str]) -> list[str]:
+    """Return the ids of gateways that are given by name or id."""
+    from .kinds import GATEWAYS
+
+    existing = run.client.gateways.list() if words else []
+    return [_find(run, GATEWAYS, each, existing).spec.id for each in words]
+
+
+def _find(run: "Run", kind: Kind, word: str, existing: Sequence[Any]) -> Any:
+    by_id = [each for each in existing if each.spec.id.lower() == word.lower()]
+    by_name = [each for each in existing if _label(kind, each) == word and each not in by_id]
+    if len(by_id) + len(by_name) > 1:
+        raise _ambiguous(kind, word, by_id, by_name)
+    if by_id or by_name:
+        found = (by_id or by_name)[0]
+        return kind.methods(run).get(found.spec.id) if kind is HOT_LOADS else found  # a list lacks their state
+    if _UUID.fullmatch(word):
+        try:
+            return kind.methods(run).get(word)  # a list may lag behind
+        except NotFound:
+            pass
+    raise CommandError(
+        f"no {kind.one} has the name or id {word!r}{did_you_mean(word, (_label(kind, each) for each in existing))}",
+        code=NOT_FOUND,
+        advice=f"to see them all: cwinference {kind.command} list",
+    )
+
+
+def _label(kind: Kind, resource: Any) -> str:
+    """Return by what people call one: its name, or a hot-load's snapshot."""
+    name: str = resource.spec.identity if kind is HOT_LOADS else resource.spec.name
+    return name
+
+
+def _ambiguous(kind: Kind, word: str, by_id: Sequence[Any], by_name: Sequence[Any]) -> CommandError:
+    ids = ", ".join(each.spec.id for each in by_name)
+    what = f"the id of one {kind.one} and the name of another" if by_id else f"what several {kind.one}s load"
+    others = f"the one with that name has the id {ids}" if by_id else f"their ids: {ids}"
+    return CommandError(one_line(f"{word!r} is ambiguous: it is {what}; {others}"), code=USAGE)
+
+
+def _with_input(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> list[str]:
+    """Return the names, with those of standard input in place of `-`."""
+    if context.resilient_parsing or "-" not in words:
+        return [*words]
+    given = sys.stdin.read().split() if sys.stdin is not None else []
+    found = [each for word in words for each in (given if word == "-" else [word])]
+    if not found:
+        raise click.UsageError("standard input has no names", context)
+    return found

@@ -1,0 +1,33 @@
+"""The requests of `--dry-run`, as JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import Message
+
+from ...resources._changes import replacement
+from ...resources._parts import build
+from ..output import as_json
+from ..printing.forms import api_json
+from .kinds import Kind
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+
+def create_request(kind: Kind, **fields: Any) -> Message:
+    """Return what `create` would send; it adds a new id unless there is one."""
+    return build(kind.create_request, **fields)
+
+
+def update_request(kind: Kind, resource: Any, changes: Mapping[str, Any]) -> Message:
+    """Return what `modify` would send: the spec as it is, with the changes on top."""
+    if kind.update_request is None:
+        raise TypeError(f"{kind.one}s cannot be modified")
+    return replacement(build(kind.update_request, id=resource.spec.id), resource.spec, changes)
+
+
+def print_requests(run: "Run", requests: Sequence[Message]) -> None:
+    """Print requests as JSON: an object for one, an array for several."""
+    found = [api_json(each) for each in requests]
+    run.say(as_json(found[0] if len(found) == 1 else found))

@@ -1,0 +1,76 @@
+"""Resources in the form that `-o` asks for."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ApiError, ProtocolError
+from ...stacks._entries import stack_document
+from ..printing.columns import columns_of
+from ..printing.facts import Facts, shares_of
+from ..printing.forms import api_json, json_text, names_text, ndjson_text, sorted_by, table_text, yaml_text
+from ..printing.screen import Screen
+from .kinds import DEPLOYMENTS, HOT_LOADS, Kind, name_of
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+
+def show(run: "Run", kind: Kind, resources: Iterable[Any], *, single: bool = False) -> None:
+    """Print resources of a kind. `single`: a single one was asked for, which is a JSON object rather than an array."""
+    found, form = [*resources], run.form or "table"
+    if run.sort_by is not None and form not in ("table", "wide"):
+        found = [*sorted_by(columns_of(kind.message, facts_for(run, kind, found)), found, run.sort_by)]
+    match form:
+        case "json":
+            run.say(json_text(found, single=single))
+        case "yaml":
+            run.say(stack_text(run, kind, found))
+        case "ndjson" | "name":
+            text = names_text(map(name_of, found)) if form == "name" else ndjson_text(map(api_json, found))
+            if found:
+                run.say(text)
+        case _:
+            show_table(run, kind.message, found, facts_for(run, kind, found), nothing=f"no {kind.one}s")
+
+
+def show_table(run: "Run", message: type[Any], rows: Sequence[Any], facts: Facts, *, nothing: str) -> None:
+    """Print messages of a type as a table; of none, say so on standard error."""
+    columns, wide = columns_of(message, facts), run.form == "wide"
+    table = table_text(columns, rows, facts.screen, wide=wide, chosen=run.columns, order=run.sort_by)
+    if rows:
+        run.say(table)
+    else:
+        run.note(nothing)
+
+
+def facts_for(run: "Run", kind: Kind, resources: Sequence[Any]) -> Facts:
+    """Return what a table of these has to know. What cannot be read is left out of it."""
+    screen = Screen.of_output()
+    if not resources:
+        return Facts(screen)
+    if kind is DEPLOYMENTS:
+        everything = {each.spec.id: each for each in _read(run, "deployments")}
+        everything |= {each.spec.id: each for each in resources}
+        return Facts(screen, gateway_names=_names(run, "gateways"), shares=shares_of(everything.values()))
+    return Facts(screen, deployment_names=_names(run, "deployments")) if kind is HOT_LOADS else Facts(screen)
+
+
+def stack_text(run: "Run", kind: Kind, resources: Sequence[Any]) -> str:
+    """Return resources as a stack in YAML, which `-f` and `plan` take; hot-loads, which no stack has, as they are."""
+    if not kind.is_stacked:
+        found = [api_json(each) for each in resources]
+        return yaml_text(found[0] if len(found) == 1 else found)
+    return yaml_text(stack_document(resources, _names(run, "gateways") if kind is DEPLOYMENTS else None))
+
+
+def _names(run: "Run", group: str) -> Mapping[str, str]:
+    return {each.spec.id: each.spec.name for each in _read(run, group)}
+
+
+def _read(run: "Run", group: str) -> Sequence[Any]:
+    """Return all resources of a group; none if they cannot be read."""
+    with suppress(ApiError, ProtocolError):
+        found: Sequence[Any] = getattr(run.client, group).list()
+        return found
+    return []

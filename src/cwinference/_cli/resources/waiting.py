@@ -1,0 +1,86 @@
+"""Waits of commands: what they show, and what they say when Ctrl-C ends them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..._text import one_line
+from ...errors import InferenceError
+from .. import output
+from ..failures import code_of, text_of
+from ..printing.progress import Progress
+from .kinds import HOT_LOADS, Kind
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+T = TypeVar("T")
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def waiting(run: "Run", what: str, again: Callable[[Progress], str]) -> Iterator[Progress]:
+    """Report what a wait sees. Ctrl-C says that the operation goes on, and the command that goes on waiting.
+
+    Args:
+        run: the run.
+        what: what is awaited, for the spinner.
+        again: returns the command to go on with.
+    """
+    progress = Progress(run)
+    try:
+        with progress.spinning(what):
+            yield progress
+    except KeyboardInterrupt:
+        run.note(f"interrupted after {progress.elapsed}; the operation goes on")
+        run.note(f"to go on waiting: {again(progress)}")
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def until_ready(run: "Run", kind: Kind, ids: Sequence[str], seconds: float | None) -> tuple[list[Any], int]:
+    """Wait for resources; return those that are ready, and the exit code. What went wrong with others is printed."""
+    limit = {} if seconds is None else {"timeout": seconds}
+    methods = kind.methods(run)
+    what = f"waiting for {len(ids)} {kind.one}{'s' * (len(ids) > 1)}"
+    with waiting(run, what, lambda _: f"cwinference {kind.command} wait {' '.join(ids)}") as progress:
+        if len(ids) == 1:
+            return [methods.wait(ids[0], on_change=progress, **limit)], 0
+        if kind is HOT_LOADS:
+            outcomes = {each: _outcome(partial(methods.wait, each, on_change=progress, **limit)) for each in ids}
+        else:
+            outcomes = methods.wait_all(ids, on_change=progress, **limit)
+    ready, code = list[Any](), 0
+    for each in outcomes.values():
+        if isinstance(each, InferenceError):
+            output.complain(f"{run.path}: {one_line(text_of(each))}")
+            code = code or code_of(each)
+        else:
+            ready.append(each)
+    return ready, code
+
+
+def until_gone(run: "Run", kind: Kind, resources: Sequence[Any], seconds: float | None) -> None:
+    """Wait until resources are gone, each for so many seconds at most."""
+    limit = {} if seconds is None else {"timeout": seconds}
+    left = [each.spec.id for each in resources]
+
+    def again(progress: Progress) -> str:
+        return f"cwinference {kind.command} wait --deleted {' '.join(left)}"
+
+    for each in resources:
+        name = one_line(each.spec.name)
+        with waiting(run, f"waiting until {name} is gone", again) as progress:
+            kind.methods(run).wait_deleted(each.spec.id, **limit)
+        run.note(f"{name}: gone ({progress.elapsed})")
+        left.remove(each.spec.id)
+
+
+def _outcome(call: Callable[[], T]) -> "T | InferenceError":
+    try:
+        return call()
+    except InferenceError as error:
+        return error

@@ -1,0 +1,251 @@
+"""`create`, `modify` and `delete`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ... import types
+from ..._text import one_line
+from ...errors import ApiError, NotFound, ProtocolError
+from ..parsing.groups import Command
+from ..parsing.options import CommandT, output_options
+from ..parsing.waits import Wait, wait_option
+from .fields import FieldOption, field_options, fields_from, merged, missing, option_name
+from .files import read_spec
+from .kinds import CLAIMS, DEPLOYMENTS, GATEWAYS, Kind, name_of
+from .names import find_all, gateway_ids, names_argument
+from .requests import create_request, print_requests, update_request
+from .show import show
+from .template import template
+from .waiting import until_gone, waiting
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+
+def create_command(kind: Kind) -> click.Command:
+    """Return `create` for a kind."""
+    options = field_options(kind.create_request)
+
+    @click.argument("name", required=False)
+    @click.option("--id", metavar="UUID", help="An id of your own, instead of a new one.")
+    @writing_options(kind)
+    @click.pass_context
+    def command(
+        context: click.Context,
+        /,
+        name: str | None,
+        id: str | None,
+        file: str | None,
+        template: bool,
+        dry_run: bool,
+        wait: Wait | None,
+        **values: Any,
+    ) -> None:
+        run: Run = context.obj
+        if template:
+            print_template(run, kind)
+            return
+        found, fields = given_fields(run, kind, file, options, values)
+        name = name or found
+        if not name:
+            raise click.UsageError("missing argument 'NAME'", context)
+        lacking = missing(kind.create_request, fields, kind.choices)
+        if lacking:
+            raise click.UsageError(f"missing {', '.join(lacking)}; or -f FILE, which --template begins", context)
+        if dry_run:
+            print_requests(run, [create_request(kind, id=id, name=name, **fields)])
+            return
+        with _awaited(run, kind, wait, name) as how:
+            created = kind.methods(run).create(name, id=id, **fields, **how)
+        run.note(f"{'created' if wait is None else 'ready'}: {one_line(name)} ({created.spec.id})")
+        show(run, kind, [created], single=True)
+
+    params = [*parameters_of(command), *options]
+    text = f"Create a {kind.one}: fields as options, or -f FILE, or both, of which options win."
+    return Command("create", params=params, callback=command, help=text)
+
+
+def modify_command(kind: Kind) -> click.Command:
+    """Return `modify` for a kind."""
+    assert kind.update_request is not None  # noqa: S101
+    options = field_options(kind.update_request)
+    can_rename = "name" in kind.update_request.DESCRIPTOR.fields_by_name
+
+    @names_argument
+    @writing_options(kind, creates=False)
+    @click.pass_context
+    def command(
+        context: click.Context,
+        /,
+        names: Sequence[str],
+        file: str | None,
+        dry_run: bool,
+        wait: Wait | None,
+        new_name: str | None = None,
+        **values: Any,
+    ) -> None:
+        run: Run = context.obj
+        _, changes = given_fields(run, kind, file, options, values)
+        if new_name is not None:
+            changes["name"] = new_name
+        if not changes:
+            names_of = ", ".join(option_name(each.path) for each in options[:3])
+            raise click.UsageError(f"nothing to change; use options such as {names_of}, or -f FILE", context)
+        found = find_all(run, kind, names)
+        if new_name is not None and len(found) > 1:
+            raise click.UsageError("--new-name is for a single resource", context)
+        if dry_run:
+            current = [kind.methods(run).get(each.spec.id) for each in found]
+            print_requests(run, [update_request(kind, each, changes) for each in current])
+            return
+        changed = list[Any]()
+        for each in found:
+            with _awaited(run, kind, wait, each.spec.id) as how:
+                changed.append(kind.methods(run).modify(each.spec.id, **changes, **how))
+        show(run, kind, changed, single=len(names) == 1)
+
+    if can_rename:
+        command = click.option("--new-name", metavar="NAME", help="Another name.")(command)
+    params = [*parameters_of(command), *options]
+    text = f"Change the fields of {kind.one}s that options or -f FILE name; all others stay as they are."
+    return Command("modify", params=params, callback=command, help=text)
+
+
+def delete_command(kind: Kind) -> click.Command:
+    """Return `delete` for a kind."""
+
+    @names_argument
+    @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+    @click.option("--dry-run", is_flag=True, help="Print the requests as JSON, and send none.")
+    @wait_option("Wait until they are gone; 20m at most unless DURATION is given.")
+    @output_options()
+    @click.pass_obj
+    def command(run: "Run", /, names: list[str], yes: bool, dry_run: bool, wait: Wait | None) -> None:
+        found = find_all(run, kind, names)
+        if dry_run:
+            shape: Any = getattr(types, f"Delete{kind.message.DESCRIPTOR.name}Request")
+            print_requests(run, [shape(id=each.spec.id) for each in found])
+            return
+        for line in _referring(run, kind, found):
+            run.note(line)
+        what = ", ".join(one_line(name_of(each)) for each in found)
+        run.confirm(f"Delete {kind.one}{'s' * (len(found) > 1)} {what}?", yes=yes)
+        last = list[Any]()
+        for each in found:
+            try:
+                last.append(kind.methods(run).delete(each.spec.id) or each)
+            except NotFound:
+                run.note(f"{one_line(name_of(each))}: is gone already")
+        if wait is not None:
+            until_gone(run, kind, last, wait.seconds)
+        if last:
+            show(run, kind, last, single=len(names) == 1)
+
+    text = f"Delete {kind.one}s. It asks on a terminal; without one, it needs --yes."
+    return click.command("delete", cls=Command, help=text)(command)
+
+
+def writing_options(kind: Kind, *, creates: bool = True) -> Callable[[CommandT], CommandT]:
+    """Return a decorator that adds the options of `create` and `modify` that are no fields."""
+
+    def decorate(function: CommandT) -> CommandT:
+        goal = "COMPLETED" if kind.update_request is None else "READY"
+        function = output_options()(function)
+        function = wait_option(f"Wait until it is {goal}, for DURATION (90, 90s, 10m, 1h) at most.")(function)
+        function = click.option("--dry-run", is_flag=True, help="Print the request as JSON, and send none.")(function)
+        if creates:
+            function = click.option("--template", is_flag=True, help="Print a file for -f to fill in.")(function)
+        text = "File with the fields, in JSON or YAML: a spec as in a stack, or a stack with one; - for standard input."
+        return click.option("-f", "--file", metavar="FILE", help=text)(function)
+
+    return decorate
+
+
+def print_template(run: "Run", kind: Kind) -> None:
+    """Print a spec to fill in."""
+    run.say(template(kind, run.form if run.form in ("json", "yaml") else None))
+
+
+def given_fields(
+    run: "Run", kind: Kind, file: str | None, options: Sequence[FieldOption], values: dict[str, Any]
+) -> tuple[str | None, dict[str, Any]]:
+    """Return the name that a file has, and the fields of the file with those of options on top."""
+    name, fields = (None, {}) if file is None else read_spec(kind, file)
+    fields = merged(fields, fields_from(options, values))
+    if "gateways" in fields:
+        fields.setdefault("gateway_ids", fields.pop("gateways"))
+        fields.pop("gateways", None)
+    if "gateway_ids" in fields:
+        fields["gateway_ids"] = gateway_ids(run, fields["gateway_ids"])
+    return name, fields
+
+
+def parameters_of(command: Any) -> list[click.Parameter]:
+    """Return the parameters that decorators have added to a function."""
+    return [*reversed(command.__click_params__)]
+
+
+def _awaited(run: "Run", kind: Kind, wait: Wait | None, word: str) -> Any:
+    """Return a context whose value is how a method waits: what `wait=True` needs, if that is wanted."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def manager() -> Iterator[dict[str, Any]]:
+        if wait is None:
+            yield {}
+            return
+
+        def again(progress: Any) -> str:
+            return f"cwinference {kind.command} wait {next(iter(progress.latest), word)}"
+
+        with waiting(run, f"waiting for {one_line(word)}", again) as progress:
+            yield {
+                "wait": True,
+                "on_change": progress,
+                **({} if wait.seconds is None else {"timeout": wait.seconds}),
+            }
+
+    return manager()
+
+
+def _referring(run: "Run", kind: Kind, resources: Sequence[Any]) -> Iterator[str]:
+    """Return lines that say what still refers to resources. What cannot be read is not said."""
+    if kind is GATEWAYS:
+        for each in resources:
+            names = [found.spec.name for found in _listed(run) if each.spec.id in found.spec.gateway_ids]
+            if names:
+                yield one_line(f"deployments that refer to {each.spec.name}: {', '.join(names)}")
+    if kind is CLAIMS:
+        reserved = types.DeploymentAutoscaling.CAPACITY_CLASS_RESERVED
+        for each in resources:
+            names = [
+                found.spec.name
+                for found in _listed(run)
+                if found.spec.resources.instance_type == each.spec.resources.instance_id
+                and reserved in found.spec.autoscaling.capacity_classes
+            ]
+            if names:
+                yield one_line(f"deployments that may run on {each.spec.name}: {', '.join(names)}")
+    if kind is DEPLOYMENTS:
+        for each in resources:
+            count = _unfinished(run, each)
+            if count:
+                yield one_line(f"hot-loads of {each.spec.name} that are not finished: {count}")
+
+
+def _listed(run: "Run") -> Sequence[types.Deployment]:
+    with suppress(ApiError, ProtocolError):
+        return run.client.deployments.list()
+    return []
+
+
+def _unfinished(run: "Run", deployment: types.Deployment) -> int:
+    if not deployment.spec.HasField("hot_load"):
+        return 0
+    with suppress(ApiError, ProtocolError):
+        found = run.client.hot_loads.list(deployment.spec.id)
+        return sum(not (each.status.HasField("finished_at") or each.status.HasField("canceled_at")) for each in found)
+    return 0
