@@ -12,8 +12,11 @@ COMMANDS: Mapping[str, Entry] = {
     "deployments": Entry("cwinference._cli.resources.group", "models that run on GPUs behind gateways"),
     "claims": Entry("cwinference._cli.resources.group", "GPU instances reserved for deployments"),
     "hot-loads": Entry("cwinference._cli.resources.group", "new weights loaded into running replicas"),
+    "status": Entry("cwinference._cli.status", "show gateways, their deployments and claims at a glance"),
+    "chat": Entry("cwinference._cli.chat", "talk to a model behind a gateway"),
     "batch": Entry("cwinference._cli.batch", "request completions from a JSONL file"),
     "emulator": Entry("cwinference._cli.emulator", "run an emulator of the API on a local port"),
+    "completion": Entry("cwinference._cli.completion", "print a script that completes commands in a shell"),
 }
 """The commands by their names, in the order of the help. Each module has its command in `command`."""
 

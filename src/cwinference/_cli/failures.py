@@ -1,7 +1,7 @@
 """From an error to what is printed: a line, the next command to try, and the exit code."""
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import click
@@ -25,10 +25,22 @@ _CODES: Sequence[tuple[type[Exception], int]] = (
     (TimeoutError, TIME_OVER),
 )
 
-_ADVICE: Mapping[type[Exception], str] = {
-    errors.Unauthenticated: "check the token in COREWEAVE_API_TOKEN, CW_API_TOKEN or --token-file",
-    errors.PermissionDenied: "use a token whose role allows it: reads need Inference Viewer, writes Inference Admin",
-}
+_ADVICE: Sequence[tuple[type[Exception], str]] = (
+    (errors.Unauthenticated, "check the token in COREWEAVE_API_TOKEN, CW_API_TOKEN or --token-file"),
+    (errors.PermissionDenied, "use a token whose role allows it: reads need Inference Viewer, writes Inference Admin"),
+    (errors.InvalidArgument, "to see what is allowed: cwinference {kind} parameters"),
+    (errors.NotFound, "to see them all: cwinference {kind} list"),
+    (errors.AlreadyExists, "to see it: cwinference {kind} get {name}"),
+    (errors.FailedPrecondition, "to see its state: cwinference {kind} describe {name}"),
+    (errors.Aborted, "to see its state: cwinference {kind} describe {name}"),
+    (errors.ResourceFailed, "to see why: cwinference explain {kind} {id}"),
+    (errors.WaitTimeout, "to go on waiting: cwinference {kind} wait {id}"),
+    (errors.DeadlineExceeded, "to allow more time: --timeout 2m"),
+    (errors.Unavailable, "to see what is wrong: cwinference doctor"),
+    (errors.Unimplemented, "to see whether this is the API: cwinference doctor"),
+    (errors.ProtocolError, "to see whether this is the API: cwinference doctor"),
+)
+"""The next command to try. One that names a kind or a name is left out where there is none."""
 
 
 class CommandError(click.ClickException):
@@ -53,12 +65,19 @@ class Failure(NamedTuple):
     code: int
 
 
-def failure_of(error: Exception, path: str, *, debug: bool = False) -> Failure:
-    """Return what to print of an error that has ended a command, and the exit code; `path` is the command."""
+def failure_of(error: Exception, path: str, subject: tuple[str, str] = ("", ""), *, debug: bool = False) -> Failure:
+    """Return what to print of an error that has ended a command, and the exit code.
+
+    Args:
+        error: the error.
+        path: the command.
+        subject: the kind of resource that it was about, and which one.
+        debug: whether to add the traceback of an error that nobody expects.
+    """
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx is not None else path
         return Failure([f"{path}: {_usage_text(error)} (see {path} --help)"], USAGE)
-    code, advice = code_of(error), advice_for(error)
+    code, advice = code_of(error), advice_for(error, subject)
     lines = [f"{path}: {one_line(text_of(error))}"]
     if not isinstance(error, errors.InferenceError | OSError | click.ClickException):
         lines = [f"{path}: unexpected error: {one_line(f'{type(error).__name__}: {error}')}"]
@@ -84,11 +103,14 @@ def text_of(error: Exception) -> str:
     return output.describe(error)
 
 
-def advice_for(error: Exception) -> str:
+def advice_for(error: Exception, subject: tuple[str, str] = ("", "")) -> str:
     """Return what to do about an error; empty if that is unknown."""
     if isinstance(error, CommandError):
         return error.advice
-    return next((advice for kind, advice in _ADVICE.items() if isinstance(error, kind)), "")
+    kind, name = subject
+    words = {"kind": kind, "name": name, "id": getattr(error, "resource_id", None) or name}
+    advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "")
+    return advice.format(**words) if all(words[each] for each in words if f"{{{each}}}" in advice) else ""
 
 
 def _usage_text(error: click.UsageError) -> str:

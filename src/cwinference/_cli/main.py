@@ -68,7 +68,7 @@ def _report(error: Exception, run: "Run") -> int:
     """Print what is wrong and what to do about it, and return the exit code."""
     from .failures import failure_of
 
-    failure = failure_of(error, run.path, debug=run.debug)
+    failure = failure_of(error, run.path, run.subject, debug=run.debug)
     for line in failure.lines:
         output.complain(line)
     return failure.code

@@ -17,6 +17,8 @@ class Run:
     def __init__(self) -> None:
         self.path = "cwinference"
         """The command, as it was named: the beginning of every error."""
+        self.subject: tuple[str, str] = ("", "")
+        """The kind of resource that it is about, and which one, as it was named; each may be empty."""
         self.token_file: str | None = None
         self.endpoint: str | None = None
         self.transport: str | None = None

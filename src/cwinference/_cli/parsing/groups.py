@@ -60,6 +60,9 @@ class Command(click.Command):
         """Run the command, and remember its name for the errors."""
         if ctx.obj is not None:
             ctx.obj.path = ctx.command_path
+            words = ctx.params.get("names") or [ctx.params.get("name") or ""]
+            group = ctx.parent.command.name if ctx.parent is not None and ctx.parent.parent is not None else ""
+            ctx.obj.subject = (group or "", words[0])
         return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -95,5 +95,9 @@ def _fields(fields: dict[str, Any], depth: int) -> Iterator[str]:
             yield place if value else f"{place} (chosen)"
             yield from _fields(value, depth + 1)  # pyright: ignore[reportUnknownArgumentType]
         else:
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)  # pyright: ignore
-            yield f"{place} {one_line(text)}".rstrip()
+            texts = [str(each).lower() if isinstance(each, bool) else str(each) for each in _listed(value)]
+            yield f"{place} {one_line(', '.join(texts))}".rstrip()
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]

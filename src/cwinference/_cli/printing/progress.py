@@ -1,7 +1,7 @@
 """A wait, as it goes: a line for each change of a state or a condition; on a terminal also a spinner."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ class Progress:
         return elapsed(self._monotonic() - self._start)
 
     @contextmanager
-    def spinning(self, text: str) -> Iterator["Progress"]:
+    def spinning(self, text: str) -> Generator["Progress"]:
         """Show a spinner on a terminal: the states of what has been seen, or else the text."""
         screen = Screen.of_talk()
         console = None if self._run.quiet or not screen.is_terminal else screen.console

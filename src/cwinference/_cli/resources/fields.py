@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import click
-from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
@@ -110,8 +109,10 @@ def comment_of(message: Descriptor, field: str) -> str:
 
 def is_required(field: FieldDescriptor) -> bool:
     """Return whether the API requires a field."""
-    extension: Any = field_behavior_pb2.field_behavior
-    return field_behavior_pb2.REQUIRED in cast(Any, field.GetOptions()).Extensions[extension]
+    from google.api import field_behavior_pb2 as behavior
+
+    known: Any = behavior
+    return known.REQUIRED in cast(Any, field.GetOptions()).Extensions[known.field_behavior]
 
 
 def _options(kind: Descriptor, path: Path) -> Iterator[FieldOption]:

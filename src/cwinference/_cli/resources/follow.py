@@ -56,8 +56,12 @@ def watch_command(kind: Kind) -> click.Command:
     def command(run: Run, /, names: Sequence[str], gateway: str | None = None) -> None:
         wanted = {each.spec.id for each in find_all(run, kind, names)} if names else None
         scope = {} if gateway is None else {"parent_gateway_id": find(run, GATEWAYS, gateway).spec.id}
+
+        def report(error: Exception) -> None:
+            run.note(one_line(str(error)))
+
         try:
-            for change in kind.methods(run).watch(on_error=lambda error: run.note(one_line(str(error))), **scope):
+            for change in kind.methods(run).watch(on_error=report, **scope):
                 if change.type == "synced":
                     run.note("these are all that there are; now it prints what changes (Ctrl-C ends it)")
                 elif wanted is None or change.resource.spec.id in wanted:

@@ -48,7 +48,7 @@ def gateway_ids(run: "Run", words: Sequence[str]) -> list[str]:
     """Return the ids of gateways that are given by name or id."""
     from .kinds import GATEWAYS
 
-    existing = run.client.gateways.list() if words else []
+    existing: Sequence[Any] = run.client.gateways.list() if words else ()
     return [_find(run, GATEWAYS, each, existing).spec.id for each in words]
 
 

@@ -1,6 +1,6 @@
 """Waits of commands: what they show, and what they say when Ctrl-C ends them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 
 @contextmanager
-def waiting(run: "Run", what: str, again: Callable[[Progress], str]) -> Iterator[Progress]:
+def waiting(run: "Run", what: str, again: Callable[[Progress], str]) -> Generator[Progress]:
     """Report what a wait sees. Ctrl-C says that the operation goes on, and the command that goes on waiting.
 
     Args:

@@ -1,6 +1,6 @@
 """`create`, `modify` and `delete`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -193,7 +193,7 @@ def _awaited(run: "Run", kind: Kind, wait: Wait | None, word: str) -> Any:
     from contextlib import contextmanager
 
     @contextmanager
-    def manager() -> Iterator[dict[str, Any]]:
+    def manager() -> Generator[dict[str, Any]]:
         if wait is None:
             yield {}
             return

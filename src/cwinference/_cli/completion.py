@@ -1,0 +1,36 @@
+"""`cwinference completion {bash|zsh|fish}`."""
+
+import click
+
+from .. import config
+from .commands import root
+from .output import say
+from .parsing.groups import Command
+
+SHELLS = ("bash", "zsh", "fish")
+_INSTALL = """\
+To use it now and in every new shell:
+
+\b
+  bash: echo 'eval "$(cwinference completion bash)"' >> ~/.bashrc
+  zsh:  echo 'eval "$(cwinference completion zsh)"' >> ~/.zshrc
+  fish: cwinference completion fish > ~/.config/fish/completions/cwinference.fish
+"""
+
+
+@click.command(
+    "completion",
+    cls=Command,
+    has_settings=False,
+    help=f"Print a script that lets a shell complete commands and options.\n\n{_INSTALL}",
+)
+@click.argument("shell", type=click.Choice(SHELLS))
+def command(shell: str) -> None:
+    """Print the script for a shell."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101
+    # Not its source(), which starts a bash to see whether it is new enough.
+    variables = kind(root(), {}, "cwinference", config.COMPLETION_VARIABLE).source_vars()
+    say(kind.source_template % variables)

@@ -1,0 +1,120 @@
+"""`cwinference status`: gateways, their deployments, and capacity claims, at a glance."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .._text import one_line
+from .parsing.groups import Command
+from .parsing.options import output_options, table_options
+from .printing.forms import api_json, names_text, ndjson_text, yaml_text
+from .printing.screen import Screen
+from .resources.tree import Snapshot, status_text
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from .run import Run
+
+INTERRUPTED = 130
+
+
+@click.command("status", cls=Command)
+@click.option("--watch", "watches", is_flag=True, help="Keep it live, until Ctrl-C.")
+@output_options()
+@table_options
+@click.pass_obj
+def command(run: "Run", /, watches: bool) -> None:
+    """Show gateways, their deployments and capacity claims at a glance.
+
+    The weight of a deployment is followed by its share of the requests for its model on that gateway.
+    """
+    if watches:
+        _watch(run)
+        return
+    client = run.client
+    _print(run, Snapshot(client.gateways.list(), client.deployments.list(), client.capacity_claims.list()))
+
+
+def _print(run: "Run", now: Snapshot) -> None:
+    match run.form:
+        case "json":
+            kinds: Mapping[str, Sequence[Any]]
+            kinds = {"gateways": now.gateways, "deployments": now.deployments, "capacityClaims": now.claims}
+            run.document({name: [api_json(each) for each in found] for name, found in kinds.items()}, str)
+        case "yaml":
+            from ..stacks._entries import stack_document
+
+            names = {each.spec.id: each.spec.name for each in now.gateways}
+            run.say(yaml_text(stack_document(now.everything, names)))
+        case "name":
+            run.say(names_text(each.spec.name for each in now.everything))
+        case "ndjson":
+            kinds = {"gateway": now.gateways, "deployment": now.deployments, "capacity_claim": now.claims}
+            run.say(ndjson_text({"kind": name, **api_json(each)} for name, found in kinds.items() for each in found))
+        case _:
+            text = status_text(run, now, Screen.of_output())
+            if now.everything:
+                run.say(text)
+            else:
+                run.note("no gateways, deployments or capacity claims")
+
+
+def _watch(run: "Run") -> None:
+    """Keep the status live on a terminal; otherwise print it anew whenever something has changed."""
+    found: dict[str, dict[str, Any]] = {"gateway": {}, "deployment": {}, "capacity_claim": {}}
+    waiting = {*found}
+
+    def now() -> Snapshot:
+        return Snapshot(*([*each.values()] for each in found.values()))
+
+    def report(error: Exception) -> None:
+        run.note(one_line(str(error)))
+
+    try:
+        with _live(run, lambda: None if waiting else now()) as is_live:
+            for change in run.client.watch(on_error=report):
+                if change.resource is None:
+                    waiting.discard(change.kind)
+                elif change.type == "removed":
+                    found[change.kind].pop(change.resource.spec.id, None)
+                else:
+                    found[change.kind][change.resource.spec.id] = change.resource
+                if not waiting and not is_live:
+                    _print(run, now())
+    except KeyboardInterrupt:
+        run.note("interrupted; to go on watching: cwinference status --watch")
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _live(run: "Run", now: Callable[[], Snapshot | None]) -> Generator[bool]:
+    """Draw the status again and again on a terminal; yield whether it does."""
+    screen = Screen.of_output()
+    console = screen.console if screen.is_terminal and run.form in (None, "table", "wide") else None
+    if console is None:
+        yield False
+        return
+    from rich.live import Live
+
+    with Live(_Picture(run, now, screen), console=console, refresh_per_second=2):
+        yield True
+
+
+class _Picture:
+    """The status as it is now, made anew whenever it is drawn: as much of it as there are lines."""
+
+    def __init__(self, run: "Run", now: Callable[[], Snapshot | None], screen: Screen) -> None:
+        self._run = run
+        self._now = now
+        self._screen = screen
+
+    def __rich__(self) -> "Text":
+        from rich.text import Text
+
+        now, console = self._now(), self._screen.console
+        text = "reading..." if now is None else status_text(self._run, now, self._screen)
+        height = console.size.height if console is not None else 24
+        return Text.from_ansi("\n".join(text.split("\n")[: max(1, height - 1)]), no_wrap=True, overflow="crop")
