@@ -21,6 +21,8 @@ COMMANDS: Mapping[str, Entry] = {
 """The commands by their names, in the order of the help. Each module has its command in `command`."""
 
 ALIASES: Mapping[str, str] = {"gw": "gateways", "dep": "deployments", "cc": "claims", "hl": "hot-loads"}
+_OTHER_NAMES: Mapping[str, str] = {"capacity-claims": "claims"}
+"""Names that are understood, and not shown."""
 
 
 def root() -> click.Group:
@@ -29,6 +31,7 @@ def root() -> click.Group:
         "cwinference",
         COMMANDS,
         ALIASES,
+        _OTHER_NAMES,
         help="Tools for the CoreWeave Inference API (unofficial).",
         epilog="`cwinference COMMAND --help` describes a command. Exit codes: 0; 1 API or unexpected error; 2 usage; "
         "3 not found; 4 credentials or permission; 5 conflict or failed precondition; 6 time over; 7 resource FAILED; "

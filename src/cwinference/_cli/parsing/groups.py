@@ -84,7 +84,12 @@ class LazyGroup(click.Group):
     """A group whose commands are loaded when they are needed; its help loads none."""
 
     def __init__(
-        self, name: str, entries: Mapping[str, Entry], aliases: Mapping[str, str] | None = None, **how: Any
+        self,
+        name: str,
+        entries: Mapping[str, Entry],
+        aliases: Mapping[str, str] | None = None,
+        other_names: Mapping[str, str] | None = None,
+        **how: Any,
     ) -> None:
         params = [*how.pop("params", ()), *settings_options(), help_option()]
         super().__init__(
@@ -98,6 +103,7 @@ class LazyGroup(click.Group):
         )
         self._entries = entries
         self._aliases = aliases or {}
+        self._other_names = other_names or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order of the table."""
@@ -105,7 +111,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""
-        name = self._aliases.get(cmd_name, cmd_name)
+        name = {**self._aliases, **self._other_names}.get(cmd_name, cmd_name)
         entry = self._entries.get(name)
         if entry is None:
             return None

@@ -1,0 +1,74 @@
+"""Every command has a help, which costs no call, and every option of a field says what the field is for."""
+
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from cwinference import types
+from cwinference._cli.commands import ALIASES, COMMANDS, root
+from cwinference._cli.main import main
+from cwinference._cli.resources.fields import FieldOption, field_options
+from cwinference._cli.resources.kinds import KINDS
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command and every group, by its path."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*path, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+ALL = [*commands(root())]
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_command_has_a_help(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*path, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"Usage: cwinference {' '.join(path)} ")
+    assert "--help" in out
+    assert err == ""
+
+
+def test_the_main_help_lists_all_commands_with_their_short_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-h"]) == 0
+    out = capsys.readouterr().out
+    short = {name: alias for alias, name in ALIASES.items()}
+    for name, entry in COMMANDS.items():
+        assert f"\n  {name}, {short[name]} " if name in short else f"\n  {name} " in out
+        assert " ".join(entry.help.split()[:3]) in out
+
+
+def test_a_short_name_is_the_same_command(capsys: pytest.CaptureFixture[str]) -> None:
+    def help_of(name: str) -> str:
+        assert main([name, "list", "--help"]) == 0
+        return capsys.readouterr().out.partition("\n")[2]
+
+    for alias, name in {**ALIASES, "hot_loads": "hot-loads", "capacity_claims": "claims"}.items():
+        assert help_of(alias) == help_of(name)
+    assert main(["claim", "list"]) == 2
+    assert "did you mean claims" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [each for each in KINDS.values()], ids=lambda kind: kind.command)
+def test_every_field_of_a_request_is_an_option_with_a_help(kind: object) -> None:
+    for request in filter(None, (kind.create_request, kind.update_request)):  # type: ignore[attr-defined]
+        options = field_options(request)
+        top = {each.name for each in request.DESCRIPTOR.fields} - {"id", "name", "hot_load_id", "deployment_id"}
+        assert {each.path[0] for each in options} == top
+        assert [each.opts[0] for each in options if not each.help] == []
+        assert [each.opts[0] for each in options if "PLACEHOLDER" in (each.help or "")] == []
+
+
+def test_a_field_is_an_option_by_its_path() -> None:
+    options: dict[str, FieldOption] = {
+        name: each for each in field_options(types.CreateGatewayRequest) for name in each.opts
+    }
+    assert {"--zones", "--core-weave-auth", "--body-based-routing.api-type", "--weights-and-biases-auth"} <= {*options}
+    assert options["--core-weave-auth"].is_flag
+    assert not options["--body-based-routing.api-type"].is_flag
