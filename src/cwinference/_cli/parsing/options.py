@@ -13,6 +13,13 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 FORMS = ("table", "wide", "json", "yaml", "name", "ndjson")
 
 
+class _Form(click.Choice[str]):
+    """A form of the output. `-o=json` is understood as `-o json`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(str(value).removeprefix("="), param, ctx)
+
+
 def settings_options() -> list[click.Option]:
     """Return the options of every command: how to reach the API, and how much to say."""
     return [
@@ -35,7 +42,7 @@ def output_options(*forms: str) -> Callable[[CommandT], CommandT]:
         return click.option(
             "-o",
             "--output",
-            type=click.Choice(choices),
+            type=_Form(choices),
             metavar="FORM",
             expose_value=False,
             callback=_keep("form"),

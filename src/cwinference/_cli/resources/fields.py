@@ -65,7 +65,7 @@ def fields_from(options: Sequence[FieldOption], values: Mapping[str, Any]) -> di
     found = dict[str, Any]()
     for option in options:
         given = values.get(option.name or "")
-        if (given in (None, (), False) and option.field.cpp_type != FieldDescriptor.CPPTYPE_BOOL) or given is None:
+        if given is None or given == () or (option.is_flag and not given):
             continue
         target = found
         for name in option.path[:-1]:

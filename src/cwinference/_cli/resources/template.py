@@ -1,6 +1,6 @@
 """A spec to fill in, as text: YAML with the comments of the API's definition, or JSON where there is no PyYAML."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, cast
 
@@ -19,7 +19,8 @@ _GATEWAYS = "The gateways that serve the deployment, by name. Required."
 def template(kind: Kind, form: str | None) -> str:
     """Return a spec of a kind to fill in, for `-f`. `form`: "json" or "yaml"; None for what can be read here."""
     if form == "json" or (form is None and find_spec("yaml") is None):
-        return as_json(_skeleton(cast(Descriptor, kind.create_request.DESCRIPTOR)))
+        outside = (*_OUTSIDE, *(("deployment_id",) if kind is HOT_LOADS else ()))
+        return as_json(_skeleton(cast(Descriptor, kind.create_request.DESCRIPTOR), outside))
     title = f"# A {kind.one}, for: cwinference {kind.command} create NAME -f FILE"
     if kind is HOT_LOADS:
         title = f"# A {kind.one}, for: cwinference {kind.command} create DEPLOYMENT -f FILE"
@@ -77,12 +78,12 @@ def _example(field: FieldDescriptor) -> str:
     return {FieldDescriptor.CPPTYPE_STRING: '""', FieldDescriptor.CPPTYPE_BOOL: "false"}.get(field.cpp_type, "0")
 
 
-def _skeleton(message: Descriptor) -> dict[str, Any]:
+def _skeleton(message: Descriptor, outside: Sequence[str] = ()) -> dict[str, Any]:
     """Return the required fields, with empty values; of a oneof the first member."""
     found, chosen = dict[str, Any](), set[str]()
     for field in message.fields:
         oneof = field.containing_oneof
-        if field.name in _OUTSIDE or not (is_required(field) if oneof is None else oneof.name not in chosen):
+        if field.name in outside or not (is_required(field) if oneof is None else oneof.name not in chosen):
             continue
         if oneof is not None:
             chosen.add(oneof.name)
