@@ -6,6 +6,7 @@ from .. import config
 from .commands import root
 from .output import say
 from .parsing.groups import Command
+from .parsing.options import Word
 
 SHELLS = ("bash", "zsh", "fish")
 _INSTALL = """\
@@ -24,7 +25,7 @@ To use it now and in every new shell:
     has_settings=False,
     help=f"Print a script that lets a shell complete commands and options.\n\n{_INSTALL}",
 )
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=Word(SHELLS))
 def command(shell: str) -> None:
     """Print the script for a shell."""
     from click.shell_completion import get_completion_class

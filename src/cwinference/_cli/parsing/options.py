@@ -7,17 +7,22 @@ import click
 
 from .. import output
 from .durations import DURATION
+from .suggestions import did_you_mean
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 FORMS = ("table", "wide", "json", "yaml", "name", "ndjson")
 
 
-class _Form(click.Choice[str]):
-    """A form of the output. `-o=json` is understood as `-o json`."""
+class Word(click.Choice[str]):
+    """One of several words. `-o=json` is understood as `-o json`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return super().convert(str(value).removeprefix("="), param, ctx)
+        """Return the word; of one that does not exist, say which may have been meant."""
+        word = str(value).removeprefix("=")
+        if word not in self.choices:
+            self.fail(f"there is no {word}{did_you_mean(word, self.choices, choose=True)}", param, ctx)
+        return word
 
 
 def settings_options() -> list[click.Option]:
@@ -25,7 +30,7 @@ def settings_options() -> list[click.Option]:
     return [
         _setting("--token-file", "FILE", "File that contains the token (else COREWEAVE_API_TOKEN, CW_API_TOKEN)."),
         _setting("--endpoint", "URL", "URL of the API (else COREWEAVE_API_ENDPOINT, CW_BASE_URL)."),
-        _setting("--transport", None, "How to reach it (rest).", type=click.Choice(("rest", "connect", "grpc"))),
+        _setting("--transport", None, "How to reach it (rest).", type=Word(("rest", "connect", "grpc"))),
         _setting("--timeout", "DURATION", "Limit of each call, such as 90, 90s or 2m (30).", type=DURATION),
         _setting("--ca", "FILE", "Certificate authorities to trust instead of the usual ones, in PEM."),
         _setting("--proxy", "URL", "Proxy to use (else that of the environment)."),
@@ -42,7 +47,7 @@ def output_options(*forms: str) -> Callable[[CommandT], CommandT]:
         return click.option(
             "-o",
             "--output",
-            type=_Form(choices),
+            type=Word(choices),
             metavar="FORM",
             expose_value=False,
             callback=_keep("form"),

@@ -12,13 +12,17 @@ def similar(word: str, words: Iterable[str]) -> list[str]:
     if wanted in by_plain:
         return [by_plain[wanted]]
     below = [each for plain, each in by_plain.items() if wanted and plain.split(".")[-1] == wanted.split(".")[-1]]
-    return below[:3] or [by_plain[each] for each in get_close_matches(wanted, by_plain, 3, 0.7)]
+    longer = [each for plain, each in by_plain.items() if len(wanted) > 2 and plain.startswith(wanted)]
+    return below[:3] or longer[:3] or [by_plain[each] for each in get_close_matches(wanted, by_plain, 3, 0.7)]
 
 
-def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """Return `; did you mean --zones?`, or nothing if no word is similar."""
-    found = similar(word, words)
-    return f"; did you mean {' or '.join(found)}?" if found else ""
+def did_you_mean(word: str, words: Iterable[str], *, choose: bool = False) -> str:
+    """Return `; did you mean --zones?`; if no word is similar, nothing, or with `choose` all of them."""
+    every = [*words]
+    found = similar(word, every)
+    if not found:
+        return f"; choose from {', '.join(every)}" if choose else ""
+    return f"; did you mean {' or '.join(found)}?"
 
 
 def _plain(word: str) -> str:

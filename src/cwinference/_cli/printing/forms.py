@@ -86,6 +86,6 @@ def _column(columns: Sequence[Column], title: str, option: str) -> Column:
     by_title: Mapping[str, Column] = {each.title.lower(): each for each in columns}
     found = by_title.get(title.strip().lower())
     if found is None:
-        hint = did_you_mean(title, by_title) or f"; choose from {', '.join(by_title)}"
+        hint = did_you_mean(title, by_title, choose=True)
         raise CommandError(f"{option}: there is no column {title.strip()!r}{hint}", code=USAGE)
     return found

@@ -181,8 +181,7 @@ class EnumName(click.ParamType[str]):
         name = str(value).upper().replace("-", "_")
         found = self._full.get(name, name)
         if found not in self.names:
-            hint = did_you_mean(name, self.names) or f"; choose from {', '.join(self.names)}"
-            self.fail(f"there is no {value}{hint}", param, ctx)
+            self.fail(f"there is no {value}{did_you_mean(name, self.names, choose=True)}", param, ctx)
         return found
 
 
