@@ -18,6 +18,7 @@ from cwinference import Client, types
 from cwinference._cli.main import parsed
 from cwinference.emulator import Emulator
 from tests.support import certificates
+from tests.support.commands import CommandLine
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
@@ -95,6 +96,30 @@ def test_the_tests_in_the_readme_pass(position: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("cwinference ")])
 def test_a_command_in_the_readme_is_accepted(command: str) -> None:
     assert parsed(shlex.split(command)[1:]).command.callback is not None
+
+
+def shown_output() -> list[tuple[str, str]]:
+    """Return the commands of the section about the command line for which the output is shown, each with that."""
+    section = TEXT.partition("## Use the command line\n")[2].partition("\n## ")[0]
+    console = "\n".join(re.findall(r"^```console\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
+    runs = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", console, re.MULTILINE)
+    return [(command, output) for command, output in runs if output.strip()]
+
+
+def without_times(text: str) -> list[str]:
+    """Return the words of each line; ages, ids and ports differ from run to run."""
+    text = re.sub(r"\b\d+[smhd]\b", "AGE", re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", text))
+    return [" ".join(re.sub(r":\d{4,5}/", ":PORT/", line).split()) for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize(("command", "output"), shown_output(), ids=[command for command, _ in shown_output()])
+def test_the_readme_shows_what_a_command_prints(
+    command: str, output: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Emulator() as emulator:
+        cli = CommandLine(emulator, monkeypatch, capsys)
+        cli.populate()
+        assert without_times(cli.ok(*shlex.split(command)[1:]).out) == without_times(output)
 
 
 @pytest.mark.parametrize("target", sorted({each for each in COMMANDS if each.startswith("make ")}))

@@ -28,7 +28,6 @@ DEFAULT_ENDPOINT = "https://api.coreweave.com"
 TOKEN_VARIABLES = ("COREWEAVE_API_TOKEN", "CW_API_TOKEN")
 ENDPOINT_VARIABLES = ("COREWEAVE_API_ENDPOINT", "CW_BASE_URL")
 WANDB_KEY_VARIABLES = ("WANDB_API_KEY",)
-COMPLETION_VARIABLE = "_CWINFERENCE_COMPLETE"
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 
 TransportName: TypeAlias = Literal["grpc", "connect", "rest"]
@@ -276,11 +275,6 @@ def read_proxies(proxy: str | None) -> Proxies:
 def forces_color() -> bool:
     """Return whether colors are wanted although the output is no terminal."""
     return bool(os.environ.get("FORCE_COLOR"))
-
-
-def completion_instruction() -> str | None:
-    """Return what a shell wants that completes a command line; None if no shell has started this process for that."""
-    return os.environ.get(COMPLETION_VARIABLE)
 
 
 def _pem(source: str | os.PathLike[str] | bytes | None, argument: str, kind: str) -> bytes | None:

@@ -36,9 +36,15 @@ def test_an_unexpected_error_is_1_and_debug_shows_where_it_was(
 
     monkeypatch.setattr(show, "facts_for", broken)
     ran = cli("gw", "list")
-    assert (ran.code, ran.err.splitlines()[0]) == (1, "cwinference gw list: unexpected error: KeyError: 'CW-SECRET-***'")
+    assert (ran.code, ran.err.splitlines()[0]) == (
+        1,
+        "cwinference gw list: unexpected error: KeyError: 'CW-SECRET-***'",
+    )
     assert "--debug" in ran.err.splitlines()[1]
-    assert "in broken" in cli("gw", "list", "--debug").err
+    debug = cli("gw", "list", "--debug").err
+    assert "in broken" in debug
+    assert "DEBUG cwinference: " in debug
+    assert "CW-SECRET-emulator" not in debug
 
 
 @pytest.mark.parametrize(

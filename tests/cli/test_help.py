@@ -9,7 +9,7 @@ from cwinference import types
 from cwinference._cli.commands import ALIASES, COMMANDS, root
 from cwinference._cli.main import main
 from cwinference._cli.resources.fields import FieldOption, field_options
-from cwinference._cli.resources.kinds import KINDS
+from cwinference._cli.resources.kinds import KINDS, Kind
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -55,9 +55,9 @@ def test_a_short_name_is_the_same_command(capsys: pytest.CaptureFixture[str]) ->
     assert "did you mean claims" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", [each for each in KINDS.values()], ids=lambda kind: kind.command)
-def test_every_field_of_a_request_is_an_option_with_a_help(kind: object) -> None:
-    for request in filter(None, (kind.create_request, kind.update_request)):  # type: ignore[attr-defined]
+@pytest.mark.parametrize("kind", list(KINDS.values()), ids=lambda kind: kind.command)
+def test_every_field_of_a_request_is_an_option_with_a_help(kind: Kind) -> None:
+    for request in filter(None, (kind.create_request, kind.update_request)):
         options = field_options(request)
         top = {each.name for each in request.DESCRIPTOR.fields} - {"id", "name", "hot_load_id", "deployment_id"}
         assert {each.path[0] for each in options} == top

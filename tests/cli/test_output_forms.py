@@ -103,7 +103,9 @@ def test_no_text_of_the_server_controls_the_terminal(cli: CommandLine) -> None:
     assert "\x1b" not in waited.err
 
 
-def test_colors_come_where_they_are_wanted_and_not_elsewhere(full: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colors_come_where_they_are_wanted_and_not_elsewhere(
+    full: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "\x1b" not in full.ok("gw", "list").out
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b[32mREADY\x1b[0m" in full.ok("gw", "list").out

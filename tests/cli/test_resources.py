@@ -42,7 +42,9 @@ def test_a_deployment_is_the_same_from_options_and_from_a_file(full: CommandLine
     (tmp_path / "llama.yaml").write_text(LLAMA)
     more = ["--runtime.engine-config", "max-model-len=8192", "--runtime.engine-config", "seed=1", "--traffic.weight=5"]
     full.ok("dep", "create", "a", *LLAMA_OPTIONS, *more, "--autoscaling.capacity-classes=reserved,ON_DEMAND")
-    full.ok("dep", "create", "b", "-f", tmp_path / "llama.yaml", *more, "--autoscaling.capacity_classes=RESERVED,on-demand")
+    full.ok(
+        "dep", "create", "b", "-f", tmp_path / "llama.yaml", *more, "--autoscaling.capacity_classes=RESERVED,on-demand"
+    )
     full.ok("dep", "create", "c", "-f", "-", *more, "--autoscaling.capacity_classes=RESERVED,on-demand", stdin=LLAMA)
     with full.client() as client:
         a, b, c = (client.deployments.find(name).spec for name in "abc")
@@ -59,7 +61,11 @@ def test_modify_changes_what_is_named_and_nothing_else(full: CommandLine) -> Non
         after = client.deployments.find("llama").spec
         assert client.deployments.find("llama-2").spec.disabled
         assert (after.traffic.weight, after.autoscaling.max, after.disabled) == (0, 8, True)
-        after.traffic.weight, after.autoscaling.max, after.disabled = before.traffic.weight, before.autoscaling.max, False
+        after.traffic.weight, after.autoscaling.max, after.disabled = (
+            before.traffic.weight,
+            before.autoscaling.max,
+            False,
+        )
         assert after == before
         full.ok("dep", "modify", "llama", "--disabled=false", "--wait")
         full.ok("cc", "modify", "prod", "--resources.instance_count", "3", "--wait=1m")
@@ -114,7 +120,12 @@ def test_resources_are_named_by_name_or_id_several_at_once_or_on_standard_input(
     ids = [each["spec"]["id"] for each in full.ok("dep", "list", "-o", "json").json]
     names = full.ok("dep", "list", "-o", "name").out
     assert names == "llama\nllama-2\n"
-    for words, stdin in (([ids[0], "llama-2"], ""), (["llama", ids[1].upper()], ""), (["-"], names), (["llama", "-"], names)):
+    for words, stdin in (
+        ([ids[0], "llama-2"], ""),
+        (["llama", ids[1].upper()], ""),
+        (["-"], names),
+        (["llama", "-"], names),
+    ):
         found = full.ok("dep", "get", *words, "-o", "json", stdin=stdin).json
         assert [each["spec"]["id"] for each in found] == ids
     assert full.ok("dep", "get", "llama", "-o", "json").json["spec"]["id"] == ids[0]
@@ -166,17 +177,17 @@ def test_hot_loads_are_created_awaited_and_shown(cli: CommandLine) -> None:
     hot = ["--hot-load.bucket=models", "--hot-load.transition-mode=async"]
     cli.ok("dep", "create", "llama", *LLAMA_OPTIONS, *hot, "--wait")
     created = cli.ok("hl", "create", "llama", "--identity=step-1", "--type=full", "--wait", "-o", "json")
-    id = created.json["spec"]["id"]
+    own_id = created.json["spec"]["id"]
     assert created.json["status"]["state"] == "HOT_LOAD_STATE_COMPLETED"
     assert "COMPLETED" in cli.ok("hl", "get", "step-1").out
     assert "step-1" in cli.ok("hl", "list", "--deployment", "llama").out
-    assert cli.ok("hl", "list", "-o", "name").out == f"{id}\n"
-    assert cli.ok("hl", "replicas", id).lines[0].split() == ["NAME", "STATE", "ZONE", "SNAPSHOT", "SINCE", "ERROR"]
-    assert cli.ok("hl", "replicas", id, "-o", "json").json[0]["currentSnapshotIdentity"] == "step-1"
+    assert cli.ok("hl", "list", "-o", "name").out == f"{own_id}\n"
+    assert cli.ok("hl", "replicas", own_id).lines[0].split() == ["NAME", "STATE", "ZONE", "SNAPSHOT", "SINCE", "ERROR"]
+    assert cli.ok("hl", "replicas", own_id, "-o", "json").json[0]["currentSnapshotIdentity"] == "step-1"
     assert cli.ok("hl", "create", "llama", "--identity=s2", "--type=full", "--dry-run").json["identity"] == "s2"
-    assert cli("hl", "cancel", id).code == 2
-    assert cli("hl", "cancel", id, "--yes").code == 1  # the service does not offer it yet
-    assert "deployment: llama" in cli.ok("hl", "describe", id).out
+    assert cli("hl", "cancel", own_id).code == 2
+    assert cli("hl", "cancel", own_id, "--yes").code == 1  # the service does not offer it yet
+    assert "deployment: llama" in cli.ok("hl", "describe", own_id).out
 
 
 def test_state_of_what_was_awaited_is_the_last_object_on_standard_output(full: CommandLine) -> None:

@@ -35,9 +35,7 @@ class Ran:
 class CommandLine:
     """Runs commands against an emulator, whose token and endpoint are in the environment."""
 
-    def __init__(
-        self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def __init__(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.emulator = emulator
         self._monkeypatch = monkeypatch
         self._capsys = capsys

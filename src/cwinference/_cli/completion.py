@@ -2,10 +2,9 @@
 
 import click
 
-from .. import config
 from .commands import root
 from .output import say
-from .parsing.groups import Command
+from .parsing.groups import COMPLETION_VARIABLE, Command
 from .parsing.options import Word
 
 SHELLS = ("bash", "zsh", "fish")
@@ -33,5 +32,5 @@ def command(shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101
     # Not its source(), which starts a bash to see whether it is new enough.
-    variables = kind(root(), {}, "cwinference", config.COMPLETION_VARIABLE).source_vars()
+    variables = kind(root(), {}, "cwinference", COMPLETION_VARIABLE).source_vars()
     say(kind.source_template % variables)

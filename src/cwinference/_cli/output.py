@@ -4,7 +4,6 @@ A stream that fails is replaced by the null device. Otherwise Python would compl
 exit code.
 """
 
-import json
 import os
 import re
 import sys
@@ -41,6 +40,8 @@ def write(stream: TextIO | None, text: str) -> None:
 
 def as_json(value: Any, indent: int | None = 2) -> str:
     """Return JSON without characters that could control a terminal."""
+    import json  # --version and --help do without it
+
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     return redacted(_CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
 

@@ -1,5 +1,6 @@
 """What a command gets: the settings of the command line, a client that has them, and what to print on."""
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ class Run:
         self.sort_by: str | None = None
         self.columns: str | None = None
         self._client: Client | None = None
+        self._handler: logging.Handler | None = None
 
     def token(self) -> "TokenSource | None":
         """Return the token source that `--token-file` names; None for the environment's token."""
@@ -64,6 +66,8 @@ class Run:
             from ..errors import ConfigurationError
             from .failures import CREDENTIALS, CommandError
 
+            if self.debug:
+                self._log()
             token = self.token()
             try:
                 resolve_token(token, otherwise="use --token-file,")  # the client would advise token=
@@ -73,9 +77,21 @@ class Run:
             self._client = Client(token, **{**self.connection(), **more})
         return self._client
 
+    def _log(self) -> None:
+        """Print what the library logs, down to single calls, to standard error."""
+        self._handler = logging.StreamHandler()
+        self._handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        logger = logging.getLogger("cwinference")
+        logger.addHandler(self._handler)
+        logger.setLevel(logging.DEBUG)
+
     def close(self) -> None:
         """Close the client, if there is one."""
         client, self._client = self._client, None
+        if self._handler is not None:
+            logger = logging.getLogger("cwinference")
+            logger.removeHandler(self._handler)
+            logger.setLevel(logging.NOTSET)
         if client is not None:
             client.close()
 

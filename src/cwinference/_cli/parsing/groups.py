@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import click
 
-from ... import config
 from .. import output
 from .options import help_option, settings_options
 from .suggestions import did_you_mean, similar
@@ -18,6 +17,10 @@ def _normalized(name: str) -> str:
 
 
 CONTEXT: dict[str, Any] = {"token_normalize_func": _normalized, "max_content_width": 100}
+
+
+COMPLETION_VARIABLE = "_CWINFERENCE_COMPLETE"
+"""By which a shell asks for completions."""
 
 
 class Entry(NamedTuple):
@@ -171,13 +174,11 @@ def innermost(group: click.Group, arguments: list[str]) -> click.Context:
 
 def complete(group: click.Group) -> bool:
     """Print completions if a shell asks for them, and return whether it does."""
-    instruction = config.completion_instruction()
-    if not instruction:
-        return False
-    from click.shell_completion import shell_complete
-
-    shell_complete(group, {}, "cwinference", config.COMPLETION_VARIABLE, instruction)
-    return True
+    try:
+        group._main_shell_completion({}, "cwinference", COMPLETION_VARIABLE)  # pyright: ignore[reportPrivateUsage]
+    except SystemExit:
+        return True
+    return False
 
 
 def with_optional_values(command: click.Command, arguments: list[str]) -> list[str]:
