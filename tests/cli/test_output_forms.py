@@ -146,7 +146,7 @@ def test_a_watch_prints_lines_or_json(full: CommandLine, monkeypatch: pytest.Mon
     with full.client() as client:
         changes = client.deployments.watch()
         seen = [next(changes) for _ in range(3)]
-        client.deployments.modify(seen[0].resource.spec.id, traffic={"weight": 1})
+        client.deployments.modify(client.deployments.find("llama").spec.id, traffic={"weight": 1})
         seen.append(next(changes))
 
     def replayed() -> Any:

@@ -42,7 +42,7 @@ class Screen:
 
     @cached_property
     def has_shapes(self) -> bool:
-        """Whether it is a terminal that shows more than ASCII."""
+        """Return whether it is a terminal that shows more than ASCII."""
         try:
             SHAPES.encode(getattr(self.stream, "encoding", None) or "ascii")
         except (UnicodeEncodeError, LookupError):
@@ -51,7 +51,7 @@ class Screen:
 
     @cached_property
     def console(self) -> "Console | None":
-        """rich's console for it; None without rich, or if it is no terminal and colors are not forced."""
+        """Return rich's console for it; None without rich, or if it is no terminal and colors are not forced."""
         if self.stream is None or not (self.is_terminal or config.forces_color()):
             return None
         try:

@@ -18,7 +18,7 @@ from ..printing.screen import Screen
 from ..printing.states import state_label, state_style
 from ..run import Run
 from .kinds import DEPLOYMENTS, GATEWAYS, HOT_LOADS, Kind, name_of
-from .names import find, find_all, names_argument
+from .names import find, find_all, is_single, names_argument, with_input
 from .show import show
 from .waiting import INTERRUPTED, until_gone, until_ready
 
@@ -38,7 +38,7 @@ def wait_command(kind: Kind) -> click.Command:
             return 0
         ready, code = until_ready(run, kind, [each.spec.id for each in found], seconds)
         if ready:
-            show(run, kind, ready, single=len(names) == 1)
+            show(run, kind, ready, single=is_single(names))
         return code
 
     if kind is not HOT_LOADS:
@@ -80,7 +80,7 @@ def watch_command(kind: Kind) -> click.Command:
 def _still_there(run: Run, kind: Kind, names: Sequence[str]) -> list[Any]:
     """Return the resources that are still there."""
     found = list[Any]()
-    for each in names:
+    for each in with_input(names):
         try:
             found.append(find(run, kind, each))
         except CommandError as error:

@@ -1,5 +1,6 @@
 """What only hot-loads have: `create` for a deployment, `replicas`, `cancel`."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,13 +13,13 @@ from ..parsing.waits import Wait
 from ..printing.facts import Facts
 from ..printing.forms import api_json, json_text, names_text, ndjson_text, yaml_text
 from ..printing.screen import Screen
-from .fields import field_options, missing
+from .fields import FieldOption, field_options
 from .kinds import DEPLOYMENTS, Kind
-from .names import find, find_all, names_argument
+from .names import find, find_all, is_single, names_argument
 from .requests import create_request, print_requests
 from .show import show, show_table
 from .waiting import until_ready
-from .write import given_fields, parameters_of, print_template, writing_options
+from .write import given_fields, parameters_of, print_template, refuse_missing, writing_options
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -32,42 +33,46 @@ def create_command(kind: Kind) -> click.Command:
     @click.option("--id", metavar="UUID", help="An id of your own, instead of a new one.")
     @writing_options(kind)
     @click.pass_context
-    def command(
-        context: click.Context,
-        /,
-        deployment: str | None,
-        id: str | None,
-        file: str | None,
-        template: bool,
-        dry_run: bool,
-        wait: Wait | None,
-        **values: Any,
-    ) -> int:
-        run: Run = context.obj
-        if template:
-            print_template(run, kind)
-            return 0
-        _, fields = given_fields(run, kind, file, options, values)
-        word, own_id = deployment or fields.pop("deployment_id", None), id or fields.pop("hot_load_id", None)
-        if not word:
-            raise click.UsageError("missing argument 'DEPLOYMENT'", context)
-        lacking = missing(kind.create_request, fields)
-        if lacking:
-            raise click.UsageError(f"missing {', '.join(lacking)}; or -f FILE, which --template begins", context)
-        target = find(run, DEPLOYMENTS, word).spec.id
-        if dry_run:
-            print_requests(run, [create_request(kind, hot_load_id=own_id, deployment_id=target, **fields)])
-            return 0
-        created, code = kind.methods(run).create(target, hot_load_id=own_id, **fields), 0
-        run.note(f"created: {created.spec.id}")
-        if wait is not None:
-            ready, code = until_ready(run, kind, [created.spec.id], wait.seconds)
-            created = ready[0]
-        show(run, kind, [created], single=True)
-        return code
+    def command(context: click.Context, /, **given: Any) -> int:
+        return _create(kind, context, options, **given)
 
     text = "Load a snapshot into the running replicas of a deployment, named by name or id."
     return Command("create", params=[*parameters_of(command), *options], callback=command, help=text)
+
+
+def _create(
+    kind: Kind,
+    context: click.Context,
+    options: Sequence[FieldOption],
+    *,
+    deployment: str | None,
+    id: str | None,
+    file: str | None,
+    template: bool,
+    dry_run: bool,
+    wait: Wait | None,
+    **values: Any,
+) -> int:
+    run: Run = context.obj
+    if template:
+        print_template(run, kind)
+        return 0
+    _, fields = given_fields(run, kind, file, options, values)
+    word, own_id = deployment or fields.pop("deployment_id", None), id or fields.pop("hot_load_id", None)
+    if not word:
+        raise click.UsageError("missing argument 'DEPLOYMENT'", context)
+    refuse_missing(kind, context, fields)
+    target = find(run, DEPLOYMENTS, word).spec.id
+    if dry_run:
+        print_requests(run, [create_request(kind, hot_load_id=own_id, deployment_id=target, **fields)])
+        return 0
+    created, code = kind.methods(run).create(target, hot_load_id=own_id, **fields), 0
+    run.note(f"created: {created.spec.id}")
+    if wait is not None:
+        ready, code = until_ready(run, kind, [created.spec.id], wait.seconds)
+        created = ready[0]
+    show(run, kind, [created], single=True)
+    return code
 
 
 def replicas_command(kind: Kind) -> click.Command:
@@ -111,7 +116,7 @@ def cancel_command(kind: Kind) -> click.Command:
             print_requests(run, [types.CancelHotLoadRequest(id=each.spec.id) for each in found])
             return
         run.confirm(f"Cancel {', '.join(one_line(each.spec.id) for each in found)}?", yes=yes)
-        show(run, kind, [run.client.hot_loads.cancel(each.spec.id) for each in found], single=len(names) == 1)
+        show(run, kind, [run.client.hot_loads.cancel(each.spec.id) for each in found], single=is_single(names))
 
     text = "Cancel hot-loads; nothing is rolled back. It asks on a terminal; without one, it needs --yes."
     return click.command("cancel", cls=Command, help=text)(command)

@@ -22,7 +22,27 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE
 
 def names_argument(function: CommandT) -> CommandT:
     """Add the argument for one or several names or ids; `-` reads them from standard input."""
-    return click.argument("names", metavar="NAME...", nargs=-1, required=True, callback=_with_input)(function)
+    return click.argument("names", metavar="NAME...", nargs=-1, required=True)(function)
+
+
+def with_input(words: Iterable[str]) -> list[str]:
+    """Return names with those of standard input in place of `-`.
+
+    Raises:
+        CommandError: there are none (exit code 2).
+    """
+    given = [*words]
+    if "-" in given:
+        read = sys.stdin.read().split() if sys.stdin is not None else []
+        given = [each for word in given for each in (read if word == "-" else [word])]
+    if not given:
+        raise CommandError("standard input has no names", code=USAGE)
+    return given
+
+
+def is_single(words: Sequence[str]) -> bool:
+    """Return whether a single resource was asked for, which is a JSON object rather than an array."""
+    return len(words) == 1 and words[0] != "-"
 
 
 def find_all(run: "Run", kind: Kind, words: Iterable[str]) -> list[Any]:
@@ -31,6 +51,7 @@ def find_all(run: "Run", kind: Kind, words: Iterable[str]) -> list[Any]:
     Raises:
         CommandError: there is none of a name or an id (exit code 3), or one's name is another's id (2).
     """
+    words = with_input(words)
     existing = [*kind.methods(run).list()]
     found = dict[str, Any]()
     for word in words:
@@ -83,14 +104,3 @@ def _ambiguous(kind: Kind, word: str, by_id: Sequence[Any], by_name: Sequence[An
     what = f"the id of one {kind.one} and the name of another" if by_id else f"what several {kind.one}s load"
     others = f"the one with that name has the id {ids}" if by_id else f"their ids: {ids}"
     return CommandError(one_line(f"{word!r} is ambiguous: it is {what}; {others}"), code=USAGE)
-
-
-def _with_input(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> list[str]:
-    """Return the names, with those of standard input in place of `-`."""
-    if context.resilient_parsing or "-" not in words:
-        return [*words]
-    given = sys.stdin.read().split() if sys.stdin is not None else []
-    found = [each for word in words for each in (given if word == "-" else [word])]
-    if not found:
-        raise click.UsageError("standard input has no names", context)
-    return found

@@ -17,7 +17,7 @@ from ..printing.layout import Column, table_lines
 from ..printing.screen import Screen
 from ..run import Run
 from .kinds import DEPLOYMENTS, GATEWAYS, HOT_LOADS, Kind
-from .names import find, find_all, gateway_ids, names_argument
+from .names import find, find_all, gateway_ids, is_single, names_argument
 from .show import facts_for, show
 
 
@@ -42,7 +42,7 @@ def get_command(kind: Kind) -> click.Command:
     @table_options
     @click.pass_obj
     def command(run: Run, names: list[str]) -> None:
-        show(run, kind, find_all(run, kind, names), single=len(names) == 1)
+        show(run, kind, find_all(run, kind, names), single=is_single(names))
 
     text = f"Show {kind.one}s, each by its name or id; `-` reads names from standard input."
     return click.command("get", cls=Command, help=text)(command)
@@ -57,7 +57,7 @@ def describe_command(kind: Kind) -> click.Command:
     def command(run: Run, names: list[str]) -> None:
         found = find_all(run, kind, names)
         if run.form not in (None, "table"):
-            show(run, kind, found, single=len(names) == 1)
+            show(run, kind, found, single=is_single(names))
             return
         facts = facts_for(run, kind, found)
         related = [*run.client.deployments.list()] if kind is GATEWAYS else []

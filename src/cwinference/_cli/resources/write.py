@@ -1,7 +1,7 @@
 """`create`, `modify` and `delete`."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,10 +12,11 @@ from ...errors import ApiError, NotFound, ProtocolError
 from ..parsing.groups import Command
 from ..parsing.options import CommandT, output_options
 from ..parsing.waits import Wait, wait_option
+from ..printing.progress import Progress
 from .fields import FieldOption, field_options, fields_from, merged, missing, option_name
 from .files import read_spec
 from .kinds import CLAIMS, DEPLOYMENTS, GATEWAYS, Kind, name_of
-from .names import find_all, gateway_ids, names_argument
+from .names import find_all, gateway_ids, is_single, names_argument
 from .requests import create_request, print_requests, update_request
 from .show import show
 from .template import template
@@ -33,85 +34,92 @@ def create_command(kind: Kind) -> click.Command:
     @click.option("--id", metavar="UUID", help="An id of your own, instead of a new one.")
     @writing_options(kind)
     @click.pass_context
-    def command(
-        context: click.Context,
-        /,
-        name: str | None,
-        id: str | None,
-        file: str | None,
-        template: bool,
-        dry_run: bool,
-        wait: Wait | None,
-        **values: Any,
-    ) -> None:
-        run: Run = context.obj
-        if template:
-            print_template(run, kind)
-            return
-        found, fields = given_fields(run, kind, file, options, values)
-        name = name or found
-        if not name:
-            raise click.UsageError("missing argument 'NAME'", context)
-        lacking = missing(kind.create_request, fields, kind.choices)
-        if lacking:
-            raise click.UsageError(f"missing {', '.join(lacking)}; or -f FILE, which --template begins", context)
-        if dry_run:
-            print_requests(run, [create_request(kind, id=id, name=name, **fields)])
-            return
-        with _awaited(run, kind, wait, name) as how:
-            created = kind.methods(run).create(name, id=id, **fields, **how)
-        run.note(f"{'created' if wait is None else 'ready'}: {one_line(name)} ({created.spec.id})")
-        show(run, kind, [created], single=True)
+    def command(context: click.Context, /, **given: Any) -> None:
+        _create(kind, context, options, **given)
 
-    params = [*parameters_of(command), *options]
     text = f"Create a {kind.one}: fields as options, or -f FILE, or both, of which options win."
-    return Command("create", params=params, callback=command, help=text)
+    return Command("create", params=[*parameters_of(command), *options], callback=command, help=text)
+
+
+def _create(
+    kind: Kind,
+    context: click.Context,
+    options: Sequence[FieldOption],
+    *,
+    name: str | None,
+    id: str | None,
+    file: str | None,
+    template: bool,
+    dry_run: bool,
+    wait: Wait | None,
+    **values: Any,
+) -> None:
+    run: Run = context.obj
+    if template:
+        print_template(run, kind)
+        return
+    found, fields = given_fields(run, kind, file, options, values)
+    name = name or found
+    if not name:
+        raise click.UsageError("missing argument 'NAME'", context)
+    refuse_missing(kind, context, fields)
+    if dry_run:
+        print_requests(run, [create_request(kind, id=id, name=name, **fields)])
+        return
+    with _awaited(run, kind, wait, name) as how:
+        created = kind.methods(run).create(name, id=id, **fields, **how)
+    run.note(f"{'created' if wait is None else 'ready'}: {one_line(name)} ({created.spec.id})")
+    show(run, kind, [created], single=True)
 
 
 def modify_command(kind: Kind) -> click.Command:
     """Return `modify` for a kind."""
     assert kind.update_request is not None  # noqa: S101
     options = field_options(kind.update_request)
-    can_rename = "name" in kind.update_request.DESCRIPTOR.fields_by_name
 
     @names_argument
     @writing_options(kind, creates=False)
     @click.pass_context
-    def command(
-        context: click.Context,
-        /,
-        names: Sequence[str],
-        file: str | None,
-        dry_run: bool,
-        wait: Wait | None,
-        new_name: str | None = None,
-        **values: Any,
-    ) -> None:
-        run: Run = context.obj
-        _, changes = given_fields(run, kind, file, options, values)
-        if new_name is not None:
-            changes["name"] = new_name
-        if not changes:
-            names_of = ", ".join(option_name(each.path) for each in options[:3])
-            raise click.UsageError(f"nothing to change; use options such as {names_of}, or -f FILE", context)
-        found = find_all(run, kind, names)
-        if new_name is not None and len(found) > 1:
-            raise click.UsageError("--new-name is for a single resource", context)
-        if dry_run:
-            current = [kind.methods(run).get(each.spec.id) for each in found]
-            print_requests(run, [update_request(kind, each, changes) for each in current])
-            return
-        changed = list[Any]()
-        for each in found:
-            with _awaited(run, kind, wait, each.spec.id) as how:
-                changed.append(kind.methods(run).modify(each.spec.id, **changes, **how))
-        show(run, kind, changed, single=len(names) == 1)
+    def command(context: click.Context, /, **given: Any) -> None:
+        _modify(kind, context, options, **given)
 
-    if can_rename:
+    if "name" in kind.update_request.DESCRIPTOR.fields_by_name:
         command = click.option("--new-name", metavar="NAME", help="Another name.")(command)
-    params = [*parameters_of(command), *options]
     text = f"Change the fields of {kind.one}s that options or -f FILE name; all others stay as they are."
-    return Command("modify", params=params, callback=command, help=text)
+    return Command("modify", params=[*parameters_of(command), *options], callback=command, help=text)
+
+
+def _modify(
+    kind: Kind,
+    context: click.Context,
+    options: Sequence[FieldOption],
+    *,
+    names: Sequence[str],
+    file: str | None,
+    dry_run: bool,
+    wait: Wait | None,
+    new_name: str | None = None,
+    **values: Any,
+) -> None:
+    run: Run = context.obj
+    _, changes = given_fields(run, kind, file, options, values)
+    if new_name is not None:
+        changes["name"] = new_name
+    if not changes:
+        examples = ", ".join(option_name(each.path) for each in options[:3])
+        raise click.UsageError(f"nothing to change; use options such as {examples}, or -f FILE", context)
+    found = find_all(run, kind, names)
+    if new_name is not None and len(found) > 1:
+        raise click.UsageError("--new-name is for a single resource", context)
+    if dry_run:
+        current = [kind.methods(run).get(each.spec.id) for each in found]
+        print_requests(run, [update_request(kind, each, changes) for each in current])
+        return
+    changed = list[Any]()
+    for each in found:
+        with _awaited(run, kind, wait, each.spec.id) as how:
+            changed.append(kind.methods(run).modify(each.spec.id, **changes, **how))
+    show(run, kind, changed, single=is_single(names))
 
 
 def delete_command(kind: Kind) -> click.Command:
@@ -142,7 +150,7 @@ def delete_command(kind: Kind) -> click.Command:
         if wait is not None:
             until_gone(run, kind, last, wait.seconds)
         if last:
-            show(run, kind, last, single=len(names) == 1)
+            show(run, kind, last, single=is_single(names))
 
     text = f"Delete {kind.one}s. It asks on a terminal; without one, it needs --yes."
     return click.command("delete", cls=Command, help=text)(command)
@@ -183,32 +191,31 @@ def given_fields(
     return name, fields
 
 
+def refuse_missing(kind: Kind, context: click.Context, fields: Mapping[str, Any]) -> None:
+    """Refuse fields that are not all that is required."""
+    lacking = missing(kind.create_request, fields, kind.choices)
+    if lacking:
+        raise click.UsageError(f"missing {', '.join(lacking)}; or -f FILE, which --template begins", context)
+
+
 def parameters_of(command: Any) -> list[click.Parameter]:
     """Return the parameters that decorators have added to a function."""
     return [*reversed(command.__click_params__)]
 
 
-def _awaited(run: "Run", kind: Kind, wait: Wait | None, word: str) -> Any:
-    """Return a context whose value is how a method waits: what `wait=True` needs, if that is wanted."""
-    from contextlib import contextmanager
+@contextmanager
+def _awaited(run: "Run", kind: Kind, wait: Wait | None, word: str) -> Generator[dict[str, Any]]:
+    """Yield how a method waits: what `wait=True` needs, if that is wanted."""
+    if wait is None:
+        yield {}
+        return
 
-    @contextmanager
-    def manager() -> Generator[dict[str, Any]]:
-        if wait is None:
-            yield {}
-            return
+    def again(progress: Progress) -> str:
+        return f"cwinference {kind.command} wait {next(iter(progress.latest), word)}"
 
-        def again(progress: Any) -> str:
-            return f"cwinference {kind.command} wait {next(iter(progress.latest), word)}"
-
-        with waiting(run, f"waiting for {one_line(word)}", again) as progress:
-            yield {
-                "wait": True,
-                "on_change": progress,
-                **({} if wait.seconds is None else {"timeout": wait.seconds}),
-            }
-
-    return manager()
+    limit = {} if wait.seconds is None else {"timeout": wait.seconds}
+    with waiting(run, f"waiting for {one_line(word)}", again) as progress:
+        yield {"wait": True, "on_change": progress, **limit}
 
 
 def _referring(run: "Run", kind: Kind, resources: Sequence[Any]) -> Iterator[str]:
