@@ -116,6 +116,16 @@ def test_a_dry_run_prints_the_request_and_sends_none(full: CommandLine) -> None:
         assert len(client.gateways.list()) == 1
 
 
+def test_a_secret_is_named_and_never_shown(cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MY_KEY", "very-secret")
+    (tmp_path / "key").write_text("very-secret\n")
+    for reference in ("env:MY_KEY", f"file:{tmp_path}/key"):
+        auth = [f"--weights-and-biases-auth.api-key={reference}", "--weights-and-biases-auth.enable-usage-reports"]
+        ran = cli.ok("gw", "create", "x", *auth, "--path-based-routing", "--dry-run")
+        assert ran.json["weightsAndBiasesAuth"] == {"apiKey": "***", "enableUsageReports": True}
+    assert cli("gw", "create", "x", "--weights-and-biases-auth.api-key=env:NO_KEY", "--path-based-routing").code == 2
+
+
 def test_resources_are_named_by_name_or_id_several_at_once_or_on_standard_input(full: CommandLine) -> None:
     ids = [each["spec"]["id"] for each in full.ok("dep", "list", "-o", "json").json]
     names = full.ok("dep", "list", "-o", "name").out

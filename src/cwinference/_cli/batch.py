@@ -9,8 +9,10 @@ import click
 
 from .output import complain, describe, say
 from .parsing.groups import Command
+from .parsing.words import UUID
 
 if TYPE_CHECKING:
+    from .. import AsyncClient, types
     from ..inference import BatchResult
     from .run import Run
 
@@ -36,7 +38,7 @@ class _Options:
 @click.command("batch", cls=Command)
 @click.argument("requests", metavar="IN.jsonl")
 @click.argument("out", metavar="OUT.jsonl")
-@click.option("--gateway", metavar="ID", help="Id of the gateway. WANDB_API_KEY is used for W&B auth.")
+@click.option("--gateway", metavar="NAME", help="Name or id of the gateway. WANDB_API_KEY is used for W&B auth.")
 @click.option(
     "--base-url",
     metavar="URL",
@@ -139,6 +141,11 @@ def _most_connections(concurrency: int) -> int:
     return concurrency if open_files < 0 else min(concurrency, max(1, open_files - _OTHER_FILES))
 
 
+async def _gateway(client: "AsyncClient", word: str) -> "types.Gateway | str":
+    """Return the gateway of a name; an id is read by the batch itself."""
+    return word if UUID.fullmatch(word) else await client.gateways.find(word)
+
+
 async def _batch(options: _Options, run: "Run") -> "BatchResult":
     from .. import AsyncClient
     from ..config import resolve_token
@@ -155,5 +162,5 @@ async def _batch(options: _Options, run: "Run") -> "BatchResult":
             return await inference.batch(**arguments)
     resolve_token(token, otherwise="use --token-file,")  # the client would advise token=
     async with AsyncClient(token, **how) as client:
-        inference = client.inference(options.gateway or "", timeout=timeout, limit=limit)
+        inference = client.inference(await _gateway(client, options.gateway or ""), timeout=timeout, limit=limit)
         return await inference.batch(**arguments)

@@ -4,6 +4,8 @@ import re
 
 import click
 
+from .converter import Converter
+
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(s|m|h|d|)")
 
@@ -16,7 +18,7 @@ def seconds_of(text: str) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
-class Duration(click.ParamType[float]):
+class Duration(Converter[float]):
     """The type of an option that takes a duration; its value is in seconds."""
 
     name = "duration"

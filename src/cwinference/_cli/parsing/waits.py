@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from .converter import Converter
 from .durations import DURATION
 from .options import CommandT
 
@@ -15,7 +16,7 @@ class Wait(NamedTuple):
     seconds: float | None
 
 
-class _WaitType(click.ParamType[Wait]):
+class _WaitType(Converter[Wait]):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Wait:

@@ -12,6 +12,7 @@ from ..._type_docs import DOCS
 from ...resources._comparison import WRITE_ONLY, id_of, is_map
 from ...resources._parts import label
 from ...stacks._secret_references import parse_reference, resolved
+from ..parsing.converter import Converter
 from ..parsing.suggestions import did_you_mean
 
 Path = tuple[str, ...]
@@ -167,7 +168,7 @@ def _help(path: Path, field: FieldDescriptor) -> str:
     return text
 
 
-class EnumName(click.ParamType[str]):
+class EnumName(Converter[str]):
     """A value of an enum, with or without its prefix, in any case."""
 
     name = "name"
@@ -185,7 +186,7 @@ class EnumName(click.ParamType[str]):
         return found
 
 
-class _EnumNames(click.ParamType[list[str]]):
+class _EnumNames(Converter[list[str]]):
     name = "names"
 
     def __init__(self, kind: EnumDescriptor) -> None:
@@ -197,14 +198,14 @@ class _EnumNames(click.ParamType[list[str]]):
         return [self._one.convert(each, param, ctx) for each in str(value).split(",") if each]
 
 
-class _List(click.ParamType[list[str]]):
+class _List(Converter[list[str]]):
     name = "list"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
         return cast(list[str], value) if isinstance(value, list) else [each for each in str(value).split(",") if each]
 
 
-class _Entry(click.ParamType["tuple[str, str] | None"]):
+class _Entry(Converter["tuple[str, str] | None"]):
     name = "entry"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str] | None:
@@ -216,7 +217,7 @@ class _Entry(click.ParamType["tuple[str, str] | None"]):
         return key, text
 
 
-class _Flag(click.ParamType[bool]):
+class _Flag(Converter[bool]):
     name = "flag"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
@@ -228,7 +229,7 @@ class _Flag(click.ParamType[bool]):
         return found
 
 
-class _Secret(click.ParamType[str]):
+class _Secret(Converter[str]):
     name = "secret"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:

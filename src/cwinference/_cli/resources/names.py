@@ -1,6 +1,5 @@
 """Which resource somebody means: by its name or its id, from the arguments or from standard input."""
 
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,11 @@ from ...errors import NotFound
 from ..failures import NOT_FOUND, USAGE, CommandError
 from ..parsing.options import CommandT
 from ..parsing.suggestions import did_you_mean
+from ..parsing.words import UUID
 from .kinds import HOT_LOADS, Kind
 
 if TYPE_CHECKING:
     from ..run import Run
-
-_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
 def names_argument(function: CommandT) -> CommandT:
@@ -81,7 +79,7 @@ def _find(run: "Run", kind: Kind, word: str, existing: Sequence[Any]) -> Any:
     if by_id or by_name:
         found = (by_id or by_name)[0]
         return kind.methods(run).get(found.spec.id) if kind is HOT_LOADS else found  # a list lacks their state
-    if _UUID.fullmatch(word):
+    if UUID.fullmatch(word):
         try:
             return kind.methods(run).get(word)  # a list may lag behind
         except NotFound:
