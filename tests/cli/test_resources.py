@@ -166,6 +166,16 @@ def test_deleting_says_what_still_refers_to_it_and_needs_a_yes(full: CommandLine
         assert [*client.gateways.list(), *client.deployments.list()] == []
 
 
+def test_what_goes_wrong_with_one_resource_does_not_spare_the_others(full: CommandLine) -> None:
+    full.ok("gw", "create", "alone", "--core-weave-auth", "--path-based-routing")
+    ran = full("gw", "delete", "front", "alone", "--yes", "-o", "name")
+    assert (ran.code, ran.out) == (5, "alone\n")
+    full.emulator.faults.add("error", method="UpdateDeployment", nth=1, code="aborted")
+    ran = full("dep", "modify", "llama", "llama-2", "--traffic.weight=3", "-o", "name")
+    assert (ran.code, ran.out) == (5, "llama-2\n")
+    assert ran.err.splitlines()[1] == "to see its state: cwinference deployments describe llama"
+
+
 def test_lists_can_be_filtered(full: CommandLine) -> None:
     full.ok("gw", "create", "back", "--core-weave-auth", "--path-based-routing")
     assert full.ok("dep", "list", "--gateway", "front", "-o", "name").lines == ["llama", "llama-2"]

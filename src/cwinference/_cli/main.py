@@ -12,8 +12,6 @@ from . import output
 if TYPE_CHECKING:
     import click
 
-    from .run import Run
-
 INTERRUPTED = 130
 
 
@@ -59,19 +57,9 @@ def _run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except Exception as error:
-        return _report(error, run)
+        return run.fail(error)
     finally:
         run.close()
-
-
-def _report(error: Exception, run: "Run") -> int:
-    """Print what is wrong and what to do about it, and return the exit code."""
-    from .failures import failure_of
-
-    failure = failure_of(error, run.path, run.subject, debug=run.debug)
-    for line in failure.lines:
-        output.complain(line)
-    return failure.code
 
 
 def _ignore_interrupts() -> None:

@@ -95,6 +95,20 @@ class Run:
         if client is not None:
             client.close()
 
+    def fail(self, error: Exception, subject: tuple[str, str] | None = None) -> int:
+        """Print what is wrong and what to do about it, and return the exit code.
+
+        Args:
+            error: the error.
+            subject: the kind of resource that it is about, and which one; None for those that the command names.
+        """
+        from .failures import failure_of
+
+        failure = failure_of(error, self.path, subject or self.subject, debug=self.debug)
+        for line in failure.lines:
+            output.complain(line)
+        return failure.code
+
     def say(self, text: str) -> None:
         """Print data to standard output. Text of a server has to go through `_text.one_line` or `printable` before."""
         output.say(text)

@@ -1,6 +1,6 @@
 """Waits of commands: what they show, and what they say when Ctrl-C ends them."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,8 +9,6 @@ import click
 
 from ..._text import one_line
 from ...errors import InferenceError
-from .. import output
-from ..failures import code_of, text_of
 from ..printing.progress import Progress
 from .kinds import HOT_LOADS, Kind
 
@@ -50,17 +48,18 @@ def until_ready(run: "Run", kind: Kind, ids: Sequence[str], seconds: float | Non
         if len(ids) == 1:
             return [methods.wait(ids[0], on_change=progress, **limit)], 0
         if kind is HOT_LOADS:
-            outcomes = {each: _outcome(partial(methods.wait, each, on_change=progress, **limit)) for each in ids}
+            outcomes = {each: outcome_of(partial(methods.wait, each, on_change=progress, **limit)) for each in ids}
         else:
             outcomes = methods.wait_all(ids, on_change=progress, **limit)
-    ready, code = list[Any](), 0
-    for each in outcomes.values():
-        if isinstance(each, InferenceError):
-            output.complain(f"{run.path}: {one_line(text_of(each))}")
-            code = code or code_of(each)
-        else:
-            ready.append(each)
-    return ready, code
+    return good_ones(run, kind, outcomes)
+
+
+def good_ones(run: "Run", kind: Kind, outcomes: Mapping[str, Any]) -> tuple[list[Any], int]:
+    """Return the outcomes that are no errors, and the exit code: that of the first error. All errors are printed."""
+    codes = {
+        key: run.fail(each, (kind.command, key)) for key, each in outcomes.items() if isinstance(each, InferenceError)
+    }
+    return [each for key, each in outcomes.items() if key not in codes], next(iter(codes.values()), 0)
 
 
 def until_gone(run: "Run", kind: Kind, resources: Sequence[Any], seconds: float | None) -> None:
@@ -79,7 +78,8 @@ def until_gone(run: "Run", kind: Kind, resources: Sequence[Any], seconds: float 
         left.remove(each.spec.id)
 
 
-def _outcome(call: Callable[[], T]) -> "T | InferenceError":
+def outcome_of(call: Callable[[], T]) -> "T | InferenceError":
+    """Return what a call returns, or the error that it raises."""
     try:
         return call()
     except InferenceError as error:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ... import types
 from ..._text import one_line
-from ...errors import ApiError, NotFound, ProtocolError
+from ...errors import ApiError, ProtocolError
 from ..parsing.groups import Command
 from ..parsing.options import CommandT, output_options
 from ..parsing.waits import Wait, wait_option
@@ -20,7 +21,7 @@ from .names import find_all, gateway_ids, is_single, names_argument
 from .requests import create_request, print_requests, update_request
 from .show import show
 from .template import template
-from .waiting import until_gone, waiting
+from .waiting import good_ones, outcome_of, until_gone, waiting
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -80,8 +81,8 @@ def modify_command(kind: Kind) -> click.Command:
     @names_argument
     @writing_options(kind, creates=False)
     @click.pass_context
-    def command(context: click.Context, /, **given: Any) -> None:
-        _modify(kind, context, options, **given)
+    def command(context: click.Context, /, **given: Any) -> int:
+        return _modify(kind, context, options, **given)
 
     if "name" in kind.update_request.DESCRIPTOR.fields_by_name:
         command = click.option("--new-name", metavar="NAME", help="Another name.")(command)
@@ -100,7 +101,7 @@ def _modify(
     wait: Wait | None,
     new_name: str | None = None,
     **values: Any,
-) -> None:
+) -> int:
     run: Run = context.obj
     _, changes = given_fields(run, kind, file, options, values)
     if new_name is not None:
@@ -114,12 +115,16 @@ def _modify(
     if dry_run:
         current = [kind.methods(run).get(each.spec.id) for each in found]
         print_requests(run, [update_request(kind, each, changes) for each in current])
-        return
-    changed = list[Any]()
-    for each in found:
-        with _awaited(run, kind, wait, each.spec.id) as how:
-            changed.append(kind.methods(run).modify(each.spec.id, **changes, **how))
-    show(run, kind, changed, single=is_single(names))
+        return 0
+
+    def modified(resource: Any) -> Any:
+        with _awaited(run, kind, wait, resource.spec.id) as how:
+            return kind.methods(run).modify(resource.spec.id, **changes, **how)
+
+    done, code = good_ones(run, kind, {name_of(each): outcome_of(partial(modified, each)) for each in found})
+    if done:
+        show(run, kind, done, single=is_single(names))
+    return code
 
 
 def delete_command(kind: Kind) -> click.Command:
@@ -131,26 +136,23 @@ def delete_command(kind: Kind) -> click.Command:
     @wait_option("Wait until they are gone; 20m at most unless DURATION is given.")
     @output_options()
     @click.pass_obj
-    def command(run: "Run", /, names: list[str], yes: bool, dry_run: bool, wait: Wait | None) -> None:
+    def command(run: "Run", /, names: list[str], yes: bool, dry_run: bool, wait: Wait | None) -> int:
         found = find_all(run, kind, names)
         if dry_run:
             shape: Any = getattr(types, f"Delete{kind.message.DESCRIPTOR.name}Request")
             print_requests(run, [shape(id=each.spec.id) for each in found])
-            return
+            return 0
         for line in _referring(run, kind, found):
             run.note(line)
         what = ", ".join(one_line(name_of(each)) for each in found)
         run.confirm(f"Delete {kind.one}{'s' * (len(found) > 1)} {what}?", yes=yes)
-        last = list[Any]()
-        for each in found:
-            try:
-                last.append(kind.methods(run).delete(each.spec.id) or each)
-            except NotFound:
-                run.note(f"{one_line(name_of(each))}: is gone already")
+        outcomes = {name_of(each): outcome_of(partial(kind.methods(run).delete, each.spec.id)) for each in found}
+        done, code = good_ones(run, kind, {name_of(each): outcomes[name_of(each)] or each for each in found})
         if wait is not None:
-            until_gone(run, kind, last, wait.seconds)
-        if last:
-            show(run, kind, last, single=is_single(names))
+            until_gone(run, kind, done, wait.seconds)
+        if done:
+            show(run, kind, done, single=is_single(names))
+        return code
 
     text = f"Delete {kind.one}s. It asks on a terminal; without one, it needs --yes."
     return click.command("delete", cls=Command, help=text)(command)
