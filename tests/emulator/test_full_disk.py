@@ -187,7 +187,7 @@ def test_the_command_logs_to_stderr(
     logger = logging.getLogger("cwinference")
     monkeypatch.setattr(logger, "handlers", [])
     monkeypatch.setattr(logger, "level", logging.NOTSET)
-    with command._logging_to_stderr(parsed(["emulator", *arguments]).log_level):
+    with command._logging_to_stderr(parsed(["emulator", *arguments]).params["log_level"]):
         assert logger.level == level
         logging.getLogger("cwinference.emulator").warning("cannot write")
     assert logger.handlers == []
