@@ -106,7 +106,7 @@ def test_a_table_fits_the_terminal(slow: Emulator, columns: int) -> None:
     assert len(lines) == 3  # none is broken in two
     assert lines[0].startswith("NAME")
     assert "STATE" in lines[0]
-    assert ("ENGINE" in lines[0], "…" in lines[2]) == (columns > 20, columns < 200)
+    assert ("WEIGHT" in lines[0], "ENGINE" in lines[0], "…" in lines[2]) == (columns > 20, columns > 80, columns < 200)
 
 
 def test_no_color_is_respected_and_ascii_gets_ascii(slow: Emulator) -> None:

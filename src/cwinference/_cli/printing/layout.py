@@ -1,7 +1,7 @@
 """Columns of text that fit: widths, what is cut or left out on a narrow terminal, colors."""
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,10 @@ from ..._text import one_line
 from .screen import Screen
 
 _GAP = "  "
-_NARROWEST = 6
+_LEAST = 10
+"""How wide a column is that is cut on a narrow terminal, at least; before that, others are left out."""
+_LEAST_OF_FIRST = 24
+"""The same for the name and the state."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +92,17 @@ def _fitting(columns: Sequence[Column], widths: Sequence[int], limit: int) -> tu
         room = limit - len(_GAP) * (len(shown) - 1)
         if sum(fitted[each] for each in shown) <= room:
             return shown, fitted
-        needed = sum(min(_NARROWEST, fitted[each]) for each in shown)
-        if needed <= room or len(shown) == 1:
-            return shown, _shrunk(fitted, shown, room)
-        shown.remove(max(shown, key=lambda each: (columns[each].rank, each)))
+        least = {each: min(fitted[each], _LEAST if columns[each].rank > 1 else _LEAST_OF_FIRST) for each in shown}
+        others = [each for each in shown if columns[each].rank > 1]
+        if sum(least.values()) <= room or len(shown) == 1 or (not others and len(shown) == 2):
+            return shown, _shrunk(fitted, least, room)
+        shown.remove(max(others or shown, key=lambda each: (columns[each].rank, each)))
 
 
-def _shrunk(widths: list[int], shown: Sequence[int], room: int) -> list[int]:
-    """Cut the widest columns until all fit."""
-    while sum(widths[each] for each in shown) > room:
-        widest = max(shown, key=lambda each: widths[each])
-        if widths[widest] <= 1:
-            break
+def _shrunk(widths: list[int], least: Mapping[int, int], room: int) -> list[int]:
+    """Cut the columns that have most to spare until all fit."""
+    while sum(widths[each] for each in least) > max(1, room):
+        widest = max(least, key=lambda each: (max(0, widths[each] - least[each]), widths[each]))
         widths[widest] -= 1
     return widths
 

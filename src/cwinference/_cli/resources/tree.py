@@ -1,5 +1,6 @@
 """Gateways with their deployments below them, and claims: the text of `cwinference status`."""
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,8 @@ def status_text(run: "Run", now: Snapshot, screen: Screen) -> str:
         tables.append(table_text(_columns(facts), rows, screen, wide=wide, chosen=run.columns))
     if now.claims and run.columns is None:
         tables.append(table_text(columns_of(CLAIMS.message, facts), now.claims, screen, wide=wide))
-    return "\n\n".join([*tables, _summary(now)])
+    summary = _summary(now) if screen.width is None else textwrap.fill(_summary(now), screen.width)
+    return "\n\n".join([*tables, summary])
 
 
 @dataclass(frozen=True)
