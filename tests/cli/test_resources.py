@@ -73,6 +73,18 @@ def test_modify_changes_what_is_named_and_nothing_else(full: CommandLine) -> Non
         assert (claim.instance_count, [*claim.zones]) == (3, CLAIM["zones"])
 
 
+def test_an_empty_value_empties_a_list_or_a_map(full: CommandLine) -> None:
+    full.ok("gw", "modify", "front", "--zones", "US-EAST-04A")
+    full.ok("gw", "modify", "front", "--zones", "")
+    full.ok("dep", "modify", "llama", "--runtime.engine-config", "seed=1")
+    full.ok("dep", "modify", "llama", "--runtime.engine_config=")
+    full.ok("gw", "modify", "front", "--path-based-routing", "--new-name", "back")
+    with full.client() as client:
+        assert [*client.gateways.find("back").spec.zones] == []
+        assert client.gateways.find("back").spec.HasField("path_based_routing")
+        assert dict(client.deployments.find("llama").spec.runtime.engine_config) == {}
+
+
 def test_a_file_and_the_options_next_to_it_modify_together(full: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "change.json").write_text(json.dumps({"autoscaling": {"max": 6}, "traffic": {"weight": 1}}))
     full.ok("dep", "modify", "llama", "-f", tmp_path / "change.json", "--traffic.weight=2")
@@ -120,7 +132,7 @@ def test_a_secret_is_named_and_never_shown(cli: CommandLine, monkeypatch: pytest
     monkeypatch.setenv("MY_KEY", "very-secret")
     (tmp_path / "key").write_text("very-secret\n")
     for reference in ("env:MY_KEY", f"file:{tmp_path}/key"):
-        auth = [f"--weights-and-biases-auth.api-key={reference}", "--weights-and-biases-auth.enable-usage-reports"]
+        auth = [f"--weights-and-biases-auth.api-key={reference}", "--weights_and_biases_auth.enable_usage_reports"]
         ran = cli.ok("gw", "create", "x", *auth, "--path-based-routing", "--dry-run")
         assert ran.json["weightsAndBiasesAuth"] == {"apiKey": "***", "enableUsageReports": True}
     assert cli("gw", "create", "x", "--weights-and-biases-auth.api-key=env:NO_KEY", "--path-based-routing").code == 2

@@ -188,7 +188,7 @@ def with_optional_values(command: click.Command, arguments: list[str]) -> list[s
     """
     names = {name for each in command.params if getattr(each, "has_optional_value", False) for name in each.opts}
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    return [f"{each}=" if each in names and place < end else each for place, each in enumerate(arguments)]
+    return [f"{each}=" if _normalized(each) in names and place < end else each for place, each in enumerate(arguments)]
 
 
 def _no_such_option(error: click.NoSuchOption, context: click.Context, command: click.Command) -> click.UsageError:
