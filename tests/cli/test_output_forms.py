@@ -167,13 +167,23 @@ def test_a_watch_prints_lines_or_json(full: CommandLine, monkeypatch: pytest.Mon
     assert run("llama", "-o", "name") == ["llama", "llama"]
 
 
-def test_completion_scripts_are_printed_and_answer(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_completes_commands_options_and_names(full: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     for shell in ("bash", "zsh", "fish"):
-        assert f"_CWINFERENCE_COMPLETE={shell}_complete" in cli.ok("completion", shell).out
-    monkeypatch.setenv("_CWINFERENCE_COMPLETE", "bash_complete")
-    monkeypatch.setenv("COMP_WORDS", "cwinference gateways cr")
-    monkeypatch.setenv("COMP_CWORD", "2")
-    assert cli.ok().out == "plain,create\n"
+        assert f"_CWINFERENCE_COMPLETE={shell}_complete" in full.ok("completion", shell).out
+
+    def completions(line: str) -> list[str]:
+        monkeypatch.setenv("_CWINFERENCE_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
+        return [each.removeprefix("plain,") for each in full.ok().lines if each]
+
+    assert completions("cwinference gateways cr") == ["create"]
+    assert completions("cwinference deployments modify --autoscaling.m") == ["--autoscaling.min", "--autoscaling.max"]
+    assert completions("cwinference gw list -o y") == ["yaml"]
+    assert completions("cwinference dep get llam") == ["llama", "llama-2"]
+    assert completions("cwinference dep get llama cc") == []
+    full.emulator.faults.add("error", method="ListDeployments", code="unavailable")
+    assert completions("cwinference dep get llam") == []
 
 
 def test_chat_streams_a_completion_or_converses(full: CommandLine) -> None:

@@ -48,9 +48,9 @@ def _run(arguments: Sequence[str]) -> int:
     from .run import Run
 
     run, group = Run(), root()
-    if complete(group):
-        return 0
     try:
+        if complete(group, run):
+            return 0
         with group.make_context("cwinference", list(arguments), obj=run) as context:
             code = group.invoke(context)
         return code if isinstance(code, int) else 0

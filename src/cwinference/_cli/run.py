@@ -54,7 +54,7 @@ class Run:
     def client(self) -> "Client":
         """The client, made when it is first needed. It is closed when the command ends.
 
-        It speaks REST unless told otherwise, because only JSON shows all fields of a resource.
+        It speaks REST unless `--transport` says otherwise, because only JSON shows all fields of a resource.
 
         Raises:
             CommandError: there is no token (exit code 4).

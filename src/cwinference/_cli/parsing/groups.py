@@ -172,10 +172,10 @@ def innermost(group: click.Group, arguments: list[str]) -> click.Context:
     return context
 
 
-def complete(group: click.Group) -> bool:
-    """Print completions if a shell asks for them, and return whether it does."""
+def complete(group: click.Group, run: object) -> bool:
+    """Print completions if a shell asks for them, and return whether it does; `run` gets the settings on the line."""
     try:
-        group._main_shell_completion({}, "cwinference", COMPLETION_VARIABLE)  # pyright: ignore[reportPrivateUsage]
+        group._main_shell_completion({"obj": run}, "cwinference", COMPLETION_VARIABLE)  # pyright: ignore[reportPrivateUsage]
     except SystemExit:
         return True
     return False

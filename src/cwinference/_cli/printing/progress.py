@@ -26,18 +26,18 @@ class Progress:
         self._run = run
         self._monotonic = monotonic
         self._start = monotonic()
-        self._told: dict[str, list[str]] = {}
+        self._reported: dict[str, list[str]] = {}
         self.latest: dict[str, Any] = {}
         """The resources that were seen, by their ids, as they were last read."""
 
     def __call__(self, resource: Any) -> None:
         """Report what differs from what was reported before."""
-        key, told = resource.spec.id, [*_facts(resource)]
+        key, facts = resource.spec.id, [*_facts(resource)]
         self.latest[key] = resource
-        before = self._told.get(key, ())
-        self._told[key] = told
+        before = self._reported.get(key, ())
+        self._reported[key] = facts
         name = _name(resource)
-        for each in told:
+        for each in facts:
             if each not in before:
                 self._run.note(f"{name}: {each} ({self.elapsed})")
 

@@ -7,20 +7,35 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..._text import one_line
-from ...errors import NotFound
+from ...errors import InferenceError, NotFound
 from ..failures import NOT_FOUND, USAGE, CommandError
 from ..parsing.options import CommandT
 from ..parsing.suggestions import did_you_mean
 from ..parsing.words import UUID
-from .kinds import HOT_LOADS, Kind
+from .kinds import HOT_LOADS, KINDS, Kind
 
 if TYPE_CHECKING:
     from ..run import Run
 
+_COMPLETION_SECONDS = 2.0
+
 
 def names_argument(function: CommandT) -> CommandT:
     """Add the argument for one or several names or ids; `-` reads them from standard input."""
-    return click.argument("names", metavar="NAME...", nargs=-1, required=True)(function)
+    return click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_names)(function)
+
+
+def complete_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of existing resources that begin like this, for a shell; none if they cannot be read soon."""
+    kind = KINDS.get((context.parent.command.name or "") if context.parent is not None else "")
+    if kind is None:
+        return []
+    try:
+        client = context.obj.client.with_options(timeout=_COMPLETION_SECONDS, retry=None)
+        names = [_label(kind, each) for each in getattr(client, kind.group).list()]
+    except (InferenceError, CommandError):
+        return []
+    return [each for each in names if each.startswith(incomplete) and each.isprintable()]
 
 
 def with_input(words: Iterable[str]) -> list[str]:
