@@ -15,7 +15,14 @@ from typing import Any, Self
 
 import pyte
 
-PROGRAM = "import sys; from cwinference._cli.main import main; sys.exit(main())"
+PROGRAM = """
+import fcntl, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from cwinference._cli.main import main
+sys.exit(main())
+"""
+"""It makes the terminal its own, so that Ctrl-C reaches it, also when the tests run in the background."""
 
 
 class Terminal:
@@ -45,7 +52,6 @@ class Terminal:
             stderr=theirs,
             env={**base, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **(environment or {})},
             start_new_session=True,
-            preexec_fn=_take_terminal,  # it does no more than two system calls
         )
         os.close(theirs)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -113,9 +119,3 @@ class Terminal:
             with self._lock:
                 self.received += data
                 self._stream.feed(data)
-
-
-def _take_terminal() -> None:
-    """Make the terminal the process's own, so that Ctrl-C reaches it; a test run in the background ignores SIGINT."""
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
