@@ -6,7 +6,7 @@
 It needs the extra `emulator`: `pip install '.[emulator]'` in a checkout.
 """
 
-from .behavior import Behavior, Fate
+from .behavior import Behavior, DriftKind, Fate
 from .clock import EmulatorClock
 from .emulator import Emulator
 from .faults.faults import Fault, Faults
@@ -16,6 +16,7 @@ from .rules.checker import RuleSet
 
 __all__ = [
     "Behavior",
+    "DriftKind",
     "Emulator",
     "EmulatorClock",
     "EngineOffer",

@@ -1,12 +1,16 @@
 """Settings of how emulated resources behave: delays, optional features, and failures planned for single resources."""
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import inf
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 from ..errors import ConfigurationError
 from .rules.checker import RuleSet
+
+DriftKind: TypeAlias = Literal["new_fields", "moved_numbers", "new_enum_values"]
+"""A way in which a newer service differs from the release of the API that this library knows."""
+DRIFT_KINDS: tuple[DriftKind, ...] = get_args(DriftKind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,9 @@ class Behavior:
             None: no limit.
         rules: which validation rules apply to requests: "published", those of the published API definitions, or
             "current", with the changes known to have been made since ("published").
+        drift: how responses differ from those that this release knows, to see how a program fares with a newer
+            service: any of "new_fields" (in binary and JSON), "moved_numbers" (in binary) and "new_enum_values"; True
+            for all of them (none). What drifts are fields that only responses have.
 
     Raises:
         ConfigurationError: a value has the wrong type or is out of range.
@@ -50,9 +57,15 @@ class Behavior:
     enforce_parameters: bool = False
     quota: int | None = None
     rules: RuleSet = "published"
+    drift: bool | Collection[DriftKind] = ()
 
     def __post_init__(self) -> None:
         _check(self, _BEHAVIOR_FIELDS)
+
+    @property
+    def drift_kinds(self) -> Collection[DriftKind]:
+        """The ways in which responses drift."""
+        return (DRIFT_KINDS if self.drift else ()) if isinstance(self.drift, bool) else tuple(self.drift)
 
     def delay(self, seconds: float | None) -> float:
         """Return a delay in seconds: the given one, or `ready_after` if it is None."""
@@ -121,6 +134,11 @@ def _is_container_of_strings(value: object) -> bool:
     return not isinstance(value, Iterable) or all(map(_is_string, cast(Iterable[object], value)))
 
 
+def _is_drift(value: object) -> bool:
+    kinds = cast(Collection[object], value)
+    return isinstance(value, bool) or (_is_container_of_strings(value) and set(kinds) <= set(DRIFT_KINDS))
+
+
 _Expectation: TypeAlias = tuple[Callable[[object], bool], str]
 """Whether a value is valid, and a description of valid ones for the error message."""
 _SECONDS: _Expectation = (_is_seconds, "a number of seconds, at least 0")
@@ -133,6 +151,7 @@ _BEHAVIOR_FIELDS: Mapping[str, _Expectation] = {
     "enforce_parameters": _FLAG,
     "quota": (_is_count, "a whole number, at least 0"),
     "rules": (lambda value: value in get_args(RuleSet), "one of " + ", ".join(get_args(RuleSet))),
+    "drift": (_is_drift, "True, or a list of any of " + ", ".join(DRIFT_KINDS)),
 }
 """The fields that are not in seconds."""
 _FATE_FIELDS: Mapping[str, _Expectation] = {

@@ -3,6 +3,7 @@
 [behavior]                      # any field of `Behavior`
 ready_after = 5.0
 rules = "current"
+drift = ["new_fields"]
 
 [[tokens]]
 token = "CW-SECRET-of-blue"

@@ -1,7 +1,7 @@
 """`Emulator`: checks the settings, puts the parts together (state, rules, tokens, protocols, server), and runs them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -14,7 +14,7 @@ from .._calls.signatures import checks_keywords
 from .._wire.methods import METHODS
 from .api.emulated_api import EmulatedApi
 from .api.journal import Journal
-from .behavior import Behavior, Fate
+from .behavior import Behavior, DriftKind, Fate
 from .clock import EmulatorClock
 from .config import Config, load
 from .faults.faults import Faults
@@ -23,6 +23,7 @@ from .gateway.app import CompletionsApp
 from .gateway.models import create_model
 from .interfaces import Caller
 from .protocols.app import ProtocolRouter
+from .protocols.drift import Drift
 from .protocols.origins import OwnOriginsOnly, own_hosts
 from .protocols.service import Service
 from .rules.checker import RuleSet, check
@@ -62,6 +63,7 @@ class Emulator:
         state: str | os.PathLike[str] | None = None,
         config: str | os.PathLike[str] | None = None,
         rules: RuleSet | None = None,
+        drift: bool | Collection[DriftKind] | None = None,
         behavior: Behavior | None = None,
         clock: EmulatorClock | None = None,
     ) -> None:
@@ -88,8 +90,11 @@ class Emulator:
             rules: which validation rules apply to requests: "published", those of the published API definitions, or
                 "current", with the changes known to have been made since. None: those of `config` or `behavior`, or
                 else "published".
+            drift: how responses differ from those that this release knows, as a newer service's might: any of
+                "new_fields", "moved_numbers" and "new_enum_values", or True for all of them. `doctor.examine` finds
+                them. None: as `config` or `behavior` say, or else not at all.
             behavior: all other settings of how resources behave. The `[behavior]` of `config` overrides its fields,
-                and `ready_after` and `rules` override both. None: the defaults of `Behavior`.
+                and `ready_after`, `rules` and `drift` override both. None: the defaults of `Behavior`.
             clock: the time that resources live by. `EmulatorClock(running=False)` stands still until the test advances
                 it. None: a clock that follows real time.
 
@@ -114,7 +119,7 @@ class Emulator:
         for number, table in enumerate(self._config.faults, 1):
             self._faults.add_table(table, f"config: faults[{number}]")
         self._fates = dict(self._config.fates)
-        self._behavior = _merge_behavior(behavior, self._config, ready_after=ready_after, rules=rules)
+        self._behavior = _merge_behavior(behavior, self._config, ready_after=ready_after, rules=rules, drift=drift)
         self._running_parts = ExitStack()
         self._api: EmulatedApi | None = None
         self._server: Server | None = None
@@ -221,7 +226,8 @@ class Emulator:
     def _open_server(self, parts: ExitStack, api: EmulatedApi) -> "Server":
         tokens = Tokens(self._callers)
         completions = CompletionsApp(api, lambda deployment: self._model, tokens.caller)
-        router = ProtocolRouter(Service(api, tokens), METHODS.values(), completions)
+        service = Service(api, tokens, Drift(self._behavior.drift_kinds))
+        router = ProtocolRouter(service, METHODS.values(), completions)
         host, port = self._address
         app = OwnOriginsOnly(FaultMiddleware(router, self._faults, router.method_of), own_hosts(host, self._public_url))
         server: Server = _server_module().Server(app, host=host, port=port, tls=self._certificate())

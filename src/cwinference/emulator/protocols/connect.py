@@ -57,7 +57,7 @@ class ConnectHandler:
         check_codec(method, codec)
         request = codec.decode(body, method.request)
         authorization = exchange.header(b"authorization")
-        return codec.encode(self._service.call(method, request, authorization, exchange.interceptors))
+        return self._service.respond(codec, method, request, authorization, exchange.interceptors)
 
 
 async def _respond_error(exchange: Exchange, error: RpcError) -> None:

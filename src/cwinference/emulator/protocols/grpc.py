@@ -91,7 +91,7 @@ class GrpcHandler:
         check_codec(method, codec)
         request = codec.decode(_unframe(body, exchange.header(b"grpc-encoding") or ""), method.request)
         authorization = exchange.header(b"authorization")
-        return _frame(codec.encode(self._service.call(method, request, authorization, exchange.interceptors)))
+        return _frame(self._service.respond(codec, method, request, authorization, exchange.interceptors))
 
 
 def _known(exchange: Exchange, method: Method | None) -> Method:

@@ -72,7 +72,7 @@ class RestHandler:
         for name, value in variables.items():
             setattr(request, name, value)
         authorization = exchange.header(b"authorization")
-        return JSON.encode(self._service.call(method, request, authorization, exchange.interceptors))
+        return self._service.respond(JSON, method, request, authorization, exchange.interceptors)
 
     def _match(self, exchange: Exchange) -> tuple[Method, dict[str, str]]:
         path = exchange.raw_path

@@ -10,6 +10,8 @@ from google.protobuf.message import Message
 from ..._wire.methods import Method
 from ..interfaces import Api, RpcError
 from ..tokens import Tokens, check_role
+from .codecs import Codec
+from .drift import Drift
 
 CallNext: TypeAlias = Callable[[], Message]
 """Runs the method, or the next interceptor around it; returns the response, or raises `RpcError`."""
@@ -22,9 +24,21 @@ _log = logging.getLogger("cwinference.emulator")
 class Service:
     """The API behind its tokens."""
 
-    def __init__(self, api: Api, tokens: Tokens) -> None:
+    def __init__(self, api: Api, tokens: Tokens, drift: Drift | None = None) -> None:
         self._api = api
         self._tokens = tokens
+        self._drift = drift or Drift()
+
+    def respond(
+        self,
+        codec: Codec,
+        method: Method,
+        request: Message,
+        authorization: str | None,
+        interceptors: Sequence[Interceptor] = (),
+    ) -> bytes:
+        """Run one method as `call` does, and return its response as bytes."""
+        return self._drift.encode(codec, self.call(method, request, authorization, interceptors))
 
     def call(
         self, method: Method, request: Message, authorization: str | None, interceptors: Sequence[Interceptor] = ()
