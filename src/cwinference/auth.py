@@ -119,8 +119,9 @@ class Credentials(Protocol):
 class TokenCredentials(Credentials):
     """The token of one client: validated, cached, and requested again when the server refuses it."""
 
-    def __init__(self, source: TokenSource | HiddenSource) -> None:
+    def __init__(self, source: TokenSource | HiddenSource, origin: str = "a string") -> None:
         self._source = WatchedFile(source) if isinstance(source, TokenFile) else hidden(source)
+        self._origin = origin
         self._metadata: Metadata | None = None
         self._lock = lock_of(self)
         self._loop_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
@@ -132,6 +133,13 @@ class TokenCredentials(Credentials):
 
     def __repr__(self) -> str:
         return f"TokenCredentials({self._source!r})"
+
+    @property
+    def origin(self) -> str:
+        """Where the token comes from, for people: the file, the program, or what was said of a string."""
+        if isinstance(self._source, WatchedFile | TokenCommand):
+            return repr(self._source)
+        return self._origin if isinstance(self._source, Secret) else "a callable"
 
     @property
     def refreshable(self) -> bool:

@@ -22,6 +22,7 @@ from .config import (
     HttpVersion,
     Settings,
     TransportName,
+    origin_of_token,
     resolve,
     resolve_token,
 )
@@ -121,7 +122,7 @@ class BaseClient(Generic[Mode, InferenceT]):
             Context(
                 timeout=check_timeout(timeout),
                 retry=check_retry(retry),
-                credentials=TokenCredentials(resolve_token(token)),
+                credentials=TokenCredentials(resolve_token(token), origin_of_token(token)),
                 budget=Budget(),
                 clock=clock or Clock(),
                 on_call=on_call,

@@ -195,6 +195,13 @@ def resolve_token(token: TokenSource | None, *, otherwise: str = "pass token=...
     return hidden(found)
 
 
+def origin_of_token(token: TokenSource | None) -> str:
+    """Return where a token comes from that is a string: the argument, or the name of a variable."""
+    if token is not None:
+        return "the argument token="
+    return next((name for name in TOKEN_VARIABLES if os.environ.get(name)), "nowhere")
+
+
 def resolve_wandb_key(token: TokenSource | None) -> HiddenSource:
     """Return the credential of a gateway with W&B auth: the argument, else the environment; never a CoreWeave token."""
     found = token if token is not None else _first_set(WANDB_KEY_VARIABLES)

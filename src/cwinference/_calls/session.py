@@ -45,6 +45,10 @@ class ClientSession(Generic[TransportT]):
         state = ", closed" if self._closed else ""
         return f"{self.settings.endpoint.url}, transport={self.settings.transport}{state}"
 
+    def sibling(self, settings: Settings) -> "ClientSession[TransportT]":
+        """Return a session with other settings, for the same kind of client, which the caller has to close."""
+        return ClientSession(settings, self._open_transport)
+
     def check_open(self) -> None:
         """Raise ConfigurationError if the client is closed."""
         if self._closed:

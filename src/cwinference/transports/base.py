@@ -12,11 +12,13 @@ from ..errors import ConfigurationError
 
 
 class ResponseMetadata:
-    """Headers and trailers of a response, also of a failed one: names in lower case, in the order received."""
+    """What comes with a response, also with a failed one. Headers have names in lower case, in the order received."""
 
     def __init__(self) -> None:
         self.headers: list[tuple[str, str]] = []
         self.trailers: list[tuple[str, str]] = []
+        self.json: bytes | None = None
+        """The body of a response over REST."""
 
 
 class UnaryCall(Protocol):

@@ -74,6 +74,7 @@ def _message(call: UnaryCall, response: HttpResponse) -> Message:
     method = call.method
     if call.response_metadata is not None:
         call.response_metadata.headers = [*response.headers.items()]
+        call.response_metadata.json = response.body
     if not 200 <= response.status < 300:
         raise response.lost or error_of(response.status, response.headers, response.body, method.name)
     try:

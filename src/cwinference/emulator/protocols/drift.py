@@ -60,7 +60,7 @@ NEW_FIELDS: Mapping[str, NewField] = {
         12, "readinessProbe", _varint(len(_PROBE)) + _PROBE, {"path": "/health", "periodSeconds": 10}
     ),
     "DeploymentStatus": NewField(5, "observedGeneration", _varint(3), "3", VARINT),
-    "CapacityClaimStatus": NewField(7, "reclaimableInstances", _varint(1), 1, VARINT),
+    "CapacityClaimStatus": NewField(7, "reclaimableInstances", _varint(17), 17, VARINT),
 }
 """The new field of each message that has one."""
 MOVED_NUMBERS: Mapping[tuple[str, int], int] = {
