@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
-from ._fits import Fit, fit, fit_message
+from ._fits import Fit, fit, fit_known
 from ._pairs import Pair, canonical, is_map, is_placeholder, own_message, raw_value, unknown_fields
 
 Kind: TypeAlias = Literal["moved", "new", "published", "taken", "retyped", "renamed", "different"]
@@ -72,11 +72,9 @@ class _Candidate:
 
     def _fit(self, wire_type: int, values: Sequence[Any], pair: Pair) -> Fit:
         field = self.field
-        if field is not None and not is_placeholder(field) and own_message(field) is not None and not is_map(field):
-            assert pair.json is not None  # noqa: S101 - `seen` has no others
-            value = getattr(pair.json.message, field.name)
-            return fit_message(values, [*value] if field.is_repeated else [value]) if wire_type == 2 else Fit.NOT
-        return fit(wire_type, values, self.sides[pair])
+        if field is None or is_placeholder(field) or pair.json is None:
+            return fit(wire_type, values, self.sides[pair])
+        return fit_known(field, wire_type, values, pair.json.message)
 
 
 _DEFAULTS: Sequence[Any] = (None, "", 0, False, [])
@@ -107,8 +105,7 @@ class _Comparison:
         candidates = [*self._known(), *self._new_in_json()]
         for (number, wire_type), (how, fitting) in sorted(self._matches(candidates).items(), key=lambda each: each[0]):
             yield self._of_unknown(number, wire_type, how, fitting)
-            if len(fitting) == 1 or all(each.field is None for each in fitting):
-                matched.update(each.name for each in fitting)
+            matched.update(each.name for each in fitting if len(fitting) == 1 or each.field is None)
         yield from self._without_number(candidates, matched)
         yield from self._unexplained(matched)
         yield from self._enums()

@@ -79,6 +79,11 @@ class Examination:
     def _remaining(self, most: float) -> float:
         return min(most, max(0.01, self._deadline.remaining() or 0.0))
 
+    def _call_seconds(self) -> float:
+        """Return the limit of the next call. A server that is silent must leave time for the other transports."""
+        untried = sum(not each.outcomes for each in self._transports.values())
+        return self._remaining(CALL_SECONDS) / (untried + 1 if untried else 1)
+
     def _origin(self) -> str:
         credentials = self._context.credentials
         return credentials.origin if isinstance(credentials, TokenCredentials) else type(credentials).__name__
@@ -109,8 +114,6 @@ class Examination:
                     yield from self._read(number, request(), name)
             if self._is_refused():
                 return
-        if self._transports["rest"].works:
-            yield from self._read(len(READS), types.ListHotLoadsRequest(), "rest")
 
     def _is_refused(self) -> bool:
         """Return whether the token was refused by whatever responded."""
@@ -124,7 +127,7 @@ class Examination:
             self._skipped += 1
             return None
         received, clock = ResponseMetadata(), self._context.clock
-        call = Rpc[Any](request, _whole, self._remaining(CALL_SECONDS), None)
+        call = Rpc[Any](request, _whole, self._call_seconds(), None)
         call.response_metadata = received
         context = replace(self._context, session=self._calls.through(transport.session))
         began = clock.monotonic()
@@ -147,8 +150,10 @@ class Examination:
         pairs: list[Pair] = []
         moving = 0
         for number in range(len(READS) + 1):
+            if number == len(READS) and self._responses and self._transports["rest"].works:
+                yield from self._read(number, types.ListHotLoadsRequest(), "rest")
             matched = yield from self._match(number)
-            pairs += [each for pair in matched.pairs for each in walk(pair)]
+            pairs += _inside(matched.pairs)
             moving += matched.moving
         for name in ORDER:
             self._findings += summary(self._transports[name], is_own=name == self._settings.transport)
@@ -225,7 +230,7 @@ def _secrets(settings: Settings) -> list[Secret[str]]:
         proxy = settings.proxy
     except errors.ConfigurationError:
         return []
-    return [] if proxy is None or proxy.credentials is None else [Secret(each) for each in proxy.credentials.reveal()]
+    return [] if proxy is None or proxy.credentials is None else [Secret(proxy.credentials.reveal()[1])]
 
 
 def _environment() -> Mapping[str, str]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Any, cast
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ._pairs import canonical, known_part, unknown_fields
@@ -45,18 +46,36 @@ def fit(wire_type: int, values: Sequence[Any], json: Any) -> Fit:
     return _fit_single(wire_type, values[0], json)
 
 
-def fit_message(values: Sequence[bytes], expected: Sequence[Any]) -> Fit:
-    """Return how well they fit messages of a known type."""
-    if len(values) != len(expected):
+def fit_known(field: FieldDescriptor, wire_type: int, values: Sequence[Any], json: Message) -> Fit:
+    """Return whether they are the value that a message has in a field: they are read as if they had its number."""
+    tag = varint(field.number << 3 | wire_type)
+    try:
+        read: Any = type(json).FromString(b"".join(tag + _encoded(wire_type, value) for value in values))
+    except DecodeError:
         return Fit.NOT
-    for data, message in zip(values, expected, strict=True):
-        try:
-            read = type(message).FromString(data)
-        except (DecodeError, TypeError):
-            return Fit.NOT
-        if canonical(known_part(read)) != canonical(known_part(message)):
-            return Fit.NOT
-    return Fit.EXACT
+    expected = type(json)()
+    expected.CopyFrom(json)
+    for other, _ in json.ListFields():
+        if other.number != field.number:
+            expected.ClearField(other.name)
+    return Fit.EXACT if not unknown_fields(read) and canonical(read) == canonical(known_part(expected)) else Fit.NOT
+
+
+def _encoded(wire_type: int, value: Any) -> bytes:
+    if wire_type == LENGTH_DELIMITED:
+        return varint(len(value)) + bytes(value)
+    if wire_type in (FIXED32, FIXED64):
+        return int(value).to_bytes(4 if wire_type == FIXED32 else 8, "little")
+    return varint(value) if wire_type == VARINT else b""
+
+
+def varint(value: int) -> bytes:
+    """Return a number as protobuf writes it."""
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*parts, value))
 
 
 def _fit_single(wire_type: int, value: Any, json: Any) -> Fit:
@@ -110,11 +129,18 @@ def _fit_text(value: bytes, json: str) -> Fit:
             expected.FromJsonString(json)
         except ValueError:
             continue
-        return fit_message([value], [expected])
+        return Fit.EXACT if _parsed(value, kind) == expected else Fit.NOT
     try:
         return Fit.EXACT if json and value == b64decode(json, validate=True) else Fit.NOT
     except ValueError:
         return Fit.NOT
+
+
+def _parsed(value: bytes, kind: type[Any]) -> Any:
+    try:
+        return kind.FromString(value)
+    except DecodeError:
+        return None
 
 
 def _fit_list(wire_type: int, values: Sequence[Any], json: list[Any]) -> Fit:

@@ -10,6 +10,8 @@ from .._text import one_line
 from ._report import Finding
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_LONG = 8
+"""Secrets of fewer letters are found as whole words only."""
 _SHORTEST = 3
 """Names of fewer letters are left in texts: they would be found inside of other words."""
 
@@ -33,15 +35,16 @@ class Redaction:
     def clean(self, finding: Finding) -> Finding:
         """Return a finding that may be shown."""
         foreign = finding.area != "wire"  # there, all words are those of the API's definitions
-        text, advice = (self._text(each, foreign=foreign) for each in (finding.text, finding.advice))
-        return replace(finding, text=text, advice=advice, details=self._value(finding.details))
+        return replace(finding, text=self._text(finding.text, foreign=foreign), details=self._value(finding.details))
 
     def _text(self, text: str, *, foreign: bool) -> str:
         """Return a text that may be shown, on one line. `foreign`: whether it may quote a server."""
         text = one_line(text)
         for secret in self._secrets:
-            if secret.reveal():
-                text = text.replace(secret.reveal(), "***")
+            pattern = re.escape(secret.reveal())
+            if len(secret.reveal()) < _LONG:  # it may be inside of any word
+                pattern = rf"(?<!\w){pattern}(?!\w)"
+            text = re.sub(pattern, "***", text) if secret.reveal() else text
         if self._names or not foreign:
             return text
         text = _ID.sub("<id>", text)

@@ -85,11 +85,12 @@ class Transport:
 def summary(transport: Transport, *, is_own: bool) -> list[Finding]:
     """Return what is found of a transport. `is_own`: whether the client uses it."""
     title, outcomes = _TITLES[transport.name], transport.outcomes
-    good = [each for each in outcomes if each.error is None]
+    good, matters = [each for each in outcomes if each.error is None], is_own or transport.name == "rest"
     if not outcomes:
-        return [Finding("warning", "transports", f"{title} was not tried: the time was over", "give it more: timeout=")]
+        level: Level = "error" if matters else "warning"
+        return [Finding(level, "transports", f"{title} was not tried: the time was over", "give it more: timeout=")]
     if not good:
-        return [_unusable(title, outcomes[0], matters=is_own or transport.name == "rest")]
+        return [_unusable(title, outcomes[0], matters=matters)]
     found = [_speed(title, good)]
     found += [_failed(title, each) for each in outcomes if each.error is not None]
     return found
