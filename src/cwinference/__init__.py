@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from . import auth, errors, types
+    from . import auth, doctor, errors, types
     from ._calls.attempts import OnCall
     from ._calls.clock import Clock
     from .client import AsyncClient, Client
@@ -78,6 +78,7 @@ __all__ = [
     "__version__",
     "auth",
     "describe",
+    "doctor",
     "errors",
     "types",
 ]

@@ -10,7 +10,7 @@ async def examined(client: Any, **options: Any) -> doctor.Report:
     """Examine a client of `client_kinds.open_client`; a sync one on a thread."""
     sync = getattr(client, "_target", None)
     if isinstance(sync, Client):
-        return await asyncio.to_thread(doctor.examine, sync, **options)
+        return await asyncio.to_thread(lambda: doctor.examine(sync, **options))
     assert isinstance(client, AsyncClient)
     return await doctor.examine(client, **options)
 

@@ -47,6 +47,13 @@ _EXPOSED = "warning: --host {} lets anyone who can reach this machine use the em
 )
 @click.option("--state", metavar="FILE", help="Keep all resources in this file across restarts.")
 @click.option("--rules", type=click.Choice(("published", "current")), help="Validation rules for requests (published).")
+@click.option(
+    "--drift",
+    metavar="KIND,KIND",
+    callback=lambda context, parameter, value: None if value is None else [each.strip() for each in value.split(",")],
+    help="How responses differ from those that this release knows: any of new_fields, moved_numbers, new_enum_values; "
+    "`cwinference doctor` finds them (none).",
+)
 @click.option("--config", metavar="FILE", help="TOML file with behavior, tokens, parameters, fates and faults.")
 @click.option(
     "--fault",

@@ -74,9 +74,9 @@ class Report:
         """0 if nothing is wrong, or there are only warnings; 1 if something is; 4 if the token was refused."""
         return 4 if self.refused else int(self.level == "error")
 
-    def to_json(self) -> str:
-        """Return the report as a JSON object, indented."""
-        content = {
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain data."""
+        return {
             "format": _FORMAT,
             "cwinference": __version__,
             "at": self.at,
@@ -98,7 +98,10 @@ class Report:
                 for each in self.findings
             ],
         }
-        return json.dumps(content, indent=2, ensure_ascii=False)
+
+    def to_json(self) -> str:
+        """Return the report as a JSON object, indented."""
+        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
 
     def __str__(self) -> str:
         return "\n".join(self._lines())

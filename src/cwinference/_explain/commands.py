@@ -1,0 +1,21 @@
+"""The commands that mend something, as they are typed."""
+
+import shlex
+
+
+def modify(kind: str, name: str, **fields: str) -> str:
+    """Return the command that changes fields; `__` in a keyword stands for the `.` of its option."""
+    options = " ".join(f"--{field.replace('__', '.')} {shlex.quote(value)}" for field, value in fields.items())
+    return f"cwinference {kind} modify {shlex.quote(name)} {options}"
+
+
+def command(*words: str) -> str:
+    """Return any other command."""
+    return shlex.join(["cwinference", *words])
+
+
+def listed(values: object, most: int = 8) -> str:
+    """Return values, sorted, as a list in a sentence; "nothing" if there are none."""
+    found = sorted(map(str, values))  # type: ignore[call-overload]
+    more = f" and {len(found) - most} more" if len(found) > most else ""
+    return ", ".join(found[:most]) + more if found else "nothing"
