@@ -7,66 +7,59 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._explain import Facts, explain
-from ..errors import ApiError, NotFound, Unauthenticated
+from ..errors import ApiError, Unauthenticated
 from .commands import ALIASES
 from .parsing.groups import Command
 from .parsing.options import output_options
+from .parsing.suggestions import did_you_mean
+from .resources.kinds import KINDS, Kind
+from .resources.names import find
 from .run import Run
 
 if TYPE_CHECKING:
     from .. import Client
 
-KINDS = ("gateways", "deployments", "claims", "hot-loads")
 _LATEST = 100
 """How many of a deployment's hot-loads are read, newest first."""
 
 
-class Kind(click.ParamType[str]):
-    """The kind of a resource: as in the commands, in short, or as one."""
+_NAMES: Mapping[str, str] = {
+    **{each: each for each in KINDS},
+    **{each.removesuffix("s"): each for each in KINDS},
+    **ALIASES,
+    "capacity-claims": "claims",
+    "capacity-claim": "claims",
+}
+"""What a kind may be called."""
+
+
+class _KindName(click.ParamType[Kind]):
+    """The kind of a resource: as in the commands, in short, or in the singular."""
 
     name = "kind"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name of the command."""
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Kind:
+        """Return the kind."""
         word = str(value).lower().replace("_", "-")
-        names = {**{each: each for each in KINDS}, **{each[:-1]: each for each in KINDS}, **ALIASES}
-        names |= {"capacity-claims": "claims", "capacity-claim": "claims"}
-        if word not in names:
-            from .parsing.suggestions import did_you_mean
-
-            hint = did_you_mean(word, [*names]) or f"; choose from {', '.join(KINDS)}"
+        if word not in _NAMES:
+            hint = did_you_mean(word, _NAMES) or f"; choose from {', '.join(KINDS)}"
             self.fail(f"no such kind of resource: {value}{hint}", param, ctx)
-        return names[word]
+        return KINDS[_NAMES[word]]
 
 
 @click.command("explain", cls=Command)
 @output_options("table", "json")
-@click.argument("kind", type=Kind(), metavar="KIND")
+@click.argument("kind", type=_KindName(), metavar="KIND")
 @click.argument("name", metavar="NAME")
 @click.pass_obj
-def command(run: Run, *, kind: str, name: str) -> None:
+def command(run: Run, *, kind: Kind, name: str) -> None:
     """Explain why a resource is as it is: KIND is gateways, deployments, claims or hot-loads, NAME a name or an id.
 
     Shows the history of its conditions, what is unmet, the likely cause, and the command that mends it. What is said
     was read, also of what it depends on; what only follows is called likely or possible.
     """
-    client = run.client
-    explanation = explain(gather(client, kind, _found(client, kind, name)))
+    explanation = explain(gather(run.client, kind.command, find(run, kind, name)))
     run.document(explanation.as_dict(), lambda: str(explanation))
-
-
-def _found(client: "Client", kind: str, name: str) -> Any:
-    """Return a resource by name, or else by id."""
-    if kind == "hot-loads":
-        return client.hot_loads.get(name)
-    resources: Any = {"gateways": client.gateways, "deployments": client.deployments, "claims": client.capacity_claims}
-    try:
-        return resources[kind].find(name)
-    except NotFound as missing:
-        try:
-            return resources[kind].get(name)
-        except ApiError:
-            raise missing from None
 
 
 def gather(client: "Client", kind: str, resource: Any) -> Facts:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from .. import types
 from ..status import State
 from .commands import command, listed, modify
-from .explanation import Cause
+from .explanation import Cause, Verdict
 from .facts import Facts
 
 
@@ -33,15 +33,16 @@ def claim_causes(claim: types.CapacityClaim, facts: Facts) -> Iterator[Cause]:
 def _not_offered(claim: types.CapacityClaim, facts: Facts) -> Iterator[Cause]:
     if facts.claim_parameters is None:
         return
+    verdict: Verdict = "note" if State.of(claim) is State.READY else "likely"
     offered = {zone: set(each.instance_ids) for zone, each in facts.claim_parameters.zone_instance_types.items()}
     wanted, zones = claim.spec.resources.instance_id, list(claim.spec.resources.zones)
     unknown = [each for each in zones if each not in offered]
     if unknown:
         text = f"it asks for zones in which no capacity is offered: {listed(unknown)}; offered are {listed(offered)}"
-        yield Cause("likely", text)
+        yield Cause(verdict, text)
     without = [each for each in zones if each in offered and wanted not in offered[each]]
     if without:
         elsewhere = [zone for zone, each in offered.items() if wanted in each]
         text = f"{wanted} is not offered in {listed(without)}; it is in {listed(elsewhere)}"
         commands = (modify("claims", claim.spec.name, resources__zones=sorted(elsewhere)[0]),) if elsewhere else ()
-        yield Cause("likely", text, commands)
+        yield Cause(verdict, text, commands)

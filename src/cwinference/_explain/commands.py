@@ -5,8 +5,11 @@ import shlex
 
 def modify(kind: str, name: str, **fields: str) -> str:
     """Return the command that changes fields; `__` in a keyword stands for the `.` of its option."""
-    options = " ".join(f"--{field.replace('__', '.')} {shlex.quote(value)}" for field, value in fields.items())
-    return f"cwinference {kind} modify {shlex.quote(name)} {options}"
+    options: list[str] = []
+    for field, value in fields.items():
+        option = "--" + field.replace("__", ".").replace("_", "-")
+        options += [f"{option}={value}"] if value in ("true", "false") else [option, value]
+    return command(kind, "modify", name, *options)
 
 
 def command(*words: str) -> str:

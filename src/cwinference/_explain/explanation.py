@@ -53,6 +53,7 @@ class Explanation:
     id: str
     state: str
     since: datetime | None
+    """When anything about it last changed."""
     now: datetime
     is_well: bool
     is_terminal: bool
@@ -81,8 +82,8 @@ class Explanation:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        since = f", for {_duration((self.now - self.since).total_seconds())}" if self.since is not None else ""
-        yield f"{self.subject}: {self.state}{since}"
+        ago = "" if self.since is None else f" (last change {_duration((self.now - self.since).total_seconds())} ago)"
+        yield f"{self.subject}: {self.state}{ago}"
         yield f"  id {one_line(self.id)}"
         if self.history:
             yield from ("", "history")

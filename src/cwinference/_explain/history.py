@@ -21,7 +21,7 @@ def history_of(resource: Any) -> Sequence[Event]:
 
 
 def since(resource: Any) -> datetime | None:
-    """Return when the state last changed, as far as that shows: with the latest condition, else the latest update."""
+    """Return when a condition last changed; without conditions, when the resource did."""
     times = [at for each in resource.status.conditions if (at := _time_of(each, "last_update_time")) is not None]
     return (
         max(times, default=None) or _time_of(resource.status, "updated_at") or _time_of(resource.status, "created_at")
