@@ -18,6 +18,7 @@ from google.protobuf.descriptor import Descriptor
 import cwinference
 from cwinference import TLS, AsyncClient, AsyncInference, Change, Client, Clock, Inference, Retry, types
 from cwinference._wire.methods import METHODS
+from cwinference.doctor import Finding, Report
 from cwinference.emulator import Behavior, Emulator, EmulatorClock, Fate, Fault, Faults, Parameters
 from cwinference.following import AsyncCache, AsyncWatch, Cache, DeploymentView, View, Watch
 from cwinference.inference import (
@@ -88,7 +89,19 @@ EMULATOR_LAYERS = [
 ]
 """The same inside the emulator."""
 
-FACADE = ("auth", "client", "config", "errors", "following", "inference", "resources", "retry", "status", "types")
+FACADE = (
+    "auth",
+    "client",
+    "config",
+    "doctor",
+    "errors",
+    "following",
+    "inference",
+    "resources",
+    "retry",
+    "status",
+    "types",
+)
 NOT_FIELDS = {
     "wait", "on_change", "error_after", "spec", "edit", "timeout", "retry", "max_page_size", "page_token",
 }  # fmt: skip
@@ -211,7 +224,7 @@ def loaded_by(statement: str) -> set[str]:
 
 HEAVY = {
     "grpc", "connectrpc", "pyqwest", "hypercorn", "h2", "openai", "httpx", "requests", "protobuf",
-    "cwinference.emulator", "cwinference.inference",
+    "cwinference.emulator", "cwinference.inference", "cwinference.doctor",
 }  # fmt: skip
 
 
@@ -239,7 +252,7 @@ def test_a_transport_is_loaded_only_when_it_was_chosen(transport: str, allowed: 
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".auth", ".config", ".emulator", ".errors", ".following", ".inference", ".status", ".types"]
+    "name", ["", ".auth", ".config", ".doctor", ".emulator", ".errors", ".following", ".inference", ".status", ".types"]
 )
 def test_public_names_exist_and_stand_once(name: str) -> None:
     module: ModuleType = importlib.import_module(f"cwinference{name}")
@@ -361,6 +374,7 @@ PUBLIC_MODULES = [
     "",
     ".auth",
     ".config",
+    ".doctor",
     ".emulator",
     ".errors",
     ".following",
@@ -387,7 +401,7 @@ DECLARED_TYPES = {"CacheCore", "Flow", "Following", "Rpc", "Pages", "Operation",
         Client, AsyncClient, Inference, AsyncInference, Stream, AsyncStream, Retry, TLS, Clock, Completion, Chunk,
         *(getattr(Client, name) for name in SHAPES), Chat, ChatCompletions, Completions, Models, Emulator,
         EmulatorClock, Faults, Fault, Behavior, Fate, Parameters, Change, Watch, AsyncWatch, Cache, AsyncCache, View,
-        DeploymentView,
+        DeploymentView, Finding, Report,
     ],
 )  # fmt: skip
 def test_public_signatures_show_exported_types_only(kind: Any) -> None:
@@ -483,4 +497,5 @@ def is_property(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 def public(parent: ast.Module | ast.ClassDef) -> list[Definition]:
     """The public functions and classes in a module or class."""
-    return [node for node in parent.body if isinstance(node, Definition) and not node.name.startswith("_")]
+    found = [node for node in parent.body if isinstance(node, Definition) and not node.name.startswith("_")]
+    return [each for each in found if "overload" not in map(ast.unparse, each.decorator_list)]

@@ -461,6 +461,7 @@ def test_a_proxy_that_refuses_is_reported() -> None:
 
 
 async def test_wrong_arguments_are_refused(kind: str, emulator: Emulator) -> None:
+    examine: Any = doctor.examine
     async with open_client(kind, emulator.endpoint, TOKEN) as client:
         for wrong in ({"names": "yes"}, {"timeout": 0}, {"timeout": None}):
             with pytest.raises(errors.ConfigurationError, match=f"^{next(iter(wrong))}: "):
@@ -468,6 +469,6 @@ async def test_wrong_arguments_are_refused(kind: str, emulator: Emulator) -> Non
     with pytest.raises(errors.ConfigurationError, match="closed"):
         await examined(client)
     with pytest.raises(errors.ConfigurationError, match="^client: expected a Client or an AsyncClient, got str"):
-        doctor.examine("client")  # type: ignore[call-overload]
+        examine("client")
     with pytest.raises(TypeError, match="did you mean 'names'"):
-        doctor.examine(client, name=True)  # type: ignore[call-overload]
+        examine(client, name=True)

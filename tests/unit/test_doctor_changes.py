@@ -249,7 +249,8 @@ def test_the_status_of_a_condition_may_be_written_as_in_the_documentation() -> N
 
 @pytest.mark.parametrize("side", ["binary", "json"])
 def test_one_encoding_alone_shows_what_is_new_in_it(side: str) -> None:
-    status = types.GatewayStatus(status=7, endpoints=["x"])  # type: ignore[arg-type]
+    unknown: Any = 7
+    status = types.GatewayStatus(status=unknown, endpoints=["x"])
     binary = Side(types.GatewayStatus.FromString(status.SerializeToString() + b"\xa0\x06\x05"))
     raw = {"status": "STATUS_PAUSED", "endpoints": ["x"], "novel": 5}
     read = Side(parse(json.dumps(raw).encode(), types.GatewayStatus), raw)

@@ -1,6 +1,7 @@
 """The commands that mend something, as they are typed."""
 
 import shlex
+from collections.abc import Iterable
 
 
 def modify(kind: str, name: str, **fields: str) -> str:
@@ -17,8 +18,8 @@ def command(*words: str) -> str:
     return shlex.join(["cwinference", *words])
 
 
-def listed(values: object, most: int = 8) -> str:
+def listed(values: Iterable[str], most: int = 8) -> str:
     """Return values, sorted, as a list in a sentence; "nothing" if there are none."""
-    found = sorted(map(str, values))  # type: ignore[call-overload]
+    found = sorted(values)
     more = f" and {len(found) - most} more" if len(found) > most else ""
     return ", ".join(found[:most]) + more if found else "nothing"

@@ -285,8 +285,8 @@ def _has_value_of(field: FieldDescriptor, other: FieldDescriptor, pair: Any) -> 
 def _enum_changes(field: FieldDescriptor, pair: Any) -> Iterator[tuple[str, str, int | None, str]]:
     """Yield kind, enum, number and name of each value of a field that is not as this release knows it."""
     enum: Any = field.enum_type
-    in_binary = pair.binary is not None and not is_placeholder(field)
-    numbers = _listed(getattr(pair.binary.message, field.name)) if in_binary else None
+    side: Any = pair.binary
+    numbers = None if side is None or is_placeholder(field) else _listed(getattr(side.message, field.name))
     names = None if not _has_json(pair) else _listed(_in_json(field, pair))
     if numbers is None or names is None:
         for number in numbers or ():

@@ -197,11 +197,11 @@ def _fit_object(wire_type: int, values: Sequence[Any], json: dict[str, Any]) -> 
 
 def _texts(json: Any) -> Iterator[bytes]:
     """Yield the texts in a JSON value that binary contains as they are: not enum names, nor numbers."""
-    if isinstance(json, str) and json and not json.isupper() and _number(json) is None:
-        yield json.encode()
-    elif isinstance(json, list | dict):
-        values: Any = cast(Any, json).values() if isinstance(json, dict) else json
-        for each in values:
+    if isinstance(json, str):
+        if json and not json.isupper() and _number(json) is None:
+            yield json.encode()
+    elif hasattr(json, "__iter__"):
+        for each in json.values() if hasattr(json, "values") else json:
             yield from _texts(each)
 
 

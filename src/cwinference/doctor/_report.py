@@ -67,7 +67,11 @@ class Report:
     @property
     def level(self) -> Level:
         """The worst level of all findings."""
-        return max((each.level for each in self.findings), key=LEVELS.index, default="ok")
+        levels = {each.level for each in self.findings}
+        worst: Level = "ok"
+        for each in LEVELS:
+            worst = each if each in levels else worst
+        return worst
 
     @property
     def exit_code(self) -> int:

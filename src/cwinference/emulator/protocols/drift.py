@@ -71,7 +71,7 @@ MOVED_NUMBERS: Mapping[tuple[str, int], int] = {
 }
 """The new number of a field, by its message and the number that this release knows: `zones`, `endpoints`, `traffic`
 and `allocated_instances`."""
-NEW_ENUM_VALUE = (3, "STATUS_UNKNOWN")
+NEW_ENUM_VALUE: tuple[Any, str] = (3, "STATUS_UNKNOWN")
 """A number and a name that this release's `Condition.Status` does not have."""
 _WITH_CONDITIONS = ("GatewayStatus", "DeploymentStatus", "CapacityClaimStatus")
 
@@ -106,7 +106,7 @@ class Drift:
         if new is not None:
             yield _tag(new.number, new.wire_type) + new.binary
         if self._has_new_condition(descriptor):
-            condition = types.Condition(**_CONDITION, status=NEW_ENUM_VALUE[0]).SerializeToString()  # type: ignore[arg-type]
+            condition = types.Condition(**_CONDITION, status=NEW_ENUM_VALUE[0]).SerializeToString()
             yield _tag(_CONDITIONS, LENGTH_DELIMITED) + _varint(len(condition)) + condition
 
     def _object(self, value: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:
@@ -130,7 +130,11 @@ class Drift:
         return "new_enum_values" in self.kinds and descriptor.name in _WITH_CONDITIONS
 
 
-_CONDITION = {"type": "Observed", "reason": "AsExpected", "message": "Its status is not known in older releases."}
+_CONDITION: Mapping[str, Any] = {
+    "type": "Observed",
+    "reason": "AsExpected",
+    "message": "Its status is not known in older releases.",
+}
 """The condition that has the new enum value."""
 
 
