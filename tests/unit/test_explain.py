@@ -143,7 +143,6 @@ CASES: dict[str, tuple[Facts, list[tuple[str, str]]]] = {
         facts(
             deployment("CREATING", resources={"instance_type": "z"}),
             gateways=[],
-            deployment_parameters=types.GetDeploymentParametersResponse(),
         ),
         [("likely", "it names gateways that do not exist: g1"), ("note", "still being applied")],
     ),
@@ -251,6 +250,9 @@ CASES: dict[str, tuple[Facts, list[tuple[str, str]]]] = {
     "hot-load of a deployment without": (
         facts(hot_load("FAILED")),
         [("likely", "its deployment llama was created without hot_load"), ("note", "FAILED is final")],
+    ),
+    "hot-load whose deployment was read in binary, which does not show hot_load": (
+        facts(hot_load("FAILED"), is_complete=False), [("note", "FAILED is final")]
     ),
     "hot-load of no deployment": (
         facts(hot_load("FAILED"), deployments=[]),

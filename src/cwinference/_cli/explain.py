@@ -1,6 +1,7 @@
 """`cwinference explain KIND NAME`: why a resource is as it is, by what it depends on."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,8 @@ def command(run: Run, *, kind: Kind, name: str) -> None:
     Shows the history of its conditions, what is unmet, the likely cause, and the command that mends it. What is said
     was read, also of what it depends on; what only follows is called likely or possible.
     """
-    explanation = explain(gather(run.client, kind.command, find(run, kind, name)))
+    facts = gather(run.client, kind.command, find(run, kind, name))
+    explanation = explain(replace(facts, is_complete=run.transport in (None, "rest")))
     run.document(explanation.as_dict(), lambda: str(explanation))
 
 

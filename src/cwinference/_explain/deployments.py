@@ -90,8 +90,9 @@ def _instance_type(deployment: types.Deployment, facts: Facts) -> Iterator[Cause
     assert facts.deployment_parameters is not None  # noqa: S101 - the caller has looked
     wanted = deployment.spec.resources.instance_type
     offered = set(facts.deployment_parameters.resource_parameters.instance_types)
-    zones = facts.zones_of(facts.gateways_of(deployment))
-    if wanted in offered or not (offered or zones):
+    gateways = facts.gateways_of(deployment)
+    zones = facts.zones_of(gateways)
+    if wanted in offered or not gateways:
         return
     where = f" in the zones of its gateways ({listed(zones)})" if zones else " for its gateways"
     text = f"the instance type {wanted} is not offered{where}; offered are {listed(offered)}"

@@ -26,6 +26,7 @@ class Facts:
         deployment_parameters: what deployments on this deployment's gateways may be made of.
         claim_parameters: what capacity claims may be made of.
         unread: what could not be read, and why.
+        is_complete: whether resources were read as JSON, which alone shows all of their fields.
     """
 
     resource: Resource
@@ -39,6 +40,7 @@ class Facts:
     deployment_parameters: types.GetDeploymentParametersResponse | None = None
     claim_parameters: types.GetCapacityClaimParametersResponse | None = None
     unread: Mapping[str, str] = field(default_factory=dict[str, str])
+    is_complete: bool = True
 
     def gateways_of(self, deployment: types.Deployment) -> Sequence[types.Gateway]:
         """Return the gateways that a deployment names, as far as they exist and were read."""

@@ -34,7 +34,7 @@ def _deployment(hot_load: types.HotLoad, facts: Facts) -> Iterator[Cause]:
     if State.of(deployment) is not State.READY:
         text = f"its deployment {name} is {state_text(deployment)}, not READY"
         yield Cause("likely", text, (command("explain", "deployments", name),))
-    if not deployment.spec.HasField("hot_load"):
+    if facts.is_complete and not deployment.spec.HasField("hot_load"):
         yield Cause("likely", f"its deployment {name} was created without hot_load, which cannot be added later")
 
 

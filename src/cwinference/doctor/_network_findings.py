@@ -90,6 +90,9 @@ def _of_connection(settings: Settings, proxy: Proxy | None, seconds: float) -> F
             Finding("error", "network", f"the certificate is not trusted: {one_line(error.verify_message)}", advice)
         ]
     except ssl.SSLError as error:
+        if settings.certificates.cert is not None:
+            text = "the server's certificate could not be looked at without presenting the client's"
+            return [Finding("note", "network", text, "see below whether the transports get through")]
         advice = "does the server speak TLS at this port, and does it want a client certificate (tls=TLS(cert=, key=))?"
         return [Finding("error", "network", f"the TLS handshake fails: {error.reason or 'no reason given'}", advice)]
     except ProxyRefusal as error:

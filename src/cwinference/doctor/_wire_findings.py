@@ -62,9 +62,11 @@ def _of_field(change: FieldChange) -> tuple[Level, str, str]:
 def _of_new_field(change: FieldChange, there: str, names: str) -> str:
     text = f"{change.message} has a field that this release does not know: "
     if not change.number:
-        return f"{text}{names} in JSON, and nothing in binary that fits"
+        more = ", and nothing in binary that fits" if any(each.binary for each in change.pairs) else ""
+        return f"{text}{names} in JSON{more}"
     if not names:
-        return f"{text}{there} in binary, and nothing in JSON that fits"
+        more = ", and nothing in JSON that fits" if any(each.json for each in change.pairs) else ""
+        return f"{text}{there} in binary{more}"
     how = "" if change.fit is Fit.EXACT else "probably "
     return f"{text}{there} in binary, {how}{names} in JSON"
 
