@@ -277,7 +277,8 @@ def test_every_difference_has_a_level_and_advice() -> None:
     ]
     for binary, raw in cases:
         found = changes(types.GatewayStatus, (binary, raw))
-        for change, finding in zip(found, findings_of(found, names=False), strict=True):
+        for change in found:
+            [finding] = findings_of([change], names=False)
             assert finding.advice
             assert finding.area == "wire"
             levels[f"{type(change).__name__} {change.kind}"] = finding.level

@@ -32,7 +32,7 @@ def explain(facts: Facts) -> Explanation:
     is_settled = is_ready(resource)
     unmet = [each for each in history if each.met is False or (each.met is None and not is_settled)]
     causes = [
-        *(_reported(each) for each in unmet if not is_settled and (each.reason or each.message)),
+        *(_reported(each) for each in unmet if each.met is False and not is_settled),
         *_CAUSES[resource.DESCRIPTOR.name](resource, facts),
         *state_causes(resource, facts),
     ]
@@ -53,7 +53,7 @@ def explain(facts: Facts) -> Explanation:
 
 def _reported(event: Event) -> Cause:
     """Return what the service says of a condition that is not met."""
-    return Cause("reported", f"{event.type}: {': '.join(each for each in (event.reason, event.message) if each)}")
+    return Cause("reported", ": ".join(each for each in (event.type, event.reason, event.message) if each))
 
 
 __all__ = ["VERDICTS", "Cause", "Event", "Explanation", "Facts", "Verdict", "explain"]

@@ -157,7 +157,7 @@ class Examination:
             moving += matched.moving
         for name in ORDER:
             self._findings += summary(self._transports[name], is_own=name == self._settings.transport)
-        found = list(findings_of(differences(pairs), names=self._names))
+        found = findings_of(differences(pairs), names=self._names)
         self._findings += found
         self._findings += self._about_comparison(pairs, moving, is_equal=not found)
 

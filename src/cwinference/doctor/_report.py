@@ -118,9 +118,9 @@ class Report:
             if found:
                 yield ""
                 yield area
-            for each in found:
+            for each, following in zip(found, [*found[1:], None], strict=False):
                 yield f"  {each.level:<8} {each.text}"
-                if each.advice:
+                if each.advice and (following is None or following.advice != each.advice):
                     yield f"  {'':<8} -> {each.advice}"
         yield ""
         yield f"{self._summary()}; {self.calls} calls, {self.seconds:.1f} s"

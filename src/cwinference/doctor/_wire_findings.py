@@ -7,7 +7,7 @@ from .._text import one_line
 from ._changes import Change, EnumChange, FieldChange
 from ._fits import WIRE_TYPES, Fit
 from ._pairs import Pair
-from ._report import Finding, Level
+from ._report import LEVELS, Finding, Level
 
 _SEND = "send this report to the maintainers"
 _USE_JSON = f'use transport="rest", where fields go by name, until a release knows the new numbers, and {_SEND}'
@@ -20,8 +20,16 @@ _MOST_LETTERS = 100
 _ALL = ("grpc", "connect")
 
 
-def findings_of(changes: Iterable[Change], *, names: bool) -> Iterator[Finding]:
-    """Yield a finding for each difference. `names`: whether they may name the resources in which it was seen."""
+def findings_of(changes: Iterable[Change], *, names: bool) -> list[Finding]:
+    """Return a finding for each difference, the worst ones first.
+
+    `names`: whether they may name the resources in which it was seen.
+    """
+    found = _findings(changes, names)
+    return sorted(found, key=lambda each: (-LEVELS.index(each.level), each.advice))
+
+
+def _findings(changes: Iterable[Change], names: bool) -> Iterator[Finding]:
     for change in changes:
         level, text, advice = _of_enum(change) if isinstance(change, EnumChange) else _of_field(change)
         owners = _owners(change.pairs) if names else []

@@ -20,8 +20,8 @@ from .codecs import PROTO, Codec
 VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
 """Wire types."""
 _FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
-_CONDITIONS = 4
-"""The number of `conditions` in the status of gateways, deployments and capacity claims."""
+_UPDATED_AT, _CONDITIONS, _LAST_UPDATE_TIME = 2, 4, 3
+"""Numbers: two of the status of gateways, deployments and capacity claims, and one of a condition."""
 
 
 class NewField(NamedTuple):
@@ -94,7 +94,9 @@ class Drift:
 
     def _binary(self, encoded: bytes, descriptor: Descriptor) -> Iterator[bytes]:
         """Yield the parts of a message."""
+        updated_at = b""
         for number, wire_type, value in _fields(encoded):
+            updated_at = value if number == _UPDATED_AT else updated_at
             field = descriptor.fields_by_number.get(number)
             inner = None if field is None else _own_message(field)
             if inner is not None:
@@ -107,6 +109,7 @@ class Drift:
             yield _tag(new.number, new.wire_type) + new.binary
         if self._has_new_condition(descriptor):
             condition = types.Condition(**_CONDITION, status=NEW_ENUM_VALUE[0]).SerializeToString()
+            condition += _tag(_LAST_UPDATE_TIME, LENGTH_DELIMITED) + updated_at if updated_at else b""
             yield _tag(_CONDITIONS, LENGTH_DELIMITED) + _varint(len(condition)) + condition
 
     def _object(self, value: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:
@@ -120,7 +123,8 @@ class Drift:
         if new is not None:
             value[new.json_name] = new.json
         if self._has_new_condition(descriptor):
-            value.setdefault("conditions", []).append({**_CONDITION, "status": NEW_ENUM_VALUE[1]})
+            condition = {**_CONDITION, "status": NEW_ENUM_VALUE[1], "lastUpdateTime": value.get("updatedAt")}
+            value.setdefault("conditions", []).append(condition)
         return value
 
     def _new_field(self, descriptor: Descriptor) -> NewField | None:
@@ -134,6 +138,7 @@ _CONDITION: Mapping[str, Any] = {
     "type": "Observed",
     "reason": "AsExpected",
     "message": "Its status is not known in older releases.",
+    "zone": "US-EAST-04A",
 }
 """The condition that has the new enum value."""
 
