@@ -9,9 +9,10 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from cwinference import types
+from cwinference._wire.binary import FIXED32, FIXED64, LENGTH_DELIMITED, VARINT, fields_in, tag
 from cwinference._wire.json_reader import parse
 from cwinference.doctor._changes import Change, EnumChange, FieldChange, differences
-from cwinference.doctor._fits import FIXED32, FIXED64, LENGTH_DELIMITED, VARINT, Fit, fit
+from cwinference.doctor._fits import Fit, fit
 from cwinference.doctor._pairs import Pair, Side, walk
 from cwinference.doctor._wire_findings import findings_of
 
@@ -160,11 +161,9 @@ def test_a_field_whose_number_has_moved_is_found_at_its_new_one(
 
 
 def renumbered(binary: bytes, old: int, new: int) -> bytes:
-    """Return a message of one field, of one byte of tag, whose number is another one."""
-    from cwinference.emulator.protocols.drift import _fields, _tag
-
+    """Return a message in which a field has another number."""
     return b"".join(
-        _tag(new if number == old else number, wire_type) + value for number, wire_type, value in _fields(binary)
+        tag(new if number == old else number, wire_type) + value for number, wire_type, value in fields_in(binary)
     )
 
 

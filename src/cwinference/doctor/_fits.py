@@ -12,9 +12,9 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from .._wire.binary import FIXED32, FIXED64, GROUP, LENGTH_DELIMITED, VARINT, read_varint, tag, value_of
 from ._pairs import canonical, known_part, unknown_fields
 
-VARINT, FIXED64, LENGTH_DELIMITED, GROUP, FIXED32 = 0, 1, 2, 3, 5
 WIRE_TYPES = {
     VARINT: "varint",
     FIXED64: "64-bit",
@@ -48,9 +48,11 @@ def fit(wire_type: int, values: Sequence[Any], json: Any) -> Fit:
 
 def fit_known(field: FieldDescriptor, wire_type: int, values: Sequence[Any], json: Message) -> Fit:
     """Return whether they are the value that a message has in a field: they are read as if they had its number."""
-    tag = varint(field.number << 3 | wire_type)
+    if wire_type == GROUP:
+        return Fit.NOT
+    start = tag(field.number, wire_type)
     try:
-        read: Any = type(json).FromString(b"".join(tag + _encoded(wire_type, value) for value in values))
+        read: Any = type(json).FromString(b"".join(start + value_of(wire_type, value) for value in values))
     except DecodeError:
         return Fit.NOT
     expected = type(json)()
@@ -59,23 +61,6 @@ def fit_known(field: FieldDescriptor, wire_type: int, values: Sequence[Any], jso
         if other.number != field.number:
             expected.ClearField(other.name)
     return Fit.EXACT if not unknown_fields(read) and canonical(read) == canonical(known_part(expected)) else Fit.NOT
-
-
-def _encoded(wire_type: int, value: Any) -> bytes:
-    if wire_type == LENGTH_DELIMITED:
-        return varint(len(value)) + bytes(value)
-    if wire_type in (FIXED32, FIXED64):
-        return int(value).to_bytes(4 if wire_type == FIXED32 else 8, "little")
-    return varint(value) if wire_type == VARINT else b""
-
-
-def varint(value: int) -> bytes:
-    """Return a number as protobuf writes it."""
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*parts, value))
 
 
 def _fit_single(wire_type: int, value: Any, json: Any) -> Fit:
@@ -167,13 +152,13 @@ def _fit_packed(values: Sequence[bytes], json: list[Any]) -> Fit:
 
 
 def _varints(data: bytes) -> Iterator[int]:
-    value = shift = 0
-    for byte in data:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            yield value
-            value = shift = 0
+    position = 0
+    while position < len(data):
+        try:
+            value, position = read_varint(data, position)
+        except IndexError:
+            return
+        yield value
 
 
 def _fit_object(wire_type: int, values: Sequence[Any], json: dict[str, Any]) -> Fit:

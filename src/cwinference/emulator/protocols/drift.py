@@ -14,12 +14,10 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from ... import types
+from ..._wire.binary import LENGTH_DELIMITED, VARINT, content_of, fields_in, sized, tag, varint
 from ..behavior import DriftKind
 from .codecs import PROTO, Codec
 
-VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
-"""Wire types."""
-_FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
 _UPDATED_AT, _CONDITIONS, _LAST_UPDATE_TIME = 2, 4, 3
 """Numbers: two of the status of gateways, deployments and capacity claims, and one of a condition."""
 
@@ -35,32 +33,14 @@ class NewField(NamedTuple):
     wire_type: int = LENGTH_DELIMITED
 
 
-def _text(value: str) -> bytes:
-    return _varint(len(value.encode())) + value.encode()
-
-
-def _varint(value: int) -> bytes:
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*parts, value))
-
-
-def _tag(number: int, wire_type: int) -> bytes:
-    return _varint(number << 3 | wire_type)
-
-
-_PROBE = _tag(1, LENGTH_DELIMITED) + _text("/health") + _tag(2, VARINT) + _varint(10)
+_PROBE = tag(1, LENGTH_DELIMITED) + sized(b"/health") + tag(2, VARINT) + varint(10)
 
 NEW_FIELDS: Mapping[str, NewField] = {
-    "GetGatewayParametersResponse": NewField(2, "defaultZone", _text("US-EAST-04A"), "US-EAST-04A"),
-    "GatewaySpec": NewField(12, "maintenanceWindow", _text("SUN 02:00"), "SUN 02:00"),
-    "DeploymentSpec": NewField(
-        12, "readinessProbe", _varint(len(_PROBE)) + _PROBE, {"path": "/health", "periodSeconds": 10}
-    ),
-    "DeploymentStatus": NewField(5, "observedGeneration", _varint(3), "3", VARINT),
-    "CapacityClaimStatus": NewField(7, "reclaimableInstances", _varint(17), 17, VARINT),
+    "GetGatewayParametersResponse": NewField(2, "defaultZone", sized(b"US-EAST-04A"), "US-EAST-04A"),
+    "GatewaySpec": NewField(12, "maintenanceWindow", sized(b"SUN 02:00"), "SUN 02:00"),
+    "DeploymentSpec": NewField(12, "readinessProbe", sized(_PROBE), {"path": "/health", "periodSeconds": 10}),
+    "DeploymentStatus": NewField(5, "observedGeneration", varint(3), "3", VARINT),
+    "CapacityClaimStatus": NewField(7, "reclaimableInstances", varint(17), 17, VARINT),
 }
 """The new field of each message that has one."""
 MOVED_NUMBERS: Mapping[tuple[str, int], int] = {
@@ -95,22 +75,22 @@ class Drift:
     def _binary(self, encoded: bytes, descriptor: Descriptor) -> Iterator[bytes]:
         """Yield the parts of a message."""
         updated_at = b""
-        for number, wire_type, value in _fields(encoded):
+        for number, wire_type, value in fields_in(encoded):
             updated_at = value if number == _UPDATED_AT else updated_at
             field = descriptor.fields_by_number.get(number)
             inner = None if field is None else _own_message(field)
             if inner is not None:
-                content = b"".join(self._binary(_content(value), inner))
-                value = _varint(len(content)) + content
+                content = b"".join(self._binary(content_of(value), inner))
+                value = sized(content)
             moved = MOVED_NUMBERS.get((descriptor.name, number)) if "moved_numbers" in self.kinds else None
-            yield _tag(moved or number, wire_type) + value
+            yield tag(moved or number, wire_type) + value
         new = self._new_field(descriptor)
         if new is not None:
-            yield _tag(new.number, new.wire_type) + new.binary
+            yield tag(new.number, new.wire_type) + new.binary
         if self._has_new_condition(descriptor):
             condition = types.Condition(**_CONDITION, status=NEW_ENUM_VALUE[0]).SerializeToString()
-            condition += _tag(_LAST_UPDATE_TIME, LENGTH_DELIMITED) + updated_at if updated_at else b""
-            yield _tag(_CONDITIONS, LENGTH_DELIMITED) + _varint(len(condition)) + condition
+            condition += tag(_LAST_UPDATE_TIME, LENGTH_DELIMITED) + updated_at if updated_at else b""
+            yield tag(_CONDITIONS, LENGTH_DELIMITED) + sized(condition)
 
     def _object(self, value: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:
         """Return the JSON object of a message."""
@@ -156,35 +136,3 @@ def _each(value: Any, field: FieldDescriptor, change: Callable[[Any], Any]) -> A
         inner = _own_message(kind.fields_by_name["value"])
         return value if inner is None else {key: change({"value": each})["value"] for key, each in value.items()}
     return [*map(change, value)] if field.is_repeated else change(value)
-
-
-def _fields(encoded: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yield number, wire type and value of each field; the value of a length-delimited one begins with its length."""
-    position = 0
-    while position < len(encoded):
-        tag, start = _read_varint(encoded, position)
-        wire_type = tag & 7
-        if wire_type == LENGTH_DELIMITED:
-            length, content = _read_varint(encoded, start)
-            position = content + length
-        elif wire_type == VARINT:
-            position = _read_varint(encoded, start)[1]
-        else:
-            position = start + _FIXED_SIZES[wire_type]
-        yield tag >> 3, wire_type, encoded[start:position]
-
-
-def _content(value: bytes) -> bytes:
-    """Return a length-delimited value without its length."""
-    return value[_read_varint(value, 0)[1] :]
-
-
-def _read_varint(encoded: bytes, position: int) -> tuple[int, int]:
-    """Return a varint, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = encoded[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 0x80:
-            return value, position
