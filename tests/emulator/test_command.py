@@ -110,6 +110,7 @@ def error_line(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> 
         (["--ready-after", "soon"], "--ready-after"),
         (["--ready-after", "-1"], "ready_after: expected a number of seconds, at least 0, got -1"),
         (["--rules", "mine"], "--rules"),
+        (["--drift", "new_fields,all"], "drift: expected True, or a list of any of new_fields, moved_numbers"),
         (["--color", "red"], "--color"),
         (["--tls-cert", "nowhere.pem"], "tls_cert, tls_key: expected both or neither"),
         (["--tls-cert", "nowhere.pem", "--tls-key", "nowhere.pem"], "tls_cert: cannot read nowhere.pem: No such file"),

@@ -1,5 +1,6 @@
 """Examinations of a service that is as expected, one that has drifted, and servers that are broken in every way."""
 
+import asyncio
 import json
 import re
 import socket
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from cwinference import TLS, AsyncClient, Client, auth, doctor, errors, types
+from cwinference.doctor._transport_findings import Outcome, Transport, summary
 from cwinference.emulator import Emulator
 from tests.support import certificates
 from tests.support.client_kinds import TOKEN, open_client
@@ -242,8 +244,8 @@ async def test_a_token_that_was_renewed_costs_calls_that_are_counted() -> None:
 
     with ScriptedServer("grpc", respond) as server, Client(lambda: next(tokens), endpoint=server.endpoint) as client:
         report = doctor.examine(client)
-        assert report.calls >= len(server.received)
-    assert report.calls <= MOST_CALLS
+        assert len(server.received) <= report.calls <= MOST_CALLS
+    assert "CW-SECRET" not in f"{report!r}"
     assert any("may read" in each for each in texts(report, "ok"))
 
 
@@ -326,6 +328,34 @@ async def test_hot_loads_that_are_not_enabled_are_a_note(kind: str) -> None:
             report = await examined(client)
     assert report.exit_code == 0
     assert "ListHotLoads is not available to this token: not enabled [permission_denied]" in texts(report, "note")
+
+
+@pytest.mark.parametrize("kind", ["grpc-sync", "rest-async"])
+async def test_a_slow_server_is_examined_as_far_as_the_time_allows(kind: str) -> None:
+    with Emulator() as emulator:
+        emulator.faults.add("delay", seconds=0.1)
+        async with open_client(kind, emulator.endpoint, emulator.token) as client:
+            report = await examined(client, timeout=1.0)
+    assert report.seconds < 3
+    assert 3 <= report.calls < 18
+    assert "the time was over after 1 s, before all reads were made" in texts(report, "warning")
+    assert len([each for each in texts(report, "ok") if " responds: " in each]) == 3
+
+
+def test_slow_responses_are_a_warning() -> None:
+    outcomes = [Outcome("ListGateways", 3.0), Outcome("ListDeployments", 2.5)]
+    session: Any = None
+    [found] = summary(Transport("grpc", session, outcomes), is_own=True)
+    assert (found.level, found.details["later_ms"]) == ("warning", 2500.0)
+    assert found.text.endswith(", which is slow")
+
+
+async def test_an_examination_can_be_canceled() -> None:
+    with SocketServer(silence) as server:
+        async with AsyncClient(TOKEN, endpoint=server.endpoint) as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await doctor.examine(client)
 
 
 class Changing:

@@ -7,7 +7,20 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequenc
 from datetime import UTC, datetime
 from typing import Any, Literal, assert_type
 
-from cwinference import TLS, AsyncClient, Change, Client, HotLoadState, Retry, State, auth, describe, errors, types
+from cwinference import (
+    TLS,
+    AsyncClient,
+    Change,
+    Client,
+    HotLoadState,
+    Retry,
+    State,
+    auth,
+    describe,
+    doctor,
+    errors,
+    types,
+)
 from cwinference.following import AsyncCache, AsyncWatch, Cache, Watch
 from cwinference.inference import BatchResult, Chunk, Completion, Inference, Model
 
@@ -263,3 +276,9 @@ async def async_completions(client: AsyncClient) -> None:
             assert_type(chunk.text, str)
     with inference.completions.stream(model="m", prompt="p"):  # type: ignore[attr-defined]  # pyright: ignore
         pass
+
+
+async def examinations(client: Client, async_client: AsyncClient) -> None:
+    assert_type(doctor.examine(client, names=True), doctor.Report)
+    assert_type(await doctor.examine(async_client, timeout=5), doctor.Report)
+    assert_type(doctor.examine(client).findings, Sequence[doctor.Finding])

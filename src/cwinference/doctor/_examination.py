@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from math import inf
 from typing import Any
 
 from .. import errors, types
@@ -65,6 +66,7 @@ class Examination:
         found = token_findings(self._origin(), outcomes) if token else []
         refused = not token or any(each.level == "error" for each in found)
         findings = [*found, *self._findings]
+        self._hide(self._context.credentials.metadata())  # there may be a new one since
         return Report(
             endpoint=self._settings.endpoint.url,
             transport=self._settings.transport,
@@ -82,7 +84,8 @@ class Examination:
     def _call_seconds(self) -> float:
         """Return the limit of the next call. A server that is silent must leave time for the other transports."""
         untried = sum(not each.outcomes for each in self._transports.values())
-        return self._remaining(CALL_SECONDS) / (untried + 1 if untried else 1)
+        left = self._remaining(inf)
+        return min(CALL_SECONDS, left / (untried + 1) if untried else left)
 
     def _origin(self) -> str:
         credentials = self._context.credentials
@@ -101,8 +104,12 @@ class Examination:
             text = f"there is no token: {self._origin()} gives none: {reason_of_any(error)}"
             self._findings.append(Finding("error", "token", text, "mend the source of the token, or use another"))
             return False
-        self._redaction.add_secret(Secret(metadata.reveal()[0][1].removeprefix("Bearer ")))
+        self._hide(metadata)
         return True
+
+    def _hide(self, metadata: Metadata | None) -> None:
+        if metadata is not None:
+            self._redaction.add_secret(Secret(metadata.reveal()[0][1].removeprefix("Bearer ")))
 
     def _read_all(self) -> Flow[None]:
         """Make all reads by each transport that works, and note how they went."""
