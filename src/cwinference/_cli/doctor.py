@@ -12,9 +12,11 @@ _SECONDS = 60.0
 
 @click.command("doctor", cls=Command)
 @output_options("table", "json")
-@click.option("--names", is_flag=True, help="Name resources in the report. Without it, it can be sent as it is.")
+@click.option(
+    "--names", "with_names", is_flag=True, help="Name resources in the report. Without it, it can be sent as it is."
+)
 @click.pass_obj
-def command(run: Run, *, names: bool) -> int:
+def command(run: Run, *, with_names: bool) -> int:
     """Examine the way to the API: token, network, transports, and the wire itself.
 
     It makes at most 20 calls, which only read, by gRPC, Connect and REST, and compares what they return. --timeout
@@ -23,6 +25,6 @@ def command(run: Run, *, names: bool) -> int:
     Exit code 0: nothing is wrong, or there are only warnings, such as a field that is new; 1: something is wrong; 4:
     the token was refused.
     """
-    report = doctor.examine(run.client, names=names, timeout=run.timeout or _SECONDS)
+    report = doctor.examine(run.client, names=with_names, timeout=run.timeout or _SECONDS)
     run.document(report.as_dict(), lambda: str(report))
     return report.exit_code
