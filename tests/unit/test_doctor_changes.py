@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from cwinference import types
 from cwinference._wire.binary import FIXED32, FIXED64, LENGTH_DELIMITED, VARINT, fields_in, tag
 from cwinference._wire.json_reader import parse
 from cwinference.doctor._changes import Change, EnumChange, FieldChange, differences
 from cwinference.doctor._fits import Fit, fit
-from cwinference.doctor._pairs import Pair, Side, walk
+from cwinference.doctor._pairs import Pair, Side, known_part, walk
 from cwinference.doctor._wire_findings import findings_of
+from tests.support.random_messages import messages_of
 
 GATEWAY: dict[str, Any] = {
     "spec": {"id": "1", "name": "front", "zones": ["US-EAST-04A", "US-WEST-04A"], "coreWeaveAuth": {}},
@@ -310,3 +313,34 @@ def test_names_of_resources_are_in_a_finding_only_if_asked_for() -> None:
     [named] = findings_of(differences(pairs), names=True)
     assert "g0" not in f"{plain}"
     assert "(seen in gateway g0, gateway g1, gateway g2, 2 more)" in named.text
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_whatever_a_message_has_it_differs_in_nothing_from_its_own_json(data: st.DataObject) -> None:
+    """Apart from numbers of enums that nobody knows, which random messages have too."""
+    kinds = types.ListGatewaysResponse, types.ListDeploymentsResponse, types.GetDeploymentParametersResponse
+    kind: type[Any] = data.draw(st.sampled_from(kinds))
+    message = data.draw(messages_of(kind))
+    found = changes(kind, (known_part(message).SerializeToString(), MessageToDict(message)))
+    assert {type(each).__name__ + each.kind for each in found} <= {"EnumChangenew"}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_whatever_number_moves_it_is_found(data: st.DataObject) -> None:
+    kinds = (
+        types.GatewaySpec,
+        types.GatewayStatus,
+        types.DeploymentSpec,
+        types.DeploymentRuntime,
+        types.CapacityClaimStatus,
+    )
+    kind: type[Any] = data.draw(st.sampled_from(kinds))
+    message = known_part(data.draw(messages_of(kind)))
+    fields = [field for field, _ in message.ListFields()]
+    assume(fields)
+    moved = data.draw(st.sampled_from(fields))
+    binary = renumbered(message.SerializeToString(), moved.number, 100)
+    [found] = [each for each in changes(kind, (binary, MessageToDict(message))) if isinstance(each, FieldChange)]
+    assert (found.kind, found.field, found.number, found.fit) == ("moved", moved.name, 100, Fit.EXACT)

@@ -251,7 +251,8 @@ def _is_equal(field: FieldDescriptor, pair: Any) -> bool:
     if field.is_repeated and not is_map(field):
         return sorted(map(_comparable, binary)) == sorted(map(_comparable, json))
     if field.message_type is not None and not is_map(field):
-        return canonical(binary) == canonical(json)
+        has = [each.message.HasField(field.name) for each in (pair.binary, pair.json)]
+        return has[0] == has[1] and canonical(binary) == canonical(json)
     return bool(binary == json)
 
 
@@ -286,8 +287,9 @@ def _enum_changes(field: FieldDescriptor, pair: Any) -> Iterator[tuple[str, str,
     """Yield kind, enum, number and name of each value of a field that is not as this release knows it."""
     enum: Any = field.enum_type
     side: Any = pair.binary
-    numbers = None if side is None or is_placeholder(field) else _listed(getattr(side.message, field.name))
-    names = None if not _has_json(pair) else _listed(_in_json(field, pair))
+    is_in_binary = side is not None and not is_placeholder(field)
+    numbers = _listed(getattr(side.message, field.name), field) if is_in_binary else None
+    names = _listed(_in_json(field, pair), field) if _has_json(pair) else None
     if numbers is None or names is None:
         for number in numbers or ():
             if number not in enum.values_by_number:
@@ -306,10 +308,10 @@ def _enum_changes(field: FieldDescriptor, pair: Any) -> Iterator[tuple[str, str,
                 yield "new", enum.full_name, number, ""
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: Any, field: FieldDescriptor) -> list[Any]:
     if value is None:
         return []
-    return [*value] if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
+    return [*value] if field.is_repeated else [value]
 
 
 _ALIASES = ("True", "False")
