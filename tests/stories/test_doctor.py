@@ -366,9 +366,11 @@ class Changing:
         self._reads = 0
 
     def __call__(self, received: ReceivedRequest) -> Any:
+        self._reads += 1
+        if received.method.name == "GetGatewayParameters":
+            return types.GetGatewayParametersResponse(zones=[f"US-EAST-{self._reads}A"])
         if received.method.name != "ListGateways":
             return received.method.response()
-        self._reads += 1
         still = [gateway(f"still-{number}", 1) for number in range(self._still)]
         return containing(received.method, [*still, gateway("moving", self._reads), gateway(f"new-{self._reads}", 1)])
 

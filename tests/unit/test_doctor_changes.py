@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cwinference import types
-from cwinference._wire.binary import FIXED32, FIXED64, LENGTH_DELIMITED, VARINT, fields_in, tag
+from cwinference._wire.binary import FIXED32, FIXED64, LENGTH_DELIMITED, VARINT, fields_in, sized, tag
 from cwinference._wire.json_reader import parse
 from cwinference.doctor._changes import Change, EnumChange, FieldChange, differences
 from cwinference.doctor._fits import Fit, fit
@@ -77,6 +77,9 @@ def test_fields_with_placeholder_numbers_are_no_differences() -> None:
         (b"\xa5\x06\xcd\xcc\xcc\x3d", 0.1, Fit.EXACT),
         (b"\xa2\x06\x01a\xa2\x06\x01b", ["a", "b"], Fit.EXACT),
         (b"\xa2\x06\x03\x01\x96\x01", [1, 150], Fit.EXACT),
+        (b"\xa2\x06\x02\x01\x02", ["1", "2"], Fit.EXACT),
+        (b"\xa2\x06\x02\x01\x02", ["MODE_A", "MODE_B"], Fit.POSSIBLE),
+        (b"\xa2\x06\x01\x01\xa2\x06\x01\x02", ["MODE_A", "MODE_B"], Fit.POSSIBLE),
         (b"\xa2\x06\x05\x0a\x03abc", {"path": "abc"}, Fit.EXACT),
         (b"\xa2\x06\x02\x08\x05", {"seconds": 5}, Fit.POSSIBLE),
         (b"\xa2\x06\x02\x08\x05", "1970-01-01T00:00:05Z", Fit.EXACT),
@@ -161,6 +164,13 @@ def test_a_field_whose_number_has_moved_is_found_at_its_new_one(
     found = field_of(renumbered(encoded(kind, raw), number, 100), raw, kind)
     assert (found.kind, found.field, found.known_number, found.number) == ("moved", name, number, 100)
     assert found.fit is Fit.EXACT
+
+
+def test_a_message_that_has_moved_and_has_something_new_in_it_is_found() -> None:
+    runtime = types.DeploymentRuntime(engine="vllm").SerializeToString() + b"\xa0\x06\x05"
+    raw = {"runtime": {"engine": "vllm", "novel": 5}}
+    found = field_of(tag(12, LENGTH_DELIMITED) + sized(runtime), raw, types.DeploymentSpec)
+    assert (found.kind, found.field, found.number, found.fit) == ("moved", "runtime", 12, Fit.POSSIBLE)
 
 
 def renumbered(binary: bytes, old: int, new: int) -> bytes:

@@ -287,8 +287,7 @@ def _enum_changes(field: FieldDescriptor, pair: Any) -> Iterator[tuple[str, str,
     """Yield kind, enum, number and name of each value of a field that is not as this release knows it."""
     enum: Any = field.enum_type
     side: Any = pair.binary
-    is_in_binary = side is not None and not is_placeholder(field)
-    numbers = _listed(getattr(side.message, field.name), field) if is_in_binary else None
+    numbers = None if side is None or is_placeholder(field) else _listed(getattr(side.message, field.name), field)
     names = _listed(_in_json(field, pair), field) if _has_json(pair) else None
     if numbers is None or names is None:
         for number in numbers or ():

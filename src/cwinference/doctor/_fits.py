@@ -55,12 +55,13 @@ def fit_known(field: FieldDescriptor, wire_type: int, values: Sequence[Any], jso
         read: Any = type(json).FromString(b"".join(start + value_of(wire_type, value) for value in values))
     except DecodeError:
         return Fit.NOT
-    expected = type(json)()
-    expected.CopyFrom(json)
-    for other, _ in json.ListFields():
+    expected = known_part(json)
+    for other, _ in expected.ListFields():
         if other.number != field.number:
             expected.ClearField(other.name)
-    return Fit.EXACT if not unknown_fields(read) and canonical(read) == canonical(known_part(expected)) else Fit.NOT
+    if unknown_fields(read) or canonical(known_part(read)) != canonical(expected):
+        return Fit.NOT
+    return Fit.EXACT if canonical(read) == canonical(expected) else Fit.POSSIBLE  # there is something new in it
 
 
 def _fit_single(wire_type: int, value: Any, json: Any) -> Fit:
@@ -129,15 +130,18 @@ def _parsed(value: bytes, kind: type[Any]) -> Any:
 
 
 def _fit_list(wire_type: int, values: Sequence[Any], json: list[Any]) -> Fit:
-    if not all(isinstance(each, dict | str) for each in json) and wire_type == LENGTH_DELIMITED:
-        return _fit_packed(values, json)
-    if len(values) != len(json):
-        return Fit.NOT
-    return min((fit(wire_type, [value], each) for value, each in zip(values, json, strict=True)), default=Fit.EXACT)
+    if len(values) == len(json):
+        worst = min(
+            (fit(wire_type, [value], each) for value, each in zip(values, json, strict=True)), default=Fit.EXACT
+        )
+        if worst is not Fit.NOT:
+            return worst
+    is_packed = wire_type == LENGTH_DELIMITED and not any(isinstance(each, dict | list) for each in json)
+    return _fit_packed(values, json) if is_packed else Fit.NOT
 
 
 def _fit_packed(values: Sequence[bytes], json: list[Any]) -> Fit:
-    """Compare numbers that are packed into one value, as repeated numbers mostly are."""
+    """Compare numbers that are packed into one value, as repeated numbers mostly are. Enums have names in JSON."""
     data, numbers = b"".join(values), [_number(each) for each in json]
     for size, wire_type in ((4, FIXED32), (8, FIXED64)):
         if len(data) == size * len(json):
@@ -145,6 +149,8 @@ def _fit_packed(values: Sequence[bytes], json: list[Any]) -> Fit:
             if all(number in _readings(wire_type, part) for number, part in zip(numbers, parts, strict=True)):
                 return Fit.EXACT
     varints = [*_varints(data)]
+    if all(isinstance(each, str) and each.isupper() for each in json):
+        return Fit.POSSIBLE if len(varints) == len(json) else Fit.NOT
     is_equal = len(varints) == len(json) and all(
         number in _readings(VARINT, part) for number, part in zip(numbers, varints, strict=True)
     )

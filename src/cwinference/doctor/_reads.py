@@ -139,7 +139,8 @@ def _settled(json: Response, again: Response, binary: Mapping[str, Response]) ->
     units = _same(json, again)
     still = Response(json.shell, [each for each in json.items if each in units])
     moving = max(len(json.items), len(again.items)) - len(still.items) + (json.shell not in units)
-    pairs = [pair for name, each in binary.items() for pair in _paired(each, still, (name,))]
+    first = 0 if json.shell in units else 1
+    pairs = [pair for name, each in binary.items() for pair in [*_paired(each, still, (name,))][first:]]
     return Matched(pairs, moving)
 
 
