@@ -1,7 +1,9 @@
 """`cwinference doctor` and `cwinference explain`, from the arguments to what is printed and the exit code."""
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,3 +167,49 @@ def test_explain_suggests_what_may_have_been_meant(capsys: pytest.CaptureFixture
     assert "did you mean deployments" in first
     assert "did you mean llama?" in second
     assert "choose from gateways, deployments, claims, hot-loads" in last
+
+
+def shown(command: str) -> list[str]:
+    """Return what the README shows of a command's output, without what differs from run to run."""
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    found = re.search(rf"^```console\n\$ {command}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return without_numbers(found[1])
+
+
+def without_numbers(text: str) -> list[str]:
+    """Return the lines of a text without times, ids, ports and versions of other packages."""
+    text = re.sub(r"\b[0-9a-f]{8}-[0-9a-f-]{27}\b", "ID", text)
+    return re.sub(r"\d+(\.\d+)*", "N", re.sub(r"Linux .*", "", text)).splitlines()
+
+
+def test_the_readme_shows_what_explain_prints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Emulator() as other, Client(other.token, endpoint=other.endpoint, transport="rest") as client:
+        other.fates["llama"] = Fate(reason="EngineFailed", message="no replica came up")
+        gateway = client.gateways.create(
+            "front", zones=["US-EAST-04A"], core_weave_auth={}, path_based_routing={}, wait=True
+        )
+        client.deployments.create(
+            "llama",
+            gateway_ids=[gateway.spec.id],
+            runtime={"engine": "vllm", "version": "0.99.0"},
+            resources={"instance_type": "gd-8xh100ib-i128", "gpu_count": 8},
+            model={"name": "org/llama", "bucket": "models", "path": "llama"},
+            autoscaling={"min": 1, "max": 4},
+        )
+        monkeypatch.setenv("COREWEAVE_API_ENDPOINT", other.endpoint)
+        assert main(["explain", "deployments", "llama"]) == 0
+    assert without_numbers(capsys.readouterr().out) == shown("cwinference explain deployments llama")
+
+
+def test_the_readme_shows_what_doctor_prints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Emulator(drift=["new_enum_values"]) as other:
+        with Client(other.token, endpoint=other.endpoint) as client:
+            client.gateways.create("front", core_weave_auth={}, path_based_routing={}, wait=True)
+        monkeypatch.setenv("COREWEAVE_API_ENDPOINT", other.endpoint)
+        assert main(["doctor"]) == 0
+    assert without_numbers(capsys.readouterr().out) == shown("cwinference doctor")

@@ -358,6 +358,16 @@ async def test_an_examination_can_be_canceled() -> None:
                     await doctor.examine(client)
 
 
+def test_what_a_server_says_is_shown_on_one_line_and_not_at_any_length() -> None:
+    with Emulator() as emulator:
+        emulator.faults.add("error", method="ListGateways", code="internal", message="\x1b[31mred\n" + "x" * 1000)
+        with Client(emulator.token, endpoint=emulator.endpoint) as client:
+            report = doctor.examine(client)
+    [found] = [each for each in texts(report, "error") if each.startswith("ListGateways fails over REST")]
+    assert found.startswith("ListGateways fails over REST: \\x1b[31mred xxx")
+    assert len(found) < 500
+
+
 class Changing:
     """Responds to each read of gateways with others than before: some that are new, and one that changes each time."""
 

@@ -14,6 +14,8 @@ CALL_SECONDS = 10.0
 """Limit of one call, and of one step on the way to the server."""
 MOST_CALLS = 20
 _SLOW_SECONDS = 2.0
+_LONGEST = 400
+"""How many letters of a server's message are shown."""
 
 _TITLES = {"grpc": "gRPC", "connect": "Connect", "rest": "REST"}
 _DENIED = ("unauthenticated", "permission_denied")
@@ -140,10 +142,14 @@ def _failed(title: str, outcome: Outcome) -> Finding:
 def _reason(outcome: Outcome) -> str:
     error = outcome.error
     if isinstance(error, errors.ApiError):
-        return f"{error.message or 'no message'} [{error.code}]"
+        return f"{_shortened(error.message) or 'no message'} [{error.code}]"
     if isinstance(error, errors.ProtocolError):
-        return str(error.args[0])
-    return reason_of_any(error)
+        return _shortened(str(error.args[0]))
+    return _shortened(reason_of_any(error))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def reason_of_any(error: Exception | None) -> str:
