@@ -249,6 +249,14 @@ async def test_a_token_that_was_renewed_costs_calls_that_are_counted() -> None:
     assert any("may read" in each for each in texts(report, "ok"))
 
 
+def test_a_server_without_tls_is_reported(emulator: Emulator) -> None:
+    with Client(emulator.token, endpoint=emulator.endpoint.replace("http:", "https:")) as client:
+        report = doctor.examine(client)
+    found = next(each for each in report.findings if "does not speak TLS (" in each.text)
+    assert (found.level, found.area, found.advice) == ("error", "network", "is the endpoint http://?")
+    assert "can be used meanwhile" not in f"{report}"
+
+
 async def test_a_closed_port_is_reported(kind: str) -> None:
     async with open_client(kind, "http://127.0.0.1:1") as client:
         report = await examined(client)
@@ -345,7 +353,7 @@ async def test_a_slow_server_is_examined_as_far_as_the_time_allows(kind: str) ->
 def test_slow_responses_are_a_warning() -> None:
     outcomes = [Outcome("ListGateways", 3.0), Outcome("ListDeployments", 2.5)]
     session: Any = None
-    [found] = summary(Transport("grpc", session, outcomes), is_own=True)
+    [found] = summary(Transport("grpc", session, outcomes), is_own=True, others_work=True)
     assert (found.level, found.details["later_ms"]) == ("warning", 2500.0)
     assert found.text.endswith(", which is slow")
 

@@ -162,8 +162,10 @@ class Examination:
             matched = yield from self._match(number)
             pairs += _inside(matched.pairs)
             moving += matched.moving
+        others_work = any(each.error is None for found in self._transports.values() for each in found.outcomes)
         for name in ORDER:
-            self._findings += summary(self._transports[name], is_own=name == self._settings.transport)
+            is_own = name == self._settings.transport
+            self._findings += summary(self._transports[name], is_own=is_own, others_work=others_work)
         found = findings_of(differences(pairs), names=self._names)
         self._findings += found
         self._findings += self._about_comparison(pairs, moving, is_equal=not found)

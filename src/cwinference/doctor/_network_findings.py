@@ -24,6 +24,8 @@ _TLS_ADVICE = {
     64: "the certificate is of another host: is this the right endpoint?",
 }
 """What to do, by OpenSSL's codes of failed verifications."""
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST")
+"""OpenSSL's reasons when the other side sends something else than TLS."""
 
 
 def network_findings(settings: Settings, seconds: float) -> Flow[list[Finding]]:
@@ -93,6 +95,9 @@ def _of_connection(settings: Settings, proxy: Proxy | None, seconds: float) -> F
         if settings.certificates.cert is not None:
             text = "the server's certificate could not be looked at without presenting the client's"
             return [Finding("note", "network", text, "see below whether the transports get through")]
+        if error.reason in _NO_TLS:
+            text = f"{target} does not speak TLS ({error.reason})"
+            return [Finding("error", "network", text, "is the endpoint http://?")]
         advice = "does the server speak TLS at this port, and does it want a client certificate (tls=TLS(cert=, key=))?"
         return [Finding("error", "network", f"the TLS handshake fails: {error.reason or 'no reason given'}", advice)]
     except ProxyRefusal as error:

@@ -23,6 +23,8 @@ _OF_ONE_METHOD = ("internal", "unknown", "data_loss", "resource_exhausted", "inv
 """Codes of a first read after which a second one may succeed."""
 _PREVIEWS = ("ListHotLoads",)
 """Methods of previews, which are not switched on for every organization."""
+_NOT_ENABLED = ("unimplemented", "permission_denied", "failed_precondition", "not_found")
+"""The codes of those that are not."""
 
 
 class Calls:
@@ -84,15 +86,15 @@ class Transport:
         return any(each.error is None or each.code in _DENIED for each in self.outcomes)
 
 
-def summary(transport: Transport, *, is_own: bool) -> list[Finding]:
-    """Return what is found of a transport. `is_own`: whether the client uses it."""
+def summary(transport: Transport, *, is_own: bool, others_work: bool) -> list[Finding]:
+    """Return what is found of a transport. `is_own`: whether the client uses it; `others_work`: whether one does."""
     title, outcomes = _TITLES[transport.name], transport.outcomes
     good, matters = [each for each in outcomes if each.error is None], is_own or transport.name == "rest"
     if not outcomes:
         level: Level = "error" if matters else "warning"
         return [Finding(level, "transports", f"{title} was not tried: the time was over", "give it more: timeout=")]
     if not good:
-        return [_unusable(title, outcomes[0], matters=matters)]
+        return [_unusable(title, outcomes[0], matters=matters, others_work=others_work)]
     found = [_speed(title, good)]
     found += [_failed(title, each) for each in outcomes if each.error is not None]
     return found
@@ -115,24 +117,21 @@ def _speed(title: str, good: Sequence[Outcome]) -> Finding:
     )
 
 
-def _unusable(title: str, outcome: Outcome, *, matters: bool) -> Finding:
+def _unusable(title: str, outcome: Outcome, *, matters: bool, others_work: bool) -> Finding:
     level: Level = "error" if matters else "warning"
     if outcome.code in _DENIED:
         return Finding(
             level, "transports", f"{title} responds, but {_reason(outcome)}", "see what is said of the token"
         )
     advice = _advice(outcome.error)
+    if others_work:
+        advice += "; a transport that responds can be used meanwhile"
     return Finding(level, "transports", f"{title} does not work: {_reason(outcome)}", advice, {"transport": title})
 
 
 def _failed(title: str, outcome: Outcome) -> Finding:
     details = {"transport": title, "method": outcome.method, "code": outcome.code or type(outcome.error).__name__}
-    if outcome.method in _PREVIEWS and outcome.code in (
-        "unimplemented",
-        "permission_denied",
-        "failed_precondition",
-        "not_found",
-    ):
+    if outcome.method in _PREVIEWS and outcome.code in _NOT_ENABLED:
         text = f"{outcome.method} is not available to this token: {_reason(outcome)}"
         return Finding("note", "transports", text, "hot-loads are a preview, which CoreWeave enables", details)
     text = f"{outcome.method} fails over {title}: {_reason(outcome)}"
@@ -161,13 +160,13 @@ def _advice(error: Exception | None) -> str:
     if isinstance(error, errors.ConfigurationError):
         return "change the setting, or use a transport that works"
     if isinstance(error, errors.DeadlineExceeded):
-        return "see whether a firewall or a proxy swallows it; a transport that responds can be used meanwhile"
+        return "see whether a firewall or a proxy swallows it"
     if isinstance(error, errors.ProtocolError | errors.Unimplemented):
-        return "check the endpoint, and proxies in between; a transport that responds can be used meanwhile"
+        return "check the endpoint, and proxies in between"
     if isinstance(error, errors.PermissionDenied):
         return "ask for the role Inference Viewer or Inference Admin"
     if isinstance(error, errors.Unavailable):
-        return "see what is said of the network, and try again; a transport that responds can be used meanwhile"
+        return "see what is said of the network, and try again"
     return "try again, and if it stays so, send this report to the maintainers"
 
 
