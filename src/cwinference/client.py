@@ -1,6 +1,6 @@
 """`Client` and `AsyncClient`: settings in, resources out."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
@@ -10,7 +10,7 @@ from ._calls.attempts import Context, OnCall
 from ._calls.clock import Clock
 from ._calls.closing import AsyncClosing, Closing
 from ._calls.drivers import AsyncDriver, SyncDriver
-from ._calls.operation import Mode, group
+from ._calls.operation import Mode, group, operation
 from ._calls.session import ClientSession
 from ._calls.signatures import checks_keywords
 from ._gevent import check_gevent
@@ -37,7 +37,9 @@ from .retry import Budget, Retry, check_retry
 from .transports.factory import open_async, open_sync
 
 if TYPE_CHECKING:
+    from ._calls.flow import Flow
     from .inference import AsyncInference, Inference
+    from .stacks import Plan, PlanStep, Stack
 
 InferenceT = TypeVar("InferenceT", "Inference", "AsyncInference")
 
@@ -208,13 +210,110 @@ class BaseClient(Generic[Mode, InferenceT]):
         """
         return CacheCore(following(self._sources(kinds), self._driver.context, interval, relist, on_error))
 
+    @operation
+    def plan(
+        self,
+        stack: "Stack",
+        *,
+        prune: str | None = None,
+        secrets: bool = False,
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
+    ) -> "Flow[Plan]":
+        """Compare a stack with what exists, and return what would have to be done. It only reads.
+
+        Only what the stack says is compared, as by `ensure`. Claims come first, then gateways, then deployments: those
+        that get less traffic last, when others are there to take it. Deletions come at the end.
+
+        Args:
+            stack: what should be, from `Stack.load` or `Stack.parse`.
+            prune: a prefix, such as "team-a-": gateways, deployments and claims whose names begin with it are deleted
+                if the stack does not have them. None: nothing is deleted.
+            secrets: write secrets that no read returns, although nothing shows whether they have changed.
+            timeout: seconds for all reads together, including retries; None for no limit. By default the client's for
+                each.
+            retry: how failures are retried; None for not at all. By default the client's.
+
+        Raises:
+            ConfigurationError: an argument is wrong; or the stack names a gateway that neither it nor the API has, or
+                lacks what is required to create something.
+        """
+        from .stacks._operations import plan
+
+        return plan(self._groups, stack, prune, secrets, timeout, retry)
+
+    @operation
+    def apply(
+        self,
+        plan: "Plan",
+        *,
+        wait: bool = True,
+        on_step: "Callable[[PlanStep], object] | None" = None,
+        allow_replace: bool = False,
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
+    ) -> "Flow[Sequence[PlanStep]]":
+        """Do what a plan says, and return its steps, with the ids of what was created.
+
+        First it reads again all that the plan depends on, and does nothing if any of that has changed, apart from its
+        status. Each write is preceded by a read of what it is based on. If a step fails, the error says what was done
+        and what was not (`steps_done`, `steps_left`): plan again, and apply that.
+
+        Args:
+            plan: from `client.plan` or `Plan.from_json`.
+            wait: return when all is READY, or gone; gateways wait for claims, and deployments for gateways. With False
+                it returns when everything is written, and waits only where a step needs it: until a deployment is READY
+                to which others of its model leave their traffic, and until the deployments of a gateway are gone that
+                is to be deleted.
+            on_step: called with each step when it is written.
+            allow_replace: do "replace" steps too: the deployment is deleted, and created anew when it is gone.
+            timeout: seconds for everything together, including waits; None for no limit. By default the client's for
+                each call, and those of `wait` and `wait_deleted` for each wait.
+            retry: how failures are retried; None for not at all. By default the client's.
+
+        Raises:
+            ConfigurationError: the plan has a step that is refused, or a "replace" step without `allow_replace`; or a
+                secret is missing. Nothing was changed.
+            PlanOutdated: something has changed since the plan was made. Nothing was changed.
+            FailedPrecondition: a deployment to be changed has a hot-load in progress; nothing was changed. Or the
+                service refuses a step.
+            Conflict: somebody else has changed a resource while the plan was being applied.
+            ResourceFailed, WaitTimeout: as `wait` raises them.
+        """
+        from .stacks._operations import apply
+
+        return apply(self._groups, plan, wait, on_step, allow_replace, timeout, retry)
+
+    @operation
+    def export(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
+    ) -> "Flow[Stack]":
+        """Return what exists as a stack, without secrets, and without what is being deleted.
+
+        Args:
+            names: only the gateways, deployments and claims of these names. None: all.
+            timeout: seconds for all reads together, including retries; None for no limit. By default the client's for
+                each.
+            retry: how failures are retried; None for not at all. By default the client's.
+
+        Raises:
+            ConfigurationError: `names` is no list of names.
+            NotFound: nothing has one of the names.
+        """
+        from .stacks._operations import export
+
+        return export(self._groups, names, timeout, retry)
+
     def _sources(self, kinds: Collection[Kind]) -> list[Source[Any]]:
-        groups: dict[Kind, Any] = {
-            "gateway": self.gateways,
-            "deployment": self.deployments,
-            "capacity_claim": self.capacity_claims,
-        }
-        return [groups[kind]._source() for kind in check_kinds(kinds)]
+        return [self._groups[kind]._source() for kind in check_kinds(kinds)]
+
+    @property
+    def _groups(self) -> dict[Kind, Any]:
+        return {"gateway": self.gateways, "deployment": self.deployments, "capacity_claim": self.capacity_claims}
 
     @checks_keywords("client.inference")
     def inference(

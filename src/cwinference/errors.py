@@ -21,9 +21,13 @@ class InferenceError(Exception):
     Attributes:
         resource_id: the id of the resource that exists, or may exist, although the method has failed: that of a create
             whose response was lost, or of whatever was being waited for. None where there is none.
+        steps_done: what `apply` had done of its plan when it failed, as `PlanStep`s; empty for all other methods.
+        steps_left: what it had not done, the step that failed first.
     """
 
     resource_id: str | None = None
+    steps_done: Sequence[Any] = ()
+    steps_left: Sequence[Any] = ()
 
     def __str__(self) -> str:
         return printable(super().__str__())

@@ -7,7 +7,7 @@ A method of a resource is declared once, as a function that returns a call (one 
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from inspect import Signature
-from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Protocol, Self, TypeVar, overload
 
 from .._arguments import UNSET, check_timeout
 from .._secrets import forgets_locals
@@ -53,6 +53,18 @@ class Resource(Generic[Mode]):
     def _do(self, call: Call[T]) -> Flow[T]:
         """Perform a call as part of a flow."""
         return (yield from attempts(call, self._driver.context))
+
+
+class SyncOwner(Protocol):
+    """A client, or a group of its methods, that works on the calling thread."""
+
+    _driver: SyncDriver
+
+
+class AsyncOwner(Protocol):
+    """One that works on an event loop."""
+
+    _driver: AsyncDriver
 
 
 class _Group:
@@ -118,10 +130,10 @@ class operation(Declaration[P], Generic[P, T]):  # noqa: N801 - read as a decora
     @overload
     def __get__(self, resource: None, owner: Any) -> Callable[Concatenate[Any, P], Any]: ...
     @overload
-    def __get__(self, resource: Resource[SyncDriver], owner: Any) -> Callable[P, T]: ...
+    def __get__(self, resource: SyncOwner, owner: Any) -> Callable[P, T]: ...
     @overload
-    def __get__(self, resource: Resource[AsyncDriver], owner: Any) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    def __get__(self, resource: Resource[Any] | None, owner: Any) -> Any:
+    def __get__(self, resource: AsyncOwner, owner: Any) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, resource: Any, owner: Any) -> Any:
         return self._get(resource)
 
 

@@ -71,7 +71,9 @@ def method_of(build: Callable[..., Any], make: Callable[[Any], Any], returns: Ca
 
 
 def result_of(declared: Any) -> Any:
-    """Return the `T` of an `Rpc[T]`, a `Flow[T]`, or an `Operation[T]`."""
+    """Return the `T` of an `Rpc[T]`, a `Flow[T]`, or an `Operation[T]`, which may be a text, as `T` then is."""
+    if isinstance(declared, str):
+        return declared.partition("[")[2].removesuffix("]")
     if get_origin(declared) in (types.UnionType, Union):
         return result_of(get_args(declared)[0])
     return get_args(declared)[-1]

@@ -15,14 +15,13 @@ from .._arguments import check_callback, check_timeout
 from .._calls.closing import AsyncClosing, Closing
 from .._calls.deadline import Deadline
 from .._calls.drivers import AsyncDriver, SyncDriver
-from .._calls.operation import Declaration
+from .._calls.operation import AsyncOwner, Declaration, SyncOwner
 from .._calls.signatures import method_of
 from .._locks import condition_of
 from ..errors import ConfigurationError, WaitTimeout
 from ._cache_core import CacheCore
 from ._change import Change, Kind
 from ._view import DeploymentView, View
-from ._watch import AsyncOwner, SyncOwner
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from inspect import Signature
 from types import GenericAlias
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, get_args, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, get_args, overload
 
 from .. import types
 from .._calls.closing import AsyncClosing, Closing
 from .._calls.drivers import AsyncDriver, SyncDriver
-from .._calls.operation import Declaration
+from .._calls.operation import AsyncOwner, Declaration, SyncOwner
 from .._calls.signatures import method_of
 from ._change import Change
 from ._following import Following
@@ -61,18 +61,6 @@ class AsyncWatch(AsyncClosing, Generic[R]):
     async def close(self) -> None:
         """End the iteration. Needless before it is dropped; a poll in progress completes."""
         self._following.close()
-
-
-class SyncOwner(Protocol):
-    """A client, or a group of its methods, that works on the calling thread."""
-
-    _driver: SyncDriver
-
-
-class AsyncOwner(Protocol):
-    """One that works on an event loop."""
-
-    _driver: AsyncDriver
 
 
 class watch(Declaration[P], Generic[P, R]):  # noqa: N801 - read as a decorator

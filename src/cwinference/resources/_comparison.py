@@ -37,9 +37,13 @@ class Difference:
         """The field of the spec that it is in: `autoscaling`."""
         return self.path.partition(".")[0].partition("[")[0]
 
+    @property
+    def is_confidential(self) -> bool:
+        """Whether its values are not for everybody's eyes: an engine's environment is where people put credentials."""
+        return self.path.startswith("runtime.engine_env")
+
     def __str__(self) -> str:
-        # Variables of an engine's environment are where people put credentials.
-        if self.path.startswith("runtime.engine_env"):
+        if self.is_confidential:
             return f"{self.path} changed"
         return one_line(f"{self.path}: {_shown(self.old)} -> {_shown(self.new)}")
 
@@ -71,7 +75,9 @@ def differences(old: M, new: M, path: str = "") -> Iterator[Difference]:
             yield from _different_entries(before, after, place)
         elif field.is_repeated:
             if not _means(field).is_equal(before, after):
-                yield Difference(place, [*before], [*after])
+                yield Difference(
+                    place, [_readable(field, each) for each in before], [_readable(field, each) for each in after]
+                )
         elif field.message_type is None:
             if before != after:
                 yield Difference(place, _readable(field, before), _readable(field, after))
@@ -80,6 +86,37 @@ def differences(old: M, new: M, path: str = "") -> Iterator[Difference]:
             yield Difference(place, None if chosen else before, after if chosen else None)
         else:
             yield from differences(before, after, place)
+
+
+def fingerprint(spec: Message, unknown: Iterable[str] = ()) -> str:
+    """Return a digest of what a spec means: the same for specs that do not differ.
+
+    `unknown`: the paths of fields that a read has shown, but this release does not know.
+    """
+    from hashlib import sha256  # only plans need it
+    from json import dumps
+
+    content = dumps([_content(spec), sorted(unknown)], sort_keys=True, separators=(",", ":"))
+    return sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _content(message: Message) -> dict[str, Any]:
+    """Return what is set, in one spelling for all that means the same."""
+    found = dict[str, Any]()
+    for field, value in cast(Any, message).ListFields():
+        if is_map(field):
+            found[field.name] = {**value}
+        elif field.is_repeated:
+            found[field.name] = _means(field).canonical(value)
+        elif field.message_type is None:
+            found[field.name] = value
+        elif (inside := _content(value)) or field.containing_oneof is not None:
+            found[field.name] = inside
+    return {name: value for name, value in found.items() if name not in _write_only_in(message)}
+
+
+def _write_only_in(message: Message) -> set[str]:
+    return {field.name for field in cast(Descriptor, message.DESCRIPTOR).fields if id_of(field) in WRITE_ONLY}
 
 
 def names_placeholder(kind: Descriptor, given: Mapping[str, Any]) -> bool:
@@ -109,10 +146,15 @@ class _Meaning:
     """When two lists mean the same."""
 
     is_equal: Callable[[Iterable[Any], Iterable[Any]], bool]
+    canonical: Callable[[Iterable[Any]], list[Any]]
+    """Returns one of the lists that mean the same."""
 
 
 def _set_of(spelling: Callable[[str], str]) -> _Meaning:
-    return _Meaning(lambda before, after: {*map(spelling, before)} == {*map(spelling, after)})
+    return _Meaning(
+        lambda before, after: {*map(spelling, before)} == {*map(spelling, after)},
+        lambda items: sorted({*map(spelling, items)}),
+    )
 
 
 def _host_name(name: str) -> str:
@@ -128,12 +170,13 @@ def _address_range(text: str) -> str:
         return text
 
 
-_SEQUENCE = _Meaning(lambda before, after: [*before] == [*after])
+_SEQUENCE = _Meaning(lambda before, after: [*before] == [*after], lambda items: [*items])
 _MEANINGS: Mapping[str, _Meaning] = {
     "GatewaySpec.zones": _set_of(str.upper),
     # An update adds host names to those that are there; it cannot remove one.
     "EndpointConfiguration.additional_dns": _Meaning(
-        lambda before, after: {*map(_host_name, after)} <= {*map(_host_name, before)}
+        lambda before, after: {*map(_host_name, after)} <= {*map(_host_name, before)},
+        lambda items: sorted({*map(_host_name, items)}),
     ),
     "EndpointConfiguration.allowed_source_ip_ranges": _set_of(_address_range),
     "DeploymentSpec.gateway_ids": _set_of(str.lower),
@@ -193,7 +236,6 @@ def _readable_part(message: M) -> M:
     """Return a copy without what a read never returns: those fields are secrets."""
     copy = type(message)()
     copy.CopyFrom(message)
-    for field in cast(Descriptor, message.DESCRIPTOR).fields:
-        if id_of(field) in WRITE_ONLY:
-            copy.ClearField(field.name)
+    for name in _write_only_in(message):
+        copy.ClearField(name)
     return copy

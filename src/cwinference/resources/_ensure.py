@@ -168,14 +168,27 @@ class EnsuredResource(ManagedResource[Mode, R], Generic[Mode, R]):
                 f"ensure: no {self._field.replace('_', ' ')} has the name {name!r}, and to create it "
                 f"{', '.join(missing)} must be given"
             )
-        request = self._create_request(id=given_or_new(None))
-        goal.fill(request)
-        request.name = name
-        self._complete(request)
+        request = self._request_to_create(name, goal)
         at_once = Waiting[R](wait=False, on_change=None, error_after=None)
         created = yield from self._create(request, options.left(), options.retry, at_once, id_is_generated=True)
         log.info("%s: created", name_of(created))
         return created
+
+    def _request_to_create(self, name: str, goal: Goal) -> Any:
+        """Return the request that creates one of that name, with an id of ours."""
+        request = self._create_request(id=given_or_new(None))
+        goal.fill(request)
+        request.name = name
+        self._complete(request)
+        return request
+
+    def _request_to_change(self, current: R, goal: Goal) -> Any:
+        """Return the request that changes it. Raises ConfigurationError for what would reset something."""
+        request = self._update_request(id=current.spec.id)
+        copy_spec(current.spec, request)
+        goal.change(request)
+        self._check_rewrite(request, current, {name: value for layer in goal.layers for name, value in layer.items()})
+        return request
 
     def _complete(self, request: Any) -> None:
         """Add to the request of a create what is required, but may be empty."""
@@ -196,10 +209,7 @@ class EnsuredResource(ManagedResource[Mode, R], Generic[Mode, R]):
         if not different:
             return current, _Found.NOTHING
         check_unknown_fields(unknown, f"{self._field}.spec", "ensure")
-        request = self._update_request(id=id)
-        copy_spec(current.spec, request)
-        goal.change(request)
-        self._check_rewrite(request, current, {name: value for layer in goal.layers for name, value in layer.items()})
+        request = self._request_to_change(current, goal)
         with written_to(id):
             write = self._one(request, options.left(), options.retry, idempotent=False, as_json=True)
             changed = yield from self._do(write)

@@ -13,8 +13,14 @@ _fields.py             from a document to fields, with the line of each mistake
 _secret_references.py  secrets by reference
 _entries.py            from resources to a document
 _stack.py              `Stack`
+_plan.py               `Plan` and its steps, as text and as JSON
+_live.py               what exists, read as JSON
+_planning.py           from a stack and what exists to steps
+_applying.py           the flow that performs them
+_operations.py         what the methods of a client do
 """
 
+from ._plan import Action, FieldChange, Plan, PlanStep, Seen
 from ._stack import Stack
 
-__all__ = ["Stack"]
+__all__ = ["Action", "FieldChange", "Plan", "PlanStep", "Seen", "Stack"]

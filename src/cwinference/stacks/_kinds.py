@@ -18,6 +18,7 @@ class Section:
     name: str
     """The key of the stack, and the attribute of a client."""
     spec: type[Message]
+    delete_request: type[Any]
 
     @property
     def words(self) -> str:
@@ -26,9 +27,9 @@ class Section:
 
 
 SECTIONS: Sequence[Section] = (
-    Section("capacity_claim", "capacity_claims", types.CapacityClaimSpec),
-    Section("gateway", "gateways", types.GatewaySpec),
-    Section("deployment", "deployments", types.DeploymentSpec),
+    Section("capacity_claim", "capacity_claims", types.CapacityClaimSpec, types.DeleteCapacityClaimRequest),
+    Section("gateway", "gateways", types.GatewaySpec, types.DeleteGatewayRequest),
+    Section("deployment", "deployments", types.DeploymentSpec, types.DeleteDeploymentRequest),
 )
 """Each kind may need those before it."""
 

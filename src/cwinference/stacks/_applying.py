@@ -1,0 +1,247 @@
+"""Applying: the flow that performs the steps of a plan, each after a read of what it is based on."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from .. import errors
+from .._arguments import UNSET
+from .._calls.deadline import Deadline
+from .._calls.flow import Flow
+from .._text import one_line
+from ..following._change import Kind
+from ..resources._comparison import desired
+from ..resources._ensure import Goal
+from ..resources._handles import written_to
+from ..resources._managed import Waiting
+from ..status import State, name_of
+from ._kinds import BY_KIND
+from ._live import Groups, list_as_json, read_one
+from ._plan import PlanStep, with_id
+from ._planning import Phase, Work
+from ._secret_references import resolved
+
+log = logging.getLogger("cwinference")
+
+_GONE_TIMEOUT = 1200.0
+"""Seconds for which a step waits until a resource is gone, unless the call has a timeout."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a plan is applied."""
+
+    timeout: float | None
+    deadline: Deadline
+    retry: Any
+    wait: bool
+    on_step: Callable[[PlanStep], object] | None
+
+    def left(self) -> float | None:
+        """Return the timeout of the next call: what is left of the caller's, else the client's own."""
+        return UNSET if self.timeout is UNSET else self.deadline.require()
+
+    def waiting(self) -> Waiting[Any]:
+        return Waiting(wait=True, on_change=None, error_after=None)
+
+
+@dataclass
+class Applier:
+    """Performs the steps of one plan."""
+
+    groups: Groups
+    options: Options
+    works: Sequence[Work]
+    gateway_ids: dict[str, str]
+    """The ids of gateways by their names; those of new ones are added."""
+    secrets: Mapping[tuple[Kind, str], Mapping[str, Any]] = field(repr=False)
+    """The fields of the stack with the secrets in them."""
+    done: list[PlanStep] = field(default_factory=list[PlanStep])
+    _unsettled: list[tuple[Work, Any]] = field(default_factory=list[tuple[Work, Any]])
+    """What was written and not awaited yet."""
+
+    def run(self) -> Flow[Sequence[PlanStep]]:
+        """Perform all steps, and return them with the ids of what was created."""
+        with self._account():
+            for _, phase in groupby(self.works, lambda each: each.phase):
+                works = [*phase]
+                yield from self._settle(works)
+                for work in works:
+                    yield from self._perform(work)
+            yield from self._settle(())
+            if self.options.wait:
+                for step in self.done:
+                    if step.action == "delete":
+                        yield from self._until_gone(step.kind, step.id or "")
+        return self.done
+
+    @contextmanager
+    def _account(self) -> Iterator[None]:
+        """Say with whatever ends it early what was done and what was not."""
+        try:
+            yield
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            left = [each.step for each in self.works[len(self.done) :]]
+            done_text = "; ".join(each.title for each in self.done) or "nothing"
+            left_text = "; ".join(each.title for each in left) or "nothing, but it is not known to be ready"
+            with suppress(AttributeError, TypeError):  # an exception of a foreign library may refuse new attributes
+                error.steps_done, error.steps_left = tuple(self.done), tuple(left)  # type: ignore[attr-defined]  # pyright: ignore
+            error.add_note(f"Done: {done_text}. Not done: {left_text}. To go on, plan again and apply.")
+            raise
+
+    def _perform(self, work: Work) -> Flow[None]:
+        step = work.step
+        action = {"create": self._create, "update": self._update, "replace": self._replace, "delete": self._delete}
+        written = yield from action[step.action](work)
+        if written is not None:
+            self._unsettled.append((work, written))
+            step = with_id(step, written.spec.id)
+            if step.kind == "gateway":
+                self.gateway_ids[step.name] = written.spec.id
+        self.done.append(step)
+        log.info("%s", step.title)
+        if self.options.on_step is not None:
+            self.options.on_step(step)
+
+    def _create(self, work: Work) -> Flow[Any]:
+        yield from self._until_free(work)
+        return (yield from self._send_create(work, self._goal(work)))
+
+    def _send_create(self, work: Work, goal: Goal) -> Flow[Any]:
+        group, options = self.groups[work.step.kind], self.options
+        request = group._request_to_create(work.step.name, goal)
+        at_once = Waiting[Any](wait=False, on_change=None, error_after=None)
+        try:
+            return (yield from group._create(request, options.left(), options.retry, at_once, id_is_generated=True))
+        except errors.AlreadyExists as error:
+            raise _conflict(work.step, "somebody else has created it") from error
+
+    def _until_free(self, work: Work) -> Flow[None]:
+        """Read whether the name is taken, and wait until an old resource of that name is gone."""
+        group = self.groups[work.step.kind]
+        listed, _ = yield from list_as_json(group, self.options.left(), self.options.retry)
+        found = next((each for each in listed if each.spec.name == work.step.name), None)
+        if found is None:
+            return
+        if State.of(found) is not State.DELETING:
+            raise _conflict(work.step, "somebody else has created it", found)
+        yield from self._until_gone(work.step.kind, found.spec.id)
+
+    def _update(self, work: Work) -> Flow[Any]:
+        current = yield from self._current(work)
+        group, options = self.groups[work.step.kind], self.options
+        request = group._request_to_change(current, self._goal(work))
+        with written_to(current.spec.id):
+            call = group._one(request, options.left(), options.retry, idempotent=False, as_json=True)
+            return (yield from group._do(call))
+
+    def _replace(self, work: Work) -> Flow[Any]:
+        current = yield from self._current(work)
+        group, goal = self.groups[work.step.kind], self._goal(work)
+        whole = desired(current.spec, *goal.layers)
+        for each in ("id", "organization_id"):
+            whole.ClearField(each)
+        fields = {field.name: value for field, value in whole.ListFields() if field.name != "name"}
+        anew = Goal([fields, *goal.layers])
+        group._request_to_create(work.step.name, anew)  # what is wrong with it is found before anything is deleted
+        yield from self._send_delete(work)
+        yield from self._until_gone(work.step.kind, current.spec.id)
+        return (yield from self._send_create(work, anew))
+
+    def _delete(self, work: Work) -> Flow[None]:
+        live = work.live
+        found = live and (yield from self._read(work))
+        if live is None or found is None:
+            return  # somebody else was faster
+        if State.of(found.resource) is not State.DELETING:
+            self._check_unchanged(work, found)
+            if work.step.kind == "gateway":
+                yield from self._until_unused(work)
+            yield from self._send_delete(work)
+
+    def _send_delete(self, work: Work) -> Flow[None]:
+        group = self.groups[work.step.kind]
+        request = BY_KIND[work.step.kind].delete_request(id=work.step.id)
+        with suppress(errors.NotFound):
+            yield from group._delete(request, self.options.left(), self.options.retry)
+
+    def _until_unused(self, work: Work) -> Flow[None]:
+        """Wait until the deployments of a gateway that are being deleted are gone; others are in the way."""
+        group = self.groups["deployment"]
+        listed, _ = yield from list_as_json(group, self.options.left(), self.options.retry)
+        users = [each for each in listed if work.step.id in each.spec.gateway_ids]
+        for each in users:
+            if State.of(each) is not State.DELETING:
+                raise _conflict(work.step, f"{name_of(each)} has come to use it", each)
+        for each in users:
+            yield from self._until_gone("deployment", each.spec.id)
+
+    def _read(self, work: Work) -> Flow[Any]:
+        group = self.groups[work.step.kind]
+        return read_one(group, work.step.kind, work.step.id or "", self.options.left(), self.options.retry)
+
+    def _current(self, work: Work) -> Flow[Any]:
+        """Return the resource as it is now, which has to be as the plan saw it."""
+        found = yield from self._read(work)
+        if found is None or State.of(found.resource) is State.DELETING:
+            raise _conflict(work.step, "somebody else has deleted it")
+        self._check_unchanged(work, found)
+        return found.resource
+
+    def _check_unchanged(self, work: Work, found: Any) -> None:
+        if work.live is not None and found.seen != work.live.seen:
+            raise _conflict(work.step, "somebody else has changed it", found.resource)
+
+    def _goal(self, work: Work) -> Goal:
+        """Return what the stack says, with ids and secrets."""
+        fields = self.secrets[work.key]
+        if "gateways" in fields:
+            ids = [self.gateway_ids.get(each, each) for each in fields["gateways"]]
+            fields = {key: each for key, each in fields.items() if key != "gateways"} | {"gateway_ids": ids}
+        return Goal([fields])
+
+    def _settle(self, next_works: Sequence[Work]) -> Flow[None]:
+        """Wait until what was written is ready: all of it, or what takes the traffic of those that come next."""
+        losing = {
+            each.live.resource.spec.model.name
+            for each in next_works
+            if each.live is not None and each.phase in (Phase.LESS_TRAFFIC, Phase.DELETED_DEPLOYMENTS)
+        }
+        pending, self._unsettled = self._unsettled, []
+        for work, written in pending:
+            takes_over = work.step.kind == "deployment" and written.spec.model.name in losing
+            if self.options.wait or takes_over:
+                yield from self._until_ready(work, written)
+            else:
+                self._unsettled.append((work, written))
+
+    def _until_ready(self, work: Work, written: Any) -> Flow[None]:
+        options = self.options
+        created = work.step.action != "update"
+        yield from self.groups[work.step.kind]._ready(
+            written, options.timeout, options.deadline, options.waiting(), created=created
+        )
+
+    def _until_gone(self, kind: Kind, id: str) -> Flow[None]:
+        options = self.options
+        remaining = _GONE_TIMEOUT if options.timeout is UNSET else options.left()
+        yield from self.groups[kind]._until_gone(id, remaining)
+
+
+def resolve_secrets(works: Sequence[Work]) -> dict[tuple[Kind, str], Mapping[str, Any]]:
+    """Return the fields of what is written, with the secrets in them. Raises ConfigurationError if one is missing."""
+    return {
+        each.key: resolved(each.fields, f"{each.step.kind}s.{each.step.name}")
+        for each in works
+        if each.step.action != "delete"
+    }
+
+
+def _conflict(step: PlanStep, what: str, resource: Any = None) -> errors.Conflict:
+    name = f"{step.kind.replace('_', ' ')} {step.name}"
+    return errors.Conflict(one_line(f"{name}: {what} since the plan was made; plan again"), resource)

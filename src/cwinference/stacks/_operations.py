@@ -1,0 +1,167 @@
+"""What `client.plan`, `client.apply` and `client.export` do."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from .. import errors, types
+from .._arguments import check_callback, check_flag, check_text, shown
+from .._calls.flow import Flow
+from .._calls.rpc import Rpc
+from .._text import one_line
+from .._wire.methods import METHODS
+from ..status import HotLoadState, name_of
+from ._applying import Applier, Options, resolve_secrets
+from ._entries import stack_document
+from ._kinds import SECTIONS
+from ._live import Groups, LiveResource, read_live
+from ._plan import Plan, PlanStep, Seen
+from ._planning import Planner, Wishes, Work
+from ._stack import Stack
+
+_UNFINISHED = (HotLoadState.PENDING, HotLoadState.IN_PROGRESS)
+
+
+def plan(groups: Groups, stack: Stack, prune: str | None, secrets: bool, timeout: Any, retry: Any) -> Flow[Plan]:
+    """Compare a stack with what exists. It only reads."""
+    if not isinstance(stack, Stack):
+        advice = "; use Stack.load(path)" if isinstance(stack, str) else "; use Stack.parse(...)"
+        raise errors.ConfigurationError(f"stack: expected a Stack, got {type(stack).__name__}{advice}")
+    if prune is not None:
+        check_text(prune, "prune")
+    wishes = Wishes(stack, prune, check_flag(secrets, "secrets"))
+    return _plan(groups, wishes, Options(timeout, _deadline(groups, timeout), retry, wait=False, on_step=None))
+
+
+def _plan(groups: Groups, wishes: Wishes, options: Options) -> Flow[Plan]:
+    live = yield from read_live(groups, options.left, options.retry, wishes.matters)
+    planner = Planner(wishes, live, groups)
+    works = planner.works()
+    steps = [each.step for each in works]
+    return Plan(wishes.stack, steps, planner.seen(works), prune=wishes.prune, secrets=wishes.secrets)
+
+
+def apply(
+    groups: Groups,
+    plan: Plan,
+    wait: bool,
+    on_step: Callable[[PlanStep], object] | None,
+    allow_replace: bool,
+    timeout: Any,
+    retry: Any,
+) -> Flow[Sequence[PlanStep]]:
+    """Do what a plan says, if all that it depends on is as it was."""
+    if not isinstance(plan, Plan):
+        advice = "; use client.plan(stack)" if isinstance(plan, Stack) else "; use Plan.from_json(text)"
+        raise errors.ConfigurationError(f"plan: expected a Plan, got {type(plan).__name__}{advice}")
+    check_flag(wait, "wait", "; for a limit use timeout=...")
+    check_callback(on_step, "on_step")
+    for step in plan.refused:
+        raise errors.ConfigurationError(one_line(f"plan: {step.title} is refused: {step.refusal}"))
+    if not check_flag(allow_replace, "allow_replace"):
+        for step in plan.steps:
+            if step.action == "replace":
+                text = f"plan: {step.title}: {step.reason}; if that is meant, allow_replace=True"
+                option = f"{step.title}: {step.reason}; if that is meant, use --allow-replace"
+                raise errors.ConfigurationError(one_line(text), for_command=one_line(option))
+    return _apply(groups, plan, Options(timeout, _deadline(groups, timeout), retry, wait, on_step))
+
+
+def _apply(groups: Groups, plan: Plan, options: Options) -> Flow[Sequence[PlanStep]]:
+    wishes = Wishes(plan.stack, plan.prune, plan.secrets)
+    live = yield from read_live(groups, options.left, options.retry, wishes.matters)
+    works = _works_of(plan, Planner(wishes, live, groups))
+    secrets = resolve_secrets(works)
+    for each in works:
+        if each.live is not None and each.step.kind == "deployment":
+            yield from _refuse_during_hot_load(groups, each.live, options)
+    ids = {each.name: each.id for each in live.of("gateway")}
+    return (yield from Applier(groups, options, works, ids, secrets).run())
+
+
+def _works_of(plan: Plan, planner: Planner) -> Sequence[Work]:
+    """Return the works of a plan. Raises PlanOutdated if anything that it depends on has changed."""
+    try:
+        works = planner.works()
+    except errors.ConfigurationError as error:
+        raise errors.PlanOutdated(f"the plan is out of date: {error}; plan again", [str(error)]) from None
+    changed = [*_differences(plan.seen, planner.seen(works))]
+    if not changed and [each.step for each in works] != [*plan.steps]:
+        changed = ["another release of cwinference made it"]
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        text = f"the plan is out of date: {'; '.join(changed[:3])}{more}; plan again"
+        raise errors.PlanOutdated(one_line(text), changed)
+    return works
+
+
+def _differences(before: Iterable[Seen], now: Iterable[Seen]) -> Iterator[str]:
+    old, new = ({(each.kind, each.id): each for each in seen} for seen in (before, now))
+    for key in dict.fromkeys([*old, *new]):
+        was, found = old.get(key), new.get(key)
+        if was == found:
+            continue
+        name = f"{key[0].replace('_', ' ')} {(was or found).name}"  # type: ignore[union-attr]
+        if found is None:
+            yield f"{name} was deleted or renamed"
+        elif was is None:
+            yield f"{name} was created"
+        else:
+            yield f"{name} was {'changed' if was.name == found.name else f'renamed to {found.name}'}"
+
+
+def _refuse_during_hot_load(groups: Groups, live: LiveResource, options: Options) -> Flow[None]:
+    """Refuse to touch a deployment while a hot-load is in progress: an update would fail in the middle of a plan."""
+    if not live.resource.spec.HasField("hot_load"):
+        return
+    request = types.ListHotLoadsRequest(parent_deployment_id=live.id, max_page_size=100)  # the newest come first
+    call: Rpc[Any] = Rpc(request, lambda response: response, options.left(), options.retry)
+    response = yield from groups["deployment"]._do(call)
+    for each in response.hot_loads:
+        if HotLoadState.of(each) in _UNFINISHED:
+            error = errors.FailedPrecondition(
+                f"{name_of(live.resource)}: hot-load {each.spec.id} is in progress; apply when it has finished, "
+                "nothing was changed",
+                method=METHODS[types.UpdateDeploymentRequest].name,
+            )
+            error.resource_id = live.id
+            raise error
+
+
+def export(groups: Groups, names: Iterable[str] | None, timeout: Any, retry: Any) -> Flow[Stack]:
+    """Return what exists as a stack."""
+    wanted = None
+    if names is not None:
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise errors.ConfigurationError(f"names: expected a list of names, got {shown(names)}")
+        wanted = [check_text(each, "names") for each in names]
+    return _export(groups, wanted, Options(timeout, _deadline(groups, timeout), retry, wait=False, on_step=None))
+
+
+def _export(groups: Groups, wanted: Sequence[str] | None, options: Options) -> Flow[Stack]:
+    live = yield from read_live(
+        groups, options.left, options.retry, lambda _, resource: wanted is None or resource.spec.name in wanted
+    )
+    found = [each for section in SECTIONS for each in live.of(section.kind) if wanted is None or each.name in wanted]
+    missing = [each for each in wanted or () if each not in {one.name for one in found}]
+    if missing:
+        raise errors.NotFound(f"nothing has the name {missing[0]!r}", method="export")
+    document = stack_document([each.resource for each in found], live.gateway_names)
+    return Stack(_entries_of(document), [*_notes(found)])
+
+
+def _entries_of(document: dict[str, Any]) -> dict[str, Any]:
+    parsed = Stack.parse(document)
+    return {each.name: getattr(parsed, each.name) for each in SECTIONS}
+
+
+def _notes(found: Iterable[LiveResource]) -> Iterator[str]:
+    for each in found:
+        name = one_line(f"{each.kind.replace('_', ' ')} {each.name}")
+        if each.unknown:
+            yield one_line(f"{name} also has fields that this release does not know: {', '.join(each.unknown)}")
+        if each.kind == "gateway" and each.resource.spec.HasField("weights_and_biases_auth"):
+            yield f"{name} may have an api_key, which the API never shows: api_key: {{env: NAME}}"
+
+
+def _deadline(groups: Groups, timeout: Any) -> Any:
+    return groups["gateway"]._deadline(timeout)
