@@ -7,6 +7,7 @@
 
 Client, AsyncClient         manage gateways, deployments, capacity claims and hot-loads
 Inference, AsyncInference   request completions; `client.inference(gateway)` makes one
+Stack, Plan                 what should be, from a file, and what it takes: `client.plan(stack)`, `client.apply(plan)`
 Change                      what `client.watch()`, `client.gateways.watch()` and so on emit
 State, HotLoadState         `State.of(gateway)`: the state of a resource; `describe(gateway)`: the same as text
 Retry, TLS, Clock           settings: retries; certificates; time and randomness, for tests
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .following import Change
     from .inference import AsyncInference, Inference
     from .retry import Retry
+    from .stacks import Plan, Stack
     from .status import HotLoadState, State, describe
 else:
     _HOMES = {
@@ -38,6 +40,7 @@ else:
         "following": ("Change",),
         "inference": ("AsyncInference", "Inference"),
         "retry": ("Retry",),
+        "stacks": ("Plan", "Stack"),
         "status": ("HotLoadState", "State", "describe"),
         "_calls.attempts": ("OnCall",),
         "_calls.clock": ("Clock",),
@@ -72,7 +75,9 @@ __all__ = [
     "HttpVersion",
     "Inference",
     "OnCall",
+    "Plan",
     "Retry",
+    "Stack",
     "State",
     "TransportName",
     "__version__",

@@ -21,7 +21,7 @@ from ..status import State, name_of
 from ._kinds import BY_KIND
 from ._live import Groups, list_as_json, read_one
 from ._plan import PlanStep, with_id
-from ._planning import Phase, Work
+from ._planning import Work
 from ._secret_references import resolved
 
 log = logging.getLogger("cwinference")
@@ -150,8 +150,14 @@ class Applier:
         anew = Goal([fields, *goal.layers])
         group._request_to_create(work.step.name, anew)  # what is wrong with it is found before anything is deleted
         yield from self._send_delete(work)
-        yield from self._until_gone(work.step.kind, current.spec.id)
-        return (yield from self._send_create(work, anew))
+        try:
+            yield from self._until_gone(work.step.kind, current.spec.id)
+            return (yield from self._send_create(work, anew))
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            error.add_note(f"{work.step.name} was deleted, and not created anew: what only it said is lost.")
+            raise
 
     def _delete(self, work: Work) -> Flow[None]:
         live = work.live
@@ -207,11 +213,7 @@ class Applier:
 
     def _settle(self, next_works: Sequence[Work]) -> Flow[None]:
         """Wait until what was written is ready: all of it, or what takes the traffic of those that come next."""
-        losing = {
-            each.live.resource.spec.model.name
-            for each in next_works
-            if each.live is not None and each.phase in (Phase.LESS_TRAFFIC, Phase.DELETED_DEPLOYMENTS)
-        }
+        losing = {each.takes_traffic for each in next_works}
         pending, self._unsettled = self._unsettled, []
         for work, written in pending:
             takes_over = work.step.kind == "deployment" and written.spec.model.name in losing

@@ -209,7 +209,10 @@ class Plan:
             raise ValueError
         seen = [Seen(**each) for each in content["seen"]]
         stack = Stack.parse(content["stack"])
-        return cls(stack, steps, seen, prune=content["prune"], secrets=content["secrets"])
+        prune, secrets = content["prune"], content["secrets"]
+        if not isinstance(prune, str | None) or not isinstance(secrets, bool):
+            raise TypeError
+        return cls(stack, steps, seen, prune=prune, secrets=secrets)
 
 
 def with_id(step: PlanStep, id: str) -> PlanStep:

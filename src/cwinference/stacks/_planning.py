@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from .. import errors
+from .. import errors, types
 from ..following._change import Kind
 from ..resources._comparison import Difference, desired, differences
 from ..resources._ensure import Goal
@@ -19,6 +19,7 @@ from ._plan import HIDDEN, Action, FieldChange, PlanStep, Seen
 from ._secret_references import references_in, without_secrets
 from ._stack import Stack
 
+_DEPLOYMENTS = BY_KIND["deployment"]
 _TO_COME = "new gateway "
 """In place of the id of a gateway that a step before has yet to create."""
 
@@ -29,11 +30,13 @@ class Phase(IntEnum):
     CLAIMS = 0
     GATEWAYS = 1
     DEPLOYMENTS = 2
-    LESS_TRAFFIC = 3
+    MOVED = 3
+    """Deployments that leave a gateway or a model."""
+    LESS_TRAFFIC = 4
     """Deployments that get less traffic: when others are there to take it."""
-    DELETED_DEPLOYMENTS = 4
-    DELETED_GATEWAYS = 5
-    DELETED_CLAIMS = 6
+    DELETED_DEPLOYMENTS = 5
+    DELETED_GATEWAYS = 6
+    DELETED_CLAIMS = 7
 
 
 @dataclass(frozen=True)
@@ -58,18 +61,19 @@ class Work:
     def phase(self) -> Phase:
         if self.step.action == "delete":
             return _DELETED[self.step.kind]
-        return Phase.LESS_TRAFFIC if self._lowers_traffic else _MADE[self.step.kind]
+        if self.step.kind != "deployment" or self.live is None:
+            return _MADE[self.step.kind]
+        if self.step.action == "replace" or any(map(_lowers_traffic, self.step.changes)):
+            return Phase.LESS_TRAFFIC
+        leaves = any(each.path in ("model.name", "gateways", "gateway_ids") for each in self.step.changes)
+        return Phase.MOVED if leaves else Phase.DEPLOYMENTS
 
     @property
-    def _lowers_traffic(self) -> bool:
-        if self.step.kind != "deployment" or self.live is None:
-            return False
-        return self.step.action == "replace" or any(
-            (each.path == "traffic.weight" and each.new < each.old)
-            or (each.path == "disabled" and each.new)
-            or each.path in ("model.name", "gateways", "gateway_ids")
-            for each in self.step.changes
-        )
+    def takes_traffic(self) -> str | None:
+        """The model whose traffic goes elsewhere with this work; None if none does."""
+        if self.live is None or self.phase not in (Phase.MOVED, Phase.LESS_TRAFFIC, Phase.DELETED_DEPLOYMENTS):
+            return None
+        return str(self.live.resource.spec.model.name)
 
 
 _MADE: Mapping[str, Phase] = {
@@ -120,7 +124,9 @@ class Planner:
             ConfigurationError: the stack names a gateway that does not exist, or lacks what a create needs.
         """
         made = [work for section in SECTIONS for work in self._of_section(section)]
-        return sorted([*made, *self._deletions(made)], key=lambda each: each.phase)
+        works = sorted([*made, *self._deletions(made)], key=lambda each: each.phase)
+        idle = self._models_without_traffic(works)
+        return [_with_warning(each) if each.takes_traffic in idle else each for each in works]
 
     def seen(self, works: Sequence[Work]) -> Sequence[Seen]:
         """Return all that the works depend on: what the stack describes or names, and what would be deleted."""
@@ -131,14 +137,14 @@ class Planner:
             for section in SECTIONS
             for each in self._live.of(section.kind)
             if self._wishes.matters(section.kind, each.resource)
-            or (section.kind == "gateway" and (each.name in named or each.id in named))
+            or (section.kind == "gateway" and {each.name.lower(), each.id.lower()} & named)
             or (section.kind == "deployment" and deleted & {*each.resource.spec.gateway_ids})
         ]
         return sorted(found, key=lambda each: (each.kind, each.id))
 
     def _named_gateways(self) -> set[str]:
         entries = self._wishes.stack.deployments.values()
-        return {name for each in entries for key in ("gateways", "gateway_ids") for name in each.get(key, ())}
+        return {name.lower() for each in entries for key in ("gateways", "gateway_ids") for name in each.get(key, ())}
 
     def _of_section(self, section: Section) -> Iterator[Work]:
         entries: Mapping[str, Mapping[str, Any]] = getattr(self._wishes.stack, section.name)
@@ -192,10 +198,15 @@ class Planner:
 
     def _with_ids(self, name: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the fields of a deployment with ids in place of names; one to come has a name that is no id."""
-        if "gateways" not in fields:
-            return fields
         known = {each.name: each.id for each in self._live.of("gateway")}
         ids = {each.lower(): each for each in known.values()}
+        for each in fields.get("gateway_ids", ()):
+            if each.lower() not in ids:
+                raise errors.ConfigurationError(
+                    f"deployments.{name}.gateway_ids: there is no gateway with the id {each!r}"
+                )
+        if "gateways" not in fields:
+            return fields
         found = list[str]()
         for each in fields["gateways"]:
             if self._wishes.names("gateway", each) and each not in known:
@@ -227,6 +238,19 @@ class Planner:
         names = self._live.gateway_names
         found = differences(spec, desired(spec, *goal.layers))
         return tuple(_field_change(each, names, is_new=is_new) for each in found)
+
+    def _models_without_traffic(self, works: Sequence[Work]) -> set[str]:
+        """Return the models that have traffic now, and would have none."""
+        before = {each.name: each.resource.spec for each in self._live.of("deployment")}
+        after = {**before}
+        for each in works:
+            if each.step.kind == "deployment":
+                spec = each.live.resource.spec if each.live is not None else types.DeploymentSpec()
+                if each.step.action == "delete":
+                    after.pop(each.step.name)
+                else:
+                    after[each.step.name] = desired(spec, *self._goal(_DEPLOYMENTS, each.step.name, each.fields).layers)
+        return _served(before) - _served(after)
 
     def _deletions(self, made: Sequence[Work]) -> Iterator[Work]:
         leaving = {
@@ -260,12 +284,26 @@ class Planner:
         return found
 
 
+def _lowers_traffic(change: FieldChange) -> bool:
+    return (change.path == "traffic.weight" and change.new < change.old) or (change.path == "disabled" and change.new)
+
+
 def _top(path: str) -> str:
     return path.partition(".")[0].partition("[")[0]
 
 
 def _differ(changes: Sequence[FieldChange]) -> str:
     return "differs" if len({_top(each.path) for each in changes}) == 1 else "differ"
+
+
+def _served(specs: Mapping[str, Any]) -> set[str]:
+    return {each.model.name for each in specs.values() if each.traffic.weight and not each.disabled}
+
+
+def _with_warning(work: Work) -> Work:
+    step = work.step
+    model = work.takes_traffic
+    return replace(work, step=replace(step, reason=f"{step.reason}; no deployment of {model} gets traffic after it"))
 
 
 def _secret_changes(fields: Mapping[str, Any]) -> tuple[FieldChange, ...]:
