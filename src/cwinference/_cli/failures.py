@@ -21,6 +21,8 @@ _CODES: Sequence[tuple[type[Exception], int]] = (
     (errors.AlreadyExists, CONFLICT),
     (errors.FailedPrecondition, CONFLICT),
     (errors.Aborted, CONFLICT),
+    (errors.Conflict, CONFLICT),
+    (errors.PlanOutdated, CONFLICT),
     (errors.ResourceFailed, RESOURCE_FAILED),
     (TimeoutError, TIME_OVER),
 )

@@ -55,15 +55,19 @@ def apply(
         raise errors.ConfigurationError(f"plan: expected a Plan, got {type(plan).__name__}{advice}")
     check_flag(wait, "wait", "; for a limit use timeout=...")
     check_callback(on_step, "on_step")
-    for step in plan.refused:
-        raise errors.ConfigurationError(one_line(f"plan: {step.title} is refused: {step.refusal}"))
-    if not check_flag(allow_replace, "allow_replace"):
-        for step in plan.steps:
-            if step.action == "replace":
-                text = f"plan: {step.title}: {step.reason}; if that is meant, allow_replace=True"
-                option = f"{step.title}: {step.reason}; if that is meant, use --allow-replace"
-                raise errors.ConfigurationError(one_line(text), for_command=one_line(option))
+    check_applicable(plan, check_flag(allow_replace, "allow_replace"))
     return _apply(groups, plan, Options(timeout, _deadline(groups, timeout), retry, wait, on_step))
+
+
+def check_applicable(plan: Plan, allow_replace: bool) -> None:
+    """Refuse a plan with a step that is refused, or that needs permission."""
+    for step in plan.steps:
+        if step.refusal is not None:
+            text = one_line(f"{step.title} is refused: {step.refusal}")
+            raise errors.ConfigurationError(f"plan: {text}", for_command=text)
+        if step.action == "replace" and not allow_replace:
+            text = one_line(f"{step.title}: {step.reason}; if that is meant, ")
+            raise errors.ConfigurationError(f"plan: {text}allow_replace=True", for_command=f"{text}--allow-replace")
 
 
 def _apply(groups: Groups, plan: Plan, options: Options) -> Flow[Sequence[PlanStep]]:
