@@ -30,6 +30,8 @@ class MemoryApi:
         """Called before each call of the client; what it raises is the response."""
         self.after_call: Callable[[str, Message], None] = lambda name, request: None
         """Called after each call of the client; what it raises is raised although the call was processed."""
+        self.newer: set[str] = set()
+        """The ids of resources with a field that this release does not know."""
         self.client = Client("token", endpoint="http://localhost:1", clock=self.clock.clock, retry=None)
         self.settings = self.client._session.settings  # pyright: ignore[reportPrivateUsage]
         context = self.client._driver.context  # pyright: ignore[reportPrivateUsage]
@@ -45,8 +47,17 @@ class MemoryApi:
         self.calls.append(call.name)
         self.before_call(call.name, call.request)
         response = self(call.request)
+        if call.unknown_fields is not None:
+            call.unknown_fields += self._unknown_in(response)
         self.after_call(call.name, call.request)
         return response
+
+    def _unknown_in(self, response: Any) -> list[str]:
+        """Return the paths of fields that this release does not know, as the reader of JSON does."""
+        field = response.DESCRIPTOR.fields[0].name
+        found: Any = getattr(response, field)
+        resources: list[Any] = [found] if isinstance(found, Message) else found
+        return [f"{field}.spec.priority_class" for each in resources if each.spec.id in self.newer]
 
     def __call__(self, request: Message) -> Any:
         """Process a request of somebody else."""

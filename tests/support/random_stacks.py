@@ -40,7 +40,7 @@ class Case:
 
 @st.composite
 def gateways(draw: st.DrawFn) -> Entry:
-    routing = draw(
+    routing: Entry = draw(
         st.sampled_from(
             [
                 {"body_based_routing": {"api_type": "OPENAI"}},
@@ -167,7 +167,8 @@ def _enums(fields: Any) -> Any:
     if isinstance(fields, Mapping):
         return {key: _enums(each) for key, each in cast(Mapping[str, Any], fields).items()}
     if isinstance(fields, list):
-        return [_enums(each) for each in cast(list[Any], fields)]
+        items: list[Any] = fields
+        return [_enums(each) for each in items]
     return prefixes.get(fields, "") + fields if isinstance(fields, str) else fields
 
 

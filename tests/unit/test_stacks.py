@@ -273,14 +273,16 @@ def test_resources_become_a_stack_without_ids_status_and_secrets() -> None:
             weights_and_biases_auth=types.WeightsAndBiasesAuth(api_key="hunter2"),
             path_based_routing=types.PathBasedRouting(),
         ),
-        status=types.GatewayStatus(status="STATUS_READY"),
+        status=types.GatewayStatus(status=types.Status.STATUS_READY),
     )
     llama = types.Deployment(
         spec=types.DeploymentSpec(
             name="llama",
             gateway_ids=[front.spec.id],
             runtime=types.DeploymentRuntime(engine="vllm", version="0.10", engine_config={"b": "2", "a": "1"}),
-            autoscaling=types.DeploymentAutoscaling(min=1, max=4, capacity_classes=["CAPACITY_CLASS_RESERVED"]),
+            autoscaling=types.DeploymentAutoscaling(
+                min=1, max=4, capacity_classes=[types.DeploymentAutoscaling.CAPACITY_CLASS_RESERVED]
+            ),
             traffic=types.DeploymentTraffic(),
         )
     )

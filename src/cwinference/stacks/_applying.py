@@ -207,7 +207,7 @@ class Applier:
         """Return what the stack says, with ids and secrets."""
         fields = self.secrets[work.key]
         if "gateways" in fields:
-            ids = [self.gateway_ids.get(each, each) for each in fields["gateways"]]
+            ids = [self.gateway_ids.get(each, each.lower()) for each in fields["gateways"]]
             fields = {key: each for key, each in fields.items() if key != "gateways"} | {"gateway_ids": ids}
         return Goal([fields])
 

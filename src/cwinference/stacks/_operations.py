@@ -37,7 +37,7 @@ def _plan(groups: Groups, wishes: Wishes, options: Options) -> Flow[Plan]:
     planner = Planner(wishes, live, groups)
     works = planner.works()
     steps = [each.step for each in works]
-    return Plan(wishes.stack, steps, planner.seen(works), prune=wishes.prune, secrets=wishes.secrets)
+    return Plan(wishes.stack, steps, planner.seen(), prune=wishes.prune, secrets=wishes.secrets)
 
 
 def apply(
@@ -66,8 +66,8 @@ def check_applicable(plan: Plan, allow_replace: bool) -> None:
             text = one_line(f"{step.title} is refused: {step.refusal}")
             raise errors.ConfigurationError(f"plan: {text}", for_command=text)
         if step.action == "replace" and not allow_replace:
-            text = one_line(f"{step.title}: {step.reason}; if that is meant, ")
-            raise errors.ConfigurationError(f"plan: {text}allow_replace=True", for_command=f"{text}--allow-replace")
+            text = one_line(f"{step.title}: {step.reason}; if that is meant,")
+            raise errors.ConfigurationError(f"plan: {text} allow_replace=True", for_command=f"{text} --allow-replace")
 
 
 def _apply(groups: Groups, plan: Plan, options: Options) -> Flow[Sequence[PlanStep]]:
@@ -84,13 +84,15 @@ def _apply(groups: Groups, plan: Plan, options: Options) -> Flow[Sequence[PlanSt
 
 def _works_of(plan: Plan, planner: Planner) -> Sequence[Work]:
     """Return the works of a plan. Raises PlanOutdated if anything that it depends on has changed."""
-    try:
-        works = planner.works()
-    except errors.ConfigurationError as error:
-        raise errors.PlanOutdated(f"the plan is out of date: {error}; plan again", [str(error)]) from None
-    changed = [*_differences(plan.seen, planner.seen(works))]
-    if not changed and [each.step for each in works] != [*plan.steps]:
-        changed = ["another release of cwinference made it"]
+    changed = [*_differences(plan.seen, planner.seen({each.id for each in plan.seen}))]
+    works = list[Work]()
+    if not changed:
+        try:
+            works += planner.works()
+        except errors.ConfigurationError as error:
+            changed = [str(error)]
+        if not changed and [each.step for each in works] != [*plan.steps]:
+            changed = ["another release of cwinference made it"]
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         text = f"the plan is out of date: {'; '.join(changed[:3])}{more}; plan again"
@@ -106,7 +108,7 @@ def _differences(before: Iterable[Seen], now: Iterable[Seen]) -> Iterator[str]:
             continue
         name = f"{key[0].replace('_', ' ')} {(was or found).name}"  # type: ignore[union-attr]
         if found is None:
-            yield f"{name} was deleted or renamed"
+            yield f"{name} was deleted"
         elif was is None:
             yield f"{name} was created"
         else:

@@ -1,8 +1,9 @@
 """Planning: from a stack and what exists to steps. Nothing here reads or writes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 from google.protobuf.message import Message
@@ -128,19 +129,33 @@ class Planner:
         idle = self._models_without_traffic(works)
         return [_with_warning(each) if each.takes_traffic in idle else each for each in works]
 
-    def seen(self, works: Sequence[Work]) -> Sequence[Seen]:
-        """Return all that the works depend on: what the stack describes or names, and what would be deleted."""
+    def seen(self, also: Collection[str] = ()) -> Sequence[Seen]:
+        """Return all that the works depend on: what the stack describes or names, and what would be deleted.
+
+        `also`: ids of what a plan has seen before, whatever its name is by now.
+        """
         named = self._named_gateways()
-        deleted = {each.step.id for each in works if each.step.action == "delete" and each.step.kind == "gateway"}
+        deleted = {each.id for each in self._leaving if each.kind == "gateway"}
         found = [
             each.seen
             for section in SECTIONS
             for each in self._live.of(section.kind)
             if self._wishes.matters(section.kind, each.resource)
+            or each.id in also
             or (section.kind == "gateway" and {each.name.lower(), each.id.lower()} & named)
             or (section.kind == "deployment" and deleted & {*each.resource.spec.gateway_ids})
         ]
         return sorted(found, key=lambda each: (each.kind, each.id))
+
+    @cached_property
+    def _leaving(self) -> Sequence[LiveResource]:
+        """What would be deleted: what has the prefix and is not in the stack."""
+        return [
+            each
+            for section in reversed(SECTIONS)
+            for each in self._live.of(section.kind)
+            if self._wishes.may_prune(each.name) and not self._wishes.names(section.kind, each.name)
+        ]
 
     def _named_gateways(self) -> set[str]:
         entries = self._wishes.stack.deployments.values()
@@ -253,23 +268,16 @@ class Planner:
         return _served(before) - _served(after)
 
     def _deletions(self, made: Sequence[Work]) -> Iterator[Work]:
-        leaving = {
-            (section.kind, each.name)
-            for section in SECTIONS
-            for each in self._live.of(section.kind)
-            if self._wishes.may_prune(each.name) and not self._wishes.names(section.kind, each.name)
-        }
-        users = self._users(leaving, made)
-        for section in reversed(SECTIONS):
-            for each in self._live.of(section.kind):
-                if (section.kind, each.name) in leaving:
-                    reason = f"the stack does not have it, and its name begins with {self._wishes.prune!r}"
-                    kept = users.get(each.id, []) if section.kind == "gateway" else []
-                    refusal = f"it is in use by {', '.join(kept)}, which would remain" if kept else None
-                    yield Work(PlanStep("delete", section.kind, each.name, each.id, (), reason, refusal), live=each)
+        users = self._users(made)
+        for each in self._leaving:
+            reason = f"the stack does not have it, and its name begins with {self._wishes.prune!r}"
+            kept = users.get(each.id, []) if each.kind == "gateway" else []
+            refusal = f"it is in use by {', '.join(kept)}, which would remain" if kept else None
+            yield Work(PlanStep("delete", each.kind, each.name, each.id, (), reason, refusal), live=each)
 
-    def _users(self, leaving: set[tuple[Kind, str]], made: Sequence[Work]) -> Mapping[str, list[str]]:
+    def _users(self, made: Sequence[Work]) -> Mapping[str, list[str]]:
         """Return the deployments that will remain, by the ids of the gateways that they will name."""
+        leaving = {each.name for each in self._leaving if each.kind == "deployment"}
         wanted = {
             each.step.name: self._with_ids(each.step.name, each.fields).get("gateway_ids")
             for each in made
@@ -278,7 +286,7 @@ class Planner:
         live = {each.name: [*each.resource.spec.gateway_ids] for each in self._live.of("deployment")}
         found: dict[str, list[str]] = {}
         for name in dict.fromkeys([*live, *wanted]):
-            if ("deployment", name) not in leaving:
+            if name not in leaving:
                 for gateway in wanted.get(name) or live.get(name, []):
                     found.setdefault(gateway, []).append(f"deployment {name}")
         return found
