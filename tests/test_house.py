@@ -16,7 +16,19 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 
 import cwinference
-from cwinference import TLS, AsyncClient, AsyncInference, Change, Client, Clock, Inference, Retry, types
+from cwinference import (
+    TLS,
+    AsyncClient,
+    AsyncInference,
+    Change,
+    Client,
+    Clock,
+    Inference,
+    Plan,
+    Retry,
+    Stack,
+    types,
+)
 from cwinference._wire.methods import METHODS
 from cwinference.doctor import Finding, Report
 from cwinference.emulator import Behavior, Emulator, EmulatorClock, Fate, Fault, Faults, Parameters
@@ -31,6 +43,7 @@ from cwinference.inference import (
     Models,
     Stream,
 )
+from cwinference.stacks import FieldChange, PlanStep
 
 SOURCE = Path(cwinference.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
@@ -99,6 +112,7 @@ FACADE = (
     "inference",
     "resources",
     "retry",
+    "stacks",
     "status",
     "types",
 )
@@ -252,8 +266,12 @@ def test_a_transport_is_loaded_only_when_it_was_chosen(transport: str, allowed: 
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".auth", ".config", ".doctor", ".emulator", ".errors", ".following", ".inference", ".status", ".types"]
-)
+    "name",
+    [
+        "", ".auth", ".config", ".doctor", ".emulator", ".errors", ".following", ".inference", ".stacks", ".status",
+        ".types",
+    ],
+)  # fmt: skip
 def test_public_names_exist_and_stand_once(name: str) -> None:
     module: ModuleType = importlib.import_module(f"cwinference{name}")
     public = getattr(module, "__all__", [])
@@ -380,6 +398,7 @@ PUBLIC_MODULES = [
     ".following",
     ".inference",
     ".resources",
+    ".stacks",
     ".status",
     ".types",
 ]
@@ -401,7 +420,7 @@ DECLARED_TYPES = {"CacheCore", "Flow", "Following", "Rpc", "Pages", "Operation",
         Client, AsyncClient, Inference, AsyncInference, Stream, AsyncStream, Retry, TLS, Clock, Completion, Chunk,
         *(getattr(Client, name) for name in SHAPES), Chat, ChatCompletions, Completions, Models, Emulator,
         EmulatorClock, Faults, Fault, Behavior, Fate, Parameters, Change, Watch, AsyncWatch, Cache, AsyncCache, View,
-        DeploymentView, Finding, Report,
+        DeploymentView, Finding, Report, Stack, Plan, PlanStep, FieldChange,
     ],
 )  # fmt: skip
 def test_public_signatures_show_exported_types_only(kind: Any) -> None:

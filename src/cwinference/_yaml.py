@@ -68,7 +68,10 @@ def dump_yaml(value: Any) -> str:
         plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
         return dumper.represent_scalar(f"{_TAG}str", text, style=None if plain else '"')
 
-    Dumper: Any = type("Dumper", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})  # noqa: N806
+    def written_out(dumper: Any, data: Any) -> bool:
+        return True
+
+    Dumper: Any = type("Dumper", (yaml.SafeDumper,), {"ignore_aliases": written_out})  # noqa: N806
     Dumper.add_representer(str, string)
     dumped: str = yaml.dump(
         value, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1_000_000

@@ -102,7 +102,7 @@ async def test_a_stack_is_planned_applied_changed_exported_and_pruned(
 
 
 async def test_what_cannot_change_is_replaced_if_that_is_allowed(client: AsyncClient, calls: list[str]) -> None:
-    document = Stack._of(parsed(STACK)).to_dict()  # pyright: ignore[reportPrivateUsage]
+    document = Stack._of(parsed(STACK)).to_dict()
     await client.apply(await client.plan(Stack.parse(document)))
     document["deployments"]["llama"]["hot_load"]["bucket"] = "other"
     plan = await client.plan(Stack.parse(document))

@@ -33,9 +33,9 @@ class MemoryApi:
         self.newer: set[str] = set()
         """The ids of resources with a field that this release does not know."""
         self.client = Client("token", endpoint="http://localhost:1", clock=self.clock.clock, retry=None)
-        self.settings = self.client._session.settings  # pyright: ignore[reportPrivateUsage]
-        context = self.client._driver.context  # pyright: ignore[reportPrivateUsage]
-        self.client._driver.context = replace(context, session=self)  # pyright: ignore[reportPrivateUsage]
+        self.settings = self.client._session.settings
+        context = self.client._driver.context
+        self.client._driver.context = replace(context, session=self)
 
     @property
     def writes(self) -> list[str]:

@@ -15,6 +15,7 @@ GATEWAYS = ["front", "back", "team-a-front", "team-b-front"]
 DEPLOYMENTS = ["llama", "mistral", "team-a-one", "team-a-two", "team-b-one"]
 CLAIMS = ["prod", "team-a-prod"]
 Entry = dict[str, Any]
+Fields = st.SearchStrategy[Entry]
 
 
 @dataclass
@@ -124,14 +125,14 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def _draw_section(
-    draw: st.DrawFn, section: str, names: Sequence[str], old: Any, new: Any, live: Any, stack: Any
+    draw: st.DrawFn, section: str, names: Sequence[str], old: "Fields | None", new: "Fields", live: Any, stack: Any
 ) -> None:
     for name in names:
         exists, wanted = old is not None and draw(st.booleans()), draw(st.booleans())
-        if exists:
+        if old is not None and exists:
             live[section][name] = draw(old)
         if wanted:
-            fields = draw(st.just(live[section][name]) | new) if exists else draw(new)
+            fields: Entry = draw(st.just(live[section][name]) | new) if exists else draw(new)
             if exists and draw(st.booleans()):
                 fields = {key: fields[key] for key in draw(st.sets(st.sampled_from([*fields])))}
             stack[section][name] = fields

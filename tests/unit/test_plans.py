@@ -146,7 +146,7 @@ def test_a_file_that_is_no_plan_any_more_is_refused(api: MemoryApi, edit: Callab
 
 
 def test_a_plan_with_a_digest_but_without_its_parts_is_refused() -> None:
-    from cwinference.stacks._plan import _digest  # pyright: ignore[reportPrivateUsage]
+    from cwinference.stacks._plan import _digest
 
     whole: dict[str, Any] = {"stack": {}, "prune": None, "secrets": False, "seen": [], "steps": []}
     broken: list[dict[str, Any]] = [

@@ -35,7 +35,7 @@ deployments:
 
 
 def parse(text: str) -> Stack:
-    return Stack._of(parse_document(text, "stack.yaml"))  # pyright: ignore[reportPrivateUsage]
+    return Stack._of(parse_document(text, "stack.yaml"))
 
 
 def deployment(fields: str) -> str:

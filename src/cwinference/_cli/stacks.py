@@ -13,10 +13,10 @@ from ..stacks import Plan, PlanStep, Stack
 from ..stacks._files import parse_document
 from ..stacks._operations import check_applicable
 from .failures import CHANGES, USAGE, CommandError, code_of, text_of
+from .output import as_json
 from .parsing.groups import Command
 from .parsing.options import output_options
 from .parsing.waits import Wait, wait_option
-from .run import as_json
 
 if TYPE_CHECKING:
     from .run import Run

@@ -191,10 +191,12 @@ def _means(field: FieldDescriptor) -> _Meaning:
 
 
 def id_of(field: FieldDescriptor) -> str:
+    """Return the name of a field with that of its message: `GatewaySpec.zones`."""
     return f"{cast(Descriptor, field.containing_type).name}.{field.name}"
 
 
 def is_map(field: FieldDescriptor) -> bool:
+    """Return whether it is a map."""
     return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 

@@ -51,6 +51,7 @@ def materialized(value: Any) -> Any:
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Return whether it is a mapping, of whatever."""
     return isinstance(value, Mapping)
 
 

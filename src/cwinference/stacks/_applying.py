@@ -1,7 +1,7 @@
 """Applying: the flow that performs the steps of a plan, each after a read of what it is based on."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -19,7 +19,7 @@ from ..resources._handles import written_to
 from ..resources._managed import Waiting
 from ..status import State, name_of
 from ._kinds import BY_KIND
-from ._live import Groups, list_as_json, read_one
+from ._live import Groups, list_as_json, perform, read_one
 from ._plan import PlanStep, with_id
 from ._planning import Work
 from ._secret_references import resolved
@@ -45,6 +45,7 @@ class Options:
         return UNSET if self.timeout is UNSET else self.deadline.require()
 
     def waiting(self) -> Waiting[Any]:
+        """Return how to wait for what was written."""
         return Waiting(wait=True, on_change=None, error_after=None)
 
 
@@ -79,7 +80,7 @@ class Applier:
         return self.done
 
     @contextmanager
-    def _account(self) -> Iterator[None]:
+    def _account(self) -> Generator[None]:
         """Say with whatever ends it early what was done and what was not."""
         try:
             yield
@@ -116,8 +117,9 @@ class Applier:
         group, options = self.groups[work.step.kind], self.options
         request = group._request_to_create(work.step.name, goal)
         at_once = Waiting[Any](wait=False, on_change=None, error_after=None)
+        sending: Flow[Any] = group._create(request, options.left(), options.retry, at_once, id_is_generated=True)
         try:
-            return (yield from group._create(request, options.left(), options.retry, at_once, id_is_generated=True))
+            return (yield from sending)
         except errors.AlreadyExists as error:
             raise _conflict(work.step, "somebody else has created it") from error
 
@@ -138,7 +140,7 @@ class Applier:
         request = group._request_to_change(current, self._goal(work))
         with written_to(current.spec.id):
             call = group._one(request, options.left(), options.retry, idempotent=False, as_json=True)
-            return (yield from group._do(call))
+            return (yield from perform(group, call))
 
     def _replace(self, work: Work) -> Flow[Any]:
         current = yield from self._current(work)

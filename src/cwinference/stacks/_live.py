@@ -55,9 +55,11 @@ class LiveState:
     deleting: dict[Kind, dict[str, Any]] = field(default_factory=dict[Kind, dict[str, Any]])
 
     def find(self, kind: Kind, name: str) -> LiveResource | None:
+        """Return the resource of that name; None if there is none."""
         return self.by_name[kind].get(name)
 
     def of(self, kind: Kind) -> Iterator[LiveResource]:
+        """Return all of a kind."""
         return iter(self.by_name[kind].values())
 
     @property
@@ -97,14 +99,21 @@ def list_as_json(group: Any, timeout: float | None, retry: Any) -> Flow[tuple[li
     """Return all resources of a kind, and the paths of fields that this release does not know."""
     unknown: list[str] = []
     call = Rpc(group._list_request(), listed(group._listed), timeout, retry, as_json=True, unknown_fields=unknown)
-    resources = yield from group._do(call)
+    resources: list[Any] = yield from perform(group, call)
     return resources, unknown
+
+
+def perform(group: Any, call: Rpc[Any]) -> Flow[Any]:
+    """Perform a call of a client."""
+    flow: Flow[Any] = group._do(call)
+    return flow
 
 
 def read_one(group: Any, kind: Kind, id: str, timeout: float | None, retry: Any) -> Flow[LiveResource | None]:
     """Return a resource; None if it is gone."""
+    reading: Flow[tuple[Any, Sequence[str]]] = group._read_as_json(id, timeout, retry)
     try:
-        resource, unknown = yield from group._read_as_json(id, timeout, retry)
+        resource, unknown = yield from reading
     except errors.NotFound:
         return None
     prefix = f"{group._field}."

@@ -13,7 +13,7 @@ from ..status import HotLoadState, name_of
 from ._applying import Applier, Options, resolve_secrets
 from ._entries import stack_document
 from ._kinds import SECTIONS
-from ._live import Groups, LiveResource, read_live
+from ._live import Groups, LiveResource, perform, read_live
 from ._plan import Plan, PlanStep, Seen
 from ._planning import Planner, Wishes, Work
 from ._stack import Stack
@@ -103,16 +103,15 @@ def _works_of(plan: Plan, planner: Planner) -> Sequence[Work]:
 def _differences(before: Iterable[Seen], now: Iterable[Seen]) -> Iterator[str]:
     old, new = ({(each.kind, each.id): each for each in seen} for seen in (before, now))
     for key in dict.fromkeys([*old, *new]):
-        was, found = old.get(key), new.get(key)
-        if was == found:
-            continue
-        name = f"{key[0].replace('_', ' ')} {(was or found).name}"  # type: ignore[union-attr]
-        if found is None:
-            yield f"{name} was deleted"
-        elif was is None:
-            yield f"{name} was created"
-        else:
-            yield f"{name} was {'changed' if was.name == found.name else f'renamed to {found.name}'}"
+        was, found, kind = old.get(key), new.get(key), key[0].replace("_", " ")
+        if was is None:
+            yield f"{kind} {new[key].name} was created"
+        elif found is None:
+            yield f"{kind} {was.name} was deleted"
+        elif found.name != was.name:
+            yield f"{kind} {was.name} was renamed to {found.name}"
+        elif found != was:
+            yield f"{kind} {was.name} was changed"
 
 
 def _refuse_during_hot_load(groups: Groups, live: LiveResource, options: Options) -> Flow[None]:
@@ -121,7 +120,7 @@ def _refuse_during_hot_load(groups: Groups, live: LiveResource, options: Options
         return
     request = types.ListHotLoadsRequest(parent_deployment_id=live.id, max_page_size=100)  # the newest come first
     call: Rpc[Any] = Rpc(request, lambda response: response, options.left(), options.retry)
-    response = yield from groups["deployment"]._do(call)
+    response: Any = yield from perform(groups["deployment"], call)
     for each in response.hot_loads:
         if HotLoadState.of(each) in _UNFINISHED:
             error = errors.FailedPrecondition(

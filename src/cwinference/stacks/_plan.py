@@ -201,10 +201,9 @@ class Plan:
 
     @classmethod
     def _of(cls, content: Mapping[str, Any]) -> "Plan":
-        steps = [
-            PlanStep(**{**each, "changes": tuple(FieldChange(**change) for change in each["changes"])})
-            for each in content["steps"]
-        ]
+        given: list[dict[str, Any]] = content["steps"]
+        steps = [PlanStep(**each) for each in given]
+        steps = [replace(each, changes=tuple(FieldChange(**change) for change in _mappings(each))) for each in steps]
         if any(each.action not in ACTIONS for each in steps):
             raise ValueError
         seen = [Seen(**each) for each in content["seen"]]
@@ -213,6 +212,11 @@ class Plan:
         if not isinstance(prune, str | None) or not isinstance(secrets, bool):
             raise TypeError
         return cls(stack, steps, seen, prune=prune, secrets=secrets)
+
+
+def _mappings(step: PlanStep) -> Sequence[Any]:
+    """Return the changes of a step as JSON has them."""
+    return step.changes
 
 
 def with_id(step: PlanStep, id: str) -> PlanStep:

@@ -149,7 +149,7 @@ class Planner:
 
     @cached_property
     def _leaving(self) -> Sequence[LiveResource]:
-        """What would be deleted: what has the prefix and is not in the stack."""
+        """Return what would be deleted: what has the prefix and is not in the stack."""
         return [
             each
             for section in reversed(SECTIONS)

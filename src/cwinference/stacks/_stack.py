@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeGuard
 
 from .._arguments import check_id
 from .._places import Document, Path
@@ -37,7 +37,7 @@ class Stack:
     deployments: Entries
     notes: Sequence[str]
 
-    def __init__(self, entries: Mapping[str, Entries], notes: Sequence[str] = ()) -> None:
+    def __init__(self, entries: Mapping[str, Mapping[str, Mapping[str, Any]]], notes: Sequence[str] = ()) -> None:
         """Use `Stack.load`, `Stack.parse` or `client.export`."""
         for each in SECTIONS:
             fields = {name: _frozen(value) for name, value in entries.get(each.name, {}).items()}
@@ -158,7 +158,7 @@ def _frozen(value: Any) -> Any:
     """Return a copy that cannot be changed by accident."""
     if is_mapping(value):
         return MappingProxyType({key: _frozen(each) for key, each in value.items()})
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(value) if _is_list(value) else value
 
 
 def _plain(value: Any) -> Any:
@@ -167,4 +167,8 @@ def _plain(value: Any) -> Any:
         return value.plain()
     if is_mapping(value):
         return {key: _plain(each) for key, each in value.items()}
-    return [*value] if isinstance(value, tuple) else value
+    return [*value] if _is_list(value) else value
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, list | tuple)
