@@ -33,6 +33,7 @@ def blocks(language: str) -> dict[str, str]:
 
 
 PYTHON = blocks("python")
+STACK = next(text for text in blocks("yaml").values() if "stack.yaml" in text)
 COMMANDS = re.findall(r"^\$ (.*?)(?: +#.*)?$", "\n".join(blocks("console").values()), re.MULTILINE)
 
 
@@ -60,6 +61,7 @@ def make_deployment(client: Client, gateway_id: str) -> types.Deployment:
 def test_a_python_block_of_the_readme_runs(position: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     certificates.make(tmp_path)[0].rename("ca.pem")
+    Path("stack.yaml").write_text(STACK)
     with Emulator() as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
         monkeypatch.setenv("COREWEAVE_API_TOKEN", emulator.token)
         monkeypatch.setenv("COREWEAVE_API_ENDPOINT", emulator.endpoint)

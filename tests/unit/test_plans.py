@@ -586,10 +586,10 @@ def test_traffic_is_taken_away_only_when_another_deployment_is_ready_for_it(api:
     assert seen == ["STATUS_READY"]
 
 
-def test_a_plan_warns_when_a_model_would_get_no_traffic_any_more(api: MemoryApi) -> None:
+def test_a_plan_warns_when_all_weights_of_a_model_would_be_zero(api: MemoryApi) -> None:
     apply(api, WHOLE)
     plan = api.client.plan(Stack.parse(stack_of(llama={"disabled": True})))
-    assert plan.steps[0].reason == "disabled differs; no deployment of org/llama gets traffic after it"
+    assert plan.steps[0].reason == "disabled differs; after it, all weights of org/llama are 0"
 
 
 def test_steps_are_reported_as_they_are_written(api: MemoryApi) -> None:

@@ -255,7 +255,7 @@ class Planner:
         return tuple(_field_change(each, names, is_new=is_new) for each in found)
 
     def _models_without_traffic(self, works: Sequence[Work]) -> set[str]:
-        """Return the models that have traffic now, and would have none."""
+        """Return the models of which all weights would be 0, and are not so now; one that is disabled counts as 0."""
         before = {each.name: each.resource.spec for each in self._live.of("deployment")}
         after = {**before}
         for each in works:
@@ -311,7 +311,7 @@ def _served(specs: Mapping[str, Any]) -> set[str]:
 def _with_warning(work: Work) -> Work:
     step = work.step
     model = work.takes_traffic
-    return replace(work, step=replace(step, reason=f"{step.reason}; no deployment of {model} gets traffic after it"))
+    return replace(work, step=replace(step, reason=f"{step.reason}; after it, all weights of {model} are 0"))
 
 
 def _secret_changes(fields: Mapping[str, Any]) -> tuple[FieldChange, ...]:
