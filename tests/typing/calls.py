@@ -13,7 +13,9 @@ from cwinference import (
     Change,
     Client,
     HotLoadState,
+    Plan,
     Retry,
+    Stack,
     State,
     auth,
     describe,
@@ -23,6 +25,7 @@ from cwinference import (
 )
 from cwinference.following import AsyncCache, AsyncWatch, Cache, Watch
 from cwinference.inference import BatchResult, Chunk, Completion, Inference, Model
+from cwinference.stacks import PlanStep
 
 RUNTIME = types.DeploymentRuntime(engine="vllm")
 RESOURCES = types.DeploymentResources(instance_type="gd-8xh100ib-i128", gpu_count=8)
@@ -144,6 +147,25 @@ async def async_watches(client: AsyncClient) -> None:
     assert_type(client.deployments.watch(), AsyncWatch[types.Deployment])
     async for change in client.gateways.watch():
         assert_type(change, Change[types.Gateway])
+
+
+def stacks(client: Client) -> None:
+    plan = client.plan(Stack.load("stack.yaml"), prune="team-a-", secrets=True)
+    assert_type(plan, Plan)
+    assert_type(Plan.from_json(plan.to_json()), Plan)
+    assert_type(client.apply(plan, wait=False, on_step=print, allow_replace=True, timeout=60), Sequence[PlanStep])
+    assert_type(client.export(["front"]), Stack)
+    client.apply(client.export())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.plan("stack.yaml")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.export(name="front")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def async_stacks(client: AsyncClient) -> None:
+    pending = client.export()
+    assert_type(pending, Coroutine[Any, Any, Stack])
+    assert_type(await pending, Stack)
+    assert_type(await client.plan(Stack.parse({})), Plan)
+    assert_type(await client.apply(await client.plan(Stack.parse({}))), Sequence[PlanStep])
 
 
 def hot_loads(client: Client) -> None:
