@@ -161,9 +161,7 @@ def stacks(client: Client) -> None:
 
 
 async def async_stacks(client: AsyncClient) -> None:
-    pending = client.export()
-    assert_type(pending, Coroutine[Any, Any, Stack])
-    assert_type(await pending, Stack)
+    assert_type(await client.export(), Stack)
     assert_type(await client.plan(Stack.parse({})), Plan)
     assert_type(await client.apply(await client.plan(Stack.parse({}))), Sequence[PlanStep])
 

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 
 from cwinference import types
-from cwinference.resources._comparison import Difference, desired, differences, names_placeholder
+from cwinference.resources._comparison import Difference, desired, differences, fingerprint, names_placeholder
 
 CLASSES = [
     types.DeploymentAutoscaling.CAPACITY_CLASS_RESERVED,
@@ -90,7 +90,10 @@ def test_what_the_api_takes_for_the_same_is_no_difference(spec: Any, given: dict
         (
             DEPLOYMENT,
             {"autoscaling": {"capacity_classes": ["ON_DEMAND", "RESERVED"]}},
-            ["autoscaling.capacity_classes: [1, 2] -> [2, 1]"],
+            [
+                "autoscaling.capacity_classes: ['CAPACITY_CLASS_RESERVED', 'CAPACITY_CLASS_ON_DEMAND'] -> "
+                "['CAPACITY_CLASS_ON_DEMAND', 'CAPACITY_CLASS_RESERVED']"
+            ],
         ),
         (DEPLOYMENT, {"runtime": {"engine_config": {"a": "3"}}}, ["runtime.engine_config['a']: '1' -> '3'"]),
         (
@@ -166,3 +169,33 @@ def test_only_json_shows_fields_with_placeholder_numbers(given: dict[str, Any], 
 )
 def test_a_placeholder_inside_a_part_counts_even_if_it_is_to_be_empty(given: Any) -> None:
     assert names_placeholder(types.CreateGatewayRequest.DESCRIPTOR, {"endpoint_configuration": given})
+
+
+def test_specs_that_do_not_differ_have_the_same_fingerprint() -> None:
+    for spec, given in (
+        (GATEWAY, {"zones": ["us-west-01a", "US-EAST-04A"]}),
+        (GATEWAY, {"endpoint_configuration": {"additional_dns": ["B.example.", "a.example"]}}),
+        (GATEWAY, {"endpoint_configuration": {"allowed_source_ip_ranges": ["192.0.2.7", "10.0.0.0/8"]}}),
+        (DEPLOYMENT, {"gateway_ids": [each.upper() for each in [*DEPLOYMENT.gateway_ids][::-1]]}),
+        (DEPLOYMENT, {"model": {}, "disabled": False}),
+    ):
+        assert fingerprint(desired(spec, given)) == fingerprint(spec), given
+    secret = types.GatewaySpec(weights_and_biases_auth=types.WeightsAndBiasesAuth(api_key="hunter2"))
+    assert fingerprint(secret) == fingerprint(types.GatewaySpec(weights_and_biases_auth=types.WeightsAndBiasesAuth()))
+
+
+def test_specs_that_differ_have_different_fingerprints() -> None:
+    changes: list[tuple[Any, dict[str, Any]]] = [
+        (GATEWAY, {"name": "other"}),
+        (GATEWAY, {"zones": ["US-EAST-04A"]}),
+        (GATEWAY, {"endpoint_configuration": {"additional_dns": ["a.example"]}}),
+        (DEPLOYMENT, {"autoscaling": {"capacity_classes": ["ON_DEMAND", "RESERVED"]}}),
+        (DEPLOYMENT, {"runtime": {"engine_config": {"c": ""}}}),
+        (DEPLOYMENT, {"disabled": True}),
+        (CLAIM, {"resources": {"zones": ["RNO2A", "US-EAST-04A"]}}),
+    ]
+    for spec, given in changes:
+        assert fingerprint(desired(spec, given)) != fingerprint(spec), given
+    assert fingerprint(CLAIM, ["spec.newer"]) != fingerprint(CLAIM)
+    core_weave = types.GatewaySpec(core_weave_auth=types.CoreWeaveAuth())
+    assert fingerprint(core_weave) != fingerprint(types.GatewaySpec())

@@ -586,6 +586,14 @@ def test_traffic_is_taken_away_only_when_another_deployment_is_ready_for_it(api:
     assert seen == ["STATUS_READY"]
 
 
+def test_a_deployment_that_moves_and_gets_traffic_comes_before_one_that_loses_it(api: MemoryApi) -> None:
+    apply(api, WHOLE | {"gateways": {**WHOLE["gateways"], "back": FRONT}})
+    apply(api, stack_of(other={**LLAMA, "gateways": ["back"]}))
+    stack = stack_of(llama={"traffic": {"weight": 0}}, other={"gateways": ["front"], "traffic": {"weight": 100}})
+    plan = apply(api, stack)
+    assert [each.title for each in plan.steps] == ["update deployment other", "update deployment llama"]
+
+
 def test_a_plan_warns_when_all_weights_of_a_model_would_be_zero(api: MemoryApi) -> None:
     apply(api, WHOLE)
     plan = api.client.plan(Stack.parse(stack_of(llama={"disabled": True})))

@@ -144,13 +144,12 @@ class Applier:
 
     def _replace(self, work: Work) -> Flow[Any]:
         current = yield from self._current(work)
-        group, goal = self.groups[work.step.kind], self._goal(work)
+        goal = self._goal(work)
         whole = desired(current.spec, *goal.layers)
         for each in ("id", "organization_id"):
             whole.ClearField(each)
         fields = {field.name: value for field, value in whole.ListFields() if field.name != "name"}
         anew = Goal([fields, *goal.layers])
-        group._request_to_create(work.step.name, anew)  # what is wrong with it is found before anything is deleted
         yield from self._send_delete(work)
         try:
             yield from self._until_gone(work.step.kind, current.spec.id)
