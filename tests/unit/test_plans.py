@@ -219,15 +219,21 @@ def test_a_gateway_that_is_gone_makes_a_plan_out_of_date(api: MemoryApi) -> None
 
 
 def test_status_order_and_what_others_do_elsewhere_do_not_make_a_plan_out_of_date(api: MemoryApi) -> None:
-    apply(api, WHOLE, wait=False)
+    apply(api, {**WHOLE, "gateways": {**WHOLE["gateways"], "back": FRONT}}, wait=False)
+    apply(api, stack_of(llama={"gateways": ["back"]}), wait=False)
     front = live(api, "gateways", "front")
-    plan = api.client.plan(Stack.parse(stack_of(llama={"traffic": {"weight": 1}})), prune="team-a-")
+    plan = api.client.plan(
+        Stack.parse(stack_of(llama={"gateways": ["front"], "traffic": {"weight": 0}})), prune="team-a-"
+    )
+    assert "all weights of org/llama are 0" in plan.steps[0].reason
     api.pass_time(60)
     api.client.gateways.update(front.spec.id, spec=front.spec)
     _create(api, "of-others")
     api.client.capacity_claims.ensure("prod", resources={"instance_count": 9})
+    api.client.gateways.modify(live(api, "gateways", "back").spec.id, name="rear")
+    api.client.deployments.modify(live(api, "deployments", "of-others").spec.id, traffic={"weight": 5})
     api.client.apply(plan)
-    assert live(api, "deployments", "llama").spec.traffic.weight == 1
+    assert live(api, "deployments", "llama").spec.traffic.weight == 0
 
 
 @pytest.mark.parametrize(

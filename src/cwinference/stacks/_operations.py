@@ -91,7 +91,7 @@ def _works_of(plan: Plan, planner: Planner) -> Sequence[Work]:
             works += planner.works()
         except errors.ConfigurationError as error:
             changed = [str(error)]
-        if not changed and [each.step for each in works] != [*plan.steps]:
+        if not changed and [each.step.effect for each in works] != [each.effect for each in plan.steps]:
             changed = ["another release of cwinference made it"]
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""

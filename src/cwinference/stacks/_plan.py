@@ -69,6 +69,12 @@ class PlanStep:
     refusal: str | None = None
 
     @property
+    def effect(self) -> tuple[object, ...]:
+        """What it does: all but the texts, and what others have to do with it."""
+        changes = [(each.path, each.new) for each in self.changes]
+        return self.action, self.kind, self.name, self.id, changes, self.refusal is None
+
+    @property
     def title(self) -> str:
         """What is done to what: `update deployment llama`."""
         return one_line(f"{self.action} {self.kind.replace('_', ' ')} {self.name}")

@@ -66,7 +66,7 @@ class Work:
             return _MADE[self.step.kind]
         if self.step.action == "replace" or any(map(_lowers_traffic, self.step.changes)):
             return Phase.LESS_TRAFFIC
-        leaves = any(each.path in ("model.name", "gateways", "gateway_ids") for each in self.step.changes)
+        leaves = any(each.path in ("model.name", "gateways") for each in self.step.changes)
         return Phase.MOVED if leaves else Phase.DEPLOYMENTS
 
     @property
@@ -213,8 +213,7 @@ class Planner:
 
     def _with_ids(self, name: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the fields of a deployment with ids in place of names; one to come has a name that is no id."""
-        known = {each.name: each.id for each in self._live.of("gateway")}
-        ids = {each.lower(): each for each in known.values()}
+        known, ids = self._gateways
         for each in fields.get("gateway_ids", ()):
             if each.lower() not in ids:
                 raise errors.ConfigurationError(
@@ -233,6 +232,12 @@ class Planner:
                     f"deployments.{name}.gateways: there is no gateway {each!r}, neither in the stack nor in the API"
                 )
         return {key: each for key, each in fields.items() if key != "gateways"} | {"gateway_ids": found}
+
+    @cached_property
+    def _gateways(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """Return the ids of gateways by their names, and by themselves in lower case."""
+        found = {each.name: each.id for each in self._live.of("gateway")}
+        return found, {each.lower(): each for each in found.values()}
 
     def _check_complete(self, section: Section, name: str, goal: Goal) -> None:
         group, given = self._groups[section.kind], goal.names()
