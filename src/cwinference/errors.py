@@ -22,7 +22,7 @@ class InferenceError(Exception):
         resource_id: the id of the resource that exists, or may exist, although the method has failed: that of a create
             whose response was lost, or of whatever was being waited for. None where there is none.
         steps_done: what `apply` had done of its plan when it failed, as `PlanStep`s; empty for all other methods.
-        steps_left: what it had not done, the step that failed first.
+        steps_left: what it had not done, beginning with the step that failed, if one has.
     """
 
     resource_id: str | None = None

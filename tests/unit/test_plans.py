@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,6 +114,7 @@ def test_json_of_a_plan_is_read_back_and_applied(api: MemoryApi) -> None:
     text = plan.to_json()
     assert Plan.from_json(text) == Plan.from_json(text.encode()) == plan
     assert Plan.from_json(text).to_json() == text
+    assert pickle.loads(pickle.dumps(plan)) == plan  # noqa: S301
     document = parse_json(text).value
     assert document["cwinference_plan"] == 1
     assert document["steps"][0]["changes"][0] == {
@@ -445,7 +447,10 @@ def test_a_field_that_is_new_in_the_middle_stops_the_plan(api: MemoryApi) -> Non
     assert live(api, "deployments", "llama").spec.traffic.weight == 100
 
 
-def test_secrets_are_sent_and_never_shown(api: MemoryApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_sent_and_never_shown(
+    api: MemoryApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
     monkeypatch.setenv("WANDB_API_KEY", "hunter2")
     auth = {"api_key": {"env": "WANDB_API_KEY"}, "server_url": "https://wandb.example.com"}
     stack = {"gateways": {"bees": {"weights_and_biases_auth": auth, "path_based_routing": {}}}}
@@ -471,7 +476,16 @@ def test_secrets_are_sent_and_never_shown(api: MemoryApi, monkeypatch: pytest.Mo
     assert sent == ["hunter2"] * 3
     exported = api.client.export()
     assert exported.notes == ("gateway bees may have an api_key, which the API never shows: api_key: {env: NAME}",)
-    for shown in (plan.to_json(), str(plan), repr(plan), repr(plan.steps), repr(plan.stack.gateways), exported.dump()):
+    assert "update gateway bees" in caplog.text
+    for shown in (
+        caplog.text,
+        plan.to_json(),
+        str(plan),
+        repr(plan),
+        repr(plan.steps),
+        repr(plan.stack.gateways),
+        exported.dump(),
+    ):
         assert "hunter2" not in shown
 
 
@@ -626,6 +640,7 @@ def test_one_timeout_covers_everything(api: MemoryApi) -> None:
     ("call", "message"),
     [
         (lambda client: client.plan("stack.yaml"), "stack: expected a Stack, got str; use Stack.load"),
+        (lambda client: client.plan(Path("stack.yaml")), "stack: expected a Stack, got PosixPath; use Stack.load"),
         (lambda client: client.plan({}), "stack: expected a Stack, got dict; use Stack.parse"),
         (lambda client: client.plan(Stack.parse({}), secrets=1), "secrets: expected True or False"),
         (lambda client: client.apply(Stack.parse({})), "plan: expected a Plan, got Stack; use client.plan"),

@@ -133,6 +133,8 @@ class _FieldReader:
     def _names(self, value: Any, path: Path, words: str) -> list[str]:
         """Return a list of names of other resources."""
         names = self._items(value, path, words)
+        if not names:
+            raise self._error(path, words, "expected at least one name")
         for number, each in enumerate(names):
             place, below = (*path, number), f"{words}[{number}]"
             self._refuse_unquoted(each, place, below, is_secret=False)

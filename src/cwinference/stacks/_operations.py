@@ -1,5 +1,6 @@
 """What `client.plan`, `client.apply` and `client.export` do."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ _UNFINISHED = (HotLoadState.PENDING, HotLoadState.IN_PROGRESS)
 def plan(groups: Groups, stack: Stack, prune: str | None, secrets: bool, timeout: Any, retry: Any) -> Flow[Plan]:
     """Compare a stack with what exists. It only reads."""
     if not isinstance(stack, Stack):
-        advice = "; use Stack.load(path)" if isinstance(stack, str) else "; use Stack.parse(...)"
+        advice = "; use Stack.load(path)" if isinstance(stack, str | os.PathLike) else "; use Stack.parse(...)"
         raise errors.ConfigurationError(f"stack: expected a Stack, got {type(stack).__name__}{advice}")
     if prune is not None:
         check_text(prune, "prune")

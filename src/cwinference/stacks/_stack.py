@@ -110,9 +110,18 @@ class Stack:
 
     __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.to_dict(), self.notes)
+
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(self._entries(each))} {each.name}" for each in SECTIONS)
         return f"<Stack: {counts}>"
+
+
+def _rebuild(data: Mapping[str, Any], notes: Sequence[str]) -> Stack:
+    stack = Stack.parse(data)
+    stack.notes = notes
+    return stack
 
 
 def _check_version(document: Document, value: object) -> None:

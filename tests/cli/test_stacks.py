@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cwinference import Client
+from cwinference._cli import stacks
 from cwinference._cli.main import main
 from cwinference.emulator import Emulator
 from tests.support.specs import CLAIM, FRONT, LLAMA
@@ -173,6 +174,19 @@ def test_a_failure_in_the_middle_says_what_was_done_and_how_to_go_on(
     Path("stack.yaml").write_text(STACK)
     assert main(["apply", "stack.yaml", "--yes", "--quiet"]) == 0
     assert names(client) == {"front", "llama"}
+
+
+def test_ctrl_c_says_what_was_done_and_how_to_go_on(
+    client: Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(run: Any, step: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stacks, "_report", interrupt)
+    assert main(["apply", "stack.yaml", "--yes"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "Done: create gateway front. Not done: create deployment llama. To go on, plan again and apply."
+    )
 
 
 def test_what_exists_is_exported_and_planned_again(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
