@@ -261,10 +261,11 @@ class BaseClient(Generic[Mode, InferenceT]):
 
         Args:
             plan: from `client.plan` or `Plan.from_json`.
-            wait: return when all is READY, or gone; gateways wait for claims, and deployments for gateways. With False
-                it returns when everything is written, and waits only where a step needs it: until a deployment is READY
-                to which others of its model leave their traffic, until the deployments of a gateway are gone that is
-                to be deleted, and until an old resource is gone whose name is to be used again.
+            wait: return when all that the stack describes is READY, and what was deleted is gone; gateways wait for
+                claims, and deployments for gateways. With False it returns when everything is written, and waits only
+                where a step needs it: until a deployment is READY to which others of its model leave their traffic,
+                until the deployments of a gateway are gone that is to be deleted, and until an old resource is gone
+                whose name is to be used again.
             on_step: called with each step when it is written.
             allow_replace: do "replace" steps too: the deployment is deleted, and created anew when it is gone.
             timeout: seconds for everything together, including waits; None for no limit. By default the client's for

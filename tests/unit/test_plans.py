@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from cwinference import Plan, Stack, errors, types
 from cwinference._places import parse_json
+from cwinference.emulator import Fate
 from cwinference.stacks import FieldChange, PlanStep
 from tests.support.memory_client import MemoryApi
 from tests.support.random_stacks import state_of
@@ -604,6 +605,41 @@ def test_traffic_is_taken_away_only_when_another_deployment_is_ready_for_it(api:
     api.before_call = note
     api.client.apply(plan, wait=False)
     assert seen == ["STATUS_READY"]
+
+
+def test_a_rerun_waits_for_what_an_earlier_one_has_written(api: MemoryApi) -> None:
+    apply(api, WHOLE)
+    stack = stack_of(llama={"traffic": {"weight": 0}}, better=LLAMA_IN_STACK)
+
+    def fail(name: str, request: Message) -> None:
+        if name == "CreateDeployment":
+            raise errors.Unavailable("lost")
+
+    api.after_call = fail
+    with pytest.raises(errors.Unavailable):
+        apply(api, stack, wait=False)
+    seen = list[str]()
+
+    def note(name: str, request: Message) -> None:
+        if name == "UpdateDeployment":
+            seen.append(types.Status.Name(live(api, "deployments", "better").status.status))
+
+    api.before_call, api.after_call = note, lambda name, request: None
+    plan = apply(api, stack, wait=False)
+    assert [each.title for each in plan.steps] == ["update deployment llama"]
+    assert seen == ["STATUS_READY"]
+
+
+def test_with_wait_all_that_the_stack_describes_is_ready_at_the_end(api: MemoryApi) -> None:
+    apply(api, WHOLE, wait=False)
+    assert not apply(api, WHOLE)
+    assert live(api, "deployments", "llama").status.status == types.Status.STATUS_READY
+    api.emulated.fates["llama"] = Fate("FAILED")
+    _modify(api, disabled=False, traffic={"weight": 5})
+    with pytest.raises(errors.ResourceFailed) as caught:
+        apply(api, stack_of(llama={"traffic": {"weight": 5}}, other={**LLAMA, "gateways": ["front"]}))
+    assert [each.title for each in caught.value.steps_done] == ["create deployment other"]
+    apply(api, stack_of(llama={"traffic": {"weight": 5}}), wait=False)
 
 
 def test_a_deployment_that_moves_and_gets_traffic_comes_before_one_that_loses_it(api: MemoryApi) -> None:

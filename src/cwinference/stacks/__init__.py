@@ -15,6 +15,7 @@ _entries.py            from resources to a document
 _stack.py              `Stack`
 _plan.py               `Plan` and its steps, as text and as JSON
 _live.py               what exists, read as JSON
+_work.py               a step and what is needed to perform it; the order of steps
 _planning.py           from a stack and what exists to steps
 _applying.py           the flow that performs them
 _operations.py         what the methods of a client do

@@ -1,7 +1,7 @@
 """Applying: the flow that performs the steps of a plan, each after a read of what it is based on."""
 
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -20,9 +20,9 @@ from ..resources._managed import Waiting
 from ..status import State, name_of
 from ._kinds import BY_KIND
 from ._live import Groups, list_as_json, perform, read_one
-from ._plan import PlanStep, with_id
-from ._planning import Work
+from ._plan import Action, PlanStep, with_id
 from ._secret_references import resolved
+from ._work import Work
 
 log = logging.getLogger("cwinference")
 
@@ -44,9 +44,27 @@ class Options:
         """Return the timeout of the next call: what is left of the caller's, else the client's own."""
         return UNSET if self.timeout is UNSET else self.deadline.require()
 
-    def waiting(self) -> Waiting[Any]:
-        """Return how to wait for what was written."""
-        return Waiting(wait=True, on_change=None, error_after=None)
+
+@dataclass(frozen=True)
+class Unsettled:
+    """A resource that is not known to be ready.
+
+    Attributes:
+        kind: its kind.
+        resource: its message, as it was read or written last.
+        written_by: the step that has written it; None if none has.
+    """
+
+    kind: Kind
+    resource: Any
+    written_by: Action | None = None
+
+    def takes_traffic_of(self, models: Collection[str | None]) -> bool:
+        """Return whether it is a deployment that serves one of the models."""
+        if self.kind != "deployment":
+            return False
+        spec = self.resource.spec
+        return spec.model.name in models and spec.traffic.weight > 0 and not spec.disabled
 
 
 @dataclass
@@ -60,9 +78,11 @@ class Applier:
     """The ids of gateways by their names; those of new ones are added."""
     secrets: Mapping[tuple[Kind, str], Mapping[str, Any]] = field(repr=False)
     """The fields of the stack with the secrets in them."""
+    _unsettled: list[Unsettled]
+    """What is not known to be ready: at first, what the stack describes and needs no step."""
     done: list[PlanStep] = field(default_factory=list[PlanStep])
-    _unsettled: list[tuple[Work, Any]] = field(default_factory=list[tuple[Work, Any]])
-    """What was written and not awaited yet."""
+    _names: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What exists by name, of the kind that is created now."""
 
     def run(self) -> Flow[Sequence[PlanStep]]:
         """Perform all steps, and return them with the ids of what was created."""
@@ -70,9 +90,10 @@ class Applier:
             for _, phase in groupby(self.works, lambda each: each.phase):
                 works = [*phase]
                 yield from self._settle(works)
+                yield from self._read_names(works)
                 for work in works:
                     yield from self._perform(work)
-            yield from self._settle(())
+            yield from self._settle((), is_end=True)
             if self.options.wait:
                 for step in self.done:
                     if step.action == "delete":
@@ -100,7 +121,7 @@ class Applier:
         action = {"create": self._create, "update": self._update, "replace": self._replace, "delete": self._delete}
         written = yield from action[step.action](work)
         if written is not None:
-            self._unsettled.append((work, written))
+            self._unsettled.append(Unsettled(step.kind, written, step.action))
             step = with_id(step, written.spec.id)
             if step.kind == "gateway":
                 self.gateway_ids[step.name] = written.spec.id
@@ -108,6 +129,13 @@ class Applier:
         log.info("%s", step.title)
         if self.options.on_step is not None:
             self.options.on_step(step)
+
+    def _read_names(self, works: Sequence[Work]) -> Flow[None]:
+        """Read what exists before the first of several creates; each name is guarded by the API itself as well."""
+        kinds = {each.step.kind for each in works if each.step.action == "create"}
+        for kind in kinds:
+            listed, _ = yield from list_as_json(self.groups[kind], self.options.left(), self.options.retry)
+            self._names = {each.spec.name: each for each in listed}
 
     def _create(self, work: Work) -> Flow[Any]:
         yield from self._until_free(work)
@@ -124,10 +152,8 @@ class Applier:
             raise _conflict(work.step, "somebody else has created it") from error
 
     def _until_free(self, work: Work) -> Flow[None]:
-        """Read whether the name is taken, and wait until an old resource of that name is gone."""
-        group = self.groups[work.step.kind]
-        listed, _ = yield from list_as_json(group, self.options.left(), self.options.retry)
-        found = next((each for each in listed if each.spec.name == work.step.name), None)
+        """Refuse a name that is taken by now, and wait until an old resource of that name is gone."""
+        found = self._names.get(work.step.name)
         if found is None:
             return
         if State.of(found) is not State.DELETING:
@@ -212,23 +238,28 @@ class Applier:
             fields = {key: each for key, each in fields.items() if key != "gateways"} | {"gateway_ids": ids}
         return Goal([fields])
 
-    def _settle(self, next_works: Sequence[Work]) -> Flow[None]:
-        """Wait until what was written is ready: all of it, or what takes the traffic of those that come next."""
+    def _settle(self, next_works: Sequence[Work], is_end: bool = False) -> Flow[None]:
+        """Wait until what was written is ready: all of it, or what takes the traffic of those that come next.
+
+        At the end, what the stack describes and needed no step is awaited as well.
+        """
         losing = {each.takes_traffic for each in next_works}
         pending, self._unsettled = self._unsettled, []
-        for work, written in pending:
-            takes_over = work.step.kind == "deployment" and written.spec.model.name in losing
-            if self.options.wait or takes_over:
-                yield from self._until_ready(work, written)
+        for each in pending:
+            if each.takes_traffic_of(losing) or (self.options.wait and (each.written_by is not None or is_end)):
+                yield from self._until_ready(each)
             else:
-                self._unsettled.append((work, written))
+                self._unsettled.append(each)
 
-    def _until_ready(self, work: Work, written: Any) -> Flow[None]:
-        options = self.options
-        created = work.step.action != "update"
-        yield from self.groups[work.step.kind]._ready(
-            written, options.timeout, options.deadline, options.waiting(), created=created
-        )
+    def _until_ready(self, unsettled: Unsettled) -> Flow[None]:
+        group, options, resource = self.groups[unsettled.kind], self.options, unsettled.resource
+        if unsettled.written_by is None:
+            remaining = group._ready_timeout if options.timeout is UNSET else options.left()
+            yield from group._until_ready(resource.spec.id, remaining)
+        else:
+            created = unsettled.written_by != "update"
+            at_last = Waiting[Any](wait=True, on_change=None, error_after=None)
+            yield from group._ready(resource, options.timeout, options.deadline, at_last, created=created)
 
     def _until_gone(self, kind: Kind, id: str) -> Flow[None]:
         options = self.options

@@ -11,13 +11,14 @@ from .._calls.rpc import Rpc
 from .._text import one_line
 from .._wire.methods import METHODS
 from ..status import HotLoadState, name_of
-from ._applying import Applier, Options, resolve_secrets
+from ._applying import Applier, Options, Unsettled, resolve_secrets
 from ._entries import stack_document
 from ._kinds import SECTIONS
 from ._live import Groups, LiveResource, perform, read_live
 from ._plan import Plan, PlanStep, Seen
-from ._planning import Planner, Wishes, Work
+from ._planning import Planner, Wishes
 from ._stack import Stack
+from ._work import Work
 
 _UNFINISHED = (HotLoadState.PENDING, HotLoadState.IN_PROGRESS)
 
@@ -74,13 +75,15 @@ def check_applicable(plan: Plan, allow_replace: bool) -> None:
 def _apply(groups: Groups, plan: Plan, options: Options) -> Flow[Sequence[PlanStep]]:
     wishes = Wishes(plan.stack, plan.prune, plan.secrets)
     live = yield from read_live(groups, options.left, options.retry, wishes.matters)
-    works = _works_of(plan, Planner(wishes, live, groups))
+    planner = Planner(wishes, live, groups)
+    works = _works_of(plan, planner)
     secrets = resolve_secrets(works)
     for each in works:
         if each.live is not None and each.step.kind == "deployment":
             yield from _refuse_during_hot_load(groups, each.live, options)
     ids = {each.name: each.id for each in live.of("gateway")}
-    return (yield from Applier(groups, options, works, ids, secrets).run())
+    unsettled = [Unsettled(each.kind, each.resource) for each in planner.unsettled(works)]
+    return (yield from Applier(groups, options, works, ids, secrets, unsettled).run())
 
 
 def _works_of(plan: Plan, planner: Planner) -> Sequence[Work]:

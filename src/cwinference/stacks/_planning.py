@@ -1,8 +1,7 @@
 """Planning: from a stack and what exists to steps. Nothing here reads or writes."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,80 +12,18 @@ from ..following._change import Kind
 from ..resources._comparison import Difference, desired, differences
 from ..resources._ensure import Goal
 from ..resources._parts import is_mapping
+from ..status import is_ready
 from ._entries import plain
 from ._kinds import BY_KIND, SECTIONS, Section
 from ._live import Groups, LiveResource, LiveState
 from ._plan import HIDDEN, Action, FieldChange, PlanStep, Seen
 from ._secret_references import references_in, without_secrets
 from ._stack import Stack
+from ._work import Work
 
 _DEPLOYMENTS = BY_KIND["deployment"]
 _TO_COME = "new gateway "
 """In place of the id of a gateway that a step before has yet to create."""
-
-
-class Phase(IntEnum):
-    """In which order works are done; those of one phase do not need each other."""
-
-    CLAIMS = 0
-    GATEWAYS = 1
-    DEPLOYMENTS = 2
-    MOVED = 3
-    """Deployments that leave a gateway or a model."""
-    LESS_TRAFFIC = 4
-    """Deployments that get less traffic: when others are there to take it."""
-    DELETED_DEPLOYMENTS = 5
-    DELETED_GATEWAYS = 6
-    DELETED_CLAIMS = 7
-
-
-@dataclass(frozen=True)
-class Work:
-    """A step, and what is needed to perform it.
-
-    Attributes:
-        step: the step.
-        fields: what the stack says, with references to secrets, and names of gateways under `gateways`.
-        live: what exists; None for a create.
-    """
-
-    step: PlanStep
-    fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    live: LiveResource | None = None
-
-    @property
-    def key(self) -> tuple[Kind, str]:
-        return self.step.kind, self.step.name
-
-    @property
-    def phase(self) -> Phase:
-        if self.step.action == "delete":
-            return _DELETED[self.step.kind]
-        if self.step.kind != "deployment" or self.live is None:
-            return _MADE[self.step.kind]
-        if self.step.action == "replace" or any(map(_lowers_traffic, self.step.changes)):
-            return Phase.LESS_TRAFFIC
-        leaves = any(each.path in ("model.name", "gateways") for each in self.step.changes)
-        return Phase.MOVED if leaves else Phase.DEPLOYMENTS
-
-    @property
-    def takes_traffic(self) -> str | None:
-        """The model whose traffic goes elsewhere with this work; None if none does."""
-        if self.live is None or self.phase not in (Phase.MOVED, Phase.LESS_TRAFFIC, Phase.DELETED_DEPLOYMENTS):
-            return None
-        return str(self.live.resource.spec.model.name)
-
-
-_MADE: Mapping[str, Phase] = {
-    "capacity_claim": Phase.CLAIMS,
-    "gateway": Phase.GATEWAYS,
-    "deployment": Phase.DEPLOYMENTS,
-}
-_DELETED: Mapping[str, Phase] = {
-    "capacity_claim": Phase.DELETED_CLAIMS,
-    "gateway": Phase.DELETED_GATEWAYS,
-    "deployment": Phase.DELETED_DEPLOYMENTS,
-}
 
 
 @dataclass(frozen=True)
@@ -146,6 +83,15 @@ class Planner:
             or (section.kind == "deployment" and deleted & {*each.resource.spec.gateway_ids})
         ]
         return sorted(found, key=lambda each: (each.kind, each.id))
+
+    def unsettled(self, works: Sequence[Work]) -> Iterator[LiveResource]:
+        """Return what the stack describes, needs no step, and is not ready: an earlier `apply` may have ended there."""
+        changed = {each.key for each in works}
+        for section in SECTIONS:
+            for each in self._live.of(section.kind):
+                is_described = self._wishes.names(each.kind, each.name)
+                if is_described and (each.kind, each.name) not in changed and not is_ready(each.resource):
+                    yield each
 
     @cached_property
     def _leaving(self) -> Sequence[LiveResource]:
@@ -295,10 +241,6 @@ class Planner:
                 for gateway in wanted.get(name) or live.get(name, []):
                     found.setdefault(gateway, []).append(f"deployment {name}")
         return found
-
-
-def _lowers_traffic(change: FieldChange) -> bool:
-    return (change.path == "traffic.weight" and change.new < change.old) or (change.path == "disabled" and change.new)
 
 
 def _top(path: str) -> str:
