@@ -132,7 +132,7 @@ class Applier:
 
     def _read_names(self, works: Sequence[Work]) -> Flow[None]:
         """Read what exists before the first of several creates; each name is guarded by the API itself as well."""
-        kinds = {each.step.kind for each in works if each.step.action == "create"}
+        kinds: set[Kind] = {each.step.kind for each in works if each.step.action == "create"}
         for kind in kinds:
             listed, _ = yield from list_as_json(self.groups[kind], self.options.left(), self.options.retry)
             self._names = {each.spec.name: each for each in listed}
