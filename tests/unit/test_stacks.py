@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cwinference import Stack, types
+from cwinference import Plan, Stack, types
 from cwinference.errors import ConfigurationError
 from cwinference.stacks._entries import stack_document
 from cwinference.stacks._files import fields_for, parse_document, read_document
+from cwinference.stacks._plan import _digest
 from cwinference.stacks._secret_references import SecretReference
 
 WHOLE = """
@@ -322,3 +325,55 @@ def test_a_document_is_read_again_as_json_or_yaml(tmp_path: Path) -> None:
     assert parse_document("{a: 1}").value == parse_document('{"a": 1}').value == {"a": 1}
     with pytest.raises(ConfigurationError, match="line 1: a: the key is there twice"):
         parse_document('{"a": 1, "a": 2}')
+
+
+KEYS = st.sampled_from(
+    [
+        *("version", "gateways", "deployments", "capacity_claims", "a", "zones", "runtime", "engine_config", "min"),
+        *("traffic", "weight", "autoscaling", "capacity_classes", "weights_and_biases_auth", "api_key", "env", "file"),
+        *(
+            "core_weave_auth",
+            "hot_load",
+            "transition_mode",
+            "resources",
+            "capacity_type",
+            "disabled",
+            "gateway_ids",
+            "",
+        ),
+    ]
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["ASYNC", "MANAGED", "front"]),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(KEYS | st.integers(), inside, max_size=4),
+    max_leaves=15,
+)
+
+
+@given(st.dictionaries(KEYS, st.dictionaries(KEYS, st.dictionaries(KEYS, VALUES, max_size=4), max_size=2), max_size=3))
+def test_whatever_a_mapping_has_it_is_a_stack_or_refused(data: Any) -> None:
+    try:
+        stack = Stack.parse(data)
+    except ConfigurationError:
+        return
+    assert Stack.parse(stack.to_dict()) == stack
+    assert Stack.parse(json.loads(stack.to_json())) == stack
+    assert parse(stack.dump()) == stack
+
+
+@given(VALUES)
+def test_whatever_a_file_has_it_is_a_plan_or_refused(data: Any) -> None:
+    content = {"stack": {}, "prune": None, "secrets": False, "seen": data, "steps": data}
+    for each in (content, content | {"stack": data, "seen": []}, {"steps": data}):
+        text = json.dumps({"cwinference_plan": 1, "digest": _digest(json.loads(json.dumps(each))), **each})
+        try:
+            plan = Plan.from_json(text)
+        except ConfigurationError:
+            continue
+        assert Plan.from_json(plan.to_json()) == plan
+        assert str(plan)
