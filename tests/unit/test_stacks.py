@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cwinference import Plan, Stack, types
@@ -355,6 +355,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KEYS, st.dictionaries(KEYS, st.dictionaries(KEYS, VALUES, max_size=4), max_size=2), max_size=3))
 def test_whatever_a_mapping_has_it_is_a_stack_or_refused(data: Any) -> None:
     try:
@@ -366,6 +367,7 @@ def test_whatever_a_mapping_has_it_is_a_stack_or_refused(data: Any) -> None:
     assert parse(stack.dump()) == stack
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_whatever_a_file_has_it_is_a_plan_or_refused(data: Any) -> None:
     content = {"stack": {}, "prune": None, "secrets": False, "seen": data, "steps": data}

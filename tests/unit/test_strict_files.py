@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cwinference._places import Odd, Place, parse_json
@@ -128,6 +128,7 @@ def test_an_error_of_syntax_does_not_quote_the_file() -> None:
         assert "hunter2" not in str(caught.value)
 
 
+@settings(deadline=None)
 @given(PLAIN)
 def test_yaml_that_was_dumped_is_read_as_the_same_by_us_and_by_others(value: Any) -> None:
     text = dump_yaml({"value": value})
@@ -166,6 +167,7 @@ def test_without_pyyaml_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     assert parse_json('{"a": 1}').value == {"a": 1}
 
 
+@settings(deadline=None)
 @given(PLAIN, st.sampled_from([None, 1]))
 def test_json_is_read_as_json_reads_it_with_the_lines(value: Any, indent: int | None) -> None:
     text = json.dumps({"a": value}, indent=indent)
