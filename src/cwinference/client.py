@@ -266,7 +266,7 @@ class BaseClient(Generic[Mode, InferenceT]):
                 where a step needs it: until a deployment is READY to which others of its model leave their traffic,
                 until the deployments of a gateway are gone that is to be deleted, and until an old resource is gone
                 whose name is to be used again.
-            on_step: called with each step when it is written.
+            on_step: a plain function that is called with each step when it is written.
             allow_replace: do "replace" steps too: the deployment is deleted, and created anew when it is gone.
             timeout: seconds for everything together, including waits; None for no limit. By default the client's for
                 each call, and those of `wait` and `wait_deleted` for each wait.

@@ -205,6 +205,21 @@ def test_what_exists_is_exported_and_planned_again(client: Client, capsys: pytes
 
 
 @pytest.mark.parametrize(
+    "arguments", [["deployments", "get", "llama"], ["gateways", "list"], ["claims", "get", "prod"]]
+)
+def test_what_resources_print_as_yaml_is_a_stack(
+    client: Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    assert main(["apply", "stack.yaml", "--yes"]) == 0
+    client.capacity_claims.ensure("prod", resources=CLAIM)
+    capsys.readouterr()
+    assert main([*arguments, "-o", "yaml"]) == 0
+    printed = capsys.readouterr().out
+    monkeypatch.setattr(sys, "stdin", io.StringIO(printed))
+    assert main(["plan", "-", "--exit-code"]) == 0
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["plan", "missing.yaml"], "cwinference plan: missing.yaml: No such file or directory"),
