@@ -1,6 +1,7 @@
 """The lifecycle of resources: their state depends on the clock alone, not on when it is read."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from cwinference import State, errors, types
 from cwinference.emulator.behavior import Behavior, Fate
 from cwinference.emulator.interfaces import RpcError
-from tests.support.emulated_api import CLAIM_ID, DEPLOYMENT_ID, GATEWAY_ID, InProcessApi, request
+from tests.support.emulated_api import CLAIM_ID, DEPLOYMENT_ID, GATEWAY_ID, START, InProcessApi, request
 
 
 @pytest.fixture
@@ -246,6 +247,46 @@ def test_a_fate_can_be_assigned_by_name_and_can_recover(api: InProcessApi) -> No
     assert conditions(api.gateway()) == [("Ready", False, "Flapping", "It comes and goes.")]
     api.pass_time(5)
     assert State.of(api.gateway()) is State.READY
+
+
+def test_a_fate_can_strike_a_resource_that_has_been_ready_for_some_time(api: InProcessApi) -> None:
+    api.emulated.fates["chat-gateway"] = Fate("ERROR", "Flapping", strikes_after=60, recovers_after=5)
+    api.sample("CreateGateway")
+    api.pass_time(10 + 59)
+    assert State.of(api.gateway()) is State.READY
+    api.pass_time(1)
+    struck = api.gateway()
+    assert State.of(struck) is State.ERROR
+    assert [each[:3] for each in conditions(struck)] == [("Ready", False, "Flapping")]
+    assert struck.status.updated_at.ToDatetime(START.tzinfo) == START + timedelta(seconds=70)
+    api.pass_time(5)
+    assert State.of(api.gateway()) is State.READY
+    api.pass_time(60)
+    assert State.of(api.gateway()) is State.ERROR
+
+
+def test_a_fate_strikes_a_resource_that_is_ready_already(settled: InProcessApi) -> None:
+    settled.emulated.fates[DEPLOYMENT_ID] = Fate(strikes_after=30)
+    settled.pass_time(29)
+    assert State.of(settled.deployment()) is State.READY
+    settled.emulated.fates[DEPLOYMENT_ID] = Fate(strikes_after=20)
+    assert State.of(settled.deployment()) is State.FAILED
+    settled.sample("UpdateDeployment")
+    settled.pass_time(10)
+    assert State.of(settled.deployment()) is State.READY, "it became READY again, and is struck only later"
+    settled.emulated.fates[DEPLOYMENT_ID] = Fate(strikes_after=40)
+    settled.pass_time(39)
+    assert State.of(settled.deployment()) is State.READY
+    settled.pass_time(1)
+    assert State.of(settled.deployment()) is State.FAILED
+
+
+def test_a_fate_that_was_taken_away_does_not_strike(settled: InProcessApi) -> None:
+    settled.emulated.fates[CLAIM_ID] = Fate(strikes_after=30)
+    assert State.of(settled.claim()) is State.READY
+    del settled.emulated.fates[CLAIM_ID]
+    settled.pass_time(1000)
+    assert State.of(settled.claim()) is State.READY
 
 
 def test_every_field_of_a_condition_is_set(settled: InProcessApi) -> None:

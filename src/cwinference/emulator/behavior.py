@@ -80,6 +80,10 @@ class Fate:
 
         emulator.fates["my-gateway"] = Fate("ERROR", message="No address left.", recovers_after=30)
 
+    With `strikes_after` it fails later, when it has been READY for some time, as hardware does:
+
+        emulator.fates["llama"] = Fate("ERROR", strikes_after=60)
+
     Args:
         status: the status that the resource ends up in: "FAILED", which is final until the next update, or "ERROR",
             from which the real service tries to recover. A hot-load becomes FAILED with either ("FAILED").
@@ -88,6 +92,9 @@ class Fate:
         message: `message` of that condition. Empty: a typical one for the kind of resource ("").
         recovers_after: seconds from ERROR until the resource becomes READY after all. None: it stays in ERROR until
             the next update. Without effect on FAILED.
+        strikes_after: seconds of being READY after which it fails, on the emulator's clock; whenever it has become
+            READY again, once more. A resource that has been READY for longer fails at once. None: it fails instead of
+            becoming READY. Without effect on hot-loads, which are never READY.
 
     Raises:
         ConfigurationError: a value has the wrong type or is out of range.
@@ -97,6 +104,7 @@ class Fate:
     reason: str = ""
     message: str = ""
     recovers_after: float | None = None
+    strikes_after: float | None = None
 
     def __post_init__(self) -> None:
         _check(self, _FATE_FIELDS)

@@ -162,7 +162,8 @@ class Emulator:
         """The failures planned for resources, which may change while it runs: `fates["my-gateway"] = Fate()`.
 
         Keys are the id or the name of a resource, or the identity of a hot-load. A fate takes effect when a create or
-        an update of the resource would otherwise complete; remove it from the dict to let the next one succeed.
+        an update of the resource would otherwise complete; remove it from the dict to let the next one succeed. With
+        `strikes_after` it takes effect later, when the resource has been READY for that many seconds.
         """
         return self._fates
 

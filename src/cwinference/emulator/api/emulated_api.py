@@ -1,6 +1,7 @@
 """The emulated management API as a function: from a request to a response or an `RpcError`."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import chain
 from typing import TypeVar
@@ -61,7 +62,8 @@ class EmulatedApi:
             public_url: scheme, host and port of the gateways' endpoints.
             parameters: what resources may be made of. None: the built-in parameters for the rules of `behavior`.
             fates: planned failures, by the id or name of a resource or the identity of a hot-load. The dict may change
-                at any time; a fate takes effect when a create or an update would otherwise complete.
+                at any time; a fate takes effect when a create or an update would otherwise complete, or later if it
+                says so.
             journal: where the state is kept across restarts. None: nowhere. `close` closes it.
 
         Raises:
@@ -89,6 +91,7 @@ class EmulatedApi:
             CapacityClaimHandlers(self._context),
             HotLoadHandlers(self._context),
         )
+        self._lifecycles = [each for each in services if isinstance(each, LifecycleHandlers)]
         self._step_runners = {each.kind: each.run_step for each in services}
         self._handlers: HandlerMap = dict(chain.from_iterable(each.handlers().items() for each in services))
         self._store.after_reload = self._gateways.update_endpoints
@@ -105,7 +108,7 @@ class EmulatedApi:
 
     @public_url.setter
     def public_url(self, url: str) -> None:
-        with self._store.session(self._run_step, must_write=False):
+        with self._session(must_write=False):
             self._context.public_url = url.rstrip("/")
             self._gateways.update_endpoints()
 
@@ -116,26 +119,34 @@ class EmulatedApi:
             raise RpcError("unimplemented", "the emulator does not implement this method")
         if self._check is not None and (violations := self._check(request)):
             raise rpc_errors.invalid_argument(violations)
-        with self._store.session(self._run_step):
+        with self._session():
             # The response is built inside the session. Its constructor copies the fields, so that later changes of a
             # record do not reach a response that is still being encoded.
             return method.response(**handler(request, caller))
 
     def gateway(self, id: str) -> types.Gateway | None:
         """Return the current state of a gateway of any organization, or None if there is none with this id."""
-        with self._store.session(self._run_step):
+        with self._session():
             record = self._store.gateways.get(id)
             return None if record is None else _copy(record.message)
 
     def deployments(self, gateway_id: str) -> Sequence[types.Deployment]:
         """Return the current state of all deployments that name the gateway, in the order of their creation."""
-        with self._store.session(self._run_step):
+        with self._session():
             children = self._store.deployments.children(gateway_id)
             return [_copy(each.message) for each in sorted_by_creation(children.values())]
 
     def close(self) -> None:
         """Close the journal. The API must not be called any more."""
         self._store.close()
+
+    def _session(self, *, must_write: bool = True) -> AbstractContextManager[None]:
+        return self._store.session(self._run_step, self._plan_strikes, must_write=must_write)
+
+    def _plan_strikes(self) -> None:
+        if any(each.strikes_after is not None for each in list(self.fates.values())):
+            for each in self._lifecycles:
+                each.plan_strikes()
 
     def _run_step(self, record: Record, step: str, due: int) -> None:
         self._step_runners[record.kind](record, step, due)

@@ -17,7 +17,7 @@ from .context import ApiContext, HandlerMap, ResponseFields, common_fields, find
 from .store import evenly_spaced
 from .tables import Record
 
-UPDATING, HALFWAY, SETTLED, RECOVERED, GONE = "updating", "halfway", "settled", "recovered", "gone"
+UPDATING, HALFWAY, SETTLED, RECOVERED, STRUCK, GONE = "updating", "halfway", "settled", "recovered", "struck", "gone"
 """The steps of the lifecycle; plans, also those in the journal, contain these names."""
 
 _FAILURE_STATUSES: Mapping[str, "types.Status.ValueType"] = {
@@ -55,6 +55,7 @@ class LifecycleHandlers(ABC):
             HALFWAY: self.on_halfway,
             SETTLED: self.on_settled,
             RECOVERED: self._become_ready,
+            STRUCK: self._be_struck,
             GONE: self.on_gone,
         }
 
@@ -127,6 +128,11 @@ class LifecycleHandlers(ABC):
         """Run a step that was due at the given time, in nanoseconds."""
         self._steps[step](record, due)
 
+    def plan_strikes(self) -> None:
+        """Plan when resources that are READY will fail, as their fates say now."""
+        for record in self.table:
+            self._plan_strike(record)
+
     def find(self, id: str, caller: Caller) -> Record:
         """Return the caller's record with this id, or raise `RpcError` (not_found)."""
         return find_owned(self.table, self.noun, id, caller)
@@ -167,8 +173,8 @@ class LifecycleHandlers(ABC):
 
     def on_settled(self, record: Record, due: int) -> None:
         """Complete a create or an update: the resource becomes READY, or fails if it has a fate."""
-        fate = self.context.fate_of(record.id, record.message.spec.name)
-        if fate is None:
+        fate = self._fate_of(record)
+        if fate is None or fate.strikes_after is not None:
             self._become_ready(record, due)
         else:
             self._fail(record, due, fate)
@@ -199,6 +205,24 @@ class LifecycleHandlers(ABC):
         updated_at = self.store.touch(record, due)
         record.message.status.status = types.Status.STATUS_READY
         self.on_ready(record, updated_at)
+        self._plan_strike(record)
+
+    def _plan_strike(self, record: Record) -> None:
+        """Plan when a resource will fail, if it is READY, nothing else is planned for it, and it has such a fate."""
+        fate = self._fate_of(record)
+        if fate is None or fate.strikes_after is None or record.message.status.status != types.Status.STATUS_READY:
+            return
+        planned = [(record.updated_at + to_nanoseconds(fate.strikes_after), STRUCK)]
+        if record.plan != planned and all(step == STRUCK for _, step in record.plan):
+            self.store.plan(record, planned)
+
+    def _be_struck(self, record: Record, due: int) -> None:
+        fate = self._fate_of(record)  # it may have been taken away since this was planned
+        if fate is not None and fate.strikes_after is not None:
+            self._fail(record, due, fate)
+
+    def _fate_of(self, record: Record) -> Fate | None:
+        return self.context.fate_of(record.id, record.message.spec.name)
 
     def _fail(self, record: Record, due: int, fate: Fate) -> None:
         updated_at = self.store.touch(record, due)

@@ -62,7 +62,9 @@ class Store:
         """Called when the state in the journal has replaced one that could not be written."""
 
     @contextmanager
-    def session(self, run_step: RunStep, *, must_write: bool = True) -> Generator[None, None, None]:
+    def session(
+        self, run_step: RunStep, before_steps: Callable[[], None] = lambda: None, *, must_write: bool = True
+    ) -> Generator[None, None, None]:
         """Give the caller exclusive access: first run the steps that are due, at the end write changes to the journal.
 
         Changes of the caller are in the journal before the session ends, and so before any response that reports them
@@ -70,6 +72,7 @@ class Store:
 
         Args:
             run_step: runs a step that is due.
+            before_steps: called before; it may plan steps that are due then.
             must_write: whether to undo the changes of the caller if they cannot be written. False: like those of steps
                 they are kept, and written later.
 
@@ -78,6 +81,7 @@ class Store:
         """
         with self._lock:
             self._reload_if_stale()
+            before_steps()
             self._run_due_steps(run_step)
             self._write_or_keep()
             self._modified = False

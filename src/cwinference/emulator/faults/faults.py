@@ -28,7 +28,7 @@ from ..._wire import error_details
 from ...errors import ConfigurationError
 from .options import DEFAULTS, FaultKind, check_fault
 
-_SELECTION = ("method", "path", "nth", "probability", "seed", "times")
+_SELECTION = ("method", "path", "deployment", "nth", "probability", "seed", "times")
 """The arguments of every kind: they select the calls that a fault happens to."""
 
 
@@ -40,6 +40,7 @@ class Fault:
         kind: what goes wrong, such as "error"; `help(Faults)` lists all kinds.
         method: name of the method whose calls it happens to. None: any.
         path: pattern of the paths whose calls it happens to, with `*` for any text. None: any.
+        deployment: name or id of the deployment whose completions it happens to. None: it happens to whole calls.
         nth: which of those calls it happens to, counted from 1. None: all of them.
         probability: how likely it happens to each of them, from 0 to 1.
         seed: start value of the random numbers that are compared with `probability`.
@@ -55,6 +56,7 @@ class Fault:
     kind: FaultKind
     method: str | None = None
     path: str | None = None
+    deployment: str | None = None
     nth: int | Collection[int] | None = None
     probability: float = 1.0
     seed: int = 0
@@ -84,9 +86,11 @@ class Fault:
 
         return count
 
-    def triggered_by(self, method: str | None, path: str) -> bool:
-        """Count a call if `method` and `path` match, and return whether the fault shall happen to it."""
+    def triggered_by(self, method: str | None, path: str, deployment: Collection[str] = ()) -> bool:
+        """Count a call if `method`, `path` and `deployment` match, and return whether the fault shall happen to it."""
         if self.method not in (None, method) or not fnmatchcase(path, self.path or "*"):
+            return False
+        if self.deployment not in deployment if deployment else self.deployment is not None:
             return False
         self._matching_calls += 1
         if self.times is not None and self._triggered_calls >= self.times:
@@ -107,7 +111,15 @@ class Faults:
         fault = emulator.faults.add("error", method="CreateGateway", nth=1, code="unavailable")
 
     The arguments of `add` select the calls that a fault happens to. Several faults can happen to one call; the one
-    added first is the outermost. They work over gRPC, gRPC-Web, Connect and REST, and below the gateways' endpoints.
+    added first is the outermost, and those of a deployment are inside of all others. They work over gRPC, gRPC-Web,
+    Connect and REST, and below the gateways' endpoints.
+
+    With `deployment`, a fault happens to the completions that a gateway routes to one deployment, so that those of
+    another one with the same model go well:
+
+        emulator.faults.add("error", deployment="llama-v2", probability=0.3, code="internal")
+
+    Its responses have the header `x-emulator-deployment` all the same, with the id of the deployment.
 
     The same names work in the emulator's TOML file, as keys of a table `[[faults]]`, and on its command line:
     `--fault "error method=CreateGateway nth=1 code=unavailable"`.
@@ -182,6 +194,7 @@ class Faults:
         *,
         method: str | None = None,
         path: str | None = None,
+        deployment: str | None = None,
         nth: int | Collection[int] | None = None,
         probability: float = 1.0,
         seed: int = 0,
@@ -196,7 +209,9 @@ class Faults:
                 and also requests that call none (None).
             path: pattern of the request's URL path, as in `fnmatch`; `*` matches any text, slashes included, as in
                 "/gateway/*/completions". None: any path (None).
-            nth: which of the calls that `method` and `path` select, counted from 1 and from now on: a number, or a
+            deployment: the name or the id of a deployment: completions that a gateway routes to it, and nothing else.
+                None: calls of any kind, before they are routed (None).
+            nth: which of the calls that the arguments above select, counted from 1 and from now on: a number, or a
                 collection of numbers. None: all of them (None).
             probability: how likely the fault happens to each of those, from 0 to 1 (1.0).
             seed: start value of the random numbers for `probability`, so that a run can be repeated. Each fault draws
@@ -211,7 +226,7 @@ class Faults:
         Raises:
             ConfigurationError: there is no such kind, option or method, or a value is out of range.
         """
-        fault = Fault(kind, method, path, nth, probability, seed, times, options)
+        fault = Fault(kind, method, path, deployment, nth, probability, seed, times, options)
         with self._lock:
             # With the same source all faults of one probability would happen to the same calls.
             fault.draw_as(self._added)
@@ -230,15 +245,16 @@ class Faults:
             self._faults = ()
             self._added = 0
 
-    def triggered_by(self, method: str | None, path: str) -> Sequence[Fault]:
+    def triggered_by(self, method: str | None, path: str, deployment: Collection[str] = ()) -> Sequence[Fault]:
         """Count a call, and return the faults that shall happen to it, in the order in which they were added.
 
         Args:
             method: the name of the method that is called. None: the request calls none.
             path: the request's URL path.
+            deployment: id and name of the deployment that the request was routed to. Empty: it was not routed yet.
         """
         with self._lock:
-            return [fault for fault in self._faults if fault.triggered_by(method, path)]
+            return [fault for fault in self._faults if fault.triggered_by(method, path, deployment)]
 
     def add_table(self, table: Mapping[str, Any], location: str) -> Fault:
         """Add a fault from a table `[[faults]]` of a TOML file.

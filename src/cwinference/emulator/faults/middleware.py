@@ -1,13 +1,14 @@
 """Makes faults happen: ASGI middleware that wraps the application once for each fault that a request triggers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
 from ..._wire.methods import Method
 from ..protocols.app import GATEWAY_PREFIX
 from ..protocols.asgi import App, Receive, Scope, Send, state_of
 from . import delivery, responses
 from .asgi_parts import FaultFactory, counting
-from .faults import Faults
+from .faults import Fault, Faults
 from .options import FaultKind
 
 _FACTORIES: Mapping[FaultKind, FaultFactory] = {
@@ -70,10 +71,20 @@ class FaultMiddleware:
         path: str = scope["path"]
         method = self._method_of(scope["method"], scope["raw_path"].decode("ascii", "replace"))
         below_gateway = path.startswith(GATEWAY_PREFIX)
-        factories = _GATEWAY_FACTORIES if below_gateway else _FACTORIES
-        app = self._app
-        for fault in reversed(self._faults.triggered_by(method.name if method else None, path)):
-            app = factories[fault.kind](fault, app)
-            if (fault.kind, below_gateway) not in _COUNT_THEMSELVES:
-                app = counting(fault, app)
-        await app(scope, receive, send)
+        if below_gateway:
+            state_of(scope)["around_deployment"] = partial(self._around_deployment, path)
+        triggered = self._faults.triggered_by(method.name if method else None, path)
+        await _with_faults(triggered, self._app, below_gateway=below_gateway)(scope, receive, send)
+
+    def _around_deployment(self, path: str, deployment: Collection[str], app: App) -> App:
+        """Wrap what serves a request in the faults of the deployment that it is for."""
+        return _with_faults(self._faults.triggered_by(None, path, deployment), app, below_gateway=True)
+
+
+def _with_faults(faults: Sequence[Fault], app: App, *, below_gateway: bool) -> App:
+    factories = _GATEWAY_FACTORIES if below_gateway else _FACTORIES
+    for fault in reversed(faults):
+        app = factories[fault.kind](fault, app)
+        if (fault.kind, below_gateway) not in _COUNT_THEMSELVES:
+            app = counting(fault, app)
+    return app

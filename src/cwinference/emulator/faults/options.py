@@ -63,6 +63,8 @@ def check_fault(kind: FaultKind, selection: Mapping[str, Any], options: Mapping[
     for name, value in selection.items():
         is_valid, expected = _SELECTION[name]
         _expect(is_valid(value), name, expected, value)
+    if selection.get("deployment") is not None and selection.get("method") is not None:
+        raise ConfigurationError("deployment: it cannot be combined with method; completions call no method of the API")
     for name, value in options.items():
         is_valid, expected = _SKEW if (kind, name) == ("skew", "seconds") else _OPTION[name]
         _expect(is_valid(value), name, expected, value)
@@ -123,6 +125,7 @@ _Expectation: TypeAlias = tuple[Callable[[Any], bool], str]
 _SELECTION: Mapping[str, _Expectation] = {
     "method": (_is_method, "the name of a method, such as 'CreateGateway'"),
     "path": (lambda value: value is None or _is_string(value), "a string"),
+    "deployment": (lambda value: value is None or (_is_string(value) and value != ""), "the name or the id of one"),
     "nth": (_is_nth, "a whole number, at least 1, or several"),
     "probability": (lambda value: _is_number(value, 0, 1), "a number from 0 to 1"),
     "seed": (lambda value: _is_integer(value, -(2**63)), "a whole number"),

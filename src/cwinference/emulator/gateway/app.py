@@ -5,13 +5,14 @@ import json
 import random
 import re
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from functools import partial
 from typing import Any, NoReturn, TypeAlias, cast, get_args
 from urllib.parse import unquote
 
 from ... import types
 from ..interfaces import Caller, Directory, RpcError
-from ..protocols.asgi import Exchange, Receive, Scope, Send
+from ..protocols.asgi import App, Exchange, Receive, Scope, Send, state_of
 from ..protocols.codecs import decompress
 from . import routing
 from .models import TextModel
@@ -59,13 +60,9 @@ class CompletionsApp:
         exchange = Exchange(scope, receive, send, limit=MAX_BODY_BYTES)
         request_id = exchange.header(b"x-request-id") or uuid.uuid4().hex
         response = ResponseWriter(exchange, {"x-request-id": request_id})
-        try:
-            await self._dispatch(exchange, response)
-        except GatewayError as error:
-            response.headers.update(error.headers)
-            await response.send(error.status, encode_json(error.body))
+        await _with_errors(self._dispatch(exchange, receive, response), response)
 
-    async def _dispatch(self, exchange: Exchange, response: ResponseWriter) -> None:
+    async def _dispatch(self, exchange: Exchange, receive: Receive, response: ResponseWriter) -> None:
         gateway, path = self._gateway(exchange.scope)
         self._check_access(gateway, exchange.header(b"authorization"))
         routing.check_ready(gateway)
@@ -79,9 +76,11 @@ class CompletionsApp:
             name = routing.model_name(gateway, target, exchange, body)
             deployment = routing.choose(name, deployments, self._random)
             routing.check_model_name(body.get("model"), deployment)
-            response.headers["x-emulator-deployment"] = deployment.spec.id
             request = ModelRequest(cast(CompletionRoute, target.route), {**body, "model": name})
-            await _run_until_disconnect(self._model_for(deployment).complete(request, response), exchange)
+            serve = partial(_serve, self._model_for(deployment), request, response.headers)
+            around = state_of(exchange.scope).get("around_deployment", _as_it_is)
+            app = around((deployment.spec.id, deployment.spec.name), serve)
+            await app(exchange.scope, _after_body(receive), _stamped(exchange.send, deployment))
         else:
             _check_verb(exchange, "GET", "HEAD")
             await response.send(200, encode_json(_models(target, routing.serving(deployments))))
@@ -108,6 +107,55 @@ class CompletionsApp:
             raise _unauthorized("this is a CoreWeave token; this gateway accepts Weights & Biases API keys only")
         if caller.organization != gateway.spec.organization_id:
             raise GatewayError(403, "This token belongs to another organization than the gateway", code="forbidden")
+
+
+async def _serve(
+    model: TextModel, request: ModelRequest, headers: Mapping[str, str], scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Generate a completion for a request that was read: an ASGI application, so that faults can be put around it."""
+    exchange = Exchange(scope, receive, send)
+    await exchange.body()
+    response = ResponseWriter(exchange, headers)
+    await _with_errors(_run_until_disconnect(model.complete(request, response), exchange), response)
+
+
+async def _with_errors(work: Coroutine[Any, Any, None], response: ResponseWriter) -> None:
+    """Respond with the error that the work raises."""
+    try:
+        await work
+    except GatewayError as error:
+        response.headers.update(error.headers)
+        await response.send(error.status, encode_json(error.body))
+
+
+def _as_it_is(deployment: Collection[str], app: App) -> App:
+    return app
+
+
+def _after_body(receive: Receive) -> Receive:
+    """Return a `receive` for what handles a request whose body was read: it gives an empty one first."""
+    is_first = True
+
+    async def receive_after_body() -> Mapping[str, Any]:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            return {"type": "http.request", "body": b"", "more_body": False}
+        return await receive()
+
+    return receive_after_body
+
+
+def _stamped(send: Send, deployment: types.Deployment) -> Send:
+    """Return a `send` that adds to each response, also to that of a fault, which deployment it is from."""
+    stamp = (b"x-emulator-deployment", deployment.spec.id.encode("latin-1", "replace"))
+
+    async def send_stamped(event: Mapping[str, Any]) -> None:
+        if event["type"] == "http.response.start":
+            event = {**event, "headers": [*event["headers"], stamp]}
+        await send(event)
+
+    return send_stamped
 
 
 def _unauthorized(message: str) -> GatewayError:

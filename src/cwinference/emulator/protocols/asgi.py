@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, Required, TypeAlias, TypedDict, cast
 
@@ -79,6 +79,11 @@ class RequestState(TypedDict, total=False):
     """Set by the server."""
     interceptors: tuple[Interceptor, ...]
     """Run around the method that the request calls, the first outermost. Set by faults, used by `Service.call`."""
+    around_deployment: Callable[[Collection[str], App], App]
+    """Wraps what serves a request below a gateway in the faults of the deployment that it was routed to.
+
+    It is called with the id and the name of that. Set by the faults, used when the request was routed.
+    """
     clock_offset: float
     """Seconds by which the server's clock seems to be wrong. Set by the fault `skew`, used for the Date header."""
 
