@@ -80,6 +80,7 @@ LAYERS = [
     {"resources"},
     {"stacks"},
     {"inference"},
+    {"rollout"},
     {"client"},
     {"doctor"},
     {"__init__"},

@@ -9,6 +9,7 @@ Client, AsyncClient         manage gateways, deployments, capacity claims and ho
 Inference, AsyncInference   request completions; `client.inference(gateway)` makes one
 Stack, Plan                 what should be, from a file, and what it takes: `client.plan(stack)`, `client.apply(plan)`
 Change                      what `client.watch()`, `client.gateways.watch()` and so on emit
+Rollout, gates              `client.rollout()`: traffic to another deployment step by step, and what decides on it
 State, HotLoadState         `State.of(gateway)`: the state of a resource; `describe(gateway)`: the same as text
 Retry, TLS, Clock           settings: retries; certificates; time and randomness, for tests
 types, errors, auth         messages and enums of the API; exceptions; token sources
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .following import Change
     from .inference import AsyncInference, Inference
     from .retry import Retry
+    from .rollout import Rollout, gates
     from .stacks import Plan, Stack
     from .status import HotLoadState, State, describe
 else:
@@ -40,6 +42,7 @@ else:
         "following": ("Change",),
         "inference": ("AsyncInference", "Inference"),
         "retry": ("Retry",),
+        "rollout": ("Rollout", "gates"),
         "stacks": ("Plan", "Stack"),
         "status": ("HotLoadState", "State", "describe"),
         "_calls.attempts": ("OnCall",),
@@ -77,6 +80,7 @@ __all__ = [
     "OnCall",
     "Plan",
     "Retry",
+    "Rollout",
     "Stack",
     "State",
     "TransportName",
@@ -85,5 +89,6 @@ __all__ = [
     "describe",
     "doctor",
     "errors",
+    "gates",
     "types",
 ]

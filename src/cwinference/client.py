@@ -1,5 +1,6 @@
 """`Client` and `AsyncClient`: settings in, resources out."""
 
+import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
@@ -39,6 +40,7 @@ from .transports.factory import open_async, open_sync
 if TYPE_CHECKING:
     from ._calls.flow import Flow
     from .inference import AsyncInference, Inference
+    from .rollout import Gate, Rollout
     from .stacks import Plan, PlanStep, Stack
 
 InferenceT = TypeVar("InferenceT", "Inference", "AsyncInference")
@@ -359,6 +361,54 @@ class BaseClient(Generic[Mode, InferenceT]):
             limit=limit,
             http_version=http_version,
             allow_plaintext=allow_plaintext,
+        )
+
+    @checks_keywords("client.rollout")
+    def rollout(
+        self,
+        new: str,
+        *,
+        replaces: str,
+        journal: "str | os.PathLike[str]",
+        steps: Sequence[float] = (1, 5, 25, 100),
+        soak: float = 60.0,
+        gate: "Gate | None" = None,
+        patience: float = 600.0,
+    ) -> "Rollout[Mode]":
+        """Return a rollout, which moves a model's traffic to another deployment step by step. This sends nothing.
+
+        `rollout.run()` does it, `rollout.revert()` goes back. Both deployments have to serve the same model on the same
+        gateway, and to be READY when it begins. A step sets their weights so that the new one gets at most its share of
+        what both have together, and at least weight 1, and waits until the API shows that. If other deployments serve
+        the model too, the sum of the two stays as it is, and a step that whole weights with this sum cannot show is
+        passed over; otherwise the sum may change until the last step, which restores it. A change of one of the two by
+        somebody else stops the rollout with `Conflict`.
+
+        Args:
+            new: name or id of the deployment that is to get the traffic.
+            replaces: name or id of the deployment that has it.
+            journal: path of a file that does not exist yet, for what is needed to go on after a crash and to go back.
+                It contains no secrets. Keep it for as long as you may want to revert.
+            steps: the shares of the new one in percent, ascending (1, 5, 25, 100); the last one is 100.
+            soak: seconds to let pass after each step before the gate is asked (60).
+            gate: a function of a `Step` that returns "pass", "fail", which reverts, or "wait", which lets another soak
+                pass; see `cwinference.gates`. On `AsyncClient` it may be async. None: `gates.ready()`.
+            patience: seconds for which a gate may say "wait" in one step (600); then the rollout is paused.
+
+        Raises:
+            ConfigurationError: an argument is wrong, or the journal exists already.
+        """
+        from .rollout import planned
+
+        return planned(
+            self._driver,
+            new,
+            replaces=replaces,
+            steps=steps,
+            soak=soak,
+            gate=gate,
+            journal=journal,
+            patience=patience,
         )
 
     def __repr__(self) -> str:

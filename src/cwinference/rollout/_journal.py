@@ -1,0 +1,184 @@
+"""The journal on disk: replaced as a whole, synced before anything is done that depends on it, used by one process.
+
+A journal is what makes the way back safe, so a write counts only when it would survive a crash of the machine: a new
+file is written and synced, takes the place of the old one, and then the folder is synced.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .._text import reason_of
+from ..errors import ConfigurationError
+from ._record import Record, record_from
+
+_LARGEST = 1 << 20
+"""Bytes; a journal has about two thousand."""
+
+
+def sync(descriptor: int) -> None:
+    """Wait until what was written is on the disk."""
+    os.fsync(descriptor)
+
+
+class Journal:
+    """A file with one record."""
+
+    def __init__(self, path: "str | os.PathLike[str]") -> None:
+        """Take the path of a file. Raises ConfigurationError if it is none."""
+        text: object = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise ConfigurationError(f"journal: expected the path of a file, got {path!r}")
+        self.path = Path(text)
+        self._lock: int | None = None
+        self._is_open = False
+
+    def __str__(self) -> str:
+        return f"journal: {self.path}"
+
+    def refuse_existing(self) -> None:
+        """Raise ConfigurationError if something is there already, or nothing can be created there."""
+        if os.path.lexists(self.path):
+            raise ConfigurationError(f"{self} exists already ({self._found()}); {_ADVICE}")
+        folder = self.path.parent
+        if not folder.is_dir():
+            raise ConfigurationError(f"{self} cannot be created, because its folder does not exist; create the folder")
+
+    def read(self) -> Record:
+        """Return the record. Raises ConfigurationError if there is none."""
+        try:
+            with self.path.open("rb") as file:
+                content = file.read(_LARGEST)
+        except FileNotFoundError:
+            raise ConfigurationError(f"{self} does not exist; start a rollout with client.rollout") from None
+        except OSError as error:
+            raise ConfigurationError(f"{self}: {reason_of(error)}") from None
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"{self} is no journal of a rollout; use the file that it was given") from None
+        return record_from(text, str(self))
+
+    @contextmanager
+    def in_use(self) -> Generator[None]:
+        """Keep other processes from using the journal. Raises ConfigurationError if one does."""
+        if self.path.exists():
+            self._lock = self._opened()
+            self._remove_leftovers()
+        self._is_open = True
+        try:
+            yield
+        finally:
+            self._is_open = False
+            self._unlock()
+
+    def create(self, record: Record) -> None:
+        """Write the first record. Raises ConfigurationError if the file exists by now."""
+        self._write(record, self._put_first)
+
+    def save(self, record: Record) -> None:
+        """Write another record in place of the last one."""
+        self._write(record, lambda new: new.replace(self.path))
+
+    def _put_first(self, new: Path) -> None:
+        try:
+            os.link(new, self.path)  # unlike a rename it fails if somebody else was faster
+        except FileExistsError:
+            raise ConfigurationError(f"{self} exists already ({self._found()}); {_ADVICE}") from None
+        except OSError:  # a file system without hard links
+            if os.path.lexists(self.path):
+                raise ConfigurationError(f"{self} exists already ({self._found()}); {_ADVICE}") from None
+            new.replace(self.path)
+        with suppress(FileNotFoundError):
+            new.unlink()
+
+    def _write(self, record: Record, put: Callable[[Path], object]) -> None:
+        new = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.tmp")
+        try:
+            descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+            try:
+                self._hold(descriptor)
+                content = record.to_json().encode()
+                while content:
+                    content = content[os.write(descriptor, content) :]
+                sync(descriptor)
+                put(new)
+                self._sync_folder()
+            except BaseException:
+                os.close(descriptor)
+                with suppress(OSError):
+                    new.unlink()
+                raise
+        except OSError as error:
+            raise self._failed(error) from None
+        # The lock is that of the file that is the journal now.
+        self._unlock()
+        self._lock = descriptor
+        if not self._is_open:
+            self._unlock()
+
+    def _sync_folder(self) -> None:
+        if os.name == "nt":  # where a folder cannot be opened
+            return
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            sync(folder)
+        finally:
+            os.close(folder)
+
+    def _opened(self) -> int:
+        """Return a descriptor of the journal, locked."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | _BINARY)
+        except OSError as error:
+            raise self._failed(error) from None
+        try:
+            self._hold(descriptor)
+            if not os.path.samestat(os.fstat(descriptor), self.path.stat()):
+                raise self._in_use()  # it was replaced between the two
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _hold(self, descriptor: int) -> None:
+        """Lock a file until it is closed."""
+        with suppress(ImportError):  # not on Windows
+            import fcntl
+
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise self._in_use() from None
+
+    def _in_use(self) -> ConfigurationError:
+        return ConfigurationError(f"{self} is in use by another process; wait until that has ended")
+
+    def _unlock(self) -> None:
+        descriptor, self._lock = self._lock, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a process that was killed has left; nobody else writes now."""
+        prefix = f".{self.path.name}."
+        for each in self.path.parent.iterdir():
+            if each.name.startswith(prefix) and each.name.endswith(".tmp"):
+                with suppress(OSError):
+                    each.unlink()
+
+    def _found(self) -> str:
+        try:
+            return f"of the {self.read()}"
+        except ConfigurationError as error:
+            return str(error).removeprefix(f"{self} ")
+
+    def _failed(self, error: OSError) -> OSError:
+        """Return the error of a disk that failed, with the path of the journal."""
+        return OSError(error.errno, reason_of(error), str(self.path))
+
+
+_ADVICE = "Rollout.resume(client, journal) goes on with it; for another rollout use another file"
+_BINARY = getattr(os, "O_BINARY", 0)
