@@ -393,7 +393,8 @@ class BaseClient(Generic[Mode, InferenceT]):
             soak: seconds to let pass after each step before the gate is asked (60).
             gate: a function of a `Step` that returns "pass", "fail", which reverts, or "wait", which lets another soak
                 pass; see `cwinference.gates`. On `AsyncClient` it may be async. None: `gates.ready()`.
-            patience: seconds for which a gate may say "wait" in one step (600); then the rollout is paused.
+            patience: seconds for which a gate may say "wait" in one step (600), then the rollout is paused; and for
+                which a deployment may be in ERROR before it counts as failed.
 
         Raises:
             ConfigurationError: an argument is wrong, or the journal exists already.

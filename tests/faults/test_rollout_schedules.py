@@ -17,7 +17,7 @@ from cwinference.emulator.behavior import Behavior, Fate
 from cwinference.rollout import Step, _journal
 from tests.support.rollouts import STEPS, RolloutWorld
 
-SCHEDULES = int(os.environ.get("ROLLOUT_SCHEDULES", "100"))
+SCHEDULES = int(os.environ.get("CWINFERENCE_SCHEDULES", "100"))
 SUMS = [(0, 100), (0, 10), (0, 1), (3, 7), (40, 60), (0, 1000)]
 FOREIGN: list[dict[str, Any]] = [
     {"traffic": {"weight": 77}},
@@ -25,6 +25,8 @@ FOREIGN: list[dict[str, Any]] = [
     {"disabled": True},
     {"runtime": {"version": "0.23.0"}},
 ]
+VERDICTS = [["pass"], ["pass"] * 9 + ["fail"], ["pass", "wait"], ["pass", "wait", "fail"]]
+FAILURES = [errors.Unavailable, errors.Internal, errors.DeadlineExceeded, errors.Aborted]
 
 
 class Killed(BaseException):
@@ -35,7 +37,7 @@ class Schedule:
     """What happens in one world, decided by a seed."""
 
     def __init__(self, seed: int, world: RolloutWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.random = random.Random(seed)
+        self.random = random.Random(seed)  # noqa: S311
         self.world = world
         self.failure_rate = self.random.choice([0, 0, 0.02, 0.2])
         self.kill_rate = self.random.choice([0, 0, 0.005, 0.03])
@@ -66,7 +68,7 @@ class Schedule:
         self._maybe_die()
         if self.is_quiet:
             return
-        if self.random.random() < self.foreign_rate:
+        if self.world.path.exists() and self.random.random() < self.foreign_rate:
             self._change()
         if self.random.random() < self.failure_rate:
             raise self.random.choice([errors.Unavailable, errors.Internal, errors.DeadlineExceeded, errors.Aborted])(

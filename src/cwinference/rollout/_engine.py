@@ -263,7 +263,7 @@ class Engine:
             return
         if found is not None and found.spec.disabled:
             raise errors.FailedPrecondition(f"{name_of(found)} is disabled, so that no traffic may go to it")
-        yield from self._deck.until_ready(record.of(side).id, after)
+        yield from self._deck.until_ready(record.of(side).id, after, record.patience)
         self._unsettled.pop(side, None)
 
     def _read_back(self, record: Record) -> Flow[Pair]:

@@ -134,13 +134,13 @@ class Deck(Resource[Mode]):
         with written_to(current.spec.id):
             return (yield from self._do(one(request, "deployment", types.Deployment, idempotent=False, as_json=True)))
 
-    def until_ready(self, id: str, after: types.Deployment | None) -> Flow[types.Deployment]:
-        """Wait until a deployment is READY. Raises ResourceFailed, WaitTimeout."""
+    def until_ready(self, id: str, after: types.Deployment | None, error_after: float) -> Flow[types.Deployment]:
+        """Wait until a deployment is READY. Raises ResourceFailed, also after so many seconds in ERROR; WaitTimeout."""
 
         def read(seconds: float) -> Flow[types.Deployment]:
             return self._do(one(types.GetDeploymentRequest(id=id), "deployment", types.Deployment, seconds))
 
-        return until_ready(read, self.clock, timeout=READY_SECONDS, after=after)
+        return until_ready(read, self.clock, timeout=READY_SECONDS, after=after, error_after=error_after)
 
     def patiently(self, attempt: Callable[[], Flow[T]]) -> Flow[T]:
         """Read again and again while that fails in ways that pass by themselves."""

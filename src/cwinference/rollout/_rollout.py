@@ -84,7 +84,8 @@ class Rollout(Resource[Mode]):
             NotFound: there is no such deployment.
             FailedPrecondition: one of them is not READY at the beginning, or a hot-load is in progress.
             Conflict: somebody else has changed or deleted one of them. Nothing more is written.
-            ResourceFailed: the old one has failed, so that no traffic can go back to it.
+            ResourceFailed: the old one has failed, or was in ERROR for longer than `patience`, so that no traffic can
+                go back to it. (If the new one has, the rollout is reverted.)
             Exception: whatever the gate raises, which pauses it.
         """
         check_callback(on_step, "on_step")
