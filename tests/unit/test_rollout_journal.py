@@ -21,7 +21,7 @@ def world(tmp_path: Path) -> RolloutWorld:
 
 def test_a_journal_that_exists_is_refused_and_says_of_what_it_is(world: RolloutWorld) -> None:
     before = world.path.read_bytes()
-    problem = rf"journal: {world.path} exists already \(of the rollout of v2 in place of v1\); Rollout.resume"
+    problem = rf"journal: {world.path} exists already \(of the rollout of v2 in place of v1\); for another"
     with pytest.raises(errors.ConfigurationError, match=problem):
         world.client.rollout("v3", replaces="v4", journal=world.path)
     assert world.path.read_bytes() == before
@@ -96,7 +96,7 @@ def test_a_journal_of_a_newer_release_is_refused(world: RolloutWorld) -> None:
 
 
 def test_a_missing_journal_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(errors.ConfigurationError, match=r"rollout.json does not exist; start a rollout"):
+    with pytest.raises(errors.ConfigurationError, match=r"rollout.json does not exist; client.rollout begins"):
         RolloutWorld(tmp_path).resumed()
     with pytest.raises(errors.ConfigurationError, match="Is a directory"):
         Journal(tmp_path).read()

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, Entry] = {
     "plan": Entry("cwinference._cli.stacks", "compare a file with what exists"),
     "apply": Entry("cwinference._cli.stacks", "make what exists be as a file says"),
     "export": Entry("cwinference._cli.stacks", "print what exists as such a file"),
+    "rollout": Entry("cwinference._cli.rollout.group", "move traffic to another deployment, with a way back"),
     "doctor": Entry("cwinference._cli.doctor", "examine the way to the API, and whether it has changed"),
     "batch": Entry("cwinference._cli.batch", "request completions from a JSONL file"),
     "emulator": Entry("cwinference._cli.emulator", "run an emulator of the API on a local port"),

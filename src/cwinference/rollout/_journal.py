@@ -41,7 +41,7 @@ class Journal:
     def refuse_existing(self) -> None:
         """Raise ConfigurationError if something is there already, or nothing can be created there."""
         if os.path.lexists(self.path):
-            raise ConfigurationError(f"{self} exists already ({self._found()}); {_ADVICE}")
+            raise self._exists()
         folder = self.path.parent
         if not folder.is_dir():
             raise ConfigurationError(f"{self} cannot be created, because its folder does not exist; create the folder")
@@ -52,7 +52,10 @@ class Journal:
             with self.path.open("rb") as file:
                 content = file.read(_LARGEST)
         except FileNotFoundError:
-            raise ConfigurationError(f"{self} does not exist; start a rollout with client.rollout") from None
+            raise ConfigurationError(
+                f"{self} does not exist; client.rollout begins a rollout",
+                for_command=f"{self} does not exist; `cwinference rollout start` begins a rollout",
+            ) from None
         except OSError as error:
             raise ConfigurationError(f"{self}: {reason_of(error)}") from None
         try:
@@ -86,10 +89,10 @@ class Journal:
         try:
             os.link(new, self.path)  # unlike a rename it fails if somebody else was faster
         except FileExistsError:
-            raise ConfigurationError(f"{self} exists already ({self._found()}); {_ADVICE}") from None
+            raise self._exists() from None
         except OSError:  # a file system without hard links
             if os.path.lexists(self.path):
-                raise ConfigurationError(f"{self} exists already ({self._found()}); {_ADVICE}") from None
+                raise self._exists() from None
             new.replace(self.path)
         with suppress(FileNotFoundError):
             new.unlink()
@@ -169,6 +172,13 @@ class Journal:
                 with suppress(OSError):
                     each.unlink()
 
+    def _exists(self) -> ConfigurationError:
+        text = f"{self} exists already ({self._found()}); for another rollout use another file; "
+        return ConfigurationError(
+            f"{text}Rollout.resume(client, journal) goes on with this one",
+            for_command=f"{text}`cwinference rollout resume` goes on with this one",
+        )
+
     def _found(self) -> str:
         try:
             return f"of the {self.read()}"
@@ -180,5 +190,4 @@ class Journal:
         return OSError(error.errno, reason_of(error), str(self.path))
 
 
-_ADVICE = "Rollout.resume(client, journal) goes on with it; for another rollout use another file"
 _BINARY = getattr(os, "O_BINARY", 0)

@@ -139,6 +139,24 @@ class Rollout(Resource[Mode]):
             return (yield from self._engine().restore(self._file.read(), is_forced=True))
 
 
+def progress_of(journal: "str | os.PathLike[str]") -> dict[str, Any]:
+    """Return how far the rollout of a journal has come, in words that fit JSON. Raises ConfigurationError."""
+    record = Journal(journal).read()
+    sides = {
+        name: {"id": each.id, "name": each.name, "formerWeight": each.weight}
+        for name, each in (("new", record.new), ("old", record.old))
+    }
+    return {
+        "rollout": record.rollout,
+        "phase": record.phase,
+        "note": record.note,
+        "step": record.step + 1,
+        "of": len(record.steps),
+        "percent": record.steps[record.step],
+        **sides,
+    }
+
+
 def planned(
     driver: Mode,
     new: str,

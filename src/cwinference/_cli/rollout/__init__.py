@@ -1,0 +1,1 @@
+"""`cwinference rollout`: start, status, resume and revert."""

@@ -1,0 +1,223 @@
+"""The commands of `cwinference rollout`."""
+
+import shlex
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ... import errors
+from ..._text import one_line
+from ..failures import CONFLICT, OTHER, TIME_OVER, CommandError
+from ..parsing.durations import DURATION, seconds_of
+from ..parsing.groups import Command
+from ..parsing.options import output_options
+
+if TYPE_CHECKING:
+    from ...rollout import Gate, Outcome, Rollout, Step
+    from ..run import Run
+
+INTERRUPTED = 130
+_CODES: Mapping[str, int] = {"promoted": 0, "reverted": OTHER, "paused": TIME_OVER}
+
+
+def command(name: str) -> click.Command:
+    """Return one of the commands."""
+    return {"start": _start, "status": _status, "resume": _resume, "revert": _revert}[name]
+
+
+class _Pause(click.ParamType[float]):
+    """A duration that may be 0."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(value) if isinstance(value, float | int) else seconds_of(str(value).strip())
+        if seconds is None:
+            self.fail(f"expected a duration, such as 0, 90, 90s, 10m or 1h, got {value!r}", param, ctx)
+        return seconds
+
+
+class _Steps(click.ParamType[Sequence[float]]):
+    """Shares in percent."""
+
+    name = "steps"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Sequence[float]:
+        if not isinstance(value, str):
+            return value  # type: ignore[return-value]
+        try:
+            found = [float(each.strip().removesuffix("%")) for each in value.split(",")]
+        except ValueError:
+            self.fail(f"expected shares in percent, such as 1,5,25,100, got {value!r}", param, ctx)
+        return [int(each) if each.is_integer() else each for each in found]
+
+
+def _journal_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the journal, as an argument or, as in `start`, by an option."""
+    function = click.option("--journal", "option", metavar="FILE", help="The same as JOURNAL.")(function)
+    return click.argument("journal", required=False)(function)
+
+
+def _gate_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    function = click.option(
+        "--gate-timeout", type=DURATION, default=60.0, metavar="DURATION", help="How long the gate may take (60)."
+    )(function)
+    return click.option(
+        "--gate",
+        metavar="COMMAND",
+        help="Program that decides after each step: exit code 0 goes on, 1 reverts, 2 waits. It gets the step as JSON "
+        "on standard input. Without it a step passes when both deployments are READY.",
+    )(function)
+
+
+@click.command("start", cls=Command)
+@click.argument("new")
+@click.option("--replaces", required=True, metavar="NAME", help="Name or id of the deployment that has the traffic.")
+@click.option("--journal", required=True, metavar="FILE", help="File for what is needed to go on, and to go back.")
+@click.option("--steps", type=_Steps(), default="1,5,25,100", metavar="PERCENT,...", help="Shares (1,5,25,100).")
+@click.option("--soak", type=_Pause(), default=60.0, metavar="DURATION", help="Time between a step and its gate (60).")
+@click.option("--patience", type=_Pause(), default=600.0, metavar="DURATION", help="How long a gate may wait (10m).")
+@_gate_options
+@output_options("table", "json")
+@click.pass_obj
+def _start(
+    run: "Run",
+    /,
+    new: str,
+    replaces: str,
+    journal: str,
+    steps: Sequence[float],
+    soak: float,
+    patience: float,
+    gate: str | None,
+    gate_timeout: float,
+) -> int:
+    """Move the traffic of a model to the deployment NEW, step by step.
+
+    Both deployments have to be READY and to serve the same model on the same gateway.
+    """
+    rollout = run.client.rollout(
+        new,
+        replaces=replaces,
+        journal=journal,
+        steps=steps,
+        soak=soak,
+        patience=patience,
+        gate=_gate(gate, gate_timeout),
+    )
+    return _run(run, rollout)
+
+
+@click.command("resume", cls=Command)
+@_journal_argument
+@_gate_options
+@output_options("table", "json")
+@click.pass_obj
+def _resume(run: "Run", /, journal: str | None, option: str | None, gate: str | None, gate_timeout: float) -> int:
+    """Go on with the rollout of a JOURNAL that was paused, interrupted or killed."""
+    from ...rollout import Rollout
+
+    return _run(run, Rollout.resume(run.client, _path(journal, option), _gate(gate, gate_timeout)))
+
+
+@click.command("revert", cls=Command)
+@_journal_argument
+@output_options("table", "json")
+@click.pass_obj
+def _revert(run: "Run", /, journal: str | None, option: str | None) -> None:
+    """Restore the weights, autoscaling and disabled of both deployments as they were before, also after a promotion."""
+    from ...rollout import Rollout
+
+    rollout = Rollout.resume(run.client, _path(journal, option))
+    with _explained(rollout.journal):
+        _say(run, rollout, rollout.revert())
+
+
+@click.command("status", cls=Command)
+@_journal_argument
+@output_options("table", "json")
+@click.pass_obj
+def _status(run: "Run", /, journal: str | None, option: str | None) -> None:
+    """Show how far the rollout of a JOURNAL has come, and the weights now."""
+    from ...rollout import progress_of
+
+    path = _path(journal, option)
+    found = progress_of(path)
+    for side in ("new", "old"):
+        try:
+            deployment = run.client.deployments.get(found[side]["id"])
+        except errors.NotFound:
+            found[side] |= {"weight": None, "state": "gone"}
+        else:
+            from ...status import state_text
+
+            found[side] |= {"weight": deployment.spec.traffic.weight, "state": state_text(deployment)}
+    run.document(found, lambda: _text(found))
+
+
+def _text(found: Mapping[str, Any]) -> str:
+    note = f" ({found['note']})" if found["note"] else ""
+    lines = [f"{found['phase']}{note}, step {found['step']} of {found['of']} ({found['percent']:g} %)"]
+    for side in ("new", "old"):
+        each = found[side]
+        weight = "gone" if each["weight"] is None else f"weight {each['weight']}, {each['state']}"
+        lines.append(f"{each['name']} ({side}): {weight}; weight {each['formerWeight']} before")
+    return "\n".join(map(one_line, lines))
+
+
+def _path(journal: str | None, option: str | None) -> str:
+    found = journal or option
+    if found is None or (journal and option and journal != option):
+        raise click.UsageError("expected one JOURNAL: the file that `rollout start` was given")
+    return found
+
+
+def _gate(command: str | None, timeout: float) -> "Gate | None":
+    if command is None:
+        return None
+    from ...rollout import gates
+
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise click.UsageError(f"--gate: {error}") from None
+    if not words:
+        raise click.UsageError("--gate: expected a program and its arguments, got nothing")
+    return gates.command(words, timeout=timeout)
+
+
+def _run(run: "Run", rollout: "Rollout[Any]") -> int:
+    def report(step: "Step") -> None:
+        run.note(str(step))
+
+    with _explained(rollout.journal):
+        try:
+            outcome = rollout.run(on_step=report)
+        except KeyboardInterrupt:
+            run.note("interrupted; the weights stay as they are")
+            run.note(f"to go on: {_again('resume', rollout.journal)}; to go back: {_again('revert', rollout.journal)}")
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        _say(run, rollout, outcome)
+    if outcome == "paused":
+        run.note(f"to go on: {_again('resume', rollout.journal)}; to go back: {_again('revert', rollout.journal)}")
+    return _CODES[outcome]
+
+
+def _say(run: "Run", rollout: "Rollout[Any]", outcome: "Outcome") -> None:
+    run.document({"outcome": outcome, "journal": rollout.journal}, lambda: outcome)
+
+
+@contextmanager
+def _explained(journal: str) -> Generator[None]:
+    """Say how to go back when somebody else has changed something."""
+    try:
+        yield
+    except errors.Conflict as error:
+        advice = f"to go back: {_again('revert', journal)}"
+        raise CommandError(one_line(str(error)), code=CONFLICT, advice=advice) from None
+
+
+def _again(what: str, journal: str) -> str:
+    return one_line(f"cwinference rollout {what} {shlex.quote(journal)}")
