@@ -399,7 +399,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         Raises:
             ConfigurationError: an argument is wrong, or the journal exists already.
         """
-        from .rollout import planned
+        from .rollout._rollout import planned
 
         return planned(
             self._driver,

@@ -99,7 +99,7 @@ def test_killed_anywhere_and_resumed_it_ends_promoted_or_restored(
     story(world)
     occasions = killer.occasions
     assert occasions > 4
-    for at in range(1, occasions + 1, 1 if place != "call" else 7):
+    for at in range(1, occasions + 1, 1 if place != "call" else 11):
         (tmp_path / str(at)).mkdir()
         world = RolloutWorld(tmp_path / str(at), weights)
         killer = Killer(world, monkeypatch, place)
@@ -128,8 +128,8 @@ def _check_end(world: RolloutWorld) -> None:
 
 @pytest.mark.parametrize("place", ["before a write", "after a write", "sync"])
 def test_killed_twice_it_can_be_resumed_as_well(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for first in range(1, 7):
-        for second in range(1, 7):
+    for first in (1, 2, 4, 6):
+        for second in (1, 3, 6):
             folder = tmp_path / f"{first} {second}"
             folder.mkdir()
             world = RolloutWorld(folder)

@@ -52,8 +52,8 @@ async def outcome(
     if mode == "sync":
         with Client(token, endpoint=endpoint) as client, client.inference(ready.gateway) as inference:
             return client.rollout("v2", **how, gate=gates.probe(inference, requests, **limits)).run()
-    async with AsyncClient(token, endpoint=endpoint) as client, client.inference(ready.gateway) as inference:
-        return await client.rollout("v2", **how, gate=gates.probe(inference, requests, **limits)).run()
+    async with AsyncClient(token, endpoint=endpoint) as other, other.inference(ready.gateway) as front:
+        return await other.rollout("v2", **how, gate=gates.probe(front, requests, **limits)).run()
 
 
 MODES = pytest.mark.parametrize("mode", ["sync", "async"])

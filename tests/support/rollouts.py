@@ -79,7 +79,8 @@ class RolloutWorld:
 
     def rollout(self, **options: Any) -> Rollout[Any]:
         """Return a rollout from `v1` to `v2`."""
-        return self.client.rollout("v2", **{"replaces": "v1", "journal": self.path, **options})
+        how: dict[str, Any] = {"replaces": "v1", "journal": self.path, **options}
+        return self.client.rollout("v2", **how)
 
     def resumed(self, **options: Any) -> Rollout[Any]:
         """Return the rollout of the journal."""

@@ -5,6 +5,7 @@ A comment that ignores an error is itself an error if the checker finds none.
 
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal, assert_type
 
 from cwinference import (
@@ -25,6 +26,7 @@ from cwinference import (
 )
 from cwinference.following import AsyncCache, AsyncWatch, Cache, Watch
 from cwinference.inference import BatchResult, Chunk, Completion, Inference, Model
+from cwinference.rollout import Outcome, Rollout, Step, Verdict, gates
 from cwinference.stacks import PlanStep
 
 RUNTIME = types.DeploymentRuntime(engine="vllm")
@@ -269,6 +271,25 @@ def failures(error: errors.ApiError) -> None:
     assert_type(error.retryable, bool)
     assert_type(error.may_have_succeeded, bool)
     print(error.cod)  # type: ignore[attr-defined]  # pyright: ignore
+
+
+def rollouts(client: Client) -> None:
+    rollout = client.rollout("v2", replaces="v1", journal="rollout.json", steps=[1, 100], gate=gates.ready())
+    assert_type(rollout.run(on_step=print), Outcome)
+    assert_type(rollout.revert(), Outcome)
+    assert_type(Rollout.resume(client, Path("rollout.json"), gates.command(["true"])).run(), Outcome)
+    client.rollout("v2", "v1", journal="j")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.rollout("v2", replaces="v1", journal="j", gate="ready")  # type: ignore[arg-type]  # pyright: ignore
+
+
+async def async_rollouts(client: AsyncClient) -> None:
+    async def gate(step: Step) -> Verdict:
+        return "pass" if step.new_weight else "wait"
+
+    rollout = await client.rollout("v2", replaces="v1", journal="rollout.json", gate=gate)
+    assert_type(await rollout.run(), Outcome)
+    assert_type(await Rollout.resume(client, "rollout.json").revert(), Outcome)
+    client.rollout("v2", replaces="v1", journal="j", gate=gates.probe(client.inference("id"), [], min_samples=3))
 
 
 def completions(client: Client, gateway: types.Gateway) -> None:

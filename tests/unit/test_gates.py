@@ -13,7 +13,8 @@ from cwinference.rollout import Step
 
 
 def deployment(name: str, state: State = State.READY) -> types.Deployment:
-    return types.Deployment(spec={"id": f"id-{name}", "name": name}, status={"status": state.value})
+    spec = types.DeploymentSpec(id=f"id-{name}", name=name)
+    return types.Deployment(spec=spec, status=types.DeploymentStatus(status=state.value))
 
 
 def step(new: State = State.READY, old: State = State.READY) -> Step:
@@ -112,6 +113,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("options", "problem"), BAD)
 def test_a_wrong_probe_is_refused_at_once(options: Any, problem: str) -> None:
     with Inference("http://localhost:1", token="t") as inference:
-        arguments = {"inference": inference, "requests": [REQUEST], **options}
+        arguments: dict[str, Any] = {"inference": inference, "requests": [REQUEST], **options}
         with pytest.raises(errors.ConfigurationError, match=problem):
             gates.probe(arguments.pop("inference"), arguments.pop("requests"), **arguments)

@@ -9,7 +9,7 @@ Step                 what a gate decides on
 """
 
 from . import gates
-from ._rollout import Rollout, planned, progress_of
+from ._rollout import Rollout
 from ._step import Gate, Outcome, Step, Verdict
 
-__all__ = ["Gate", "Outcome", "Rollout", "Step", "Verdict", "gates", "planned", "progress_of"]
+__all__ = ["Gate", "Outcome", "Rollout", "Step", "Verdict", "gates"]

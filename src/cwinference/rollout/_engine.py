@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from inspect import isawaitable, iscoroutine
 from typing import Any
 from uuid import uuid4
 
@@ -20,12 +19,13 @@ from .._calls.flow import Flow, Run, Sleep
 from .._text import one_line
 from ..resources._waits import LAG_SECONDS, POLLING
 from ..status import State, name_of
+from ._checks import check_fit, check_unchanged, check_weights, shown_weights, uncovered
+from ._gate import ask, ask_async
 from ._journal import Journal
-from ._pair import Deck, Pair, Survey, Trouble, is_serving, label, state_shown
+from ._pair import Deck, Pair, Trouble, is_serving, label, state_shown
 from ._record import Former, Phase, Record
 from ._step import Gate, Outcome, Step, Verdict
-from ._weights import LARGEST, Side, Weights, order, weights_for
-from .gates import is_async
+from ._weights import Side, Weights, order, weights_for
 
 log = logging.getLogger("cwinference")
 
@@ -60,10 +60,10 @@ class Engine:
     def begin(self, plan: Plan) -> Flow[Record]:
         """Check that the two deployments fit each other, and create the journal."""
         survey = yield from self._deck.survey(plan.new, plan.replaces)
-        _check_fit(survey)
+        check_fit(survey)
         new = yield from self._deck.read(survey.pair.new.spec.id)
         pair = Pair(new, (yield from self._deck.read(survey.pair.old.spec.id)))
-        _check_weights(pair)
+        check_weights(pair)
         for each in (pair.new, pair.old):
             if not is_serving(each):
                 raise errors.FailedPrecondition(
@@ -89,7 +89,7 @@ class Engine:
 
     def climb(self, record: Record, on_step: OnStep | None) -> Flow[Outcome]:
         """Do the steps that are left, until the rollout is promoted, reverted or paused."""
-        report = on_step or (lambda step: None)
+        report = on_step or _ignore
         while True:
             if record.target is None:
                 record = yield from self._next(record, report)
@@ -109,7 +109,7 @@ class Engine:
         while True:
             survey = yield from self._deck.survey(record.new.id, record.old.id)
             if survey.uncovered:
-                raise errors.FailedPrecondition(_uncovered(survey))
+                raise errors.FailedPrecondition(uncovered(survey))
             percent = record.steps[record.step]
             target = weights_for(percent, record.former.total, keep_total=bool(survey.others))
             if target is not None:
@@ -123,7 +123,7 @@ class Engine:
         """Set the weights of a step, wait until the API shows them, let the soak pass, and ask the gate."""
         target = record.target or record.previous
         try:
-            pair = yield from self._set(record, target, partial(_check_unchanged, record, {record.previous, target}))
+            pair = yield from self._set(record, target, partial(check_unchanged, record, {record.previous, target}))
         except errors.ResourceFailed as failed:
             found: Any = failed.resource
             if State.of(found) is State.DELETING:
@@ -153,7 +153,7 @@ class Engine:
     def _asked(self, record: Record, step: Step) -> Flow[Verdict]:
         """Return the verdict of the gate; one that raises pauses the rollout."""
         try:
-            verdict = yield Run(partial(_ask, self._gate, step), partial(_ask_async, self._gate, step))
+            verdict = yield Run(partial(ask, self._gate, step), partial(ask_async, self._gate, step))
             if verdict not in ("pass", "fail", "wait"):
                 raise errors.ConfigurationError(
                     f"gate: expected 'pass', 'fail' or 'wait', got {one_line(repr(verdict))}"
@@ -175,7 +175,7 @@ class Engine:
                 yield from self._restore_old_alone(record, gone)
             raise
         allowed = {record.previous, record.target or record.previous, record.former}
-        check: Check = (lambda pair: None) if is_forced else partial(_check_unchanged, record, allowed)
+        check: Check = (lambda pair: None) if is_forced else partial(check_unchanged, record, allowed)
         check(pair)
         for side in ("old", "new"):
             former = record.of(side)
@@ -216,7 +216,7 @@ class Engine:
         pair = yield from self._deck.read_both(record)
         check(pair)
         if pair.weights != target:
-            raise errors.Conflict(f"somebody else has changed the weights: {_shown(record, pair)}", pair.new)
+            raise errors.Conflict(f"somebody else has changed the weights: {shown_weights(record, pair)}", pair.new)
         return pair
 
     def _write(
@@ -269,7 +269,7 @@ class Engine:
     def _read_back(self, record: Record) -> Flow[Pair]:
         """Return both as they are, with the weights of the step."""
         pair = yield from self._deck.read_both(record)
-        _check_unchanged(record, {record.target or record.previous}, pair)
+        check_unchanged(record, {record.target or record.previous}, pair)
         return pair
 
     def _paused(self, record: Record, note: str) -> Flow[Outcome]:
@@ -280,23 +280,13 @@ class Engine:
         return _on_disk(partial(self._file.save, record))
 
 
+def _ignore(step: Step) -> None:
+    """Do what is done with a step when nobody wants to know."""
+
+
 def _on_disk(work: Callable[[], None]) -> Flow[None]:
     """Write the journal: on an event loop in a thread, since a disk can be slow."""
     yield Run(work, partial(asyncio.to_thread, work))
-
-
-def _ask(gate: Gate, step: Step) -> Any:
-    verdict = gate(step)
-    if isawaitable(verdict):
-        if iscoroutine(verdict):
-            verdict.close()
-        raise errors.ConfigurationError("gate: an async one needs AsyncClient")
-    return verdict
-
-
-async def _ask_async(gate: Gate, step: Step) -> Any:
-    verdict: Any = gate(step) if is_async(gate) else await asyncio.to_thread(gate, step)
-    return await verdict if isawaitable(verdict) else verdict
 
 
 def _set_weight(weight: int, request: Any) -> None:
@@ -320,59 +310,6 @@ def _gaining(weights: Weights, current: types.Deployment, side: Side, edit: Call
     if not after.total or not weights.total:
         return side if request.traffic.weight else None
     return None if after.share == weights.share else "new" if after.share > weights.share else "old"
-
-
-def _check_unchanged(record: Record, allowed: set[Weights], pair: Pair) -> None:
-    """Raise Conflict if something is different that the rollout has not written."""
-    for side in ("new", "old"):
-        former, deployment = record.of(side), pair.of(side)
-        changed = former.changed_in(deployment)
-        if not changed and deployment.spec.traffic.weight not in {each.of(side) for each in allowed}:
-            changed = "its weight"
-        if changed:
-            raise errors.Conflict(
-                f"{label(former)}: somebody else has changed {changed}; the rollout stops, and {_shown(record, pair)}; "
-                "revert() restores what was there before",
-                deployment,
-            )
-
-
-def _shown(record: Record, pair: Pair) -> str:
-    return one_line(f"{record.new.name} has weight {pair.weights.new}, {record.old.name} has {pair.weights.old}")
-
-
-def _check_fit(survey: Survey) -> None:
-    """Raise ConfigurationError unless one can take over from the other."""
-    new, old = survey.pair.new, survey.pair.old
-    if new.spec.id == old.spec.id:
-        raise errors.ConfigurationError(f"replaces: {name_of(old)} cannot replace itself; name another deployment")
-    if new.spec.model.name != old.spec.model.name:
-        models = one_line(f"{new.spec.model.name!r} and {old.spec.model.name!r}")
-        raise errors.ConfigurationError(f"replaces: the two serve different models, {models}; weights split one model")
-    if not {*new.spec.gateway_ids} & {*old.spec.gateway_ids}:
-        raise errors.ConfigurationError(
-            f"replaces: {name_of(new)} and {name_of(old)} share no gateway; put both on one"
-        )
-    if survey.uncovered:
-        raise errors.ConfigurationError(f"replaces: {_uncovered(survey)}")
-
-
-def _uncovered(survey: Survey) -> str:
-    gateways = one_line(", ".join(survey.uncovered))
-    return f"without {name_of(survey.pair.old)} nothing would serve the model on {gateways}; add it to the new one"
-
-
-def _check_weights(pair: Pair) -> None:
-    total = pair.weights.total
-    if not total:
-        raise errors.ConfigurationError(
-            f"replaces: {name_of(pair.old)} and {name_of(pair.new)} both have weight 0, of which there are no shares; "
-            'give the old one a weight first: client.deployments.modify(id, traffic={"weight": 100})'
-        )
-    if total > LARGEST:
-        raise errors.ConfigurationError(
-            f"replaces: the two have weight {total} together, and the new one can take {LARGEST}; lower them first"
-        )
 
 
 def _step(record: Record, pair: Pair, weights: Weights, *, is_passed_over: bool = False) -> Step:

@@ -1,7 +1,7 @@
 """`client.rollout`: traffic from one deployment to another, step by step, with a way back."""
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from inspect import Signature
 from itertools import pairwise
 from typing import Any, Self, overload
@@ -12,10 +12,11 @@ from .._calls.drivers import AsyncDriver, SyncDriver
 from .._calls.flow import Flow
 from .._calls.operation import AsyncOwner, Mode, Resource, SyncOwner, operation
 from ._engine import Engine, OnStep, Plan
+from ._gate import is_async
 from ._journal import Journal
 from ._pair import Deck
-from ._step import Gate, Outcome
-from .gates import is_async, ready
+from ._step import Gate, Outcome, Step
+from .gates import ready
 
 
 class Rollout(Resource[Mode]):
@@ -67,7 +68,7 @@ class Rollout(Resource[Mode]):
         return str(self._file.path)
 
     @operation
-    def run(self, *, on_step: OnStep | None = None) -> Flow[Outcome]:
+    def run(self, *, on_step: Callable[[Step], object] | None = None) -> Flow[Outcome]:
         """Do what is left of the rollout, and return how it ended: "promoted", "reverted" or "paused".
 
         It is "promoted" once the last weights were read back, "reverted" once the former ones were. When it is paused,

@@ -4,16 +4,15 @@ A gate is a function of a `Step` that returns "pass", "fail" (the rollout is rev
 another soak). On `AsyncClient` it may be async; a plain one is called on a thread, since it may block.
 """
 
-import inspect
 import json
 import math
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import errors
 from .._arguments import check_at_least, check_count, check_timeout, shown
@@ -23,8 +22,6 @@ from ._step import Gate, Step, Verdict
 
 if TYPE_CHECKING:
     from ..inference import AsyncInference, Inference
-
-Clock: TypeAlias = Callable[[], float]
 
 _MODEL_SERVER_HEADER = "x-emulator-deployment"
 """The header by which an emulator says which deployment a response is from."""
@@ -164,24 +161,6 @@ def _percentile_95(values: Sequence[float]) -> float:
     return sorted(values)[math.ceil(0.95 * len(values)) - 1] if values else 0.0
 
 
-@overload
-def probe(
-    inference: "Inference",
-    requests: Iterable[Mapping[str, Any]],
-    *,
-    min_samples: int = 20,
-    max_error_rate: float = 0.01,
-    max_first_token: float | None = None,
-) -> Callable[[Step], Verdict]: ...
-@overload
-def probe(
-    inference: "AsyncInference",
-    requests: Iterable[Mapping[str, Any]],
-    *,
-    min_samples: int = 20,
-    max_error_rate: float = 0.01,
-    max_first_token: float | None = None,
-) -> Callable[[Step], Awaitable[Verdict]]: ...
 def probe(
     inference: "Inference | AsyncInference",
     requests: Iterable[Mapping[str, Any]],
@@ -260,16 +239,25 @@ def _untyped(inference: object) -> Any:
     return inference
 
 
-def _checked(requests: Iterable[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    found = [requests] if isinstance(requests, str | Mapping) or not isinstance(requests, Iterable) else [*requests]
-    for each in found:
-        if found == [requests] or not isinstance(each, Mapping) or not {"messages", "prompt"} & each.keys():
-            raise errors.ConfigurationError(
-                f"requests: expected mappings with model and messages (or prompt), got {one_line(shown(each))}"
-            )
+def _checked(requests: object) -> Sequence[Mapping[str, Any]]:
+    if isinstance(requests, str | Mapping) or not isinstance(requests, Iterable):
+        raise _no_request(cast(object, requests))
+    found = [*cast(Iterable[object], requests)]
     if not found:
         raise errors.ConfigurationError("requests: expected at least one")
-    return [dict(each) for each in found]
+    return [_checked_request(each) for each in found]
+
+
+def _checked_request(request: object) -> Mapping[str, Any]:
+    if not isinstance(request, Mapping) or not {"messages", "prompt"} & request.keys():
+        raise _no_request(cast(object, request))
+    return dict(cast(Mapping[str, Any], request))
+
+
+def _no_request(found: object) -> errors.ConfigurationError:
+    return errors.ConfigurationError(
+        f"requests: expected mappings with model and messages (or prompt), got {one_line(shown(found))}"
+    )
 
 
 def _opened(inference: Any, request: Mapping[str, Any]) -> Any:
@@ -285,8 +273,3 @@ def _headers(stream: Any, error: Exception | None = None) -> Mapping[str, str]:
     with suppress(errors.InferenceError, AttributeError, RuntimeError):
         return dict(stream.headers)
     return {}
-
-
-def is_async(gate: object) -> bool:
-    """Return whether a gate is an async function, or an object that is called like one."""
-    return inspect.iscoroutinefunction(gate) or inspect.iscoroutinefunction(getattr(gate, "__call__", None))  # noqa: B004

@@ -45,10 +45,8 @@ class _Steps(click.ParamType[Sequence[float]]):
     name = "steps"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Sequence[float]:
-        if not isinstance(value, str):
-            return value  # type: ignore[return-value]
         try:
-            found = [float(each.strip().removesuffix("%")) for each in value.split(",")]
+            found = [float(each.strip().removesuffix("%")) for each in str(value).split(",")]
         except ValueError:
             self.fail(f"expected shares in percent, such as 1,5,25,100, got {value!r}", param, ctx)
         return [int(each) if each.is_integer() else each for each in found]
@@ -141,7 +139,7 @@ def _revert(run: "Run", /, journal: str | None, option: str | None) -> None:
 @click.pass_obj
 def _status(run: "Run", /, journal: str | None, option: str | None) -> None:
     """Show how far the rollout of a JOURNAL has come, and the weights now."""
-    from ...rollout import progress_of
+    from ...rollout._rollout import progress_of
 
     path = _path(journal, option)
     found = progress_of(path)
