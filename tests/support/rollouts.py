@@ -26,11 +26,14 @@ class Session:
         self.after: Callable[[Any], object] = lambda request: None
         """Called after each attempt was processed, in the same way."""
         memory.before_call = self._begin
-        memory.after_call = lambda name, request: self.after(request) and None
+        memory.after_call = self._end
 
     def _begin(self, name: str, request: Message) -> None:
         self.before(request)
         self.sent.append(request)
+
+    def _end(self, name: str, request: Message) -> None:
+        self.after(request)
 
 
 class Api:

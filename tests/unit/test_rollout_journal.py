@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cwinference import errors
+from cwinference.rollout import _journal
 from cwinference.rollout._journal import Journal
 from cwinference.rollout._record import Record, _checksum
 from tests.support.rollouts import RolloutWorld
@@ -123,3 +124,24 @@ def test_no_descriptor_is_left_open(world: RolloutWorld) -> None:
         world.resumed().run()
         world.resumed().revert()
     assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+def test_without_locks_as_on_windows_it_works_as_well(
+    world: RolloutWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_journal, "_HAS_LOCKS", False)
+    assert world.resumed().run() == "promoted"
+    assert world.resumed().revert() == "reverted"
+    (tmp_path / "another").mkdir()
+    assert RolloutWorld(tmp_path / "another").rollout(soak=0).run() == "promoted"
+
+
+def test_a_journal_stays_where_it_is_when_the_working_directory_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = RolloutWorld(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    rollout = world.rollout(journal=world.path.name, soak=0)
+    monkeypatch.chdir("/")
+    assert rollout.run() == "promoted"
+    assert world.phase() == "promoted"

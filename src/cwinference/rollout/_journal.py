@@ -31,7 +31,7 @@ class Journal:
         text: object = os.fspath(path) if isinstance(path, str | os.PathLike) else path
         if not isinstance(text, str) or not text or "\0" in text:
             raise ConfigurationError(f"journal: expected the path of a file, got {path!r}")
-        self.path = Path(text)
+        self.path = Path(text).absolute()  # the working directory may change meanwhile
         self._lock: int | None = None
         self._is_open = False
 
@@ -67,11 +67,12 @@ class Journal:
     @contextmanager
     def in_use(self) -> Generator[None]:
         """Keep other processes from using the journal. Raises ConfigurationError if one does."""
-        if self.path.exists():
+        if _HAS_LOCKS and self.path.exists():
             self._lock = self._opened()
-            self._remove_leftovers()
         self._is_open = True
         try:
+            if self._lock is not None:
+                self._remove_leftovers()
             yield
         finally:
             self._is_open = False
@@ -102,28 +103,36 @@ class Journal:
         try:
             descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
             try:
-                self._hold(descriptor)
-                content = record.to_json().encode()
-                while content:
-                    content = content[os.write(descriptor, content) :]
-                sync(descriptor)
+                self._fill(descriptor, record.to_json().encode())
                 put(new)
                 self._sync_folder()
             except BaseException:
-                os.close(descriptor)
+                if _HAS_LOCKS:
+                    os.close(descriptor)
                 with suppress(OSError):
                     new.unlink()
                 raise
         except OSError as error:
             raise self._failed(error) from None
-        # The lock is that of the file that is the journal now.
-        self._unlock()
-        self._lock = descriptor
-        if not self._is_open:
+        if _HAS_LOCKS:  # the lock is that of the file that is the journal now
             self._unlock()
+            self._lock = descriptor
+            if not self._is_open:
+                self._unlock()
+
+    def _fill(self, descriptor: int, content: bytes) -> None:
+        """Write a new file, and lock it; where that is impossible close it, since an open file has to keep its name."""
+        try:
+            self._hold(descriptor)
+            while content:
+                content = content[os.write(descriptor, content) :]
+            sync(descriptor)
+        finally:
+            if not _HAS_LOCKS:
+                os.close(descriptor)
 
     def _sync_folder(self) -> None:
-        if os.name == "nt":  # where a folder cannot be opened
+        if not _HAS_LOCKS:  # on Windows, where a folder cannot be opened either
             return
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
@@ -148,7 +157,7 @@ class Journal:
 
     def _hold(self, descriptor: int) -> None:
         """Lock a file until it is closed."""
-        with suppress(ImportError):  # not on Windows
+        with suppress(ImportError):
             import fcntl
 
             try:
@@ -167,9 +176,9 @@ class Journal:
     def _remove_leftovers(self) -> None:
         """Remove what a process that was killed has left; nobody else writes now."""
         prefix = f".{self.path.name}."
-        for each in self.path.parent.iterdir():
-            if each.name.startswith(prefix) and each.name.endswith(".tmp"):
-                with suppress(OSError):
+        with suppress(OSError):
+            for each in self.path.parent.iterdir():
+                if each.name.startswith(prefix) and each.name.endswith(".tmp"):
                     each.unlink()
 
     def _exists(self) -> ConfigurationError:
@@ -190,4 +199,5 @@ class Journal:
         return OSError(error.errno, reason_of(error), str(self.path))
 
 
+_HAS_LOCKS = os.name != "nt"
 _BINARY = getattr(os, "O_BINARY", 0)

@@ -240,8 +240,9 @@ def _untyped(inference: object) -> Any:
 
 
 def _checked(requests: object) -> Sequence[Mapping[str, Any]]:
+    given = requests  # type checkers narrow the other one
     if isinstance(requests, str | Mapping) or not isinstance(requests, Iterable):
-        raise _no_request(cast(object, requests))
+        raise _no_request(given)
     found = [*cast(Iterable[object], requests)]
     if not found:
         raise errors.ConfigurationError("requests: expected at least one")
@@ -249,8 +250,9 @@ def _checked(requests: object) -> Sequence[Mapping[str, Any]]:
 
 
 def _checked_request(request: object) -> Mapping[str, Any]:
+    given = request
     if not isinstance(request, Mapping) or not {"messages", "prompt"} & request.keys():
-        raise _no_request(cast(object, request))
+        raise _no_request(given)
     return dict(cast(Mapping[str, Any], request))
 
 
