@@ -8,11 +8,11 @@ import json
 import math
 import signal
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from .. import errors
 from .._arguments import check_at_least, check_count, check_timeout, shown
@@ -113,41 +113,69 @@ def _described(step: Step) -> bytes:
     return json.dumps(fields).encode() + b"\n"
 
 
-@dataclass
 class _Samples:
     """What was seen of the completions in one step."""
 
-    limits: "_Limits"
-    key: tuple[str, int] = ("", 0)
-    first_tokens: list[float] = field(default_factory=list[float])
-    failed: int = 0
+    def __init__(self, limits: "_Limits") -> None:
+        self._limits = limits
+        self._step: tuple[str, int] | None = None
+        self._first_tokens: list[float] = []
+        self._failed = 0
 
-    def begin(self, step: Step) -> None:
-        """Forget what was seen in another step."""
-        if self.key != (step.rollout, step.number):
-            self.key, self.first_tokens, self.failed = (step.rollout, step.number), [], 0
+    def of(self, step: Step, inference: Any, requests: Sequence[Mapping[str, Any]]) -> "Iterator[_Sample]":
+        """Emit a sample to take for each request, after what was seen in another step is forgotten."""
+        if self._step != (step.rollout, step.number):
+            self._step, self._first_tokens, self._failed = (step.rollout, step.number), [], 0
+        for request in requests:
+            yield _Sample(self, step.new.spec.id, _opened(inference, request))
 
-    def add(self, step: Step, headers: Mapping[str, str] | None, seconds: float | None) -> None:
-        """Take in a completion; `seconds` to its first token, None if it failed.
-
-        One that certainly is from another deployment does not count. One of which that cannot be told does.
-        """
-        if (headers or {}).get(_MODEL_SERVER_HEADER, step.new.spec.id) != step.new.spec.id:
-            return
+    def add(self, seconds: float | None) -> None:
+        """Take in a completion; `seconds` to its first token, None if it failed."""
         if seconds is None:
-            self.failed += 1
+            self._failed += 1
         else:
-            self.first_tokens.append(seconds)
+            self._first_tokens.append(seconds)
 
     def verdict(self) -> Verdict:
         """Return what follows from them; never a pass with too few of them."""
-        total = len(self.first_tokens) + self.failed
-        if total < self.limits.min_samples:
+        total = len(self._first_tokens) + self._failed
+        if total < self._limits.min_samples:
             return "wait"
-        if self.failed > self.limits.max_error_rate * total:
+        if self._failed > self._limits.max_error_rate * total:
             return "fail"
-        slowest = self.limits.max_first_token
-        return "fail" if slowest is not None and _percentile_95(self.first_tokens) > slowest else "pass"
+        slowest = self._limits.max_first_token
+        return "fail" if slowest is not None and _percentile_95(self._first_tokens) > slowest else "pass"
+
+
+class _Sample:
+    """One completion, while it lasts. A failure that says something about the deployment ends it quietly.
+
+    One that certainly is from another deployment does not count. One of which that cannot be told does.
+    """
+
+    def __init__(self, samples: _Samples, deployment: str, stream: Any) -> None:
+        self.stream = stream
+        self._samples = samples
+        self._deployment = deployment
+        self._first_token: float | None = None
+        self._began = monotonic()
+
+    def see_token(self) -> None:
+        """Note that something has arrived."""
+        if self._first_token is None:
+            self._first_token = monotonic() - self._began
+
+    def __enter__(self) -> Self:
+        self._began = monotonic()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if error is not None and not isinstance(error, _FAILURES):
+            return False
+        headers = getattr(error, "headers", None) or self.stream.headers
+        if headers.get(_MODEL_SERVER_HEADER, self._deployment) == self._deployment:
+            self._samples.add(self._first_token if error is None else None)
+        return error is not None
 
 
 @dataclass(frozen=True)
@@ -195,33 +223,18 @@ def probe(
     samples, server = _Samples(limits), _untyped(inference)
 
     def gate(step: Step) -> Verdict:
-        samples.begin(step)
-        for request in asked:
-            stream, seconds = _opened(server, request), None
-            began = monotonic()
-            try:
-                with stream:
-                    for _ in stream:
-                        seconds = seconds if seconds is not None else monotonic() - began
-            except _FAILURES as error:
-                samples.add(step, _headers(stream, error), None)
-            else:
-                samples.add(step, _headers(stream), seconds)
+        for sample in samples.of(step, server, asked):
+            with sample, sample.stream as stream:
+                for _ in stream:
+                    sample.see_token()
         return samples.verdict()
 
     async def async_gate(step: Step) -> Verdict:
-        samples.begin(step)
-        for request in asked:
-            stream, seconds = _opened(server, request), None
-            began = monotonic()
-            try:
-                async with stream:
+        for sample in samples.of(step, server, asked):
+            with sample:
+                async with sample.stream as stream:
                     async for _ in stream:
-                        seconds = seconds if seconds is not None else monotonic() - began
-            except _FAILURES as error:
-                samples.add(step, _headers(stream, error), None)
-            else:
-                samples.add(step, _headers(stream), seconds)
+                        sample.see_token()
         return samples.verdict()
 
     return async_gate if hasattr(type(inference), "__aenter__") else gate
@@ -265,13 +278,3 @@ def _no_request(found: object) -> errors.ConfigurationError:
 def _opened(inference: Any, request: Mapping[str, Any]) -> Any:
     resource = inference.chat.completions if "messages" in request else inference.completions
     return resource.stream(**{"retry": None, **request})
-
-
-def _headers(stream: Any, error: Exception | None = None) -> Mapping[str, str]:
-    """Return the headers of a response; of the error, if there was no other response."""
-    found = getattr(error, "headers", None)
-    if found:
-        return found  # type: ignore[no-any-return]
-    with suppress(errors.InferenceError, AttributeError, RuntimeError):
-        return dict(stream.headers)
-    return {}
