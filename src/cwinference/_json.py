@@ -2,21 +2,33 @@
 
 msgspec refuses what it would read in another way: NaN and infinities, numbers beyond a double, lone surrogates, byte
 order marks, other encodings than UTF-8. So nobody can see which of the two has read a text, apart from its speed.
+
+Where only a part of a text is asked for, msgspec reads that part alone: it checks the rest, but makes no values of it.
 """
 
 import json
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 try:
-    from msgspec import DecodeError
+    from msgspec import DecodeError, defstruct
     from msgspec.json import Decoder
 except ImportError:  # where there is no wheel for it
+    _defstruct: Any = None
+    _decoder: Any = None
     _decode: Callable[[bytes | str], Any] | None = None
     _refusals: tuple[type[Exception], ...] = ()
 else:
+    _defstruct, _decoder = defstruct, Decoder
     _decode = Decoder().decode
     _refusals = (DecodeError, ValueError, RecursionError)  # not in every version is a DecodeError a ValueError
+
+
+_LONGEST_WITH_PART = sys.int_info.default_max_str_digits
+"""Of longer texts no part is read: an integer in the rest could have more digits than Python reads."""
 
 
 def loads(text: bytes | str, otherwise: Callable[[Any], Any] = json.loads) -> Any:
@@ -27,3 +39,38 @@ def loads(text: bytes | str, otherwise: Callable[[Any], Any] = json.loads) -> An
         except _refusals:
             pass
     return otherwise(text)
+
+
+def part(kind: type[T]) -> type[T]:
+    """Declare by a class's annotations which members of a JSON object are read, with which types and defaults."""
+    if _defstruct is None:
+        return kind
+    fields: list[Any] = [
+        (name, of, vars(kind)[name]) if name in vars(kind) else (name, of) for name, of in kind.__annotations__.items()
+    ]
+    about = {"__doc__": kind.__doc__}
+    made: Any = _defstruct(kind.__name__, fields, module=kind.__module__, namespace=about, gc=False)
+    return made  # type: ignore[no-any-return]
+
+
+def part_reader(kind: type[T]) -> Callable[[bytes], T | None]:
+    """Return a function that reads a `part` of a JSON text.
+
+    It returns None where the whole text has to be read: if that is not JSON, the part has other types than declared, or
+    the text is long.
+    """
+    if _decoder is None:
+        return lambda _: None
+    decode: Callable[[bytes], T] = _decoder(kind).decode
+
+    def read(text: bytes) -> T | None:
+        if len(text) > _LONGEST_WITH_PART:
+            return None
+        try:
+            found = decode(text)
+            # The encoding of what it passes over is the one thing that msgspec does not check.
+            return found if text.isascii() or str(text, "utf-8") else None
+        except _refusals:
+            return None
+
+    return read

@@ -15,11 +15,12 @@ from ..transports.completion_errors import error_in_place, note_response
 from ..transports.completions import HttpResponse
 from ._limiter import Limiter
 from ._request import CompletionCall, CompletionRequest
-from ._responses import Completion, Json, Model, check_completion, check_models, total_tokens
+from ._responses import Completion, Json, Model, check_completion, check_models, total_tokens, unread_completion
 from ._routing import Route
 from ._sse import BYTE_ORDER_MARK
 from ._stats import Counters, Stats
 from ._stream_reader import StreamReader
+from ._usual_parts import read_completion
 
 T = TypeVar("T")
 
@@ -116,11 +117,15 @@ class ModelServer:
         return found
 
     def _completion(self, method: str, response: HttpResponse) -> Completion:
+        usual = read_completion(response.body)
+        if usual is not None and len(usual.choices) == 1:
+            self.counters.succeed(total_tokens(usual.usage))
+            return unread_completion(response.body, usual, response.headers, response.attempts)
         try:
             raw = check_completion(_parsed(response, method))
         except (ApiError, ProtocolError) as error:
             raise self._failed(error, method, response) from None
-        self.counters.succeed(total_tokens(raw))
+        self.counters.succeed(total_tokens(raw.get("usage")))
         return Completion(raw, response.headers, response.attempts)
 
     def _checked_body(self, method: str, response: HttpResponse) -> bytes:

@@ -70,10 +70,11 @@ class streaming(Declaration[P], Generic[P]):  # noqa: N801 - read as a decorator
         build = self._build.__get__(resource)
         server, driver = resource._server, resource._driver
         kind = Stream if isinstance(driver, SyncDriver) else AsyncStream
+        begin = driver.bind(server.open_stream)
 
         @functools.wraps(build)
         def method(*args: Any, **kwargs: Any) -> Any:
-            return kind(server, driver, *build(*args, **kwargs))
+            return kind(server, begin, *build(*args, **kwargs))
 
         return show(forgets_locals(method), build, lambda _: kind)
 

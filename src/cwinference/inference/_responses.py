@@ -4,9 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
+from .._json import loads
 from .._text import safe_headers
 from ..errors import ProtocolError
 from ..transports.http_errors import HttpHeaders
+from ._usual_parts import ChunkChoice, UsualCompletion
 
 Json: TypeAlias = dict[str, Any]
 Values: TypeAlias = Sequence[Any]
@@ -49,11 +51,13 @@ class Usage:
 class Completion:
     """A whole completion. `raw` has everything; the attributes are what is usually needed, from the first choice."""
 
-    __slots__ = ("_headers", "attempts", "raw")
+    __slots__ = ("_headers", "_raw", "_received", "_usual", "attempts")
 
     def __init__(self, raw: dict[str, Any], headers: Any = None, attempts: int = 1) -> None:
-        self.raw = raw
-        """The JSON object as received."""
+        self._raw: Json | None = raw
+        self._received = b""
+        self._usual: UsualCompletion | None = None
+        """What is known of it, as long as `raw` was not asked for."""
         self.attempts = attempts
         """How many times the request was sent."""
         self._headers: HttpHeaders | None = headers
@@ -65,14 +69,26 @@ class Completion:
         return f"Completion({self.text!r}, finish_reason={self.finish_reason!r})"
 
     @property
+    def raw(self) -> dict[str, Any]:
+        """The JSON object as received."""
+        if self._raw is None:
+            self._raw, self._usual = loads(self._received), None
+        return cast(Json, self._raw)
+
+    @property
     def text(self) -> str:
         """The text of the first choice; empty if it has none (a tool call, for example)."""
-        return text_of(first_choice(self.raw), "message")
+        if self._usual is None:
+            return text_of(first_choice(self.raw), "message")
+        choice = self._usual.choices[0]
+        return (choice.text if choice.message is None else choice.message.content) or ""
 
     @property
     def finish_reason(self) -> str | None:
         """Why the first choice ended: "stop", "length", "tool_calls" and so on."""
-        return reason_of(first_choice(self.raw))
+        if self._usual is None:
+            return reason_of(first_choice(self.raw))
+        return self._usual.choices[0].finish_reason or None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -92,22 +108,31 @@ class Completion:
     @property
     def usage(self) -> Usage | None:
         """The tokens used; None if the server did not report them."""
-        return usage_of(self.raw)
+        if self._usual is None:
+            return usage_of(self.raw)
+        return Usage(self._usual.usage) if self._usual.usage else None
 
 
 class Chunk:
     """A piece of a streamed completion. With `n` above 1, `raw` says to which choice it belongs."""
 
-    __slots__ = ("finish_reason", "raw", "text")
+    __slots__ = ("_raw", "_received", "finish_reason", "text")
 
     def __init__(self, raw: dict[str, Any], choice: dict[str, Any] | None = None) -> None:
         choice = first_choice(raw) if choice is None else choice
-        self.raw = raw
-        """The JSON object as received."""
+        self._raw: Json | None = raw
+        self._received = b""
         self.text = text_of(choice, "delta")
         """The new text; may be empty."""
         self.finish_reason = reason_of(choice)
         """Why the choice ended, in its last chunk; else None."""
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The JSON object as received."""
+        if self._raw is None:
+            self._raw = loads(self._received)
+        return cast(Json, self._raw)
 
     def __repr__(self) -> str:
         return f"Chunk({self.text!r}, finish_reason={self.finish_reason!r})"
@@ -119,6 +144,27 @@ class Chunk:
             return True
         choices = self.raw.get("choices")
         return isinstance(choices, list) and any(map(_has_content, cast(Values, choices)))
+
+
+def unread_completion(received: bytes, usual: UsualCompletion, headers: Any, attempts: int) -> Completion:
+    """Return a completion with one choice, of which the usual is known. Its `raw` is read when it is asked for."""
+    completion: Any = _new(Completion)
+    completion._raw, completion._received, completion._usual = None, received, usual
+    completion._headers, completion.attempts = headers, attempts
+    return cast(Completion, completion)
+
+
+def unread_chunk(received: bytes, choice: ChunkChoice) -> Chunk:
+    """Return the chunk of an event whose only choice is known. Its `raw` is read when it is asked for."""
+    chunk: Any = _new(Chunk)
+    chunk._raw, chunk._received = None, received
+    delta = choice.delta
+    chunk.text = (choice.text if delta is None else delta.content) or ""
+    chunk.finish_reason = choice.finish_reason or None
+    return chunk  # type: ignore[no-any-return]
+
+
+_new = object.__new__
 
 
 class Model:
@@ -199,9 +245,8 @@ def usage_of(raw: Json) -> Usage | None:
     return Usage(cast(Json, usage)) if isinstance(usage, dict) and usage else None
 
 
-def total_tokens(raw: Json) -> int:
-    """Return the total tokens according to the usage of a response."""
-    usage = raw.get("usage")
+def total_tokens(usage: Any) -> int:
+    """Return the total tokens according to the usage in a response, if it has one."""
     if isinstance(usage, dict):
         total = cast(Json, usage).get("total_tokens")
         return total if type(total) is int else Usage(cast(Json, usage)).total_tokens

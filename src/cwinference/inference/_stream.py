@@ -1,7 +1,7 @@
 """A streamed completion: an iterator over its chunks, which hangs up when it is closed."""
 
 import warnings
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from inspect import Signature
 from typing import Any, Self
 
@@ -23,9 +23,11 @@ class _Stream:
 
     __signature__ = Signature()  # users do not construct one
 
-    def __init__(self, server: ModelServer, driver: Any, request: CompletionRequest, reader: StreamReader) -> None:
+    def __init__(
+        self, server: ModelServer, begin: Callable[..., Any], request: CompletionRequest, reader: StreamReader
+    ) -> None:
         self._server = server
-        self._driver = driver
+        self._begin_request = begin
         self._request = request
         self._reader = reader
         self._body: Any = None
@@ -62,7 +64,7 @@ class _Stream:
         """Send the request; return the open body, on `AsyncStream` a coroutine of it."""
         if self._closed:
             raise ConfigurationError("the stream is closed; request a new one")
-        return self._driver.bind(self._server.open_stream)(self._request, self._reader)
+        return self._begin_request(self._request, self._reader)
 
     def _note_opened(self, body: Any) -> None:
         self._body = body

@@ -17,9 +17,10 @@ from .._calls.deadline import TIMER_SLACK, Deadline
 from .._json import loads
 from ..errors import ApiError, DeadlineExceeded, InferenceError, ProtocolError, StreamInterrupted, StreamStalled
 from ..transports.completion_errors import error_in_place
-from ._responses import Chunk, Json, Usage, first_choice, is_first, usage_of
+from ._responses import Chunk, Json, Usage, first_choice, is_first, unread_chunk, usage_of
 from ._sse import EventParser, NamedEvent
 from ._stats import Counters
+from ._usual_parts import read_chunk
 
 _decode = json.JSONDecoder().raw_decode
 
@@ -92,24 +93,21 @@ class StreamReader:
         Each chunk is made when it is asked for: a list of them would cost the garbage collector more than making them.
         """
         self._waited += self._monotonic() - self._read_started
+        has_content = False
         for data in self._parser.feed(received) if received is not None else self._at_end():
-            if type(data) is not bytes and self._is_foreign(data):
-                continue
-            if not data.startswith(b"{"):
-                if data.strip() == _END_MARK:
-                    self._raise_unframed()
-                    self.done = True
+            chunk = self._usual_chunk(data)
+            if chunk is None:
+                chunk = self._unusual_chunk(data)
+                if self.done:
                     return
-                if not data:
+                if chunk is None:
                     continue
-            chunk = self._chunk(data)
-            if chunk.has_content:
+            if not has_content and (chunk.text or chunk.has_content):
+                has_content = self._has_content = True
                 self._waited = 0.0
                 self._content_timeout = self._idle_timeout
-                self._has_content = True
             yield chunk
-        if self._parser.unframed_lines:
-            self._raise_unframed()
+        self._raise_unframed()
 
     def interrupted(self, error: ApiError) -> InferenceError:
         """Return what a failed read means for the stream."""
@@ -147,7 +145,8 @@ class StreamReader:
 
     def _raise_unframed(self) -> None:
         """Raise an error that was sent outside of events."""
-        self._raise_error_in(_object(b"\n".join(self._parser.unframed_lines), is_whole=False))
+        if self._parser.unframed_lines:
+            self._raise_error_in(_object(b"\n".join(self._parser.unframed_lines), is_whole=False))
 
     def _raise_error_in(self, value: Json | None) -> None:
         error = None if value is None else error_in_place(value, self._method)
@@ -166,6 +165,32 @@ class StreamReader:
             self._raise_error_in(value)
             raise ProtocolError("the stream has an error event without an error")
         return value is None or not ("choices" in value or value.get("error"))
+
+    def _usual_chunk(self, data: bytes) -> Chunk | None:
+        """Return the chunk of an event as servers usually send it; None for any other."""
+        event = read_chunk(data) if type(data) is bytes else None
+        if event is None or len(event.choices) != 1:
+            return None
+        choice = event.choices[0]
+        chunk = unread_chunk(data, choice)
+        if chunk.text and not choice.index:
+            self._texts.append(chunk.text)
+        if event.usage:
+            self.usage = Usage(event.usage)
+        return chunk
+
+    def _unusual_chunk(self, data: bytes) -> Chunk | None:
+        """Return the chunk of any event; None if it has none. Notes the end mark. Raises the error in an event."""
+        if type(data) is not bytes and self._is_foreign(data):
+            return None
+        if not data.startswith(b"{"):
+            if data.strip() == _END_MARK:
+                self._raise_unframed()
+                self.done = True
+                return None
+            if not data:
+                return None
+        return self._chunk(data)
 
     def _chunk(self, data: bytes) -> Chunk:
         value = _object(data)
