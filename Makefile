@@ -80,8 +80,8 @@ conformance: setup ## run the Connect conformance suite against our transports (
 peers: setup .venv-peers/ready ## test completions against other projects' model servers
 	$(DEV)/python -m pytest tests/peers
 
-stubs: setup ## the tests of async gRPC once more, with grpc.aio called by its stubs instead of below them
-	$(DEV)/python -m pytest --grpc-stubs tests/stories tests/faults tests/unit -k 'grpc and (async or calls)'
+stubs: setup ## the tests of gRPC once more, with grpcio called by its stubs instead of below them
+	$(DEV)/python -m pytest --grpc-stubs tests/stories tests/faults tests/unit -k grpc
 
 ci-extra: setup breaking guard demo stubs conformance peers ## what CI runs in addition to the tests: wheel matrix, speed guard, demo, stubs, conformance, peers
 	.venv-demo/bin/python tools/check_model.py

@@ -2,13 +2,13 @@
 
 import pytest
 
-from cwinference.transports import _grpc_calls
+from cwinference.transports import _grpc_blocking, _grpc_calls
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--grpc-stubs", action="store_true", help="call grpc.aio by its stubs, not below them")
+    parser.addoption("--grpc-stubs", action="store_true", help="call gRPC by its stubs, not below them")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--grpc-stubs"):
-        _grpc_calls.is_direct = False
+        _grpc_calls.is_direct = _grpc_blocking.is_direct = False

@@ -17,7 +17,7 @@ import coreweave.inference.v1alpha1 as generated
 import grpc
 
 from cwinference import AsyncClient, Client, types
-from cwinference.transports import _grpc_calls
+from cwinference.transports import _grpc_blocking, _grpc_calls
 
 RESPONSE = types.GetGatewayParametersResponse(zones=["US-EAST-04A"])
 CONNECT_PATH = "/coreweave.inference.v1alpha1.GatewayService/GetGatewayParameters"
@@ -61,14 +61,15 @@ def call(transport: Literal["grpc", "connect", "rest"], port: int) -> None:
         assert client.gateways.parameters() == RESPONSE, transport
 
 
-def call_async(port: int) -> None:
+def call_by_grpc(port: int) -> None:
     async def get() -> None:
         async with AsyncClient("token", endpoint=f"http://127.0.0.1:{port}") as client:
             assert await client.gateways.parameters() == RESPONSE
 
+    assert (_grpc_calls.is_direct, _grpc_blocking.is_direct) == (True, True), "this grpcio is called by its stubs only"
     for is_direct in (True, False):
-        assert _grpc_calls.is_direct or not is_direct, "this grpcio is called by its stubs only"
-        _grpc_calls.is_direct = is_direct
+        _grpc_calls.is_direct = _grpc_blocking.is_direct = is_direct
+        call("grpc", port)
         asyncio.run(get())
 
 
@@ -111,8 +112,7 @@ def main(neighbors: list[str]) -> None:
     port = rpc.add_insecure_port("127.0.0.1:0")
     rpc.start()
     try:
-        call("grpc", port)
-        call_async(port)
+        call_by_grpc(port)
         call("connect", http.server_port)
         call("rest", http.server_port)
     finally:

@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from cwinference import errors
 from cwinference._secrets import Secret
 from cwinference._wire.methods import Method
-from cwinference.transports import _grpc_calls
+from cwinference.transports import _grpc_blocking, _grpc_calls
 from cwinference.transports.base import ResponseMetadata
 from cwinference.transports.connect import AsyncConnectTransport, ConnectTransport
 from cwinference.transports.grpc import AsyncGrpcTransport, GrpcTransport
@@ -152,8 +152,10 @@ def writer(stream: BinaryIO) -> Callable[[Any], None]:
 
 if __name__ == "__main__":
     source, target = read_cases(sys.stdin.buffer), writer(sys.stdout.buffer)
-    _grpc_calls.is_direct = _grpc_calls.is_direct and sys.argv[1] != "async-stubs"
-    if sys.argv[1] == "sync":
+    mode, _, is_by_stubs = sys.argv[1].partition("-")
+    if is_by_stubs:
+        _grpc_calls.is_direct = _grpc_blocking.is_direct = False
+    if mode == "sync":
         run_sync(source, target)
     else:
         asyncio.run(run_async(source, target))

@@ -1,4 +1,4 @@
-"""gRPC's channels, and how they are called: threads by grpcio's stubs, event loops below them where that is possible.
+"""gRPC's channels, and how they are called: by grpcio's stubs, or on event loops below them where that is possible.
 
 For each call, grpc.aio makes a task, an object and a copy of the metadata, which takes a fifth of the time of a call.
 The channel of Cython below it needs none of them. It is private, so it is called only if this grpcio has all that is
@@ -8,7 +8,7 @@ needed of it, and only if nobody has put interceptors into the channel, as traci
 import asyncio
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -29,7 +29,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
 }
 """The functions of Cython that are called, and the arguments that they are given here by their position."""
 
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
+CODES = {code.value[0]: code for code in grpc.StatusCode}
 _CANCELED = "canceled by the application"
 
 
@@ -155,7 +155,7 @@ async def _end(running: Any, received: ResponseMetadata | None) -> None:
         raise asyncio.CancelledError
     else:
         raise grpc.aio.AioRpcError(
-            _CODES.get(status.code(), grpc.StatusCode.UNKNOWN),
+            CODES.get(status.code(), grpc.StatusCode.UNKNOWN),
             grpc.aio.Metadata(*(headers or ())),
             grpc.aio.Metadata(*(trailers or ())),
             details=status.details(),
@@ -169,18 +169,23 @@ def _is_plain(channel: Any) -> bool:
     return own and getattr(channel, "_unary_unary_interceptors", None) == []
 
 
+def has_functions(cython: Any, needed: Mapping[str, tuple[str, ...]]) -> bool:
+    """Return whether a module has functions that take certain arguments first, and need no others."""
+    for name, arguments in needed.items():
+        kind, _, function = name.partition(".")
+        parameters = list(inspect.signature(getattr(getattr(cython, kind), function)).parameters.values())
+        others = parameters[len(arguments) :]
+        if tuple(each.name for each in parameters[: len(arguments)]) != arguments:
+            return False
+        if any(each.default is inspect.Parameter.empty for each in others):
+            return False
+    return True
+
+
 def _has_needed(cython: Any) -> bool:
     """Return whether the module of Cython has what `DirectConnection` calls."""
     try:
-        for name, arguments in _NEEDED.items():
-            kind, _, function = name.partition(".")
-            parameters = list(inspect.signature(getattr(getattr(cython, kind), function)).parameters.values())
-            others = parameters[len(arguments) :]
-            if tuple(each.name for each in parameters[: len(arguments)]) != arguments:
-                return False
-            if any(each.default is inspect.Parameter.empty for each in others):
-                return False
-        return callable(cython.build_census_context)
+        return has_functions(cython, _NEEDED) and callable(cython.build_census_context)
     except (AttributeError, TypeError, ValueError):
         return False
 

@@ -20,6 +20,7 @@ from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
 from ._forks import note_closed, note_open
+from ._grpc_blocking import open_blocking
 from ._grpc_calls import AsyncConnection, BaseConnection, Connection, keep_metadata, open_async
 from ._grpc_errors import ends_connection, is_own_deadline, is_unconnected, translate
 from ._grpc_proxy import proxy_options
@@ -90,8 +91,8 @@ class GrpcTransport:
         settings = self._settings
         target, options = _target(settings), _channel_options(settings)
         if settings.endpoint.secure:
-            return Connection(grpc.secure_channel(target, _credentials(settings), options, self._compression))
-        return Connection(grpc.insecure_channel(target, options, self._compression))
+            return open_blocking(grpc.secure_channel(target, _credentials(settings), options, self._compression))
+        return open_blocking(grpc.insecure_channel(target, options, self._compression))
 
 
 class AsyncGrpcTransport:
