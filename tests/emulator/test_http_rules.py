@@ -22,7 +22,7 @@ from tests.support.emulated_protocols import ADMIN, ROOT, ApiServer
 from .test_server import Http2
 
 GET_GATEWAY = "/coreweave.inference.v1alpha1.GatewayService/GetGateway"
-ONE, TWO = gzip.compress(b'{"id":'), gzip.compress(b'"7"}')
+ONE, TWO = gzip.compress(b'{"id":', mtime=0), gzip.compress(b'"7"}', mtime=0)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip"])
