@@ -12,6 +12,7 @@ Change                      what `client.watch()`, `client.gateways.watch()` and
 Rollout, gates              `client.rollout()`: traffic to another deployment step by step, and what decides on it
 State, HotLoadState         `State.of(gateway)`: the state of a resource; `describe(gateway)`: the same as text
 Retry, TLS, Clock           settings: retries; certificates; time and randomness, for tests
+Telemetry                   spans and metrics of all calls, for OpenTelemetry: `Client(telemetry=Telemetry())`
 types, errors, auth         messages and enums of the API; exceptions; token sources
 
 `help(cwinference.Client)`, `help(Client.gateways)` and so on document arguments, results and errors.
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from . import auth, doctor, errors, types
     from ._calls.attempts import OnCall
     from ._calls.clock import Clock
+    from ._telemetry.telemetry import Telemetry
     from .client import AsyncClient, Client
     from .config import TLS, Codec, HttpVersion, TransportName
     from .following import Change
@@ -47,6 +49,7 @@ else:
         "status": ("HotLoadState", "State", "describe"),
         "_calls.attempts": ("OnCall",),
         "_calls.clock": ("Clock",),
+        "_telemetry.telemetry": ("Telemetry",),
     }
     """Where the public names are defined. Nothing is loaded before it is asked for: the command starts in no time."""
 
@@ -83,6 +86,7 @@ __all__ = [
     "Rollout",
     "Stack",
     "State",
+    "Telemetry",
     "TransportName",
     "__version__",
     "auth",

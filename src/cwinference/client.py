@@ -11,6 +11,7 @@ from ._calls.attempts import Context, OnCall
 from ._calls.clock import Clock
 from ._calls.closing import AsyncClosing, Closing
 from ._calls.drivers import AsyncDriver, SyncDriver
+from ._calls.observation import observer_of
 from ._calls.operation import Mode, group, operation
 from ._calls.session import ClientSession
 from ._calls.signatures import checks_keywords
@@ -39,6 +40,7 @@ from .transports.factory import open_async, open_sync
 
 if TYPE_CHECKING:
     from ._calls.flow import Flow
+    from ._telemetry.telemetry import Telemetry
     from .inference import AsyncInference, Inference
     from .rollout import Gate, Rollout
     from .stacks import Plan, PlanStep, Stack
@@ -75,6 +77,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         allow_plaintext: bool = False,
         gateway_hosts: Iterable[str] | None = None,
         on_call: OnCall | None = None,
+        telemetry: "Telemetry | None" = None,
         clock: Clock | None = None,
     ) -> None:
         """Create a client. Nothing connects before the first call.
@@ -103,6 +106,8 @@ class BaseClient(Generic[Mode, InferenceT]):
                 but no loopback or private addresses unless the API's own endpoint is one.
             on_call: called after each call as `on_call(method, code, attempts, seconds)`, for metrics; code is "ok",
                 an error's code, "protocol_error", "canceled", or "error" for anything else (a token source failed).
+            telemetry: what reports calls to OpenTelemetry, as a `Telemetry`, for `client.inference(...)` too. None:
+                nothing does, unless the program was started by `opentelemetry-instrument`.
             clock: time and randomness, for tests.
 
         Raises:
@@ -131,6 +136,7 @@ class BaseClient(Generic[Mode, InferenceT]):
                 clock=clock or Clock(),
                 on_call=on_call,
                 session=self._session,
+                observer=observer_of(telemetry),
             )
         )
 

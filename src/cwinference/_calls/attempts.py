@@ -26,6 +26,7 @@ from ..retry import Budget, Retry, check_retry
 from .clock import Clock
 from .deadline import TIMER_SLACK, Deadline
 from .flow import Call, Flow, GetToken, Send, Session, Sleep
+from .observation import Observation, Observer
 
 log = logging.getLogger("cwinference")
 
@@ -46,21 +47,32 @@ class Context:
     clock: Clock
     on_call: OnCall | None
     session: Session
+    observer: Observer | None = None
     first_timeout: float | None = field(init=False)
     """Seconds for the first attempt of a call that has no options of its own."""
+    is_reported: bool = field(init=False)
+    """Whether somebody wants to know how each call went, which takes more than the fast path."""
 
     def __post_init__(self) -> None:
         check_callback(self.on_call, "on_call")
+        object.__setattr__(self, "is_reported", self.on_call is not None or self.observer is not None)
         object.__setattr__(self, "first_timeout", _limited(self.timeout, self.retry))
 
 
 class Progress:
     """The state of one call: how many attempts were made, what they may have done, and how much time is left."""
 
-    __slots__ = ("attempts", "began", "deadline", "may_have_succeeded", "retry")
+    __slots__ = ("attempts", "began", "deadline", "may_have_succeeded", "observation", "retry")
 
-    def __init__(self, call: Call[Any], context: Context, started: float | None = None) -> None:
+    def __init__(
+        self,
+        call: Call[Any],
+        context: Context,
+        started: float | None = None,
+        observation: Observation | None = None,
+    ) -> None:
         timeout, self.retry = options_of(call, context)
+        self.observation = observation
         self.deadline = Deadline(timeout, context.clock.monotonic, started)
         self.attempts = 1
         self.began = self.deadline.started
@@ -93,7 +105,8 @@ def _limited(remaining: float | None, retry: Retry | None) -> float | None:
 
 def attempts(call: Call[T], context: Context) -> Flow[T]:
     """Send a call until it succeeds or may not be retried, report how it went, and return its result."""
-    report = Report(call.name, context)
+    observer = context.observer
+    report = Report(call.name, context, None if observer is None else call.observe(observer, context.session))
     result = yield from report.failures(opened(call, context, report))
     report.end("ok")
     return result
@@ -101,8 +114,12 @@ def attempts(call: Call[T], context: Context) -> Flow[T]:
 
 def opened(call: Call[T], context: Context, report: "Report") -> Flow[T]:
     """Do the same as part of something that began earlier or goes on, and is reported by whoever knows its end."""
-    progress = report.progress = Progress(call, context, report.started)
-    return _result(call, (yield from _first_and_retries(call, context, progress)), progress)
+    observation = report.observation
+    progress = report.progress = Progress(call, context, report.started, observation)
+    result = _result(call, (yield from _first_and_retries(call, context, progress)), progress)
+    if observation is not None:
+        observation.received(result)
+    return result
 
 
 def recover(call: Call[T], context: Context, progress: Progress, metadata: Metadata, error: ApiError) -> Flow[T]:
@@ -154,7 +171,7 @@ def _retries(call: Call[Any], context: Context, progress: Progress, metadata: Me
             timeout = progress.attempt_timeout()
             progress.attempts += 1
             progress.began = context.clock.monotonic()
-            response = yield Send(call, metadata, timeout, context.session)
+            response = yield from _sent(call, context, progress, metadata, timeout)
         except ApiError as latest:
             _explain_timeout(latest, error, progress)
             error = latest
@@ -169,10 +186,27 @@ def _retries(call: Call[Any], context: Context, progress: Progress, metadata: Me
 def _first_and_retries(call: Call[Any], context: Context, progress: Progress) -> Flow[Any]:
     metadata = context.credentials.metadata() or (yield from _get_token(call, context, progress, None))
     try:
-        response = yield Send(call, metadata, progress.attempt_timeout(), context.session)
+        response = yield from _sent(call, context, progress, metadata, progress.attempt_timeout())
     except ApiError as error:
         return (yield from _recover(call, context, progress, metadata, error))
     context.budget.succeed()
+    return response
+
+
+def _sent(
+    call: Call[Any], context: Context, progress: Progress, metadata: Metadata, timeout: float | None
+) -> Flow[Any]:
+    """Send one attempt, and return its response."""
+    observation = progress.observation
+    if observation is None:
+        return (yield Send(call, metadata, timeout, context.session))
+    try:
+        # What it adds belongs to this attempt alone: a refused token is compared with the next one without it.
+        response = yield Send(call, observation.send(call, metadata), timeout, context.session)
+    except BaseException as error:
+        observation.attempted(code_of(error), error)
+        raise
+    observation.attempted("ok")
     return response
 
 
@@ -219,25 +253,31 @@ def _explain_timeout(latest: ApiError, before: ApiError, progress: Progress) -> 
 
 
 class Report:
-    """Tells the log and `on_call`, once, how a call ended that begins now."""
+    """Tells the log, `on_call` and what observes the call, once, how a call ended that begins now."""
 
-    def __init__(self, name: str, context: Context) -> None:
+    def __init__(self, name: str, context: Context, observation: Observation | None = None) -> None:
         self._name = name
         self._context = context
         self._ended = False
+        self.observation = observation
         self.started = context.clock.monotonic()
         self.progress: Progress | None = None
         """That of the call; None before it is sent."""
 
     def failures(self, flow: Flow[T]) -> Flow[T]:
         """Do what a part of the call does, and report the end of the call if it fails."""
+        observation = self.observation
+        entered = None if observation is None else observation.enter()
         try:
             return (yield from flow)
         except BaseException as error:
-            self.end(code_of(error))
+            self.end(code_of(error), error)
             raise
+        finally:
+            if observation is not None:
+                observation.leave(entered)
 
-    def end(self, code: str) -> None:
+    def end(self, code: str, error: BaseException | None = None) -> None:
         """Report the end of the call, unless that was done before."""
         if self._ended:
             return
@@ -245,11 +285,13 @@ class Report:
         on_call, sent = self._context.on_call, 0 if self.progress is None else self.progress.attempts
         seconds = self._context.clock.monotonic() - self.started
         log.debug("%s: %s after %d attempts, %.3f s", self._name, code, sent, seconds)
+        if self.observation is not None:
+            self.observation.end(code, sent, seconds, error)
         if on_call is not None:
             try:
                 on_call(self._name, code, sent, seconds)
-            except Exception as error:
-                if from_signal_handler(error):
+            except Exception as failure:
+                if from_signal_handler(failure):
                     raise
                 log.exception("on_call failed")
 

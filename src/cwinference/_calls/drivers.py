@@ -64,7 +64,7 @@ class SyncDriver:
     def _call(self, call: Call[T]) -> T:
         context = self.context
         metadata = context.credentials.metadata()
-        if metadata is None or context.on_call is not None or log.isEnabledFor(logging.DEBUG):
+        if metadata is None or context.is_reported or log.isEnabledFor(logging.DEBUG):
             return self._drive(attempts(call, context))
         has_options = call.timeout is not UNSET or call.retry is not UNSET
         timeout = first_timeout(call, context) if has_options else context.first_timeout
@@ -152,7 +152,7 @@ class AsyncDriver:
     async def _call(self, call: Call[Any]) -> Any:
         context = self.context
         metadata = context.credentials.metadata()
-        if metadata is None or context.on_call is not None or log.isEnabledFor(logging.DEBUG):
+        if metadata is None or context.is_reported or log.isEnabledFor(logging.DEBUG):
             return await self._drive(attempts(call, context))
         has_options = call.timeout is not UNSET or call.retry is not UNSET
         timeout = first_timeout(call, context) if has_options else context.first_timeout

@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from ..auth import Credentials, Metadata
 from ..errors import ApiError
 from ..retry import Retry
+from .observation import Observation, Observer
 
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")
@@ -40,6 +41,10 @@ class Call(Generic[T]):
 
     def give_up(self) -> None:
         """Note that the caller left before a retry. For most calls that needs no note."""
+
+    def observe(self, observer: Observer, session: Any) -> Observation | None:
+        """Begin to observe it, if the observer cares for calls of its kind. `session` is what will send it."""
+        return None
 
 
 class Session(Protocol):

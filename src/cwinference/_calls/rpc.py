@@ -14,6 +14,7 @@ from ..errors import ApiError, ProtocolError, hint_of
 from ..retry import Retry
 from ..transports.base import ResponseMetadata
 from .flow import Call
+from .observation import Observation, Observer
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -63,6 +64,11 @@ class Rpc(Call[T]):
     def may_retry(self, error: ApiError) -> bool:
         """Return whether it may be sent again after this error."""
         return error.retryable and is_safe_to_repeat(hint_of(error), idempotent=self.idempotent)
+
+    def observe(self, observer: Observer, session: Any) -> Observation | None:
+        """Begin to observe it. What has to travel as JSON goes by REST, whatever the transport."""
+        settings = session.settings
+        return observer.rpc(self.method, settings.endpoint, "rest" if self.as_json else settings.transport)
 
 
 def one(

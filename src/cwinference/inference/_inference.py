@@ -12,6 +12,7 @@ from .._calls.clock import Clock
 from .._calls.closing import AsyncClosing, Closing
 from .._calls.drivers import AsyncDriver, SyncDriver
 from .._calls.flow import Flow, Run
+from .._calls.observation import observer_of
 from .._calls.operation import Mode, Resource, group, operation
 from .._calls.session import ClientSession
 from .._calls.signatures import checks_keywords
@@ -48,6 +49,8 @@ from .batch.source import Requests
 if TYPE_CHECKING:
     import openai
 
+    from .._telemetry.telemetry import Telemetry
+
 TIMEOUT = 600.0
 """Seconds that a completion may take by default."""
 LIMIT = 1000
@@ -80,6 +83,7 @@ class BaseInference(Resource[Mode]):
         max_reply_bytes: int = MAX_REPLY_BYTES,
         allow_plaintext: bool = False,
         on_call: OnCall | None = None,
+        telemetry: "Telemetry | None" = None,
         clock: Clock | None = None,
     ) -> None:
         """Create one for a URL; `client.inference(gateway)` creates one for a gateway.
@@ -105,6 +109,8 @@ class BaseInference(Resource[Mode]):
                 ProtocolError.
             allow_plaintext: allow http:// beyond loopback, which sends the token unencrypted.
             on_call: called after each call as `on_call(method, code, attempts, seconds)`, for metrics.
+            telemetry: what reports calls to OpenTelemetry, as a `Telemetry`. None: nothing does, unless the program was
+                started by `opentelemetry-instrument`.
             clock: time and randomness, for tests.
 
         Raises:
@@ -123,6 +129,7 @@ class BaseInference(Resource[Mode]):
             clock=clock or Clock(),
             on_call=on_call,
             session=session,
+            observer=observer_of(telemetry),
         )
         self._start(ModelServer(context, limiter, counters, route), session, connections, owns_connections=True)
 

@@ -76,7 +76,9 @@ class ModelServer:
 
     def open_stream(self, request: CompletionRequest, reader: StreamReader) -> Flow[Any]:
         """Request a stream, and return its open body."""
-        report = Report(request.method.name, self.context)
+        endpoint = None if self._route is None else self._route.endpoint
+        observation = request.observe(self.context.observer, endpoint, is_streamed=True)
+        report = Report(request.method.name, self.context, observation)
         route = yield from report.failures(self.find_route(request))
         call = CompletionCall(
             request,
@@ -90,6 +92,8 @@ class ModelServer:
         )
         body: Any = yield from report.failures(opened(call, self.context, report))
         timeout = self.context.timeout if request.timeout is UNSET else request.timeout
+        if observation is not None:
+            reader.observe(observation)
         reader.start(Deadline(timeout, self.context.clock.monotonic, report.started), body.waited, report.end)
         return body
 
@@ -109,7 +113,7 @@ class ModelServer:
         return CompletionCall(request, self._route, result, self.explain, self.counters.give_up)
 
     def _find_and_request(self, request: CompletionRequest, result: Callable[[Any], T]) -> Flow[T]:
-        report = Report(request.method.name, self.context)
+        report = Report(request.method.name, self.context, request.observe(self.context.observer, None))
         route = yield from report.failures(self.find_route(request))
         call = CompletionCall(request, route, result, self.explain, self.counters.give_up)
         found = yield from report.failures(opened(call, self.context, report))

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from .._arguments import UNSET, check_text, check_timeout
 from .._calls.flow import Call, Flow
+from .._calls.observation import Observer, StreamObservation
 from ..auth import Headers
-from ..config import USER_AGENT
+from ..config import USER_AGENT, Endpoint
 from ..errors import ApiError, ConfigurationError
 from ..retry import Retry, check_retry
 from ._option_names import check_names
@@ -48,7 +49,7 @@ MODELS = CompletionMethod("models.list", "/models")
 class CompletionRequest:
     """A request that does not depend on where it goes: checked and encoded. Raises ConfigurationError."""
 
-    __slots__ = ("content", "headers", "method", "model", "retry", "timeout")
+    __slots__ = ("body", "content", "headers", "method", "model", "retry", "timeout")
 
     def __init__(
         self,
@@ -62,10 +63,19 @@ class CompletionRequest:
     ) -> None:
         self.method = method
         self.model = model
+        self.body = body
         self.content = None if body is None else _encoded(body)
         self.headers = _checked_headers(headers) if headers else ()
         self.timeout = timeout if timeout is UNSET else check_timeout(timeout)
         self.retry = retry if retry is UNSET else check_retry(retry)
+
+    def observe(
+        self, observer: Observer | None, endpoint: Endpoint | None, *, is_streamed: bool = False
+    ) -> StreamObservation | None:
+        """Begin to observe a call with it, if there is an observer. The endpoint may not be known yet."""
+        if observer is None:
+            return None
+        return observer.completion(*self.method, self.body, endpoint, is_streamed=is_streamed)
 
 
 class CompletionCall(Call[T]):
@@ -134,6 +144,10 @@ class CompletionCall(Call[T]):
     def give_up(self) -> None:
         """Note that the caller left before a retry."""
         self._on_give_up()
+
+    def observe(self, observer: Observer, session: Any) -> StreamObservation | None:
+        """Begin to observe it."""
+        return self.request.observe(observer, self.endpoint)
 
 
 def request_body(

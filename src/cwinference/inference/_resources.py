@@ -12,6 +12,7 @@ from .._calls.signatures import show
 from .._secrets import forgets_locals
 from ..retry import Retry
 from ._model_server import ModelServer
+from ._observed_reader import ObservedStreamReader
 from ._request import CHAT, MODELS, TEXT, CompletionMethod, CompletionRequest, check_model, request_body
 from ._responses import Completion, Model
 from ._stream import AsyncStream, Stream
@@ -57,7 +58,9 @@ class InferenceResource(Resource[Mode]):
 
     def _reader(self, request: CompletionRequest, first: float | None, idle: float | None) -> StreamReader:
         _check_timeouts(first, idle)
-        return StreamReader(request.method.name, first, idle, self._server.context.clock)
+        context = self._server.context
+        kind = StreamReader if context.observer is None else ObservedStreamReader
+        return kind(request.method.name, first, idle, context.clock)
 
 
 class streaming(Declaration[P], Generic[P]):  # noqa: N801 - read as a decorator

@@ -14,6 +14,7 @@ from .._arguments import UNSET
 from .._calls.attempts import code_of
 from .._calls.clock import Clock
 from .._calls.deadline import TIMER_SLACK, Deadline
+from .._calls.observation import StreamObservation
 from .._json import loads
 from ..errors import ApiError, DeadlineExceeded, InferenceError, ProtocolError, StreamInterrupted, StreamStalled
 from ..transports.completion_errors import error_in_place
@@ -63,6 +64,9 @@ class StreamReader:
         self._deadline = deadline
         self._waited = waited
         self._report = report
+
+    def observe(self, observation: StreamObservation) -> None:
+        """Note what watches the stream. Only an `ObservedStreamReader` does."""
 
     def end(self, counters: Counters, error: BaseException | None) -> None:
         """Count and report the outcome of the stream. Without an error and an end mark, its caller has left it."""

@@ -1,6 +1,7 @@
 """The workers of a batch, on threads or on an event loop. There are never more of them than there is work."""
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -42,7 +43,9 @@ class _Threads:
         with self._lock:
             self._count += 1
         try:
-            threading.Thread(target=self._work, name="cwinference batch", daemon=True).start()
+            # Each worker has the context of whoever runs the batch: the current span, for example.
+            work = partial(contextvars.copy_context().run, self._work)
+            threading.Thread(target=work, name="cwinference batch", daemon=True).start()
         except RuntimeError:
             with self._lock:
                 self._count -= 1
@@ -77,6 +80,7 @@ class _Tasks:
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
         self._done: asyncio.Future[None] = self._loop.create_future()
+        self._context = contextvars.copy_context()  # not that of the thread which wakes it
 
     def wake(self) -> None:
         """Note, on any thread, that there may be something to do."""
@@ -102,7 +106,7 @@ class _Tasks:
             return
         for _ in range(self._batch.offer(self._count)):
             self._count += 1
-            task = self._loop.create_task(self._work())
+            task = self._loop.create_task(self._work(), context=self._context.copy())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

@@ -1,0 +1,78 @@
+"""`Telemetry`: what users give to a client so that OpenTelemetry gets its spans and metrics."""
+
+from typing import TYPE_CHECKING, Any
+
+from .._calls.observation import Observation, Observer, StreamObservation
+from .._secrets import forgets_locals
+from .._wire.methods import Method
+from ..config import Endpoint
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+
+class Telemetry(Observer):
+    """Reports the calls of clients to OpenTelemetry: `Client(telemetry=Telemetry())`.
+
+    Each call is one span over all its attempts, each of which is an event of it. The trace goes on at the server: every
+    attempt carries the headers of the global propagator, `traceparent` for example. Durations, tokens and the times of
+    chunks are metrics. All names are those of the semantic conventions 1.44.
+
+    Neither tokens nor ids are reported, and no error of OpenTelemetry reaches a call.
+    """
+
+    @forgets_locals
+    def __init__(
+        self,
+        tracer_provider: "TracerProvider | None" = None,
+        meter_provider: "MeterProvider | None" = None,
+        content: bool = False,
+    ) -> None:
+        """Create one, for any number of clients.
+
+        It needs the extra `otel`, and an SDK, or nothing is recorded.
+
+        Args:
+            tracer_provider: what makes spans. None: the global one, also if it is set later.
+            meter_provider: what makes metrics. None: the global one, also if it is set later.
+            content: whether the spans of completions have prompts and responses, and failed spans the messages of
+                errors, which may quote them (False).
+
+        Raises:
+            ConfigurationError: opentelemetry-api is not installed, or an argument is wrong.
+        """
+        for name, given, method in (
+            ("tracer_provider", tracer_provider, "get_tracer"),
+            ("meter_provider", meter_provider, "get_meter"),
+        ):
+            if given is not None and not callable(getattr(given, method, None)):
+                raise ConfigurationError(f"{name}: expected one of OpenTelemetry's, got {type(given).__name__}")
+        if type(content) is not bool:
+            raise ConfigurationError(f"content: expected True or False, got {type(content).__name__}")
+        try:
+            from .recorder import Recorder
+        except ImportError as error:
+            if (error.name or "").partition(".")[0] != "opentelemetry":
+                raise
+            raise ConfigurationError(
+                "telemetry: the package opentelemetry-api is not installed (the extra 'otel')"
+            ) from None
+        self._content = content
+        self._recorder = Recorder(tracer_provider, meter_provider, content=content)
+        self.is_on = True
+        """Whether calls are reported. While it is False, they are not."""
+
+    def __repr__(self) -> str:
+        return f"Telemetry(content={self._content})"
+
+    def rpc(self, method: Method, endpoint: Endpoint, protocol: str) -> Observation | None:
+        """Begin to report a call of the management API; for the library's own use."""
+        return self._recorder.rpc(method, endpoint, protocol) if self.is_on else None
+
+    def completion(
+        self, name: str, path: str, body: Any, endpoint: Endpoint | None, *, is_streamed: bool
+    ) -> StreamObservation | None:
+        """Begin to report a call of a model server; for the library's own use."""
+        return self._recorder.completion(path, body, endpoint, is_streamed) if self.is_on else None
