@@ -64,9 +64,7 @@ class CompletionSpan(ModelServerSpan):
         streamed = {names.REQUEST_STREAM: True} if is_streamed else {}
         super().__init__(sink, f"{operation} {model}", labels, streamed, endpoint)
         if self._is_recorded:
-            self._result.update(_numbers_of(body))
-            if sink.content:
-                self._result[names.INPUT_MESSAGES] = input_messages(body)
+            self._note_request(body)
 
     def received(self, result: Any) -> None:
         """Note a whole completion, which is an object or, for a batch, its bytes."""
@@ -142,6 +140,14 @@ class CompletionSpan(ModelServerSpan):
             return None
         count = cast(dict[str, Any], counts).get(f"{detail or of}_tokens")
         return count if type(count) is int and count >= 0 else None
+
+    def _note_request(self, body: Mapping[str, Any]) -> None:
+        try:
+            self._result.update(_numbers_of(body))
+            if self._sink.content:
+                self._result[names.INPUT_MESSAGES] = input_messages(body)
+        except Exception as error:
+            self._sink.note_failure(error)
 
     def _note_names(self, raw: Mapping[str, Any]) -> None:
         model, identity = raw.get("model"), raw.get("id")
