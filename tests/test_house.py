@@ -63,6 +63,7 @@ OWNERS = {
     "yaml": "_yaml",
     "click": "_cli",
     "rich": "_cli",
+    "opentelemetry": "_telemetry",
     "connectrpc": "",
 }
 """The part of the library that alone may import another library. The generated Connect stubs alone need connectrpc."""
@@ -77,6 +78,7 @@ LAYERS = [
     {"config", "_wire", "retry"},
     {"transports"},
     {"_calls"},
+    {"_telemetry"},
     {"following"},
     {"resources"},
     {"stacks"},
@@ -241,8 +243,12 @@ def loaded_by(statement: str) -> set[str]:
 
 HEAVY = {
     "grpc", "connectrpc", "pyqwest", "hypercorn", "h2", "openai", "httpx", "requests", "protobuf",
-    "cwinference.emulator", "cwinference.inference", "cwinference.doctor",
+    "opentelemetry", "cwinference.emulator", "cwinference.inference", "cwinference.doctor", "cwinference._telemetry",
 }  # fmt: skip
+
+
+BY_PYQWEST = {"pyqwest", "opentelemetry"}
+"""pyqwest loads OpenTelemetry where it is installed. We turn off what it does with it."""
 
 
 def test_an_import_loads_no_transport_no_emulator_and_no_completions() -> None:
@@ -256,9 +262,22 @@ def test_completions_are_loaded_when_they_are_asked_for(name: str) -> None:
         importlib.import_module("cwinference").__getattr__("Inferences")
 
 
-@pytest.mark.parametrize(
-    ("transport", "allowed"), [("grpc", {"grpc"}), ("connect", {"pyqwest"}), ("rest", {"pyqwest"})]
-)
+def test_telemetry_is_loaded_when_it_is_asked_for() -> None:
+    assert "cwinference._telemetry" in loaded_by("from cwinference import Telemetry")
+    assert "opentelemetry" not in loaded_by("from cwinference import Telemetry")
+    assert "opentelemetry" in loaded_by("from cwinference import Telemetry; Telemetry()")
+
+
+def test_completions_load_no_telemetry_that_nobody_asked_for() -> None:
+    program = (
+        "import contextlib\nfrom cwinference import Inference, errors\n"
+        "with contextlib.suppress(errors.Unavailable), Inference('http://localhost:1', retry=None) as inference:\n"
+        " inference.completions.create(model='m', prompt='p')"
+    )
+    assert "cwinference._telemetry" not in loaded_by(program)
+
+
+@pytest.mark.parametrize(("transport", "allowed"), [("grpc", {"grpc"}), ("connect", BY_PYQWEST), ("rest", BY_PYQWEST)])
 def test_a_transport_is_loaded_only_when_it_was_chosen(transport: str, allowed: set[str]) -> None:
     program = (
         "import contextlib, cwinference\n"
