@@ -74,6 +74,12 @@ def attempts_of(span: ReadableSpan) -> list[str]:
     return [str((event.attributes or {})["rpc.response.status_code"]) for event in span.events]
 
 
+def id_of(span: Any) -> int:
+    """Return the id of a span."""
+    identity: int = span.get_span_context().span_id
+    return identity
+
+
 def traceparent(span: ReadableSpan) -> str:
     """Return the header that says that a request belongs to a span."""
     context: Any = span.get_span_context()

@@ -274,6 +274,7 @@ def test_the_instrumentor_covers_clients_that_are_created_later(kind: Any) -> No
     finally:
         instrumentor.uninstrument()
     assert kind("token")._driver.context.observer is None
+    assert isinstance(observer, Telemetry)
     assert not observer.is_on
     assert tuple(instrumentor.instrumentation_dependencies()) == ()
 

@@ -6,6 +6,8 @@ here, together with `SCHEMA_VERSION`.
 
 from dataclasses import dataclass
 
+from ..errors import CODES
+
 SCHEMA_VERSION = "1.44.0"
 SCHEMA_URL = f"https://opentelemetry.io/schemas/{SCHEMA_VERSION}"
 SCOPE = "cwinference"
@@ -56,7 +58,7 @@ NUMBERS = {
 
 # Ours, where the conventions have none
 ATTEMPTS = "cwinference.attempts"
-"""On a span: how many times the call was sent."""
+"""On the span of a call that was not sent just once: how many times it was."""
 ATTEMPT = "cwinference.attempt"
 """The event at the end of each attempt."""
 
@@ -123,7 +125,7 @@ METRICS = (CALL_DURATION, OPERATION_DURATION, TOKEN_USAGE, TIME_TO_FIRST_CHUNK, 
 
 def status_name(code: str) -> str | None:
     """Return the name of an error's code as RPC spells it, such as "NOT_FOUND"; None for what no server has said."""
-    return None if code in ("error", "protocol_error") else _CANCELED if code == "canceled" else code.upper()
+    return _STATUS_NAMES.get(code)
 
 
-_CANCELED = "CANCELLED"  # with two Ls in gRPC
+_STATUS_NAMES = {"ok": "OK", **{code: code.upper() for code in CODES}, "canceled": "CANCELLED"}  # gRPC has two Ls

@@ -1,12 +1,11 @@
 """The headers by which a server learns of the trace that its call belongs to."""
 
-from collections.abc import Iterable
-
 from opentelemetry import propagate
 from opentelemetry.context import Context
 
 from ..auth import Headers
 
+_USUAL = frozenset({"traceparent", "tracestate", "baggage"})
 _OWN = frozenset(
     {
         *("accept", "accept-encoding", "authorization", "connection", "content-encoding", "content-length"),
@@ -19,7 +18,7 @@ _OWN_PREFIXES = (":", "grpc-", "connect-")
 _NAME = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
 
-def headers_of(context: Context, taken: Iterable[tuple[str, str]]) -> Headers:
+def headers_of(context: Context, taken: Headers) -> Headers:
     """Return what the global propagator injects, but for names that are taken and for what no header may contain.
 
     Raises what the propagator raises.
@@ -28,12 +27,19 @@ def headers_of(context: Context, taken: Iterable[tuple[str, str]]) -> Headers:
     propagate.inject(carrier, context)
     if not carrier:
         return ()
+    found = tuple((name.lower(), value) for name, value in carrier.items() if _may_be_sent(name.lower(), value))
+    if not taken:
+        return found
     reserved = {name.lower() for name, _ in taken}
-    found = ((name.lower(), value) for name, value in carrier.items())
-    return tuple((name, value) for name, value in found if name not in reserved and _may_be_sent(name, value))
+    return tuple(pair for pair in found if pair[0] not in reserved)
 
 
-def _may_be_sent(name: str, value: str) -> bool:
-    if name in _OWN or name.startswith(_OWN_PREFIXES) or name.endswith("-bin"):
+def _may_be_sent(name: str, value: object) -> bool:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         return False
-    return bool(name) and _NAME.issuperset(name) and isinstance(value, str) and value.isascii() and value.isprintable()
+    return name in _USUAL or (
+        _NAME.issuperset(name or " ")
+        and name not in _OWN
+        and not name.startswith(_OWN_PREFIXES)
+        and not name.endswith("-bin")  # which gRPC would take for bytes
+    )

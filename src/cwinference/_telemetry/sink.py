@@ -29,14 +29,14 @@ class Sink:
         meter: metrics.Meter = metrics.NoOpMeter(SCOPE)
         try:
             meter = metrics.get_meter(SCOPE, __version__, meter_provider, SCHEMA_URL)
-            self._histograms = {metric: _histogram(meter, metric) for metric in METRICS}
+            self._histograms = {metric.name: _histogram(meter, metric) for metric in METRICS}
         except Exception as error:
             self.note_failure(error)
-            self._histograms = {metric: _histogram(metrics.NoOpMeter(SCOPE), metric) for metric in METRICS}
+            self._histograms = {metric.name: _histogram(metrics.NoOpMeter(SCOPE), metric) for metric in METRICS}
 
     def record(self, metric: Metric, value: float, labels: Mapping[str, Any], context: Context) -> None:
         """Record a value of a metric. Raises what the provider raises."""
-        self._histograms[metric].record(value, labels, context)
+        self._histograms[metric.name].record(value, labels, context)
 
     def note_failure(self, error: Exception) -> None:
         """Log a failure, the first one as a warning, for there may be one for each call.

@@ -18,6 +18,7 @@ from .sink import Sink
 
 Attributes = dict[str, Any]
 
+_OK: Attributes = {names.RPC_STATUS: "OK"}
 _DESCRIPTION = 1000
 """Of how many characters of an error's message the description of a span consists at most."""
 
@@ -65,12 +66,7 @@ class CallSpan:
         if not self._is_recorded:
             return
         try:
-            status = names.status_name(code)
-            attributes = {names.ERROR_TYPE: error_type(code, error)} if status is None else {names.RPC_STATUS: status}
-            http_status = getattr(error, "http_status", None)
-            if http_status is not None:
-                attributes[names.HTTP_STATUS] = http_status
-            self._span.add_event(names.ATTEMPT, attributes)
+            self._span.add_event(names.ATTEMPT, _OK if error is None else _failure_of(code, error))
         except Exception as failure:
             self._sink.note_failure(failure)
 
@@ -88,9 +84,10 @@ class CallSpan:
         try:
             if self._is_recorded:
                 attributes = self._final_attributes(status, error)
-                attributes[names.ATTEMPTS] = attempts
+                if attempts != 1:
+                    attributes = {**attributes, names.ATTEMPTS: attempts}
                 if failure is not None:
-                    attributes[names.ERROR_TYPE] = failure
+                    attributes = {**attributes, names.ERROR_TYPE: failure}
                     self._span.set_status(StatusCode.ERROR, self._description(error))
                 self._span.set_attributes(attributes)
         except Exception as problem:
@@ -104,12 +101,21 @@ class CallSpan:
         """Record the metrics."""
 
     def _final_attributes(self, status: str | None, error: BaseException | None) -> Attributes:
-        """Return the attributes that are known at the end."""
+        """Return the attributes that are known at the end, as a mapping that nobody changes."""
         return {}
 
     def _description(self, error: BaseException | None) -> str | None:
         """Return what the span says of an error. Its message may quote a prompt, so that is content."""
         return one_line(str(error))[:_DESCRIPTION] if self._sink.content and error is not None else None
+
+
+def _failure_of(code: str, error: BaseException) -> Attributes:
+    """Return the attributes of a failed attempt."""
+    status, http_status = names.status_name(code), getattr(error, "http_status", None)
+    attributes: Attributes = (
+        {names.ERROR_TYPE: error_type(code, error)} if status is None else {names.RPC_STATUS: status}
+    )
+    return attributes if http_status is None else {**attributes, names.HTTP_STATUS: http_status}
 
 
 def error_type(code: str, error: BaseException | None) -> str:
@@ -139,7 +145,7 @@ class RpcTarget:
             labels[names.RPC_SYSTEM] = system
         elif method.http is not None:
             attributes = {**labels, names.HTTP_METHOD: method.http.verb, names.URL_TEMPLATE: method.http.template}
-        return cls(name, attributes, labels, {**labels, names.RPC_STATUS: "OK"})
+        return cls(name, attributes, labels, {**labels, **_OK})
 
 
 class RpcSpan(CallSpan):
@@ -160,6 +166,8 @@ class RpcSpan(CallSpan):
         self._sink.record(names.CALL_DURATION, seconds, labels, self._context)
 
     def _final_attributes(self, status: str | None, error: BaseException | None) -> Attributes:
+        if error is None and status == "OK":
+            return _OK
         attributes: Attributes = {} if status is None else {names.RPC_STATUS: status}
         http_status = getattr(error, "http_status", None)
         if http_status is not None and names.HTTP_METHOD in self._target.attributes:
