@@ -8,7 +8,7 @@ GOOGLEAPIS = third_party/googleapis
 IN_PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers stubs ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers stubs telemetry ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ speed: ## put the figures of the last `make bench` into docs/speed.md: table and
 
 guard: setup ## a few of these ratios, briefly; fails if one is far off three times; skipped without Go
 	@if command -v go >/dev/null; then $(DEV)/python -m bench --guard; else echo "speed guard: skipped, because Go is not installed"; fi
+
+telemetry: setup ## make the dashboard and the tables of docs/telemetry.md from the names of spans and metrics
+	PYTHONPATH="$(CURDIR)" $(DEV)/python -m tools.telemetry_docs
 
 conformance: setup ## run the Connect conformance suite against our transports (needs Go)
 	tools/conformance "$(CURDIR)/$(GENERATE)"
