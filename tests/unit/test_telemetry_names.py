@@ -10,10 +10,6 @@ import opentelemetry.semconv._incubating.attributes
 import opentelemetry.semconv._incubating.metrics
 import opentelemetry.semconv.attributes
 import pytest
-from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
-    GenAiOperationNameValues,
-    GenAiTokenTypeValues,
-)
 from opentelemetry.semconv._incubating.attributes.rpc_attributes import RpcSystemNameValues
 from opentelemetry.semconv.attributes.error_attributes import ErrorTypeValues
 from opentelemetry.semconv.schemas import Schemas
@@ -94,9 +90,10 @@ def test_a_metric_is_a_histogram_of_the_conventions_with_their_unit(metric: Metr
 
 
 def test_values_are_those_of_the_conventions() -> None:
+    gen_ai: Any = importlib.import_module("opentelemetry.semconv._incubating.attributes.gen_ai_attributes")
     assert {names.GRPC, names.CONNECT} <= {each.value for each in RpcSystemNameValues}
-    assert {names.CHAT, names.TEXT} <= {each.value for each in GenAiOperationNameValues}
-    assert {names.INPUT, names.OUTPUT} <= {each.value for each in GenAiTokenTypeValues}
+    assert {names.CHAT, names.TEXT} <= {each.value for each in gen_ai.GenAiOperationNameValues}
+    assert {names.INPUT, names.OUTPUT} <= {each.value for each in gen_ai.GenAiTokenTypeValues}
     assert ErrorTypeValues.OTHER.value == names.OTHER
 
 

@@ -1,7 +1,7 @@
 """Prompts and responses as the semantic conventions write them: JSON texts of messages, which consist of parts."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 Json: TypeAlias = dict[str, Any]
@@ -11,8 +11,8 @@ def input_messages(body: Mapping[str, Any]) -> str:
     """Return the messages of a request, or its prompts."""
     if "messages" in body:
         return _text([_message(each) for each in body["messages"]])
-    prompt = body.get("prompt")
-    prompts: Any = prompt if isinstance(prompt, list) else [prompt]
+    prompt: Any = body.get("prompt")
+    prompts = cast(Sequence[Any], prompt) if isinstance(prompt, list) else [prompt]
     return _text([{"role": "user", "parts": _parts(each)} for each in prompts])
 
 
@@ -33,7 +33,8 @@ class Texts:
         for choice in choices_of(raw):
             delta: Any = choice.get("delta", choice)
             index = choice.get("index", 0)
-            text = delta.get("content", delta.get("text")) if isinstance(delta, dict) else None
+            fields: Json = cast(Json, delta) if isinstance(delta, dict) else {}
+            text = fields.get("content", fields.get("text"))
             texts = self._texts.setdefault(index, [])
             if isinstance(text, str):
                 texts.append(text)
@@ -53,7 +54,7 @@ class Texts:
 def choices_of(raw: Mapping[str, Any]) -> Iterator[Json]:
     """Yield the choices in a response or a chunk."""
     choices: Any = raw.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
+    for choice in cast(Sequence[Any], choices) if isinstance(choices, list) else ():
         if isinstance(choice, dict):
             yield cast(Json, choice)
 
@@ -88,14 +89,15 @@ def _tool_call(call: Any) -> Json:
 
 
 def _parts(content: Any) -> list[Json]:
-    if content is None:
-        return []
-    if not isinstance(content, list):
-        return [{"type": "text", "content": content}]
-    return [
-        {"type": "text", "content": each["text"]} if isinstance(each, dict) and "text" in each else {"type": "other"}
-        for each in content
-    ]
+    if isinstance(content, list):
+        return list(map(_part, cast(Sequence[Any], content)))
+    return [] if content is None else [{"type": "text", "content": content}]
+
+
+def _part(part: Any) -> Json:
+    """Return a part of a message, which is kept only if it is text: an image is too large for a span."""
+    text = cast(Json, part).get("text") if isinstance(part, dict) else None
+    return {"type": "other"} if text is None else {"type": "text", "content": text}
 
 
 def _text(messages: list[Json]) -> str:
