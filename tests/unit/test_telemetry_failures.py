@@ -298,3 +298,10 @@ def test_metrics_are_recorded_if_spans_fail() -> None:
     found = {metric.name for metric in data.resource_metrics[0].scope_metrics[0].metrics}
     assert "rpc.client.call.duration" in found
     assert "gen_ai.client.operation.duration" in found
+
+
+def test_after_a_call_the_span_before_it_is_the_current_one_again() -> None:
+    recorded = RecordedTelemetry()
+    use_everything(recorded.telemetry)
+    assert trace.get_current_span() is trace.INVALID_SPAN
+    assert [span.parent for span in recorded.spans] == [None] * 4

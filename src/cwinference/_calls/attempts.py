@@ -266,9 +266,10 @@ class Report:
 
     def failures(self, flow: Flow[T]) -> Flow[T]:
         """Do what a part of the call does, and report the end of the call if it fails."""
-        observation = self.observation
-        entered = None if observation is None else observation.enter()
+        observation, entered = self.observation, None
         try:
+            if observation is not None:
+                entered = observation.enter()
             return (yield from flow)
         except BaseException as error:
             self.end(code_of(error), error)
