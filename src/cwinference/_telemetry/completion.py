@@ -17,12 +17,14 @@ _LONGEST = 200
 
 
 class ModelServerSpan(CallSpan):
-    """The span of a call of a model server, which may be known only when the first attempt is sent."""
+    """The span of a call of a model server. Which one that is may be known late, and a retry may go to another."""
 
-    __slots__ = ("_has_server", "_labels", "_result")
+    __slots__ = ("_call", "_endpoint", "_labels", "_result")
 
     def __init__(self, sink: Sink, name: str, labels: Attributes, more: Attributes, endpoint: Endpoint | None) -> None:
-        self._has_server = endpoint is not None
+        self._call: Any = None
+        """What was sent."""
+        self._endpoint = endpoint
         if endpoint is not None:
             labels.update(server_attributes(endpoint))
         self._labels = labels
@@ -32,16 +34,26 @@ class ModelServerSpan(CallSpan):
         super().__init__(sink, name, {**labels, **more})
 
     def send(self, call: Any, metadata: Metadata) -> Metadata:
-        """Return the headers of an attempt, and note where it goes, if that was not known before."""
-        try:
-            if not self._has_server:
-                self._has_server = True
-                server = server_attributes(call.endpoint)
-                self._labels.update(server)
-                self._result.update(server)
-        except Exception as error:
-            self._sink.note_failure(error)
+        """Return the headers of an attempt."""
+        self._call = call
         return super().send(call, metadata)
+
+    def end(self, code: str, attempts: int, seconds: float, error: BaseException | None = None) -> None:
+        """End the span, and record the metrics of the call."""
+        try:
+            self._note_server()
+        except Exception as failure:
+            self._sink.note_failure(failure)
+        super().end(code, attempts, seconds, error)
+
+    def _note_server(self) -> None:
+        """Note where the call went, or goes."""
+        endpoint: Endpoint | None = self._endpoint if self._call is None else self._call.endpoint
+        if endpoint is not None and endpoint is not self._endpoint:
+            self._endpoint = endpoint
+            server = server_attributes(endpoint)
+            self._labels = {**self._labels, **server}
+            self._result.update(server)
 
     def _final_attributes(self, status: str | None, error: BaseException | None) -> Attributes:
         return self._result
@@ -88,6 +100,7 @@ class CompletionSpan(ModelServerSpan):
                 self._sink.record(names.TIME_PER_OUTPUT_CHUNK, waited, self._labels, self._context)
             else:
                 self._has_chunk = True
+                self._note_server()
                 self._note_names(chunk.raw)
                 self._result[names.FIRST_CHUNK] = elapsed
                 self._sink.record(names.TIME_TO_FIRST_CHUNK, elapsed, self._labels, self._context)
