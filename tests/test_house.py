@@ -27,6 +27,7 @@ from cwinference import (
     Plan,
     Retry,
     Stack,
+    Telemetry,
     types,
 )
 from cwinference._wire.methods import METHODS
@@ -431,8 +432,9 @@ FOREIGN_TYPES = {
     "Path", "PathLike", "Self", "Sequence", "Timestamp", "TracebackType", "AsyncGenerator", "AsyncOpenAI",
     "BaseException", "Exception", "Generator", "Message", "OpenAI", "ValueType", "bool", "bytes", "datetime", "dict",
     "float", "int", "list", "object", "openai", "os", "str", "tuple", "type", "types",
+    "MeterProvider", "TracerProvider",
 }  # fmt: skip
-"""Names in public signatures that come from Python, protobuf and the openai package."""
+"""Names in public signatures that come from Python, protobuf, OpenTelemetry and the openai package."""
 DECLARED_TYPES = {"CacheCore", "Flow", "Following", "Rpc", "Pages", "Operation", "StreamParts"}
 """What declarations return: `help()` and type checkers show the results of these instead."""
 CLIENT_TYPES = {"AsyncDriver", "AsyncOwner", "SyncDriver", "SyncOwner"}
@@ -442,7 +444,8 @@ CLIENT_TYPES = {"AsyncDriver", "AsyncOwner", "SyncDriver", "SyncOwner"}
 @pytest.mark.parametrize(
     "kind",
     [
-        Client, AsyncClient, Inference, AsyncInference, Stream, AsyncStream, Retry, TLS, Clock, Completion, Chunk,
+        Client, AsyncClient, Inference, AsyncInference, Stream, AsyncStream, Retry, TLS, Clock,
+        Completion, Chunk, Telemetry,
         *(getattr(Client, name) for name in SHAPES), Chat, ChatCompletions, Completions, Models, Emulator,
         EmulatorClock, Faults, Fault, Behavior, Fate, Parameters, Change, Watch, AsyncWatch, Cache, AsyncCache, View,
         DeploymentView, Finding, Report, Stack, Plan, PlanStep, FieldChange, Rollout,

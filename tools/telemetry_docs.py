@@ -1,6 +1,6 @@
 """Write what is made from telemetry's table of names: a dashboard for Grafana, and the tables of `docs/telemetry.md`.
 
-    python -m tools.telemetry_docs [FOLDER]
+`make telemetry` runs it.
 """
 
 import json

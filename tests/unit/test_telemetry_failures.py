@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import Sampler
 
 from cwinference import AsyncClient, Client, Inference, Telemetry, errors
+from cwinference._calls.observation import Observer, observer_of
 from cwinference._telemetry.instrumentor import Instrumentor
 from cwinference.inference import AsyncInference
 from tests.support import samples
@@ -265,23 +266,25 @@ def test_the_instrumentor_covers_clients_that_are_created_later(kind: Any) -> No
         assert before._driver.context.observer is None
         after = kind("token")
         observer = after._driver.context.observer
-        assert isinstance(observer, Telemetry)
+        assert isinstance(observer, Observer)
         assert after.inference("3f0e6c0a-6f0b-4c5e-9a53-0f6f2f6f7a11")._server.context.observer is observer
         inference = Inference if kind is Client else AsyncInference
         assert inference("http://127.0.0.1:1")._server.context.observer is observer
         own = Telemetry()
-        assert kind("token", telemetry=own)._driver.context.observer is own
+        assert kind("token", telemetry=own)._driver.context.observer is observer_of(own)
     finally:
         instrumentor.uninstrument()
     assert kind("token")._driver.context.observer is None
-    assert isinstance(observer, Telemetry)
+    assert isinstance(observer, Observer)
     assert not observer.is_on
     assert tuple(instrumentor.instrumentation_dependencies()) == ()
 
 
 def test_what_was_switched_off_reports_nothing_more() -> None:
     recorded = RecordedTelemetry()
-    recorded.telemetry.is_on = False
+    observer = observer_of(recorded.telemetry)
+    assert observer is not None
+    observer.is_on = False
     use_everything(recorded.telemetry)
     assert recorded.spans == ()
     assert recorded.metrics() == []

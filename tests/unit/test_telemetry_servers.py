@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cwinference._calls.observation import observer_of
 from cwinference._secrets import Secret
 from cwinference.config import Endpoint
 from cwinference.inference._responses import Chunk
@@ -18,9 +19,8 @@ BODY = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
 @pytest.mark.parametrize("is_streamed", [False, True])
 def test_a_call_that_moves_to_another_server_is_reported_with_that_one(known: Any, is_streamed: bool) -> None:
     recorded = RecordedTelemetry()
-    observation: Any = recorded.telemetry.completion(
-        "chat.completions", "/chat/completions", BODY, known, is_streamed=is_streamed
-    )
+    observer: Any = observer_of(recorded.telemetry)
+    observation = observer.completion("/chat/completions", BODY, known, is_streamed=is_streamed)
     call = SimpleNamespace(endpoint=ONE, headers=())
     observation.send(call, Secret(()))
     call.endpoint = TWO
@@ -37,7 +37,8 @@ def test_a_call_that_moves_to_another_server_is_reported_with_that_one(known: An
 
 def test_a_call_that_never_found_its_server_names_none() -> None:
     recorded = RecordedTelemetry()
-    observation: Any = recorded.telemetry.completion("models.list", "/models", None, None, is_streamed=False)
+    observer: Any = observer_of(recorded.telemetry)
+    observation = observer.completion("/models", None, None, is_streamed=False)
     observation.end("not_found", 0, 1.0)
 
     assert "server.address" not in attributes_of(recorded.span)

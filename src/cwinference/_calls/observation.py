@@ -52,17 +52,26 @@ class StreamObservation(Observation, Protocol):
 
 
 class Observer:
-    """Watches the calls of a client. Neither method raises; None stands for a call that is not watched."""
+    """Watches the calls of clients. Neither method raises; None stands for a call that is not watched."""
+
+    is_on = True
+    """Whether calls are watched. While it is False, they are not."""
 
     def rpc(self, method: Method, endpoint: Endpoint, protocol: str) -> Observation | None:
         """Begin to watch a call of the management API. `protocol` is "grpc", "connect" or "rest"."""
         raise NotImplementedError
 
     def completion(
-        self, name: str, path: str, body: Any, endpoint: Endpoint | None, *, is_streamed: bool
+        self, path: str, body: Any, endpoint: Endpoint | None, *, is_streamed: bool
     ) -> StreamObservation | None:
-        """Begin to watch a call of a model server, whose endpoint may not be known yet."""
+        """Begin to watch a call of a model server, by its path below `/v1`. Its endpoint may not be known yet."""
         raise NotImplementedError
+
+
+class Observing:
+    """What users give to a client so that its calls are watched."""
+
+    _observer: Observer
 
 
 _every_client: Observer | None = None
@@ -76,6 +85,8 @@ def observe_every_client(observer: Observer | None) -> None:
 
 def observer_of(given: object) -> Observer | None:
     """Return what watches the calls of a client: what it is given, else what watches all. Raises ConfigurationError."""
-    if given is not None and not isinstance(given, Observer):
+    if given is None:
+        return _every_client
+    if not isinstance(given, Observing):
         raise ConfigurationError(f"telemetry: expected a Telemetry or None, got {type(given).__name__}")
-    return _every_client if given is None else given
+    return given._observer  # pyright: ignore[reportPrivateUsage]

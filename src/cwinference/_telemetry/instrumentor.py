@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .._calls.observation import observe_every_client
+from .._calls.observation import Observer, observe_every_client, observer_of
 from .telemetry import Telemetry
 
 
@@ -12,7 +12,7 @@ class Instrumentor:
     It has the methods of OpenTelemetry's instrumentors without inheriting from them, which would need their package.
     """
 
-    _current: Telemetry | None = None
+    _current: Observer | None = None
 
     def instrumentation_dependencies(self) -> tuple[str, ...]:
         """Return the packages that have to be installed in addition: none."""
@@ -21,7 +21,7 @@ class Instrumentor:
     def instrument(self, *, tracer_provider: Any = None, meter_provider: Any = None, **_: object) -> None:
         """Switch it on, with the global providers unless others are given."""
         if Instrumentor._current is None:
-            Instrumentor._current = Telemetry(tracer_provider, meter_provider)
+            Instrumentor._current = observer_of(Telemetry(tracer_provider, meter_provider))
             observe_every_client(Instrumentor._current)
 
     def uninstrument(self, **_: object) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .._calls.observation import Observer
 from .._wire.methods import Method
 from ..config import Endpoint
 from . import names
@@ -13,7 +14,7 @@ _OPERATIONS = {"/chat/completions": names.CHAT, "/completions": names.TEXT}
 _MOST_TARGETS = 1000
 
 
-class Recorder:
+class Recorder(Observer):
     """Begins the spans of calls. None stands for one that could not be begun."""
 
     def __init__(self, tracer_provider: Any, meter_provider: Any, *, content: bool) -> None:
@@ -22,6 +23,8 @@ class Recorder:
 
     def rpc(self, method: Method, endpoint: Endpoint, protocol: str) -> RpcSpan | None:
         """Begin that of a call of the management API."""
+        if not self.is_on:
+            return None
         try:
             key = method.path, protocol, endpoint.host, endpoint.port
             target = self._targets.get(key)
@@ -34,8 +37,10 @@ class Recorder:
             self._sink.note_failure(error)
             return None
 
-    def completion(self, path: str, body: Any, endpoint: Endpoint | None, is_streamed: bool) -> Any:
+    def completion(self, path: str, body: Any, endpoint: Endpoint | None, *, is_streamed: bool) -> Any:
         """Begin that of a call of a model server."""
+        if not self.is_on:
+            return None
         try:
             operation = _OPERATIONS.get(path)
             if operation is None:

@@ -1,11 +1,9 @@
 """`Telemetry`: what users give to a client so that OpenTelemetry gets its spans and metrics."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .._calls.observation import Observation, Observer, StreamObservation
+from .._calls.observation import Observing
 from .._secrets import forgets_locals
-from .._wire.methods import Method
-from ..config import Endpoint
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -13,7 +11,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
 
-class Telemetry(Observer):
+class Telemetry(Observing):
     """Reports the calls of clients to OpenTelemetry: `Client(telemetry=Telemetry())`.
 
     Each call is one span over all its attempts, each of which is an event of it. The trace goes on at the server: every
@@ -60,19 +58,7 @@ class Telemetry(Observer):
                 "telemetry: the package opentelemetry-api is not installed (the extra 'otel')"
             ) from None
         self._content = content
-        self._recorder = Recorder(tracer_provider, meter_provider, content=content)
-        self.is_on = True
-        """Whether calls are reported. While it is False, they are not."""
+        self._observer = Recorder(tracer_provider, meter_provider, content=content)
 
     def __repr__(self) -> str:
         return f"Telemetry(content={self._content})"
-
-    def rpc(self, method: Method, endpoint: Endpoint, protocol: str) -> Observation | None:
-        """Begin to report a call of the management API; for the library's own use."""
-        return self._recorder.rpc(method, endpoint, protocol) if self.is_on else None
-
-    def completion(
-        self, name: str, path: str, body: Any, endpoint: Endpoint | None, *, is_streamed: bool
-    ) -> StreamObservation | None:
-        """Begin to report a call of a model server; for the library's own use."""
-        return self._recorder.completion(path, body, endpoint, is_streamed) if self.is_on else None

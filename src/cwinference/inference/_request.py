@@ -75,7 +75,7 @@ class CompletionRequest:
         """Begin to observe a call with it, if there is an observer. The endpoint may not be known yet."""
         if observer is None:
             return None
-        return observer.completion(*self.method, self.body, endpoint, is_streamed=is_streamed)
+        return observer.completion(self.method.path, self.body, endpoint, is_streamed=is_streamed)
 
 
 class CompletionCall(Call[T]):
