@@ -101,6 +101,7 @@ EMULATOR_LAYERS = [
     {"api", "protocols"},
     {"faults", "gateway"},
     {"config", "connection", "http2"},
+    {"admin"},
     {"server"},
     {"emulator"},
     {"__init__"},

@@ -37,6 +37,11 @@ class EmulatorClock:
         self._running = running
         self._base = microseconds * 1000 - (time.monotonic_ns() if running else 0)
 
+    @property
+    def running(self) -> bool:
+        """Whether it follows real time."""
+        return self._running
+
     def now(self) -> int:
         """Return the current time in nanoseconds since 1970-01-01 UTC."""
         return self._base + time.monotonic_ns() if self._running else self._base

@@ -77,7 +77,7 @@ def load(path: str | os.PathLike[str]) -> Config:
         behavior=_behavior(content.get("behavior", {}), f"{location}: behavior"),
         tokens=_tokens(content.get("tokens", []), f"{location}: tokens"),
         parameters=None if parameters is None else Parameters.from_table(parameters, source=f"{location}: parameters"),
-        fates=_fates(content.get("fates", {}), f"{location}: fates"),
+        fates=read_fates(content.get("fates", {}), f"{location}: fates"),
         faults=_list_of_tables(content.get("faults", []), f"{location}: faults"),
     )
 
@@ -88,7 +88,12 @@ def _behavior(value: object, location: str) -> Mapping[str, Any]:
     return settings
 
 
-def _fates(value: object, location: str) -> Mapping[str, Fate]:
+def read_fates(value: object, location: str) -> Mapping[str, Fate]:
+    """Return fates by the names of their resources, from a table of tables.
+
+    Raises:
+        ConfigurationError: something in it is wrong; the text begins with `location` and says where.
+    """
     fates = _table(value, location)
     return {
         name: _build(Fate, _table(fate, f"{location}.{name}"), f"{location}.{name}") for name, fate in fates.items()

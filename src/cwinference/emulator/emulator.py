@@ -11,7 +11,11 @@ from urllib.parse import urlsplit
 
 from .. import errors
 from .._calls.signatures import checks_keywords
+from .._hosts import is_loopback
 from .._wire.methods import METHODS
+from .admin.app import AdminRoutes
+from .admin.controls import Controls
+from .admin.request_log import RequestLog
 from .api.emulated_api import EmulatedApi
 from .api.journal import Journal
 from .behavior import Behavior, DriftKind, Fate
@@ -23,8 +27,9 @@ from .gateway.app import CompletionsApp
 from .gateway.models import create_model
 from .interfaces import Caller
 from .protocols.app import ProtocolRouter
+from .protocols.asgi import App
 from .protocols.drift import Drift
-from .protocols.origins import OwnOriginsOnly, own_hosts
+from .protocols.origins import OwnOriginsOnly, check_origins, own_hosts
 from .protocols.service import Service
 from .rules.checker import RuleSet, check
 from .tokens import ADMIN_TOKEN, EXPECTED_TOKEN, ORGANIZATION, VIEWER_TOKEN, Tokens, is_token
@@ -66,6 +71,8 @@ class Emulator:
         drift: bool | Collection[DriftKind] | None = None,
         behavior: Behavior | None = None,
         clock: EmulatorClock | None = None,
+        admin: bool | None = None,
+        cors_origins: Collection[str] = (),
     ) -> None:
         """Configure an emulator. It starts to listen in `start`, or when its `with` block is entered.
 
@@ -97,6 +104,13 @@ class Emulator:
                 and `ready_after`, `rules` and `drift` override both. None: the defaults of `Behavior`.
             clock: the time that resources live by. `EmulatorClock(running=False)` stands still until the test advances
                 it. None: a clock that follows real time.
+            admin: whether the admin routes below `/_emulator/` are there, with which any program that has `token` can
+                reset the emulator, read and replace its state, set faults and fates, and see the last requests. None:
+                if it can only be reached from this machine, as far as `host` and `public_url` tell. `health` and
+                `ready` are always there, and need no token.
+            cors_origins: origins whose web pages may use the emulator, such as "https://app.example.com"; "*" allows
+                all of them. Browsers then let them call the API, the gateways and the admin routes. Empty: no pages
+                of other origins.
 
         Raises:
             ConfigurationError: a setting or something in the `config` file is wrong. `start` raises it too: when the
@@ -113,6 +127,8 @@ class Emulator:
         self._tls = tls_cert, tls_key
         self._public_url = _check_url(public_url)
         self._model = create_model(model)
+        self._cors_origins = check_origins(cors_origins)
+        self._admin = _is_local(host, public_url) if admin is None else admin
         self._state = state
         self._config = Config() if config is None else load(config)
         self._callers = {**self._config.tokens, **self._default_callers()}
@@ -186,9 +202,11 @@ class Emulator:
             self._api = self._open_api(parts)
             self._model.start()
             parts.callback(self._model.close)
-            self._server = self._open_server(parts, self._api)
+            app, controls = self._assemble(self._api)
+            self._server = self._open_server(parts, app)
             self._api.public_url = self._public_url or self.endpoint
             self._server.start()
+            controls.become_ready()
             self._running_parts = parts.pop_all()
 
     def close(self) -> None:
@@ -224,13 +242,20 @@ class Emulator:
         parts.callback(api.close)
         return api
 
-    def _open_server(self, parts: ExitStack, api: EmulatedApi) -> "Server":
+    def _assemble(self, api: EmulatedApi) -> tuple[App, Controls]:
+        """Return the application, from the outside inward, and what its admin routes do."""
         tokens = Tokens(self._callers)
         completions = CompletionsApp(api, lambda deployment: self._model, tokens.caller)
         service = Service(api, tokens, Drift(self._behavior.drift_kinds))
         router = ProtocolRouter(service, METHODS.values(), completions)
+        log = RequestLog(FaultMiddleware(router, self._faults, router.method_of))
+        controls = Controls(api, self._faults, self._fates, log, router.method_of)
+        admin = AdminRoutes(log, controls, tokens.caller, Caller(ORGANIZATION), is_open=self._admin)
+        hosts = own_hosts(self._address[0], self._public_url)
+        return OwnOriginsOnly(admin, hosts, self._cors_origins), controls
+
+    def _open_server(self, parts: ExitStack, app: App) -> "Server":
         host, port = self._address
-        app = OwnOriginsOnly(FaultMiddleware(router, self._faults, router.method_of), own_hosts(host, self._public_url))
         server: Server = _server_module().Server(app, host=host, port=port, tls=self._certificate())
         parts.callback(server.stop)
         return server
@@ -283,6 +308,12 @@ def _check_url(url: str | None) -> str | None:
     if url is not None and not _is_base_url(url):
         raise errors.ConfigurationError(f"public_url: expected http://<host>[:<port>] or https://..., got {url!r}")
     return url
+
+
+def _is_local(host: str, public_url: str | None) -> bool:
+    """Return whether only this machine can reach the emulator, as far as its settings tell."""
+    public = None if public_url is None else urlsplit(public_url).hostname or ""
+    return is_loopback(host) and (public is None or is_loopback(public))
 
 
 def _is_base_url(url: str) -> bool:

@@ -1,10 +1,10 @@
 """The emulated management API as a function: from a request to a response or an `RpcError`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -14,7 +14,7 @@ from ..behavior import Behavior, Fate
 from ..clock import EmulatorClock
 from ..interfaces import Caller, RpcError, Violation
 from ..parameters import Parameters
-from . import rpc_errors
+from . import rpc_errors, snapshots
 from .capacity_claims import CapacityClaimHandlers
 from .context import ApiContext, HandlerMap
 from .deployments import DeploymentHandlers
@@ -92,6 +92,7 @@ class EmulatedApi:
             HotLoadHandlers(self._context),
         )
         self._lifecycles = [each for each in services if isinstance(each, LifecycleHandlers)]
+        self._step_names = {each.kind: each.step_names for each in services}
         self._step_runners = {each.kind: each.run_step for each in services}
         self._handlers: HandlerMap = dict(chain.from_iterable(each.handlers().items() for each in services))
         self._store.after_reload = self._gateways.update_endpoints
@@ -135,6 +136,25 @@ class EmulatedApi:
         with self._session():
             children = self._store.deployments.children(gateway_id)
             return [_copy(each.message) for each in sorted_by_creation(children.values())]
+
+    def snapshot(self) -> Sequence[Mapping[str, Any]]:
+        """Return all resources of all organizations with what is planned for them, as JSON objects."""
+        with self._session():
+            return snapshots.take(self._store)
+
+    def restore(self, resources: object) -> int:
+        """Replace all resources by those of a snapshot, and return how many there are.
+
+        What was planned happens after as much time as it would have after the snapshot.
+
+        Raises:
+            RpcError: (invalid_argument) the value is no snapshot; nothing was changed.
+        """
+        with self._session():
+            rows = snapshots.read(resources, _MESSAGE_TYPES, self._step_names, self.clock.now())
+            self._store.replace(rows)
+            self._gateways.update_endpoints()
+            return len(rows)
 
     def close(self) -> None:
         """Close the journal. The API must not be called any more."""

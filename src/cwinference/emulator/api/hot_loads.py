@@ -1,6 +1,6 @@
 """HotLoadService: one hot-load at a time per deployment, the chain of snapshots, and the progress of replicas."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -113,6 +113,11 @@ class HotLoadHandlers:
     def run_step(self, record: Record, step: str, due: int) -> None:
         """Run a step that was due at the given time, in nanoseconds."""
         self._steps[step](record, due)
+
+    @property
+    def step_names(self) -> Collection[str]:
+        """The names of all steps that a plan may contain."""
+        return self._steps.keys()
 
     def _find(self, id: str, caller: Caller) -> Record:
         return find_owned(self.store.hot_loads, "hot-load", id, caller)

@@ -1,7 +1,7 @@
 """The lifecycle of gateways, deployments and capacity claims: CREATING, UPDATING or DELETING, then READY or gone."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -127,6 +127,11 @@ class LifecycleHandlers(ABC):
     def run_step(self, record: Record, step: str, due: int) -> None:
         """Run a step that was due at the given time, in nanoseconds."""
         self._steps[step](record, due)
+
+    @property
+    def step_names(self) -> Collection[str]:
+        """The names of all steps that a plan may contain."""
+        return self._steps.keys()
 
     def plan_strikes(self) -> None:
         """Plan when resources that are READY will fail, as their fates say now."""

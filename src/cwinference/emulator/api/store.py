@@ -7,8 +7,9 @@ of their due times. So a caller always sees the state that a background task wou
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any, TypeAlias
@@ -128,6 +129,19 @@ class Store:
         self._removed.append(record)
         self._modified = True
 
+    def replace(self, rows: Iterable[JournalRow]) -> None:
+        """Replace all records by others, in this order; their numbers are given anew."""
+        for table in self.tables.values():
+            self._removed += table
+            table.clear()
+        self._schedule.clear()
+        self._changed.clear()
+        for row in rows:
+            number = next(self._numbers)
+            self._mark_changed(self._load_row(replace(row, number=number)))
+        self._modified = True
+        self.clock.catch_up(self._last_updated_at)
+
     def load(self, message_types: Mapping[str, type[Any]]) -> None:
         """Read all records from the journal, and continue the time that they were written in.
 
@@ -177,13 +191,14 @@ class Store:
             self._schedule = [(each.plan[0][0], next(self._tie_breakers), each) for each in records if each.plan]
             heapify(self._schedule)
 
-    def _load_row(self, row: JournalRow) -> None:
+    def _load_row(self, row: JournalRow) -> Record:
         updated_at = from_timestamp(row.message.status.updated_at)
         record = Record(row.kind, row.number, row.message, updated_at, row.plan, row.notes)
         self.tables[row.kind].add(record)
         self._schedule_next_step(record)
         self._last_updated_at = max(self._last_updated_at, updated_at)
         self._numbers = count(row.number + 1)
+        return record
 
     def _mark_changed(self, record: Record) -> None:
         self._changed[record] = None

@@ -15,17 +15,19 @@ import json
 import random
 import shlex
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import count
 from typing import Any, TypeGuard, cast
 
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from ..._text import one_line
 from ..._wire import error_details
 from ...errors import ConfigurationError
+from ..protocols.codecs import pack
 from .options import DEFAULTS, FaultKind, check_fault
 
 _SELECTION = ("method", "path", "deployment", "nth", "probability", "seed", "times")
@@ -48,6 +50,7 @@ class Fault:
         options: all options of its kind, including those with their default values.
         happened: how many calls it has happened to so far. A call does not count if another fault prevented this one,
             or if there was nothing in its response that the fault could have changed.
+        id: a number of its own in its emulator, by which the admin routes name it.
 
     Raises:
         ConfigurationError: there is no such kind, option or method, or a value is out of range.
@@ -63,6 +66,7 @@ class Fault:
     times: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     happened: int = 0
+    id: int = 0
 
     def __post_init__(self) -> None:
         check_fault(self.kind, {name: getattr(self, name) for name in _SELECTION}, self.options)
@@ -85,6 +89,20 @@ class Fault:
             counted = True
 
         return count
+
+    def replace(self, tables: Sequence[Mapping[str, Any]], location: str) -> None:
+        """End all faults and inject others, from tables as `add_table` takes them.
+
+        Raises:
+            ConfigurationError: as `add_table`; nothing was changed.
+        """
+        others = Faults()
+        for index, table in enumerate(tables):
+            others.add_table(table, f"{location}[{index}]")
+        with self._lock:
+            self._faults, self._added = others._faults, others._added
+            for fault in self._faults:
+                fault.id = next(self._ids)
 
     def triggered_by(self, method: str | None, path: str, deployment: Collection[str] = ()) -> bool:
         """Count a call if `method`, `path` and `deployment` match, and return whether the fault shall happen to it."""
@@ -183,6 +201,7 @@ class Faults:
         self._faults: tuple[Fault, ...] = ()
         self._added = 0
         """How many faults were added since the last `clear`."""
+        self._ids = count(1)
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -230,9 +249,13 @@ class Faults:
         with self._lock:
             # With the same source all faults of one probability would happen to the same calls.
             fault.draw_as(self._added)
+            fault.id = next(self._ids)
             self._added += 1
             self._faults = (*self._faults, fault)
         return fault
+
+    def __iter__(self) -> Iterator[Fault]:
+        return iter(self._faults)
 
     def remove(self, fault: Fault) -> None:
         """End a fault; calls that it already affects are not restored. Does nothing if it has ended before."""
@@ -244,6 +267,20 @@ class Faults:
         with self._lock:
             self._faults = ()
             self._added = 0
+
+    def replace(self, tables: Sequence[Mapping[str, Any]], location: str) -> None:
+        """End all faults and inject others, from tables as `add_table` takes them.
+
+        Raises:
+            ConfigurationError: as `add_table`; nothing was changed.
+        """
+        others = Faults()
+        for index, table in enumerate(tables):
+            others.add_table(table, f"{location}[{index}]")
+        with self._lock:
+            self._faults, self._added = others._faults, others._added
+            for fault in self._faults:
+                fault.id = next(self._ids)
 
     def triggered_by(self, method: str | None, path: str, deployment: Collection[str] = ()) -> Sequence[Fault]:
         """Count a call, and return the faults that shall happen to it, in the order in which they were added.
@@ -290,6 +327,18 @@ class Faults:
         except ValueError as error:
             raise ConfigurationError(f"{location}: {error}") from None
         return self.add_table(table, location)
+
+
+def table_of(fault: Fault) -> dict[str, Any]:
+    """Return the table from which `add_table` makes the same fault, without the arguments that select nothing."""
+    table = {"kind": fault.kind, **{name: getattr(fault, name) for name in _SELECTION}, **fault.options}
+    if isinstance(fault.nth, Collection):
+        table["nth"] = sorted(fault.nth)
+    if "details" in table:
+        table["details"] = [MessageToDict(each) for each in pack(table["details"])]
+    if "headers" in table:
+        table["headers"] = dict(table["headers"])
+    return {name: value for name, value in table.items() if value is not None}
 
 
 def _parse_words(words: Sequence[str]) -> Mapping[str, Any]:

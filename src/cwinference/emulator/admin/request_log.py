@@ -1,0 +1,115 @@
+"""A log of the last requests, for people who look at what their client sends, and for tests that check it.
+
+Recording is part of every call, so it does as little as possible: it keeps a few short strings of bytes. What they mean
+is found out when somebody asks.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from ..protocols.asgi import App, Receive, Scope, Send
+
+CAPACITY = 1000
+"""How many requests are kept."""
+_MAX_PATH, _MAX_HEADERS, _MAX_BODY = 256, 896, 256
+"""How many bytes of each are kept. So a full log has less than 2 MB."""
+
+
+@dataclass(slots=True)
+class RecordedRequest:
+    """A request and its response, as far as they are kept."""
+
+    at: float
+    """When it arrived, in seconds since 1970."""
+    verb: str
+    path: bytes
+    """With the query."""
+    headers: bytes
+    """A line for each, name and value separated by a colon and a space."""
+    request: bytes = b""
+    """The beginning of the body."""
+    response: bytes = b""
+    """The beginning of the response's body."""
+    status: int = 0
+    """The HTTP status; 0: there was no response."""
+    grpc_status: bytes | None = None
+    """The status in the trailers of gRPC."""
+    ms: float = 0.0
+    number: int = 0
+    """Counts from 1."""
+
+
+class RequestLog:
+    """An ASGI application that records the requests to another one. All calls come from the event loop's thread."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._requests: deque[RecordedRequest] = deque(maxlen=CAPACITY)
+        self._recorded = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and record it when its response ends, or when there will be none."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, query = time.perf_counter(), scope["query_string"]
+        request = RecordedRequest(
+            at=time.time(),
+            verb=scope["method"],
+            path=(b"%s?%s" % (scope["raw_path"], query) if query else scope["raw_path"])[:_MAX_PATH],
+            headers=b"\n".join([b"%s: %s" % pair for pair in scope["headers"]])[:_MAX_HEADERS],
+        )
+        has_trailers = False
+
+        async def receive_recorded() -> Mapping[str, Any]:
+            event = await receive()
+            if not request.request:
+                request.request = event.get("body", b"")[:_MAX_BODY]
+            return event
+
+        async def send_recorded(event: Mapping[str, Any]) -> None:
+            nonlocal has_trailers
+            kind = event["type"]
+            if kind == "http.response.body":
+                request.response = request.response or event.get("body", b"")[:_MAX_BODY]
+                is_last = not has_trailers and not event.get("more_body", False)
+            elif kind == "http.response.start":
+                request.status, has_trailers = event["status"], event.get("trailers", False)
+                is_last = False
+            else:
+                request.grpc_status = dict(event["headers"]).get(b"grpc-status")
+                is_last = True
+            # Before the end is sent: the client may ask for the log as soon as it has the response.
+            if is_last and not request.number:
+                self._add(request, started)
+            await send(event)
+
+        try:
+            await self._app(scope, receive_recorded, send_recorded)
+        finally:
+            if not request.number:
+                self._add(request, started)
+
+    def last(self, limit: int = CAPACITY, after: int = 0) -> Sequence[RecordedRequest]:
+        """Return the newest requests, oldest first: at most so many, of those with a higher number than `after`."""
+        newer = self._requests if not after else (each for each in self._requests if each.number > after)
+        return list(_last(newer, limit))
+
+    def clear(self) -> None:
+        """Forget all requests. Numbers go on."""
+        self._requests.clear()
+
+    def _add(self, request: RecordedRequest, started: float) -> None:
+        request.ms = (time.perf_counter() - started) * 1000
+        self._recorded += 1
+        request.number = self._recorded
+        self._requests.append(request)
+
+
+def _last(requests: Iterable[RecordedRequest], limit: int) -> Iterable[RecordedRequest]:
+    every = list(requests)
+    return islice(every, max(0, len(every) - limit), None)
