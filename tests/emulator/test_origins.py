@@ -11,7 +11,9 @@ import pytest
 
 from cwinference import AsyncClient, Client
 from cwinference.emulator import Emulator
+from cwinference.errors import ConfigurationError
 from tests.support import certificates
+from tests.support.admin_requests import AdminResponse, raw_request
 from tests.support.emulated_protocols import ROOT
 
 from .test_server import Http2
@@ -129,3 +131,68 @@ async def test_clients_reach_it_by_the_address_that_it_listens_on(listening_on: 
             assert await client.gateways.list() == []
         assert status(emulator, f"host: {listening_on}:80") == 200
         assert status(emulator, "host: evil.example") == 403
+
+
+APP = "https://app.example.com"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Emulator]:
+    with Emulator(cors_origins=[f"{APP}:443/", "http://localhost:3000"]) as running:
+        yield running
+
+
+def preflight(emulator: Emulator, origin: str, path: str, **more: str) -> AdminResponse:
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
+    headers = {"origin": origin, **asked, **{name.replace("_", "-"): value for name, value in more.items()}}
+    return raw_request(emulator, "OPTIONS", path, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "path", [f"{ROOT}/gateways", f"{SERVICE}/CreateGateway", "/gateway/any/v1/chat/completions", "/_emulator/state"]
+)
+def test_a_browser_lets_pages_of_an_allowed_origin_use_every_route(shared: Emulator, path: str) -> None:
+    response = preflight(shared, APP, path, access_control_request_private_network="true")
+    assert (response.status, response.body) == (204, b"")
+    assert response.headers["access-control-allow-origin"] == APP
+    assert response.headers["vary"] == "origin"
+    assert "POST" in response.headers["access-control-allow-methods"]
+    assert response.headers["access-control-allow-headers"] == "authorization,content-type"
+    assert response.headers["access-control-allow-private-network"] == "true"
+    called = raw_request(shared, "POST", path, b"{}", {"origin": APP, "content-type": "application/json"})
+    assert called.headers["access-control-allow-origin"] == APP
+    assert called.headers["access-control-expose-headers"] == "*"
+
+
+def test_a_stream_can_be_read_by_a_page_of_an_allowed_origin(shared: Emulator) -> None:
+    shared.faults.add("drip", path="/drip", size=1, seconds=0)
+    response = raw_request(shared, "GET", "/drip", headers={"origin": "http://localhost:3000"})
+    assert response.headers["access-control-allow-origin"] == "http://localhost:3000"
+    shared.faults.clear()
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://app.example.com", f"{APP}:8443", "null"])
+def test_other_origins_stay_out(shared: Emulator, origin: str) -> None:
+    response = preflight(shared, origin, f"{ROOT}/gateways")
+    assert response.status == 403
+    assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+def test_without_allowed_origins_no_page_of_another_origin_can_read_a_response(emulator: Emulator) -> None:
+    for origin in ("http://localhost:3000", "https://models.example.com"):
+        response = preflight(emulator, origin, f"{ROOT}/gateways")
+        assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+def test_all_origins_can_be_allowed_and_foreign_hosts_are_refused_all_the_same() -> None:
+    with Emulator(cors_origins=["*"]) as emulator:
+        assert preflight(emulator, "null", "/").headers["access-control-allow-origin"] == "null"
+        assert preflight(emulator, APP, "/", host="evil.example").status == 403
+
+
+@pytest.mark.parametrize(
+    "origins", ["app.example.com", ["https://a.example/path"], ["https://*.example"], [3], ["null"]]
+)
+def test_what_is_no_origin_is_refused(origins: Any) -> None:
+    with pytest.raises(ConfigurationError, match="cors_origins: expected origins such as"):
+        Emulator(cors_origins=origins)

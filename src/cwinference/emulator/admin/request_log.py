@@ -81,7 +81,7 @@ class RequestLog:
                 request.status, has_trailers = event["status"], event.get("trailers", False)
                 is_last = False
             else:
-                request.grpc_status = dict(event["headers"]).get(b"grpc-status")
+                request.grpc_status = next((value for name, value in event["headers"] if name == b"grpc-status"), None)
                 is_last = True
             # Before the end is sent: the client may ask for the log as soon as it has the response.
             if is_last and not request.number:

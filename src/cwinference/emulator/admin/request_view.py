@@ -15,9 +15,10 @@ from . import masking
 from .request_log import RecordedRequest
 
 _CODES = {number: code for code, number in GRPC_NUMBERS.items()} | {0: "ok"}
-_BY_STATUS = {
-    **{HTTP_STATUS[code]: code for code in reversed(HTTP_STATUS)},
+_BY_STATUS: Mapping[int, str] = {
+    **{status: code for code, status in HTTP_STATUS.items()},
     400: "invalid_argument",
+    409: "already_exists",
     412: "failed_precondition",
     416: "out_of_range",
     500: "internal",

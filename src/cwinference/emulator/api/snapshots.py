@@ -101,7 +101,7 @@ def _check_consistency(rows: Sequence[JournalRow]) -> None:
     seen: set[tuple[str, ...]] = set()
     for index, row in enumerate(rows):
         spec = row.message.spec
-        own = [(row.kind, "id", spec.id)]
+        own: list[tuple[str, ...]] = [(row.kind, "id", spec.id)]
         if row.kind != "hot_load":
             own.append((row.kind, "name", spec.organization_id, spec.name))
         elif ("deployment", "id", spec.deployment_id) not in seen:

@@ -90,20 +90,6 @@ class Fault:
 
         return count
 
-    def replace(self, tables: Sequence[Mapping[str, Any]], location: str) -> None:
-        """End all faults and inject others, from tables as `add_table` takes them.
-
-        Raises:
-            ConfigurationError: as `add_table`; nothing was changed.
-        """
-        others = Faults()
-        for index, table in enumerate(tables):
-            others.add_table(table, f"{location}[{index}]")
-        with self._lock:
-            self._faults, self._added = others._faults, others._added
-            for fault in self._faults:
-                fault.id = next(self._ids)
-
     def triggered_by(self, method: str | None, path: str, deployment: Collection[str] = ()) -> bool:
         """Count a call if `method`, `path` and `deployment` match, and return whether the fault shall happen to it."""
         if self.method not in (None, method) or not fnmatchcase(path, self.path or "*"):
