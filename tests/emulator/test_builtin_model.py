@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cwinference.emulator.gateway.models.pace import Pace
 from cwinference.emulator.gateway.models.text_generator import TextGenerator
 from tests.support.asgi_requests import AppResponse, call_app
 
@@ -212,7 +213,7 @@ async def test_a_stream_stops_when_the_client_disconnects() -> None:
         await asyncio.sleep(0)
 
     body = {"prompt": "Hi", "stream": True, "ignore_eos": True, "max_tokens": 1000}
-    response = await post("completions", body, TextGenerator(0.01, sleep=sleep), disconnect_after=3)
+    response = await post("completions", body, TextGenerator(Pace(0.01, 100), sleep=sleep), disconnect_after=3)
     assert not response.complete
     assert len(slept) < 10
 
@@ -232,7 +233,7 @@ async def test_there_is_a_pause_for_every_token() -> None:
         slept.append(seconds)
 
     body = {"prompt": "Hi", "max_tokens": 4}
-    await post("completions", {**body, "stream": True}, TextGenerator(0.5, sleep=sleep))
-    assert slept == [0.5] * 4
-    await post("completions", body, TextGenerator(0.5, sleep=sleep))
-    assert slept[4:] == [2.0]
+    await post("completions", {**body, "stream": True}, TextGenerator(Pace(0.25, 2), sleep=sleep))
+    assert slept == [0.25, 0.5, 0.5, 0.5]
+    await post("completions", body, TextGenerator(Pace(0.25, 2), sleep=sleep))
+    assert slept[4:] == [1.75]

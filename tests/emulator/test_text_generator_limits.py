@@ -25,21 +25,8 @@ async def post(body: Any) -> AppResponse:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("tools", [TOOL]),
-        ("tools", "hammer"),
-        ("tools", [5]),
-        ("tools", {}),
-        ("tool_choice", "auto"),
-        ("tool_choice", "required"),
-        ("tool_choice", {"type": "function", "function": {"name": "f"}}),
-        ("tool_choice", 5),
         ("functions", [{"name": "f"}]),
         ("function_call", "auto"),
-        ("response_format", {"type": "json_object"}),
-        ("response_format", SCHEMA),
-        ("response_format", {"type": "yaml"}),
-        ("response_format", "text"),
-        ("response_format", {}),
         ("structured_outputs", {"regex": "a"}),
         ("guided_json", {"type": "object"}),
         ("guided_choice", ["a", "b"]),
@@ -61,6 +48,20 @@ async def test_what_the_generator_cannot_do_is_refused(prompt: dict[str, Any], f
     response = await post({"model": MODEL, **prompt, field: value})
     assert (response.status, response.error["param"], response.error["code"]) == (400, field, "unsupported_parameter")
     assert response.error["message"].startswith(f"{field}: the emulator's text generator does not support it yet")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tools", [TOOL]),
+        ("tool_choice", "auto"),
+        ("response_format", {"type": "json_object"}),
+        ("response_format", SCHEMA),
+    ],
+)
+async def test_what_only_a_chat_can_have_is_refused_for_text(field: str, value: Any) -> None:
+    response = await post({"model": MODEL, **TEXT, field: value})
+    assert (response.status, response.error["param"], response.error["code"]) == (400, field, "unsupported_parameter")
 
 
 @pytest.mark.parametrize("prompt", [CHAT, TEXT], ids=["chat", "text"])

@@ -11,6 +11,7 @@ from .clock import EmulatorClock
 from .emulator import Emulator
 from .faults.faults import Fault, Faults
 from .faults.options import FaultKind
+from .gateway.models import ModelFunction
 from .parameters import EngineOffer, Parameters
 from .rules.checker import RuleSet
 
@@ -24,6 +25,7 @@ __all__ = [
     "Fault",
     "FaultKind",
     "Faults",
+    "ModelFunction",
     "Parameters",
     "RuleSet",
 ]

@@ -24,7 +24,8 @@ from .config import Config, load
 from .faults.faults import Faults
 from .faults.middleware import FaultMiddleware
 from .gateway.app import CompletionsApp
-from .gateway.models import create_model
+from .gateway.models import ModelFunction, create_model
+from .gateway.models.pace import Pace
 from .interfaces import Caller
 from .protocols.app import ProtocolRouter
 from .protocols.asgi import App
@@ -64,7 +65,10 @@ class Emulator:
         tls_cert: str | os.PathLike[str] | None = None,
         tls_key: str | os.PathLike[str] | None = None,
         public_url: str | None = None,
-        model: str | None = None,
+        model: str | ModelFunction | None = None,
+        first_token: float = 0.0,
+        tokens_per_second: float | None = None,
+        jitter: float = 0.0,
         state: str | os.PathLike[str] | None = None,
         config: str | os.PathLike[str] | None = None,
         rules: RuleSet | None = None,
@@ -89,8 +93,15 @@ class Emulator:
                 gateways begin with it. Requests for other hosts than this one, the address it listens on and those of
                 the loopback interface are refused, so that no web page can drive it. None: the address it listens on.
             model: what generates completions: "demo", a small real model that runs in llama.cpp; the path of a GGUF
-                file that runs in llama.cpp; or the URL of an OpenAI-compatible server. None: a built-in text
-                generator, which says in its text that it is not a model.
+                file that runs in llama.cpp; the URL of an OpenAI-compatible server; or a function that makes them. The
+                function gets the body of a request, as a mapping, and returns the text, a list of its pieces, or a
+                mapping with any of `content`, `tool_calls` (a list of mappings with `name` and `arguments`) and
+                `finish_reason`. It may be async; what it raises becomes an error response with status 500. None: a
+                built-in text generator, which says in its text that it is not a model.
+            first_token: seconds until the first token of a completion (0.0).
+            tokens_per_second: how many tokens of a completion follow in a second. None: all at once.
+            jitter: by which part of it, from 0 to 1, each pause is longer or shorter at most (0.0); by chance, and the
+                same for requests with the same `seed`. These three are for the built-in text generator and functions.
             state: path of a file that keeps all resources across restarts; it is created if it does not exist. None:
                 they are lost when the emulator stops.
             config: path of a TOML file with tokens, parameters, behavior, fates and faults. None: no file.
@@ -126,7 +137,7 @@ class Emulator:
         self._address = host, port
         self._tls = tls_cert, tls_key
         self._public_url = _check_url(public_url)
-        self._model = create_model(model)
+        self._model = create_model(model, Pace(first_token, tokens_per_second, jitter))
         self._cors_origins = check_origins(cors_origins)
         self._admin = _is_local(host, public_url) if admin is None else admin
         self._state = state

@@ -317,7 +317,7 @@ class Faults:
 
 def table_of(fault: Fault) -> dict[str, Any]:
     """Return the table from which `add_table` makes the same fault, without the arguments that select nothing."""
-    table = {"kind": fault.kind, **{name: getattr(fault, name) for name in _SELECTION}, **fault.options}
+    table: dict[str, Any] = {"kind": fault.kind, **{name: getattr(fault, name) for name in _SELECTION}, **fault.options}
     if isinstance(fault.nth, Collection):
         table["nth"] = sorted(fault.nth)
     if "details" in table:

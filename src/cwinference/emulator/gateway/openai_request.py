@@ -1,6 +1,6 @@
 """OpenAI's format: what a completion request may contain, and errors in the form that OpenAI's clients expect."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
@@ -11,7 +11,7 @@ MAX_TOKENS = 131_072
 """Of one choice, and of its prompt and the choice together: the context length of many models."""
 MAX_STOP_SEQUENCES = 1024
 """OpenAI allows 4, and the servers that run open models any number. The generator has to search for each of them."""
-_NOT_SUPPORTED: Mapping[str, Sequence[object]] = {
+NOT_SUPPORTED: Mapping[str, Sequence[object]] = {
     "tools": ([],),
     "tool_choice": ("none",),
     "functions": ([],),
@@ -117,10 +117,15 @@ class CompletionOptions:
     """Tokens of the context that the prompt must leave free: `max_tokens` if the request sets it."""
 
     @classmethod
-    def from_request(cls, request: ModelRequest) -> "CompletionOptions":
-        """Read the options from a request, or raise a `GatewayError` that names the wrong field."""
+    def from_request(cls, request: ModelRequest, supported: Container[str] = ()) -> "CompletionOptions":
+        """Read the options from a request, or raise a `GatewayError` that names the wrong field.
+
+        Args:
+            request: the request.
+            supported: fields that the model supports, of those that it cannot be expected to.
+        """
         body = request.body
-        _check_supported(body)
+        _check_supported(body, supported)
         stream = _flag(body, "stream")
         if body.get("stream_options") is not None and not stream:
             raise invalid_value("stream_options", "requires stream: true")
@@ -151,22 +156,23 @@ class CompletionOptions:
         )
 
 
-def _check_supported(body: Mapping[str, Any]) -> None:
-    for name, harmless in _NOT_SUPPORTED.items():
+def _check_supported(body: Mapping[str, Any], supported: Container[str]) -> None:
+    for name, harmless in NOT_SUPPORTED.items():
         value = body.get(name)
-        if value is not None and value not in harmless:
-            raise _not_supported(name)
+        if value is not None and value not in harmless and name not in supported:
+            raise not_supported(name)
     if _flag(_mapping(body, "stream_options"), "continuous_usage_stats", "stream_options."):
-        raise _not_supported("stream_options.continuous_usage_stats")
+        raise not_supported("stream_options.continuous_usage_stats")
 
 
 def _check_best_of(body: Mapping[str, Any], n: int) -> None:
     """Accept as many candidates as choices: of more of them, the generator could not tell which are the best."""
     if _integer(body, "best_of", n, MAX_CHOICES, default=n) != n:
-        raise _not_supported("best_of")
+        raise not_supported("best_of")
 
 
-def _not_supported(name: str) -> GatewayError:
+def not_supported(name: str) -> GatewayError:
+    """Return the error for a field that asks for what the text generator cannot do."""
     text = f"{name}: the emulator's text generator does not support it yet; start the emulator with --model"
     return GatewayError(400, text, code="unsupported_parameter", param=name)
 

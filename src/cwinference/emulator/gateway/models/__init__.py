@@ -3,12 +3,17 @@
 `create_model` returns the one that `--model` names.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 from ....errors import ConfigurationError
 from ..openai_request import ModelRequest
 from ..response import ResponseWriter
+from .pace import Pace
+
+ModelFunction: TypeAlias = Callable[[Mapping[str, Any]], object]
+"""Makes completions: it gets the body of a request, and returns what the model says; see `model` of `Emulator`."""
 
 
 class TextModel(Protocol):
@@ -35,19 +40,28 @@ class TextModel(Protocol):
         ...
 
 
-def create_model(spec: str | None = None) -> TextModel:
+def create_model(spec: str | ModelFunction | None = None, pace: Pace | None = None) -> TextModel:
     """Create the model that a setting names. Nothing is loaded or connected before `start`.
 
     Args:
-        spec: "demo", the path of a GGUF file, or the URL of an OpenAI-compatible server. None: the built-in generator.
+        spec: "demo", the path of a GGUF file, the URL of an OpenAI-compatible server, or a function that makes the
+            completions. None: the built-in generator.
+        pace: how fast it seems to generate. None: as fast as it can.
 
     Raises:
-        ConfigurationError: it is none of these.
+        ConfigurationError: it is none of these, or is no model of this process, whose pace could be set.
     """
     if spec is None:
         from .text_generator import TextGenerator
 
-        return TextGenerator()
+        return TextGenerator(pace)
+    if callable(spec):
+        from .scripted import ScriptedModel
+
+        return ScriptedModel(spec, pace)
+    if pace not in (None, Pace()):
+        text = "first_token, tokens_per_second, jitter: only the built-in text generator and functions take them"
+        raise ConfigurationError(text)
     if spec.startswith(("http://", "https://")):
         from .proxy import ModelProxy
 

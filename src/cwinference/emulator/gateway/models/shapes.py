@@ -4,11 +4,21 @@ import time
 import uuid
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
 from ..openai_request import CompletionOptions, ModelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that the model wants to be called. Its arguments are pieces of the choice, the first one empty."""
+
+    index: int
+    """Position among the calls of its choice."""
+    name: str
+    id: str = field(default_factory=lambda: f"call_{uuid.uuid4().hex[:24]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +30,8 @@ class Piece:
     """Where in the text of its choice it begins."""
     logprob: float | None
     """Its log probability; None for the first token of an echoed prompt, which nothing precedes."""
+    tool: ToolCall | None = None
+    """The call whose arguments it belongs to; None: it is a part of the text."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +124,18 @@ class ChatShape(ResponseShape):
         return self._chunk([self._delta(index, {"role": "assistant", "content": ""}, (), None)])
 
     def chunk(self, index: int, pieces: Sequence[Piece], finish_reason: str | None) -> dict[str, Any]:
-        delta = {"content": join_text(pieces)} if pieces else {}
+        tools = [_tool_delta(each, each.tool) for each in pieces if each.tool]
+        delta = {"tool_calls": tools} if tools else {"content": join_text(pieces)} if pieces else {}
         return self._chunk([self._delta(index, delta, pieces, finish_reason)])
 
     def _choice(self, index: int, pieces: Sequence[Piece], finish_reason: str | None) -> dict[str, Any]:
-        message = {"role": "assistant", "content": join_text(pieces)}
+        text = [each for each in pieces if each.tool is None]
+        calls = {each.tool.id: each.tool for each in pieces if each.tool}
+        message: dict[str, Any] = {"role": "assistant", "content": join_text(text) if text or not calls else None}
+        if calls:
+            message["tool_calls"] = [
+                _tool_call(call, join_text(each for each in pieces if each.tool is call)) for call in calls.values()
+            ]
         return {
             "index": index,
             "message": message,
@@ -125,7 +144,7 @@ class ChatShape(ResponseShape):
         }
 
     def _delta(
-        self, index: int, delta: Mapping[str, str], pieces: Sequence[Piece], finish_reason: str | None
+        self, index: int, delta: Mapping[str, Any], pieces: Sequence[Piece], finish_reason: str | None
     ) -> dict[str, Any]:
         return {
             "index": index,
@@ -138,7 +157,7 @@ class ChatShape(ResponseShape):
         wanted = self._options.logprobs
         if wanted is None:
             return None
-        content = [_token_logprob(each.text, _logprob(each.text)) for each in pieces]
+        content = [_token_logprob(each.text, _logprob(each.text)) for each in pieces if each.tool is None]
         for each in content:
             each["top_logprobs"] = [_token_logprob(*other) for other in _alternatives(each["token"], wanted)]
         return {"content": content}
@@ -150,6 +169,21 @@ def to_pieces(echo: Sequence[str], generated: Sequence[str]) -> Sequence[Piece]:
     offsets = accumulate(map(len, texts), initial=0)
     logprobs = [None if echo and number == 0 else _logprob(each) for number, each in enumerate(texts)]
     return [Piece(*each) for each in zip(texts, offsets, logprobs, strict=False)]
+
+
+def to_tool_pieces(call: ToolCall, arguments: Sequence[str]) -> Sequence[Piece]:
+    """Return the pieces of a call: an empty one with its name, and the tokens of its arguments."""
+    return [Piece("", 0, None, call), *(Piece(each, 0, None, call) for each in arguments)]
+
+
+def _tool_call(call: ToolCall, arguments: str) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _tool_delta(piece: Piece, call: ToolCall) -> dict[str, Any]:
+    if not piece.text:
+        return {"index": call.index, **_tool_call(call, "")}
+    return {"index": call.index, "function": {"arguments": piece.text}}
 
 
 def join_text(pieces: Iterable[Piece]) -> str:

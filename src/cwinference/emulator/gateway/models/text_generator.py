@@ -2,12 +2,18 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from itertools import count, islice, product, zip_longest
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count, islice, product
+from typing import Any
 
 from ..openai_request import MAX_TOKENS, CompletionOptions, GatewayError, ModelRequest, invalid_value
 from ..response import ResponseWriter, encode_json
-from .shapes import ChatShape, Choice, ResponseShape, TextShape, to_pieces
+from ..structured_output import FIELDS as STRUCTURE
+from ..structured_output import StructuredOutput, structured_output
+from .json_values import UnsupportedSchema, value_for
+from .pace import Pace
+from .sending import Sender, Sleep
+from .shapes import Choice, ToolCall, to_pieces, to_tool_pieces
 
 MAX_RESPONSE_TOKENS = 2**19
 """In all choices of a response: generating them blocks the event loop, and with it all other requests."""
@@ -31,10 +37,8 @@ def tokens(text: str) -> list[str]:
 class TextGenerator:
     """Generates text from templates: the same request always gets the same response, apart from its id and time."""
 
-    def __init__(self, pause: float = 0.0, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self._pause = pause
-        """Seconds for each token."""
-        self._sleep = sleep
+    def __init__(self, pace: Pace | None = None, *, sleep: Sleep = asyncio.sleep) -> None:
+        self._sender = Sender(pace or Pace(), sleep)
 
     def start(self) -> None:
         """Do nothing: there is no model to load."""
@@ -44,39 +48,41 @@ class TextGenerator:
 
     async def complete(self, request: ModelRequest, response: ResponseWriter) -> None:
         """Generate the choices, numbered as by OpenAI: all those of the first prompt, then of the second, and so on."""
-        options = CompletionOptions.from_request(request)
+        options = CompletionOptions.from_request(request, STRUCTURE if request.is_chat else ())
         sizes = [len(tokens(each)) if isinstance(each, str) else len(each) for each in options.prompts]
         _check_size(options, max(sizes), "messages" if request.is_chat else "prompt")
-        pairs = enumerate(product(options.prompts, range(options.n)))
-        choices = [_choice(index, prompt, variant, options) for index, (prompt, variant) in pairs]
-        usage = _usage(sum(sizes), sum(each.generated for each in choices))
-        shape = (ChatShape if request.is_chat else TextShape)(request, options)
-        if options.stream:
-            await self._stream(shape, choices, usage if options.include_usage else None, response)
+        structure = structured_output(request.body) if request.is_chat else None
+        if structure is not None:
+            choices = _structured_choices(structure, request.body, options)
         else:
-            await self._sleep(self._pause * max(each.generated for each in choices))
-            await response.send(200, encode_json(shape.complete(choices, usage)))
+            pairs = enumerate(product(options.prompts, range(options.n)))
+            choices = [_choice(index, prompt, variant, options) for index, (prompt, variant) in pairs]
+        await self._sender.send(request, options, choices, sum(sizes), response)
 
-    async def _stream(
-        self,
-        shape: ResponseShape,
-        choices: Sequence[Choice],
-        usage: Mapping[str, int] | None,
-        response: ResponseWriter,
-    ) -> None:
-        for choice in choices:
-            if opening := shape.opening(choice.index):
-                await response.event(opening)
-        for step in zip_longest(*(each.pieces for each in choices)):
-            await self._sleep(self._pause)
-            for choice, piece in zip(choices, step, strict=True):
-                if piece is not None:
-                    await response.event(shape.chunk(choice.index, [piece], None))
-        for choice in choices:
-            await response.event(shape.chunk(choice.index, [], choice.finish_reason))
-        if usage:
-            await response.event(shape.usage_chunk(usage))
-        await response.done()
+
+def _structured_choices(
+    structure: StructuredOutput, body: Mapping[str, Any], options: CompletionOptions
+) -> Sequence[Choice]:
+    """Return choices that are JSON: the arguments of a tool, or the text."""
+    field = "tools" if structure.tool else "response_format"
+    if options.min_tokens or options.ignore_end:
+        name = "min_tokens" if options.min_tokens else "ignore_eos"
+        raise GatewayError(400, f"{name}: cannot be combined with {field}", code="invalid_value", param=name)
+    try:
+        text = encode_json(value_for(structure.schema)).decode()
+    except UnsupportedSchema as error:
+        raise GatewayError(400, f"{field}: {error}", code="unsupported_parameter", param=field) from None
+    return [_structured_choice(index, text, structure.tool, options) for index in range(options.n)]
+
+
+def _structured_choice(index: int, text: str, tool: str | None, options: CompletionOptions) -> Choice:
+    pieces = tokens(text)
+    kept = pieces[: options.max_tokens]
+    is_cut = len(kept) < len(pieces)
+    if tool is not None:
+        called = to_tool_pieces(ToolCall(0, tool), kept)
+        return Choice(index, called, "length" if is_cut else "tool_calls", len(kept))
+    return _finished(index, kept, [], "length" if is_cut else "stop", options)
 
 
 def _check_size(options: CompletionOptions, longest: int, param: str) -> None:
@@ -97,11 +103,18 @@ def _choice(index: int, prompt: str | Sequence[int], variant: int, options: Comp
     generator = _generate(prompt, variant + options.seed, options)
     pieces = list(islice(generator, options.max_tokens))
     finish_reason = "stop" if next(generator, None) is None else "length"
+    return _finished(index, pieces, _prompt_tokens(prompt) if options.echo else [], finish_reason, options)
+
+
+def _finished(
+    index: int, pieces: list[str], echo: Sequence[str], finish_reason: str, options: CompletionOptions
+) -> Choice:
+    """Return a choice of generated tokens, which a stop sequence ends earlier if there is one."""
     generated = len(pieces)
     end = _stop_position(pieces, options)
     if end is not None:
         pieces, generated, finish_reason = *_truncate(pieces, end), "stop"
-    return Choice(index, to_pieces(_prompt_tokens(prompt) if options.echo else [], pieces), finish_reason, generated)
+    return Choice(index, to_pieces(echo, pieces), finish_reason, generated)
 
 
 def _prompt_tokens(prompt: str | Sequence[int]) -> Sequence[str]:
@@ -154,7 +167,3 @@ def _truncate(pieces: Sequence[str], end: int) -> tuple[list[str], int]:
         kept.append(piece[:end])
         end -= len(piece)
     return kept, len(kept)
-
-
-def _usage(prompt: int, completion: int) -> dict[str, int]:
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
