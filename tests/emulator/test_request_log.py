@@ -14,6 +14,7 @@ from cwinference.emulator import Emulator
 from cwinference.emulator.admin import masking
 from cwinference.emulator.admin.request_log import CAPACITY, RequestLog
 from tests.support.admin_requests import admin, raw_request
+from tests.support.ready_gateways import MODEL, ready_gateway
 
 TRANSPORTS = ("grpc", "connect", "rest")
 GET = "/coreweave.inference.v1alpha1.GatewayService/GetGateway"
@@ -70,37 +71,21 @@ def test_grpc_web_is_logged_with_its_code(emulator: Emulator, text: bool) -> Non
     ]
 
 
-def test_completions_are_logged_by_their_route(emulator: Emulator) -> None:
-    gateway = with_model(emulator)
-    with Inference(gateway, token=emulator.token) as inference:
-        inference.chat.completions.create(model="meta/llama", messages=[{"role": "user", "content": "Hi"}])
-        with inference.completions.stream(model="meta/llama", prompt="Hi") as stream:
+def test_completions_are_logged_by_their_route() -> None:
+    with ready_gateway() as ready, Inference(ready.endpoint, token=ready.emulator.token) as inference:
+        inference.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hi"}])
+        with inference.completions.stream(model=MODEL, prompt="Hi") as stream:
             list(stream)
         with pytest.raises(errors.NotFound):
             inference.chat.completions.create(model="none", messages=[{"role": "user", "content": "Hi"}])
-    found = logged(emulator)[-3:]
+        found = logged(ready.emulator)[-3:]
     assert [(each["protocol"], each["method"], each["code"]) for each in found] == [
         ("openai", "chat/completions", "ok"),
         ("openai", "completions", "ok"),
         ("openai", "chat/completions", "not_found"),
     ]
-    assert found[0]["request"].startswith('{"model":"meta/llama"')
+    assert found[0]["request"].startswith('{"model":"org/model"')
     assert found[1]["response"].startswith("data: {")
-
-
-def with_model(emulator: Emulator) -> str:
-    """Create a gateway with a model, and return its URL."""
-    with Client(emulator.token, endpoint=emulator.endpoint, transport="rest") as client:
-        gateway = client.gateways.create("front", core_weave_auth={}, body_based_routing={"api_type": "OPENAI"})
-        client.deployments.create(
-            "llama",
-            gateway_ids=[gateway.spec.id],
-            runtime={"engine": "vllm", "version": "0.11.0"},
-            resources={"instance_type": "gd-8xh100ib-i128", "gpu_count": 8},
-            model={"name": "meta/llama", "bucket": "models", "path": "llama"},
-            autoscaling={"min": 1, "max": 2},
-        )
-        return client.gateways.wait(gateway.spec.id).status.endpoints[0]
 
 
 def test_a_request_without_a_response_is_logged_too(emulator: Emulator) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from cwinference import Client, Inference, errors
+from cwinference import Inference, errors
 from cwinference.emulator import Emulator
 from cwinference.emulator.gateway.models.pace import Pace
 from cwinference.emulator.gateway.models.scripted import ScriptedModel
 from cwinference.emulator.gateway.models.text_generator import TextGenerator
 from cwinference.errors import ConfigurationError
 from tests.support.asgi_requests import AppResponse, call_app
+from tests.support.ready_gateways import ready_gateway
 
 from .gateway_requests import MODEL, OURS, completions_app
 
@@ -153,18 +154,8 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
         return {"tool_calls": [{"name": "get_weather", "arguments": {"city": "Oslo"}}]}
 
     function: Any = {"model": model} if request.param == "function" else {}
-    with Emulator(**function) as emulator:
-        with Client(emulator.token, endpoint=emulator.endpoint, transport="rest") as client:
-            gateway = client.gateways.create("front", core_weave_auth={}, body_based_routing={"api_type": "OPENAI"})
-            client.deployments.create(
-                "llama",
-                gateway_ids=[gateway.spec.id],
-                runtime={"engine": "vllm", "version": "0.11.0"},
-                resources={"instance_type": "gd-8xh100ib-i128", "gpu_count": 8},
-                model={"name": MODEL, "bucket": "models", "path": "llama"},
-                autoscaling={"min": 1, "max": 2},
-            )
-            yield client.gateways.wait(gateway.spec.id).status.endpoints[0]
+    with ready_gateway(**function) as ready:
+        yield ready.endpoint
 
 
 @pytest.fixture
@@ -196,18 +187,9 @@ def test_our_own_client_shows_an_error_of_the_function() -> None:
     def model(body: Any) -> str:
         raise ValueError("no idea")
 
-    with Emulator(model=model) as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
-        gateway = client.gateways.create("front", core_weave_auth={}, body_based_routing={"api_type": "OPENAI"})
-        client.deployments.create(
-            "llama",
-            gateway_ids=[gateway.spec.id],
-            runtime={"engine": "vllm", "version": "0.11.0"},
-            resources={"instance_type": "gd-8xh100ib-i128", "gpu_count": 8},
-            model={"name": MODEL, "bucket": "models", "path": "llama"},
-            autoscaling={"min": 1, "max": 2},
-        )
-        url = client.gateways.wait(gateway.spec.id).status.endpoints[0]
-        with Inference(url, token=emulator.token) as inference, pytest.raises(errors.Internal, match="no idea"):
+    with ready_gateway(model=model) as ready:
+        inference = Inference(ready.endpoint, token=ready.emulator.token)
+        with inference, pytest.raises(errors.Internal, match="no idea"):
             inference.chat.completions.create(model=MODEL, messages=ASK, retry=None)
 
 

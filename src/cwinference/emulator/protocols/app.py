@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 
 from ..._wire.methods import Method
-from . import connect, grpc
+from . import connect, grpc, reflection
 from .asgi import App, Disconnected, Exchange, Receive, Scope, Send
 from .rest import ROOT, RestHandler
 from .service import Service
@@ -34,6 +34,8 @@ class ProtocolRouter:
             path: str = scope["path"]
             if self._gateways is not None and path.startswith(GATEWAY_PREFIX):
                 await self._gateways(scope, receive, send)
+            elif path in reflection.PATHS and _is_grpc(scope):
+                await reflection.reflect(Exchange(scope, receive, send), receive, send)
             else:
                 await self._dispatch(path, Exchange(scope, receive, send))
         except Disconnected:
@@ -69,3 +71,8 @@ class ProtocolRouter:
             await self._connect.post(exchange, method, connect.CODECS[content_type])
         else:
             await exchange.respond_text(415, f"unknown content type {content_type!r}", (b"accept-post", _ACCEPTED))
+
+
+def _is_grpc(scope: Scope) -> bool:
+    kind: bytes = dict(scope["headers"]).get(b"content-type", b"")
+    return kind in (b"application/grpc", b"application/grpc+proto") and scope["http_version"] == "2"
