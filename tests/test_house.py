@@ -102,6 +102,7 @@ EMULATOR_LAYERS = [
     {"faults", "gateway"},
     {"config", "connection", "http2"},
     {"admin"},
+    {"recording"},
     {"server"},
     {"emulator"},
     {"__init__"},

@@ -24,14 +24,17 @@ from .config import Config, load
 from .faults.faults import Faults
 from .faults.middleware import FaultMiddleware
 from .gateway.app import CompletionsApp
-from .gateway.models import ModelFunction, create_model
+from .gateway.models import ModelFunction, TextModel, create_model
 from .gateway.models.pace import Pace
-from .interfaces import Caller
+from .interfaces import Api, Caller
 from .protocols.app import ProtocolRouter
 from .protocols.asgi import App
 from .protocols.drift import Drift
 from .protocols.origins import OwnOriginsOnly, check_origins, own_hosts
 from .protocols.service import Service
+from .recording.api import RecordedApi, ReplayedApi
+from .recording.model import RecordedModel, ReplayedModel
+from .recording.tape import Recorder, Tape
 from .rules.checker import RuleSet, check
 from .tokens import ADMIN_TOKEN, EXPECTED_TOKEN, ORGANIZATION, VIEWER_TOKEN, Tokens, is_token
 
@@ -77,6 +80,8 @@ class Emulator:
         clock: EmulatorClock | None = None,
         admin: bool | None = None,
         cors_origins: Collection[str] = (),
+        record: str | os.PathLike[str] | None = None,
+        replay: str | os.PathLike[str] | None = None,
     ) -> None:
         """Configure an emulator. It starts to listen in `start`, or when its `with` block is entered.
 
@@ -122,6 +127,12 @@ class Emulator:
             cors_origins: origins whose web pages may use the emulator, such as "https://app.example.com"; "*" allows
                 all of them. Browsers then let them call the API, the gateways and the admin routes. Empty: no pages
                 of other origins.
+            record: path of a file to which all calls of the API and all completions are appended, as lines of JSON with
+                request and response; secrets are masked. None: no file.
+            replay: path of such a file: requests that are in it get the responses in it, by whatever protocol they
+                come, and completions by whatever gateway; creates match also with another id. Several responses to one
+                request come in their order. All other requests are served as usual, and recorded if `record` is given,
+                which may be the same file. None: no file.
 
         Raises:
             ConfigurationError: a setting or something in the `config` file is wrong. `start` raises it too: when the
@@ -138,6 +149,7 @@ class Emulator:
         self._tls = tls_cert, tls_key
         self._public_url = _check_url(public_url)
         self._model = create_model(model, Pace(first_token, tokens_per_second, jitter))
+        self._recording = record, replay
         self._cors_origins = check_origins(cors_origins)
         self._admin = _is_local(host, public_url) if admin is None else admin
         self._state = state
@@ -211,9 +223,10 @@ class Emulator:
         with ExitStack() as parts:
             parts.callback(self._forget_parts)
             self._api = self._open_api(parts)
-            self._model.start()
-            parts.callback(self._model.close)
-            app, controls = self._assemble(self._api)
+            api, model = self._with_recording(parts, self._api)
+            model.start()
+            parts.callback(model.close)
+            app, controls = self._assemble(self._api, api, model)
             self._server = self._open_server(parts, app)
             self._api.public_url = self._public_url or self.endpoint
             self._server.start()
@@ -253,14 +266,24 @@ class Emulator:
         parts.callback(api.close)
         return api
 
-    def _assemble(self, api: EmulatedApi) -> tuple[App, Controls]:
-        """Return the application, from the outside inward, and what its admin routes do."""
+    def _with_recording(self, parts: ExitStack, api: Api) -> tuple[Api, TextModel]:
+        """Return the API and the model, with what records and replays them around it."""
+        model, (record, replay) = self._model, self._recording
+        tape = None if replay is None else Tape.read(replay)
+        if record is not None:
+            recorder = Recorder(record)
+            parts.callback(recorder.close)
+            api, model = RecordedApi(api, recorder), RecordedModel(model, recorder)
+        return (api, model) if tape is None else (ReplayedApi(api, tape), ReplayedModel(model, tape))
+
+    def _assemble(self, state: EmulatedApi, api: Api, model: TextModel) -> tuple[App, Controls]:
+        """Return the application, from the inside outward, and what its admin routes do."""
         tokens = Tokens(self._callers)
-        completions = CompletionsApp(api, lambda deployment: self._model, tokens.caller)
+        completions = CompletionsApp(state, lambda deployment: model, tokens.caller)
         service = Service(api, tokens, Drift(self._behavior.drift_kinds))
         router = ProtocolRouter(service, METHODS.values(), completions)
         log = RequestLog(FaultMiddleware(router, self._faults, router.method_of))
-        controls = Controls(api, self._faults, self._fates, log, router.method_of)
+        controls = Controls(state, self._faults, self._fates, log, router.method_of)
         admin = AdminRoutes(log, controls, tokens.caller, Caller(ORGANIZATION), is_open=self._admin)
         hosts = own_hosts(self._address[0], self._public_url)
         return OwnOriginsOnly(admin, hosts, self._cors_origins), controls

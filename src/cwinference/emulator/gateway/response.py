@@ -1,10 +1,13 @@
 """How a completion is sent: in one piece, as a stream of events, or byte by byte as another server sends it."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from ..protocols.asgi import Exchange
+
+Observe: TypeAlias = Callable[[bytes, tuple[int, str] | None], None]
+"""Gets a part of a body; of a complete response together with its status and its content type."""
 
 
 def encode_json(body: Any) -> bytes:
@@ -51,3 +54,25 @@ class ResponseWriter:
     def _encoded_headers(self, content_type: str) -> list[tuple[bytes, bytes]]:
         headers = {"content-type": content_type, **self.headers}
         return [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+
+
+class ObservedWriter(ResponseWriter):
+    """Sends one response by another writer, and tells what it sends."""
+
+    def __init__(self, writer: ResponseWriter, observe: Observe) -> None:
+        super().__init__(writer._exchange, {})
+        self._writer = writer
+        self._observe = observe
+        self.headers = writer.headers
+
+    async def send(self, status: int, body: bytes, content_type: str = "application/json") -> None:
+        """Send a complete response."""
+        self._observe(body, (status, content_type))
+        self.started = True
+        await self._writer.send(status, body, content_type)
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of a stream."""
+        self._observe(data, None)
+        self.started = True
+        await self._writer.write(data)
