@@ -104,6 +104,7 @@ EMULATOR_LAYERS = [
     {"admin"},
     {"recording"},
     {"server"},
+    {"seeding"},
     {"emulator"},
     {"__init__"},
 ]

@@ -1,5 +1,6 @@
 """`cwinference emulator`: run as a process, and called for its exit codes and errors."""
 
+import http.client
 import os
 import signal
 import socket
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from cwinference import Client, State, errors, types
 from cwinference._cli.main import main
+from cwinference.emulator import Emulator
 from tests.support import certificates
 
 ROUTED: dict[str, Any] = {
@@ -122,6 +125,14 @@ def error_line(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> 
         (["--public-url", "example.com"], "public_url: expected"),
         (["--public-url", "http://localhost:port"], "public_url: expected"),
         (["--token", ""], "token: expected"),
+        (["--cors-origin", "example.com"], "cors_origins: expected origins such as"),
+        (["--seed", "nowhere.yaml"], "nowhere.yaml"),
+        (["--replay", "nowhere.jsonl"], "replay: cannot read nowhere.jsonl"),
+        (["--record", "nowhere/at/all"], "record: cannot write nowhere/at/all"),
+        (["--first-token", "-1"], "first_token: expected a number from 0"),
+        (["--clock", "late"], "--clock"),
+        (["wait", "--for", "0"], "expected a duration above 0"),
+        (["wait", "--endpoint", "nowhere"], "endpoint: expected http://<host>:<port>"),
         (["--fault", ""], "--fault '': kind: expected one of error"),
         (["--fault", "explode"], "--fault 'explode': kind: expected one of error"),
         (["--fault", "error code=teapot"], "code: expected one of canceled"),
@@ -157,3 +168,49 @@ def test_a_host_that_others_can_reach_causes_a_warning() -> None:
         process.terminate()
         _, errors_printed = process.communicate(timeout=60)
     assert "warning: --host 0.0.0.0 lets anyone who can reach this machine use the emulator" in errors_printed
+
+
+def test_it_starts_with_a_stack_and_is_driven_by_its_admin_routes(tmp_path: Path) -> None:
+    stack = tmp_path / "stack.json"
+    stack.write_text('{"gateways": {"front": {"core_weave_auth": {}, "path_based_routing": {}}}}')
+    origin = "https://app.example.com"
+    arguments = ["--seed", str(stack), "--clock", "stopped", "--cors-origin", origin, "--cors-origin", "http://b.test"]
+    with running(*arguments) as (process, endpoint):
+        assert main(["emulator", "wait", "--endpoint", endpoint, "--for", "30s"]) == 0
+        connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=60)
+        headers = {"authorization": "Bearer CW-SECRET-emulator-admin", "origin": origin}
+        connection.request("POST", "/_emulator/clock", b'{"advance": 1}', headers)
+        response = connection.getresponse()
+        assert (response.status, response.headers["access-control-allow-origin"]) == (200, origin)
+        connection.close()
+        with Client("CW-SECRET-emulator-admin", endpoint=endpoint) as client:
+            [front] = client.gateways.list()
+            assert State.of(front) is State.READY
+        process.terminate()
+        remaining_output(process)
+
+
+def test_waiting_in_vain_ends_with_a_code_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    code = main(["emulator", "wait", "--endpoint", f"http://127.0.0.1:{port}", "--for", "0.01s"])
+    assert code == 6
+    assert f"no emulator is ready at http://127.0.0.1:{port} after 0.01 s: " in capsys.readouterr().err
+
+
+def test_waiting_tells_another_server_from_the_emulator(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with Emulator(public_url="https://models.example.com") as emulator:
+        wrong = emulator.endpoint + "/base"
+        assert main(["emulator", "wait", "--endpoint", wrong, "--for", "0.01s"]) == 6
+        assert "HTTP 404" in capsys.readouterr().err
+        assert main(["emulator", "wait", "--endpoint", emulator.endpoint]) == 0
+    certificate, key = certificates.make(tmp_path)
+    with Emulator(tls_cert=certificate, tls_key=key) as emulator:
+        assert main(["emulator", "wait", "--endpoint", emulator.endpoint]) == 0
+
+
+def test_the_descriptors_are_written_to_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "inference.binpb"
+    assert main(["emulator", "descriptors", str(file)]) == 0
+    names = [each.name for each in FileDescriptorSet.FromString(file.read_bytes()).file]
+    assert "coreweave/inference/v1alpha1/gateway.proto" in names

@@ -2,28 +2,62 @@
 
 import logging
 import signal
+import ssl
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
+from http import HTTPStatus
+from http.client import HTTPException
+from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import click
 
 from .._hosts import is_loopback
-from ..emulator import Behavior, Emulator
+from .._text import one_line
+from ..emulator import Behavior, Emulator, EmulatorClock
+from ..emulator.protocols.reflection import descriptor_set
+from ..errors import ConfigurationError
+from .failures import TIME_OVER, CommandError
 from .output import complain, say
+from .parsing.durations import DURATION
 from .parsing.groups import Command
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")
 _READY_AFTER = 2.0
 """Default in seconds, long enough to see a resource in the state CREATING."""
+_ENDPOINT = "http://127.0.0.1:8080"
+"""Where an emulator is that was started without options."""
+_POLL_SECONDS = 0.1
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _EXPOSED = "warning: --host {} lets anyone who can reach this machine use the emulator; it is meant for development"
 
 
-@click.command("emulator", cls=Command, has_settings=False)
+class _EmulatorCommand(Command, click.Group):
+    """A command that runs the emulator, and has commands below it for what goes with it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is named first, if one is."""
+        if not args:
+            return None, None, []
+        if args[0] not in self.commands:
+            raise click.UsageError(f"got unexpected extra argument ({args[0]})", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, and then the commands."""
+        super().format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+@click.group("emulator", cls=_EmulatorCommand, has_settings=False, invoke_without_command=True)
 @click.option("--host", default="127.0.0.1", help="Address to listen on (127.0.0.1).")
 @click.option("--port", type=int, default=8080, help="Port to listen on (8080); 0: any free port.")
 @click.option("--token", help="Token with the role Inference Admin (CW-SECRET-emulator-admin).")
@@ -45,6 +79,26 @@ _EXPOSED = "warning: --host {} lets anyone who can reach this machine use the em
     help="What generates completions: demo, <path>.gguf or http://<openai-compatible-server> (a built-in text "
     "generator).",
 )
+@click.option("--first-token", type=float, default=0.0, metavar="SECONDS", help="Time until the first token (0).")
+@click.option("--tokens-per-second", type=float, metavar="NUMBER", help="Rate of the tokens after that (all at once).")
+@click.option("--jitter", type=float, default=0.0, metavar="PART", help="Part by which these times vary, 0 to 1 (0).")
+@click.option("--seed", metavar="FILE", help="Stack to start with, READY at once: a file for `cwinference apply`.")
+@click.option("--record", metavar="FILE", help="Append all calls and completions to this file, as lines of JSON.")
+@click.option("--replay", metavar="FILE", help="Respond from such a file where it has the request, and else as usual.")
+@click.option(
+    "--clock",
+    type=click.Choice(("running", "stopped")),
+    default="running",
+    help="Whether time passes for resources, or only by POST /_emulator/clock (running).",
+)
+@click.option("--admin", is_flag=True, default=None, help="Have the admin routes also beyond the loopback interface.")
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Origin whose web pages may use the emulator, such as https://app.example.com; may be given several times.",
+)
 @click.option("--state", metavar="FILE", help="Keep all resources in this file across restarts.")
 @click.option("--rules", type=click.Choice(("published", "current")), help="Validation rules for requests (published).")
 @click.option(
@@ -62,12 +116,15 @@ _EXPOSED = "warning: --host {} lets anyone who can reach this machine use the em
     help="Fault to inject, such as 'error method=CreateGateway nth=1 code=unavailable'; may be given several times.",
 )
 @click.option("--log-level", type=click.Choice(_LOG_LEVELS), default="warning", help="What to log to stderr (warning).")
-def command(*, fault: tuple[str, ...], log_level: str, **settings: Any) -> None:
+@click.pass_context
+def command(context: click.Context, /, *, fault: tuple[str, ...], log_level: str, **settings: Any) -> None:
     """Run an emulator of the API on a local port.
 
     It serves gRPC, gRPC-Web, Connect, REST and the OpenAI-compatible routes of the gateways on one port, until SIGTERM
-    or Ctrl-C.
+    or Ctrl-C. Programs in any language drive it by the routes below /_emulator/, with the admin token.
     """
+    if context.invoked_subcommand is not None:
+        return
     with _logging_to_stderr(log_level):
         _serve(fault, settings)
 
@@ -77,7 +134,8 @@ def _serve(faults: tuple[str, ...], settings: dict[str, Any]) -> None:
     for name in _SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), partial(_stop, stop))
-    emulator = Emulator(**settings, behavior=Behavior(ready_after=_READY_AFTER))
+    clock = EmulatorClock(running=settings.pop("clock") == "running")
+    emulator = Emulator(**settings, behavior=Behavior(ready_after=_READY_AFTER), clock=clock)
     for text in faults:
         emulator.faults.add_text(text)
     with emulator:
@@ -91,6 +149,52 @@ def _serve(faults: tuple[str, ...], settings: dict[str, Any]) -> None:
         # Wait in short steps: on Windows a signal does not interrupt a wait, and is handled only after it.
         while not stop.wait(timeout=1):
             pass
+
+
+@command.command("wait", cls=Command, has_settings=False)
+@click.option("--endpoint", metavar="URL", default=_ENDPOINT, help=f"Where the emulator is ({_ENDPOINT}).")
+@click.option(
+    "--for", "seconds", type=DURATION, default=30.0, metavar="DURATION", help="How long to wait at most (30s)."
+)
+def wait(*, endpoint: str, seconds: float) -> None:
+    """Wait until an emulator is ready.
+
+    It ends with exit code 0 when the emulator is ready, and with 6 when the time is over. It needs no token.
+    """
+    end = time.monotonic() + seconds
+    while problem := _problem(endpoint):
+        if time.monotonic() >= end:
+            text = f"no emulator is ready at {endpoint} after {seconds:g} s: {problem}"
+            raise CommandError(text, code=TIME_OVER, advice="to start one: cwinference emulator")
+        time.sleep(_POLL_SECONDS)
+
+
+@command.command("descriptors", cls=Command, has_settings=False)
+@click.argument("file", type=click.Path(dir_okay=False))
+def descriptors(*, file: str) -> None:
+    """Write the descriptions of the API's messages and methods to FILE.
+
+    FILE becomes a FileDescriptorSet, as grpcurl, buf and proxies read it: all that travels in binary, with all imports.
+    gRPC server reflection of the emulator gives the same.
+    """
+    Path(file).write_bytes(descriptor_set().SerializeToString())
+
+
+def _problem(endpoint: str) -> str:
+    """Return why no emulator is ready; empty if one is."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing secret is sent
+    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))
+    try:
+        with opener.open(f"{endpoint.rstrip('/')}/_emulator/ready", timeout=5) as response:
+            return "" if response.status == HTTPStatus.OK else f"HTTP {response.status}"
+    except HTTPError as error:
+        with error:
+            return f"HTTP {error.code}"
+    except (OSError, HTTPException) as error:
+        return one_line(str(error)) or type(error).__name__
+    except ValueError:
+        raise ConfigurationError(f"endpoint: expected http://<host>:<port> or https://..., got {endpoint!r}") from None
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from .. import errors
 from .._calls.signatures import checks_keywords
 from .._hosts import is_loopback
 from .._wire.methods import METHODS
+from ..stacks import Stack
 from .admin.app import AdminRoutes
 from .admin.controls import Controls
 from .admin.request_log import RequestLog
@@ -36,6 +37,7 @@ from .recording.api import RecordedApi, ReplayedApi
 from .recording.model import RecordedModel, ReplayedModel
 from .recording.tape import Recorder, Tape
 from .rules.checker import RuleSet, check
+from .seeding import apply_stack
 from .tokens import ADMIN_TOKEN, EXPECTED_TOKEN, ORGANIZATION, VIEWER_TOKEN, Tokens, is_token
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ class Emulator:
         clock: EmulatorClock | None = None,
         admin: bool | None = None,
         cors_origins: Collection[str] = (),
+        seed: Stack | str | os.PathLike[str] | None = None,
         record: str | os.PathLike[str] | None = None,
         replay: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -127,6 +130,9 @@ class Emulator:
             cors_origins: origins whose web pages may use the emulator, such as "https://app.example.com"; "*" allows
                 all of them. Browsers then let them call the API, the gateways and the admin routes. Empty: no pages
                 of other origins.
+            seed: a `Stack`, or the path of a file with one, as `cwinference apply` takes it: what there is when the
+                emulator is ready, and again after `POST /_emulator/reset` with `keep_seed`. It is READY at once, unless
+                a fate says otherwise. If `state` has it already, only what differs is changed. None: nothing.
             record: path of a file to which all calls of the API and all completions are appended, as lines of JSON with
                 request and response; secrets are masked. None: no file.
             replay: path of such a file: requests that are in it get the responses in it, by whatever protocol they
@@ -149,6 +155,7 @@ class Emulator:
         self._tls = tls_cert, tls_key
         self._public_url = _check_url(public_url)
         self._model = create_model(model, Pace(first_token, tokens_per_second, jitter))
+        self._seed = seed if seed is None or isinstance(seed, Stack) else Stack.load(seed)
         self._recording = record, replay
         self._cors_origins = check_origins(cors_origins)
         self._admin = _is_local(host, public_url) if admin is None else admin
@@ -162,6 +169,7 @@ class Emulator:
         self._running_parts = ExitStack()
         self._api: EmulatedApi | None = None
         self._server: Server | None = None
+        self._controls: Controls | None = None
 
     def __repr__(self) -> str:
         return f"Emulator({self.endpoint if self._server else 'not running'})"
@@ -226,16 +234,34 @@ class Emulator:
             api, model = self._with_recording(parts, self._api)
             model.start()
             parts.callback(model.close)
-            app, controls = self._assemble(self._api, api, model)
+            router, app, controls = self._assemble(self._api, api, model)
             self._server = self._open_server(parts, app)
             self._api.public_url = self._public_url or self.endpoint
+            if self._seed is not None:
+                apply_stack(self._seed, router, self._token)
+                self._api.settle()
             self._server.start()
             controls.become_ready()
+            self._controls = controls
             self._running_parts = parts.pop_all()
 
     def close(self) -> None:
         """Stop serving, as leaving the `with` block does. Closing it again does nothing."""
         self._running_parts.close()
+
+    def reset(self, *, keep_seed: bool = False) -> None:
+        """Empty the emulator: resources, faults, fates and the log of requests.
+
+        Args:
+            keep_seed: return to the state that it started with instead, with its `seed`, and with the faults and fates
+                of that time (False).
+
+        Raises:
+            RuntimeError: the emulator is not running.
+        """
+        if self._controls is None:
+            raise RuntimeError("the emulator is not running: use it in a `with` block")
+        self._controls.reset(keep_seed=keep_seed)
 
     def _default_callers(self) -> Mapping[str, Caller]:
         """Return the callers of `token` and `viewer_token`.
@@ -252,7 +278,7 @@ class Emulator:
         return dict(own.values())
 
     def _forget_parts(self) -> None:
-        self._server = self._api = None
+        self._server = self._api = self._controls = None
 
     def _open_api(self, parts: ExitStack) -> EmulatedApi:
         api = EmulatedApi(
@@ -276,7 +302,7 @@ class Emulator:
             api, model = RecordedApi(api, recorder), RecordedModel(model, recorder)
         return (api, model) if tape is None else (ReplayedApi(api, tape), ReplayedModel(model, tape))
 
-    def _assemble(self, state: EmulatedApi, api: Api, model: TextModel) -> tuple[App, Controls]:
+    def _assemble(self, state: EmulatedApi, api: Api, model: TextModel) -> tuple[App, App, Controls]:
         """Return the application, from the inside outward, and what its admin routes do."""
         tokens = Tokens(self._callers)
         completions = CompletionsApp(state, lambda deployment: model, tokens.caller)
@@ -286,7 +312,7 @@ class Emulator:
         controls = Controls(state, self._faults, self._fates, log, router.method_of)
         admin = AdminRoutes(log, controls, tokens.caller, Caller(ORGANIZATION), is_open=self._admin)
         hosts = own_hosts(self._address[0], self._public_url)
-        return OwnOriginsOnly(admin, hosts, self._cors_origins), controls
+        return router, OwnOriginsOnly(admin, hosts, self._cors_origins), controls
 
     def _open_server(self, parts: ExitStack, app: App) -> "Server":
         host, port = self._address

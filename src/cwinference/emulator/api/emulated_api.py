@@ -21,7 +21,7 @@ from .deployments import DeploymentHandlers
 from .gateways import GatewayHandlers
 from .hot_loads import HotLoadHandlers
 from .journal import Journal
-from .lifecycle import LifecycleHandlers
+from .lifecycle import UNPROMPTED, LifecycleHandlers
 from .store import Store
 from .tables import Record, sorted_by_creation
 
@@ -155,6 +155,11 @@ class EmulatedApi:
             self._store.replace(rows)
             self._gateways.update_endpoints()
             return len(rows)
+
+    def settle(self) -> None:
+        """Complete all changes at once: resources become READY, or fail as their fates say, and hot-loads complete."""
+        with self._session(must_write=False):
+            self._store.hasten(self._run_step, UNPROMPTED)
 
     def close(self) -> None:
         """Close the journal. The API must not be called any more."""

@@ -19,6 +19,8 @@ from .tables import Record
 
 UPDATING, HALFWAY, SETTLED, RECOVERED, STRUCK, GONE = "updating", "halfway", "settled", "recovered", "struck", "gone"
 """The steps of the lifecycle; plans, also those in the journal, contain these names."""
+UNPROMPTED = (RECOVERED, STRUCK)
+"""Steps that belong to no change of a user's."""
 
 _FAILURE_STATUSES: Mapping[str, "types.Status.ValueType"] = {
     "FAILED": types.Status.STATUS_FAILED,
