@@ -28,6 +28,11 @@ def emulator() -> Iterator[Emulator]:
         yield running
 
 
+def encoded(message: Any) -> bytes:
+    binary: bytes = message.SerializeToString()
+    return binary
+
+
 @contextmanager
 def reflecting(emulator: Emulator, version: str = "v1", **options: Any) -> Generator[Callable[..., Any]]:
     """Open the stream; yield a function that sends a request and returns the response, before the next is sent."""
@@ -42,7 +47,7 @@ def reflecting(emulator: Emulator, version: str = "v1", **options: Any) -> Gener
     with grpc.insecure_channel(emulator.endpoint.removeprefix("http://"), **options) as channel:
         call: Any = channel.stream_stream(
             f"/{service}/ServerReflectionInfo",
-            request_serializer=lambda message: message.SerializeToString(),
+            request_serializer=encoded,
             response_deserializer=response.FromString,
         )
         stream = call(iter(requests.get, None), timeout=30)
@@ -86,7 +91,7 @@ def test_a_tool_can_call_a_method_with_nothing_but_what_it_learned(emulator: Emu
     with grpc.insecure_channel(emulator.endpoint.removeprefix("http://")) as channel:
         call: Any = channel.unary_unary(
             f"/{PACKAGE}.GatewayService/ListGateways",
-            request_serializer=lambda message: message.SerializeToString(),
+            request_serializer=encoded,
             response_deserializer=response.FromString,
         )
         assert call(request(), metadata=[("authorization", f"Bearer {emulator.token}")]) == response()

@@ -49,7 +49,7 @@ def _tools(body: Mapping[str, Any]) -> Mapping[str, StructuredOutput]:
     value = body.get("tools")
     if value is None:
         return {}
-    entries: list[object] = value if isinstance(value, list) else [None] * (_MAX_TOOLS + 1)
+    entries = cast(list[object], value) if isinstance(value, list) else [None] * (_MAX_TOOLS + 1)
     if len(entries) > _MAX_TOOLS:
         raise invalid_value("tools", f"expected a list of at most {_MAX_TOOLS} tools")
     tools: dict[str, StructuredOutput] = {}

@@ -92,7 +92,7 @@ def _kind(schema: Schema, path: str) -> str:
 
 
 def _first(values: object, path: str) -> Any:
-    every: list[Any] = values if isinstance(values, list) else []
+    every = cast(list[object], values) if isinstance(values, list) else []
     if not every:
         raise UnsupportedSchema(f"{path}.enum: expected a list of values")
     return every[0]
