@@ -13,8 +13,8 @@ from cwinference import AsyncClient, Client
 from cwinference.emulator import Emulator
 from cwinference.errors import ConfigurationError
 from tests.support import certificates
-from tests.support.admin_requests import AdminResponse, raw_request
-from tests.support.emulated_protocols import ROOT
+from tests.support.admin_requests import raw_request
+from tests.support.emulated_protocols import ROOT, HttpResponse
 
 from .test_server import Http2
 
@@ -142,7 +142,7 @@ def shared() -> Iterator[Emulator]:
         yield running
 
 
-def preflight(emulator: Emulator, origin: str, path: str, **more: str) -> AdminResponse:
+def preflight(emulator: Emulator, origin: str, path: str, **more: str) -> HttpResponse:
     asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
     headers = {"origin": origin, **asked, **{name.replace("_", "-"): value for name, value in more.items()}}
     return raw_request(emulator, "OPTIONS", path, headers=headers)

@@ -132,6 +132,24 @@ def test_bodies_are_masked_also_where_they_are_cut_off(body: str, masked: str) -
     assert masking.body(body) == masked
 
 
+@pytest.mark.parametrize("codec", ["proto", "json"])
+def test_the_bodies_of_json_are_shown_and_those_of_binary_are_not(emulator: Emulator, codec: Any) -> None:
+    with Client(emulator.token, endpoint=emulator.endpoint, transport="connect", codec=codec) as client:
+        client.gateways.create("front", core_weave_auth={}, path_based_routing={})
+    [found] = logged(emulator)
+    if codec == "json":
+        assert '"name":"front"' in found["request"].replace(" ", "")
+        assert found["response"].startswith('{"gateway"')
+    else:
+        assert found["request"] is found["response"] is None
+
+
+def test_a_character_that_is_cut_off_does_not_hide_the_rest(emulator: Emulator) -> None:
+    body = ("x" * 255 + "\u00f6").encode()
+    raw_request(emulator, "POST", GET, body, {"content-type": "application/json"})
+    assert logged(emulator)[0]["request"] == "x" * 255
+
+
 def test_binary_bodies_and_broken_headers_are_not_shown(emulator: Emulator) -> None:
     kind = {"content-type": "application/json", "x": "y" * 2000, "authorization": "Bearer secret"}
     raw_request(emulator, "POST", GET, b"\xff\0\1", kind)

@@ -3,39 +3,29 @@
 import http.client
 import json
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from cwinference.emulator import Emulator
 
-
-@dataclass
-class AdminResponse:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+from .emulated_protocols import HttpResponse
 
 
 def raw_request(
     emulator: Emulator, verb: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-) -> AdminResponse:
+) -> HttpResponse:
     """Send a request to a path of the emulator with nothing added."""
     address = urlsplit(emulator.endpoint)
     with closing(http.client.HTTPConnection(address.hostname or "", address.port or 0, timeout=60)) as connection:
         connection.request(verb, path, body, headers or {})
         response = connection.getresponse()
         fields = {name.lower(): value for name, value in response.getheaders()}
-        return AdminResponse(response.status, fields, response.read())
+        return HttpResponse(response.status, fields, response.read())
 
 
 def admin(
     emulator: Emulator, verb: str, path: str, body: Any = ..., *, token: str | None = "", **headers: str
-) -> AdminResponse:
+) -> HttpResponse:
     """Send a request to an admin route, with the admin token unless another one is given; `...`: without a body."""
     sent = None if body is ... else body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = {name.replace("_", "-"): value for name, value in headers.items()}

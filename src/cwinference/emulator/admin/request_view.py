@@ -3,6 +3,7 @@
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -52,7 +53,7 @@ def describe(request: RecordedRequest, method_of: Callable[[str, str], Method | 
         "path": masking.path(whole_path),
         "headers": {name: masking.header(name, value) for name, value in headers.items()},
         "request": _text(request.request, kind, headers.get("content-encoding")),
-        "response": _text(request.response, kind if protocol.startswith("grpc") else "", None),
+        "response": _text(request.response, _response_kind(request, protocol, kind), None),
     }
 
 
@@ -101,17 +102,18 @@ def _from_base64(text: bytes) -> bytes:
         return b""
 
 
+def _response_kind(request: RecordedRequest, protocol: str, kind: str) -> str:
+    """Return the content type of the response as far as the request tells it; empty if it does not."""
+    is_message = protocol.startswith("grpc") or (protocol == "connect" and request.status in _OK)
+    return kind if is_message else ""
+
+
 def _text(body: bytes, kind: str, encoding: str | None) -> str | None:
     """Return the beginning of a body; None if it is empty or not text."""
-    is_text = not kind or _TEXT.match(kind)
-    if not body or not is_text or encoding not in (None, "identity"):
+    if not body or (kind and not _TEXT.match(kind)) or encoding not in (None, "identity"):
         return None
     try:
-        text = body.decode("utf-8", "strict" if len(body) < 4 else "ignore")
+        text = getincrementaldecoder("utf-8")().decode(body)  # which accepts that the last character is cut off
     except UnicodeDecodeError:
         return None
-    return masking.body(text) if text.isprintable() or not any(_is_control(each) for each in text) else None
-
-
-def _is_control(character: str) -> bool:
-    return character < " " and character not in "\t\r\n"
+    return None if any(each < " " and each not in "\t\r\n" for each in text) else masking.body(text)
