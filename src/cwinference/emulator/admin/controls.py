@@ -128,7 +128,7 @@ class Controls:
 
     def requests(self, limit: int = CAPACITY, after: int = 0) -> Sequence[Mapping[str, Any]]:
         """Return the last requests, oldest first."""
-        return [describe(each, self._method_of) for each in self._log.last(limit, after)]
+        return [describe(each, self._log.at(each), self._method_of) for each in self._log.last(limit, after)]
 
     @property
     def _clock(self) -> EmulatorClock:

@@ -8,13 +8,15 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from ..protocols.asgi import App, Receive, Scope, Send
 
 CAPACITY = 1000
 """How many requests are kept."""
+_BINARY = (b"application/grpc", b"application/proto")
+"""What the content types of binary requests begin with: their bodies are never shown."""
 _MAX_PATH, _MAX_HEADERS, _MAX_BODY = 256, 896, 256
 """How many bytes of each are kept. So a full log has less than 2 MB."""
 
@@ -23,15 +25,15 @@ _MAX_PATH, _MAX_HEADERS, _MAX_BODY = 256, 896, 256
 class RecordedRequest:
     """A request and its response, as far as they are kept."""
 
-    at: float
-    """When it arrived, in seconds since 1970."""
+    started: float
+    """When it arrived, by `time.perf_counter`."""
     verb: str
     path: bytes
     """With the query."""
     headers: bytes
-    """A line for each, name and value separated by a colon and a space."""
+    """Names and values in turn, each on a line."""
     request: bytes = b""
-    """The beginning of the body."""
+    """The beginning of the body, unless it is binary."""
     response: bytes = b""
     """The beginning of the response's body."""
     status: int = 0
@@ -50,19 +52,21 @@ class RequestLog:
         self._app = app
         self._requests: deque[RecordedRequest] = deque(maxlen=CAPACITY)
         self._recorded = 0
+        self._epoch = time.time() - time.perf_counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and record it when its response ends, or when there will be none."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, query = time.perf_counter(), scope["query_string"]
+        query, fields = scope["query_string"], scope["headers"]
         request = RecordedRequest(
-            at=time.time(),
+            started=time.perf_counter(),
             verb=scope["method"],
             path=(b"%s?%s" % (scope["raw_path"], query) if query else scope["raw_path"])[:_MAX_PATH],
-            headers=b"\n".join([b"%s: %s" % pair for pair in scope["headers"]])[:_MAX_HEADERS],
+            headers=b"\n".join(chain.from_iterable(fields))[:_MAX_HEADERS],
         )
+        is_binary = any(name == b"content-type" and value.startswith(_BINARY) for name, value in fields)
         has_trailers = False
 
         async def receive_recorded() -> Mapping[str, Any]:
@@ -85,14 +89,14 @@ class RequestLog:
                 is_last = True
             # Before the end is sent: the client may ask for the log as soon as it has the response.
             if is_last and not request.number:
-                self._add(request, started)
+                self._add(request)
             await send(event)
 
         try:
-            await self._app(scope, receive_recorded, send_recorded)
+            await self._app(scope, receive if is_binary else receive_recorded, send_recorded)
         finally:
             if not request.number:
-                self._add(request, started)
+                self._add(request)
 
     def last(self, limit: int = CAPACITY, after: int = 0) -> Sequence[RecordedRequest]:
         """Return the newest requests, oldest first: at most so many, of those with a higher number than `after`."""
@@ -103,8 +107,12 @@ class RequestLog:
         """Forget all requests. Numbers go on."""
         self._requests.clear()
 
-    def _add(self, request: RecordedRequest, started: float) -> None:
-        request.ms = (time.perf_counter() - started) * 1000
+    def at(self, request: RecordedRequest) -> float:
+        """Return when a request arrived, in seconds since 1970."""
+        return self._epoch + request.started
+
+    def _add(self, request: RecordedRequest) -> None:
+        request.ms = (time.perf_counter() - request.started) * 1000
         self._recorded += 1
         request.number = self._recorded
         self._requests.append(request)

@@ -32,8 +32,8 @@ _OK = range(200, 400)
 _TEXT = re.compile(r"application/(?:[\w.+-]*\+)?json|text/|application/x-www-form-urlencoded")
 
 
-def describe(request: RecordedRequest, method_of: Callable[[str, str], Method | None]) -> Mapping[str, Any]:
-    """Return a recorded request as JSON, with secrets masked."""
+def describe(request: RecordedRequest, at: float, method_of: Callable[[str, str], Method | None]) -> Mapping[str, Any]:
+    """Return a recorded request as JSON, with secrets masked; `at` is when it arrived, in seconds since 1970."""
     headers = _headers(request)
     whole_path = request.path.decode("ascii", "replace")
     path = whole_path.partition("?")[0]
@@ -43,7 +43,7 @@ def describe(request: RecordedRequest, method_of: Callable[[str, str], Method | 
     completion = path.partition("/v1/")[2] if protocol == "openai" else None
     return {
         "id": request.number,
-        "at": datetime.fromtimestamp(request.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "at": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "protocol": protocol,
         "method": method.name if method else completion or None,
         "code": _code(request, protocol, kind),
@@ -60,9 +60,9 @@ def describe(request: RecordedRequest, method_of: Callable[[str, str], Method | 
 def _headers(request: RecordedRequest) -> dict[str, str]:
     """Return the headers by their names; several of one name are joined."""
     headers: dict[str, str] = {}
-    for line in request.headers.decode("latin-1").split("\n"):
-        name, colon, value = line.partition(": ")
-        if colon:
+    lines = request.headers.decode("latin-1").split("\n")
+    for name, value in zip(lines[::2], lines[1::2], strict=False):  # the last value may be cut off
+        if name:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 

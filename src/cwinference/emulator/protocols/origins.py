@@ -9,6 +9,7 @@ Pages of origins that were allowed may use it, as the CORS protocol lets their b
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -139,6 +140,7 @@ def own_hosts(listening_on: str, public_url: str | None) -> list[str]:
     return [each for each in (listening_on, public) if each]
 
 
+@lru_cache(maxsize=64)
 def _host_of_authority(text: str) -> str | None:
     found = _AUTHORITY.fullmatch(text)
     return _normalized(found["literal"] or found["name"]) if found else None
@@ -150,6 +152,7 @@ def _host_of_origin(text: str) -> str | None:
     return _host_of_authority(authority) if separator and scheme.lower() in ("http", "https") else None
 
 
+@lru_cache(maxsize=64)
 def _normalized(host: str) -> str:
     name = host.lower().removesuffix(".")
     try:
@@ -160,6 +163,7 @@ def _normalized(host: str) -> str:
     return str(mapped or address)
 
 
+@lru_cache(maxsize=64)
 def _is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
