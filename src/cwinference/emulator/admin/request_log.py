@@ -51,7 +51,7 @@ class RequestLog:
     def __init__(self, app: App) -> None:
         self._app = app
         self._requests: deque[RecordedRequest] = deque(maxlen=CAPACITY)
-        self._recorded = 0
+        self._count = 0
         self._epoch = time.time() - time.perf_counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,13 +67,28 @@ class RequestLog:
             headers=b"\n".join(chain.from_iterable(fields))[:_MAX_HEADERS],
         )
         is_binary = any(name == b"content-type" and value.startswith(_BINARY) for name, value in fields)
-        has_trailers = False
+        try:
+            await self._app(scope, receive if is_binary else _recorded(receive, request), self._recorded(send, request))
+        finally:
+            if not request.number:
+                self._add(request)
 
-        async def receive_recorded() -> Mapping[str, Any]:
-            event = await receive()
-            if not request.request:
-                request.request = event.get("body", b"")[:_MAX_BODY]
-            return event
+    def last(self, limit: int = CAPACITY, after: int = 0) -> Sequence[RecordedRequest]:
+        """Return the newest requests, oldest first: at most so many, of those with a higher number than `after`."""
+        newer = self._requests if not after else (each for each in self._requests if each.number > after)
+        return list(_last(newer, limit))
+
+    def clear(self) -> None:
+        """Forget all requests. Numbers go on."""
+        self._requests.clear()
+
+    def at(self, request: RecordedRequest) -> float:
+        """Return when a request arrived, in seconds since 1970."""
+        return self._epoch + request.started
+
+    def _recorded(self, send: Send, request: RecordedRequest) -> Send:
+        """Return a `send` that records the response, and the request with it when it ends."""
+        has_trailers = False
 
         async def send_recorded(event: Mapping[str, Any]) -> None:
             nonlocal has_trailers
@@ -92,30 +107,25 @@ class RequestLog:
                 self._add(request)
             await send(event)
 
-        try:
-            await self._app(scope, receive if is_binary else receive_recorded, send_recorded)
-        finally:
-            if not request.number:
-                self._add(request)
-
-    def last(self, limit: int = CAPACITY, after: int = 0) -> Sequence[RecordedRequest]:
-        """Return the newest requests, oldest first: at most so many, of those with a higher number than `after`."""
-        newer = self._requests if not after else (each for each in self._requests if each.number > after)
-        return list(_last(newer, limit))
-
-    def clear(self) -> None:
-        """Forget all requests. Numbers go on."""
-        self._requests.clear()
-
-    def at(self, request: RecordedRequest) -> float:
-        """Return when a request arrived, in seconds since 1970."""
-        return self._epoch + request.started
+        return send_recorded
 
     def _add(self, request: RecordedRequest) -> None:
         request.ms = (time.perf_counter() - request.started) * 1000
-        self._recorded += 1
-        request.number = self._recorded
+        self._count += 1
+        request.number = self._count
         self._requests.append(request)
+
+
+def _recorded(receive: Receive, request: RecordedRequest) -> Receive:
+    """Return a `receive` that records the beginning of the body."""
+
+    async def receive_recorded() -> Mapping[str, Any]:
+        event = await receive()
+        if not request.request:
+            request.request = event.get("body", b"")[:_MAX_BODY]
+        return event
+
+    return receive_recorded
 
 
 def _last(requests: Iterable[RecordedRequest], limit: int) -> Iterable[RecordedRequest]:
