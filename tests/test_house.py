@@ -101,7 +101,7 @@ EMULATOR_LAYERS = [
     {"api", "protocols"},
     {"faults", "gateway"},
     {"config", "connection", "http2"},
-    {"admin"},
+    {"admin", "page"},
     {"recording"},
     {"server"},
     {"seeding"},

@@ -67,6 +67,7 @@ def test_it_serves_until_a_signal_and_exits_cleanly(number: signal.Signals) -> N
         assert remaining_output(process) == [
             "admin token: CW-SECRET-emulator-admin",
             "viewer token: CW-SECRET-emulator-viewer",
+            f"page: {endpoint}/#token=CW-SECRET-emulator-admin",
         ]
 
 
@@ -76,7 +77,13 @@ def test_tokens_given_as_arguments_are_not_printed() -> None:
             with Client(token, endpoint=endpoint) as client:
                 assert client.gateways.list() == []
         process.terminate()
-        assert remaining_output(process) == []
+        assert remaining_output(process) == [f"page: {endpoint}/"]
+
+
+def test_no_page_is_named_where_there_is_none() -> None:
+    with running("--public-url", "http://emulator.example:8080") as (process, _):
+        process.terminate()
+        assert [line for line in remaining_output(process) if line.startswith("page")] == []
 
 
 def test_faults_can_be_given_as_arguments() -> None:

@@ -91,7 +91,9 @@ class _EmulatorCommand(Command, click.Group):
     default="running",
     help="Whether time passes for resources, or only by POST /_emulator/clock (running).",
 )
-@click.option("--admin", is_flag=True, default=None, help="Have the admin routes also beyond the loopback interface.")
+@click.option(
+    "--admin", is_flag=True, default=None, help="Have the admin routes and the page also beyond the loopback interface."
+)
 @click.option(
     "--cors-origin",
     "cors_origins",
@@ -121,7 +123,8 @@ def command(context: click.Context, /, *, fault: tuple[str, ...], log_level: str
     """Run an emulator of the API on a local port.
 
     It serves gRPC, gRPC-Web, Connect, REST and the OpenAI-compatible routes of the gateways on one port, until SIGTERM
-    or Ctrl-C. Programs in any language drive it by the routes below /_emulator/, with the admin token.
+    or Ctrl-C. Programs in any language drive it by the routes below /_emulator/, with the admin token, and people by
+    the page whose URL it prints.
     """
     if context.invoked_subcommand is not None:
         return
@@ -144,6 +147,9 @@ def _serve(faults: tuple[str, ...], settings: dict[str, Any]) -> None:
             say(f"admin token: {emulator.token}")
         if settings["viewer_token"] is None:
             say(f"viewer token: {emulator.viewer_token}")
+        if page := emulator.page_url:
+            # A token that was given as an argument is known, and not to be printed.
+            say(f"page: {page if settings['token'] is None else page.partition('#')[0]}")
         if not is_loopback(settings["host"]):
             complain(_EXPOSED.format(settings["host"]))
         # Wait in short steps: on Windows a signal does not interrupt a wait, and is handled only after it.

@@ -28,6 +28,7 @@ from .gateway.app import CompletionsApp
 from .gateway.models import ModelFunction, TextModel, create_model
 from .gateway.models.pace import Pace
 from .interfaces import Api, Caller
+from .page.app import Page, page_url
 from .protocols.app import ProtocolRouter
 from .protocols.asgi import App
 from .protocols.drift import Drift
@@ -126,7 +127,8 @@ class Emulator:
             admin: whether the admin routes below `/_emulator/` are there, with which any program that has `token` can
                 reset the emulator, read and replace its state, set faults and fates, and see the last requests. None:
                 if it can only be reached from this machine, as far as `host` and `public_url` tell. `health` and
-                `ready` are always there, and need no token.
+                `ready` are always there, and need no token. The same goes for the page at `/`, which shows and changes
+                by these routes what there is, in a browser.
             cors_origins: origins whose web pages may use the emulator, such as "https://app.example.com"; "*" allows
                 all of them. Browsers then let them call the API, the gateways and the admin routes. Empty: no pages
                 of other origins.
@@ -185,6 +187,16 @@ class Emulator:
             raise RuntimeError("the emulator is not running: use it in a `with` block")
         scheme = "http" if self._tls[0] is None else "https"
         return f"{scheme}://{_reachable_host(self._server.host)}:{self._server.port}"
+
+    @property
+    def page_url(self) -> str | None:
+        """The URL at which a browser shows its page, with the token in the fragment; None if `admin` says no.
+
+        Raises:
+            RuntimeError: the emulator is not running.
+        """
+        endpoint = self.endpoint
+        return page_url(self._public_url or endpoint, self._token) if self._admin else None
 
     @property
     def token(self) -> str:
@@ -312,7 +324,8 @@ class Emulator:
         controls = Controls(state, self._faults, self._fates, log, router.method_of)
         admin = AdminRoutes(log, controls, tokens.caller, Caller(ORGANIZATION), is_open=self._admin)
         hosts = own_hosts(self._address[0], self._public_url)
-        return router, OwnOriginsOnly(admin, hosts, self._cors_origins), controls
+        page = Page(admin, is_open=self._admin)
+        return router, OwnOriginsOnly(page, hosts, self._cors_origins), controls
 
     def _open_server(self, parts: ExitStack, app: App) -> "Server":
         host, port = self._address
