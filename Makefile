@@ -8,7 +8,7 @@ GOOGLEAPIS = third_party/googleapis
 IN_PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers stubs telemetry ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers browser pictures stubs telemetry ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,10 +83,18 @@ conformance: setup ## run the Connect conformance suite against our transports (
 peers: setup .venv-peers/ready ## test completions against other projects' model servers
 	$(DEV)/python -m pytest tests/peers
 
+browser: setup ## test the emulator's page in Chromium (installs Debian's package where it can)
+	tools/get-chromium
+	$(DEV)/python -m pytest --browser tests/browser
+
+pictures: setup ## take the pictures of the emulator's page in docs/ (needs Chromium)
+	tools/get-chromium
+	PYTHONPATH="$(CURDIR)" $(DEV)/python -m tools.page_pictures docs
+
 stubs: setup ## the tests of gRPC once more, with grpcio called by its stubs instead of below them
 	$(DEV)/python -m pytest --grpc-stubs tests/stories tests/faults tests/unit -k grpc
 
-ci-extra: setup breaking guard demo stubs conformance peers ## what CI runs in addition to the tests: wheel matrix, speed guard, demo, stubs, conformance, peers
+ci-extra: setup breaking guard demo stubs conformance peers browser ## what CI runs in addition to the tests: wheel matrix, speed guard, demo, stubs, conformance, peers, browser
 	.venv-demo/bin/python tools/check_model.py
 	$(DEV)/python tools/check_wheel.py
 

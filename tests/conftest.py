@@ -7,6 +7,7 @@ from cwinference.transports import _grpc_blocking, _grpc_calls
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--grpc-stubs", action="store_true", help="call gRPC by its stubs, not below them")
+    parser.addoption("--browser", action="store_true", help="test the emulator's page in Chromium, which must be there")
 
 
 def pytest_configure(config: pytest.Config) -> None:
