@@ -284,8 +284,8 @@ class BaseClient(Generic[Mode, InferenceT]):
             ConfigurationError: the plan has a step that is refused, or a "replace" step without `allow_replace`; or a
                 secret is missing. Nothing was changed.
             PlanOutdated: something has changed since the plan was made. Nothing was changed.
-            FailedPrecondition: a deployment to be changed has a hot-load in progress; nothing was changed. Or the
-                service refuses a step.
+            FailedPrecondition: a deployment to be changed or deleted has a hot-load in progress; nothing was changed,
+                unless it has begun meanwhile. Or the service refuses a step.
             Conflict: somebody else has changed a resource while the plan was being applied.
             ResourceFailed, WaitTimeout: as `wait` raises them.
         """

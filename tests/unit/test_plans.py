@@ -1,5 +1,6 @@
 """Plans: what they say, what is refused, when they are out of date, and in which order they are applied."""
 
+import copy
 import json
 import pickle
 from collections.abc import Callable
@@ -547,6 +548,42 @@ def test_a_hot_load_in_progress_blocks_before_anything_is_written(api: MemoryApi
     assert (api.writes, caught.value.resource_id) == ([], llama)
     api.pass_time(3600)
     api.client.apply(plan)
+
+
+class ListsWithoutStates(MemoryApi):
+    """An API whose lists of hot-loads do not show their states."""
+
+    def __call__(self, request: Message) -> Any:
+        response = super().__call__(request)
+        if isinstance(response, types.ListHotLoadsResponse):
+            response = copy.deepcopy(response)
+            for each in response.hot_loads:
+                each.ClearField("status")
+        return response
+
+
+@pytest.mark.parametrize("begins", ["before the plan is applied", "while it is"])
+@pytest.mark.parametrize("prune", ["nothing", "llama"])
+def test_a_hot_load_in_progress_blocks_whenever_it_began_and_whatever_lists_show(begins: str, prune: str) -> None:
+    api = ListsWithoutStates(ready_after=5)
+    apply(api, {"gateways": WHOLE["gateways"], "deployments": {"llama": {**LLAMA_IN_STACK, "hot_load": HOT_LOAD}}})
+    llama = live(api, "deployments", "llama").spec
+    change = {} if prune == "llama" else stack_of(llama={"traffic": {"weight": 1}})
+    plan = api.client.plan(Stack.parse({"capacity_claims": WHOLE["capacity_claims"], **change}), prune=prune)
+    started = list[types.HotLoad]()
+
+    def start(name: str, request: Message) -> None:
+        if not started and (begins == "before the plan is applied" or name == "CreateCapacityClaim"):
+            started.append(types.HotLoad())
+            api.client.hot_loads.create(llama.id, identity="one", type=types.SnapshotType.SNAPSHOT_TYPE_FULL)
+
+    api.calls.clear()
+    api.before_call = start
+    with pytest.raises(errors.FailedPrecondition, match="Deployment llama: hot-load .* is in progress") as caught:
+        api.client.apply(plan, wait=False)
+    assert caught.value.resource_id == llama.id
+    assert [each for each in api.writes if each.endswith("Deployment")] == []
+    assert live(api, "deployments", "llama").spec == llama
 
 
 def test_what_is_missing_to_create_something_is_named_by_the_plan(api: MemoryApi) -> None:

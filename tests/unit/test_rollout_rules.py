@@ -379,7 +379,7 @@ def test_a_hot_load_in_progress_blocks_it(tmp_path: Path) -> None:
 
     load("a")
     begun = world.client.rollout("h2", replaces="h1", journal=world.path, soak=0)
-    with pytest.raises(errors.FailedPrecondition, match="Deployment h2 has a hot-load in progress"):
+    with pytest.raises(errors.FailedPrecondition, match="Deployment h2: hot-load .* is in progress"):
         begun.run()
     assert not world.path.exists()
     world.api.pass_time(1000)
@@ -389,10 +389,10 @@ def test_a_hot_load_in_progress_blocks_it(tmp_path: Path) -> None:
         return "pass"
 
     rollout = world.client.rollout("h2", replaces="h1", journal=world.path, soak=0, gate=gate)
-    with pytest.raises(errors.FailedPrecondition, match="Deployment h2 has a hot-load in progress"):
+    with pytest.raises(errors.FailedPrecondition, match="Deployment h2: hot-load .* is in progress"):
         rollout.run()
     assert world.weights == (1, 99)
-    with pytest.raises(errors.FailedPrecondition, match="hot-load in progress"):
+    with pytest.raises(errors.FailedPrecondition, match="is in progress"):
         rollout.revert()
     world.api.pass_time(1000)
     assert world.resumed().run() == "reverted"

@@ -10,13 +10,14 @@ from .._calls.clock import Clock
 from .._calls.deadline import Deadline
 from .._calls.flow import Flow, Sleep
 from .._calls.operation import Mode, Resource
-from .._calls.rpc import many, one, whole
+from .._calls.rpc import Rpc, many, one
 from .._calls.transient import passes, server_delay
 from .._text import one_line
 from ..resources._changes import check_unknown_fields, replacement
 from ..resources._handles import written_to
+from ..resources._unfinished import refuse_during_hot_load
 from ..resources._waits import POLLING, until_ready
-from ..status import HotLoadState, State, name_of, state_text
+from ..status import State, state_text
 from ._record import Former, Record
 from ._weights import Side, Weights
 
@@ -110,21 +111,11 @@ class Deck(Resource[Mode]):
 
     def check_no_hot_load(self, deployment: types.Deployment) -> Flow[None]:
         """Raise FailedPrecondition if a hot-load of the deployment is in progress."""
-        if not deployment.spec.HasField("hot_load"):
-            return
-        request = types.ListHotLoadsRequest(parent_deployment_id=deployment.spec.id, max_page_size=1)
-        listed = whole(request, types.ListHotLoadsResponse)  # newest first, and only the newest can be unfinished
-        found: types.ListHotLoadsResponse = yield from self.patiently(lambda: self._do(listed))
-        if not found.hot_loads:
-            return
-        # A list need not show the state.
-        call = one(types.GetHotLoadRequest(id=found.hot_loads[0].spec.id), "hot_load", types.HotLoad)
-        newest: types.HotLoad = yield from self.patiently(lambda: self._do(call))
-        state = HotLoadState.of(newest)
-        if state is not HotLoadState.COMPLETED and not state.is_terminal:
-            raise errors.FailedPrecondition(
-                f"{name_of(deployment)} has a hot-load in progress ({state.name}); wait until it has finished"
-            )
+
+        def send(request: Any) -> Flow[Any]:
+            return self.patiently(lambda: self._do(Rpc[Any](request, lambda response: response)))
+
+        return refuse_during_hot_load(deployment, send)
 
     def write(self, current: types.Deployment, edit: Callable[[Any], object]) -> Flow[types.Deployment]:
         """Change a deployment, based on what was read of it; `edit` changes the request that would change nothing."""

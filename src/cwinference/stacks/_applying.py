@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from .. import errors
+from .. import errors, types
 from .._arguments import UNSET
 from .._calls.deadline import Deadline
 from .._calls.flow import Flow
+from .._calls.rpc import Rpc
 from .._text import one_line
 from ..following._change import Kind
 from ..resources._comparison import desired
 from ..resources._ensure import Goal
 from ..resources._handles import written_to
 from ..resources._managed import Waiting
+from ..resources._unfinished import refuse_during_hot_load
 from ..status import State, name_of
 from ._kinds import BY_KIND
 from ._live import Groups, list_as_json, perform, read_one
@@ -43,6 +45,12 @@ class Options:
     def left(self) -> float | None:
         """Return the timeout of the next call: what is left of the caller's, else the client's own."""
         return UNSET if self.timeout is UNSET else self.deadline.require()
+
+    def sender(self, groups: Groups) -> Callable[[Any], Flow[Any]]:
+        """Return what sends a request, and returns the whole response."""
+        return lambda request: perform(
+            groups["deployment"], Rpc[Any](request, lambda response: response, self.left(), self.retry)
+        )
 
 
 @dataclass(frozen=True)
@@ -193,6 +201,7 @@ class Applier:
             return  # somebody else was faster
         if State.of(found.resource) is not State.DELETING:
             self._check_unchanged(work, found)
+            yield from self._refuse_during_hot_load(found.resource)
             if work.step.kind == "gateway":
                 yield from self._until_unused(work)
             yield from self._send_delete(work)
@@ -224,7 +233,13 @@ class Applier:
         if found is None or State.of(found.resource) is State.DELETING:
             raise _conflict(work.step, "somebody else has deleted it")
         self._check_unchanged(work, found)
+        yield from self._refuse_during_hot_load(found.resource)
         return found.resource
+
+    def _refuse_during_hot_load(self, resource: Any) -> Flow[None]:
+        """Refuse to touch a deployment of which a hot-load has begun since the first look."""
+        if isinstance(resource, types.Deployment):
+            yield from refuse_during_hot_load(resource, self.options.sender(self.groups))
 
     def _check_unchanged(self, work: Work, found: Any) -> None:
         if work.live is not None and found.seen != work.live.seen:

@@ -4,23 +4,19 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from .. import errors, types
+from .. import errors
 from .._arguments import check_callback, check_flag, check_text, shown
 from .._calls.flow import Flow
-from .._calls.rpc import Rpc
 from .._text import one_line
-from .._wire.methods import METHODS
-from ..status import HotLoadState, name_of
+from ..resources._unfinished import refuse_during_hot_load
 from ._applying import Applier, Options, Unsettled, resolve_secrets
 from ._entries import stack_document
 from ._kinds import SECTIONS
-from ._live import Groups, LiveResource, perform, read_live
+from ._live import Groups, LiveResource, read_live
 from ._plan import Plan, PlanStep, Seen
 from ._planning import Planner, Wishes
 from ._stack import Stack
 from ._work import Work
-
-_UNFINISHED = (HotLoadState.PENDING, HotLoadState.IN_PROGRESS)
 
 
 def plan(groups: Groups, stack: Stack, prune: str | None, secrets: bool, timeout: Any, retry: Any) -> Flow[Plan]:
@@ -80,7 +76,9 @@ def _apply(groups: Groups, plan: Plan, options: Options) -> Flow[Sequence[PlanSt
     secrets = resolve_secrets(works)
     for each in works:
         if each.live is not None and each.step.kind == "deployment":
-            yield from _refuse_during_hot_load(groups, each.live, options)
+            yield from refuse_during_hot_load(
+                each.live.resource, options.sender(groups), "apply when it has finished; nothing was changed"
+            )
     ids = {each.name: each.id for each in live.of("gateway")}
     unsettled = [Unsettled(each.kind, each.resource) for each in planner.unsettled(works)]
     return (yield from Applier(groups, options, works, ids, secrets, unsettled).run())
@@ -116,24 +114,6 @@ def _differences(before: Iterable[Seen], now: Iterable[Seen]) -> Iterator[str]:
             yield f"{kind} {was.name} was renamed to {found.name}"
         elif found != was:
             yield f"{kind} {was.name} was changed"
-
-
-def _refuse_during_hot_load(groups: Groups, live: LiveResource, options: Options) -> Flow[None]:
-    """Refuse to touch a deployment while a hot-load is in progress: an update would fail in the middle of a plan."""
-    if not live.resource.spec.HasField("hot_load"):
-        return
-    request = types.ListHotLoadsRequest(parent_deployment_id=live.id, max_page_size=100)  # the newest come first
-    call: Rpc[Any] = Rpc(request, lambda response: response, options.left(), options.retry)
-    response: Any = yield from perform(groups["deployment"], call)
-    for each in response.hot_loads:
-        if HotLoadState.of(each) in _UNFINISHED:
-            error = errors.FailedPrecondition(
-                f"{name_of(live.resource)}: hot-load {each.spec.id} is in progress; apply when it has finished, "
-                "nothing was changed",
-                method=METHODS[types.UpdateDeploymentRequest].name,
-            )
-            error.resource_id = live.id
-            raise error
 
 
 def export(groups: Groups, names: Iterable[str] | None, timeout: Any, retry: Any) -> Flow[Stack]:
