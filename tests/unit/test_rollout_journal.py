@@ -1,6 +1,8 @@
 """The journal of a rollout: whatever is not a whole journal of this rollout is refused by name, and left alone."""
 
+import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 
 from cwinference import errors
 from cwinference.rollout import _journal
-from cwinference.rollout._journal import Journal
+from cwinference.rollout._journal import Journal, on_disk
 from cwinference.rollout._record import Record, _checksum
 from tests.support.rollouts import RolloutWorld
 
@@ -145,3 +147,23 @@ def test_a_journal_stays_where_it_is_when_the_working_directory_changes(
     monkeypatch.chdir("/")
     assert rollout.run() == "promoted"
     assert world.phase() == "promoted"
+
+
+async def test_a_cancellation_waits_for_the_record_that_is_being_written() -> None:
+    began, may_end, written = threading.Event(), threading.Event(), list[str]()
+
+    def write() -> None:
+        began.set()
+        may_end.wait(10)
+        written.append("record")
+
+    step: Any = next(on_disk(write))
+    running = asyncio.create_task(step.run_async())
+    await asyncio.to_thread(began.wait)
+    running.cancel()
+    await asyncio.wait([running], timeout=0)
+    assert not running.done()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert written == ["record"]

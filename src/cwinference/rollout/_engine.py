@@ -5,7 +5,6 @@ state to the next and is based on a read that showed nothing else. So what is fo
 rollout goes on from there, or it is somebody else's change, and the rollout stops.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from ..resources._waits import LAG_SECONDS, POLLING
 from ..status import State, name_of
 from ._checks import check_fit, check_unchanged, check_weights, shown_weights, uncovered
 from ._gate import ask, ask_async
-from ._journal import Journal
+from ._journal import Journal, on_disk
 from ._pair import Deck, Pair, Trouble, is_serving, label, state_shown
 from ._record import Former, Phase, Record
 from ._step import Gate, Outcome, Step, Verdict
@@ -37,7 +36,7 @@ _SHORTEST_PAUSE = 1.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class Intent:
     """What a rollout is to do. The deployments are given by their names or ids."""
 
     new: str
@@ -57,9 +56,9 @@ class Engine:
         self._unsettled: dict[Side, types.Deployment] = {}
         """Responses to writes after which the deployment was not seen READY yet."""
 
-    def begin(self, plan: Plan) -> Flow[Record]:
+    def begin(self, intent: Intent) -> Flow[Record]:
         """Check that the two deployments fit each other, and create the journal."""
-        survey = yield from self._deck.survey(plan.new, plan.replaces)
+        survey = yield from self._deck.survey(intent.new, intent.replaces)
         check_fit(survey)
         new = yield from self._deck.read(survey.pair.new.spec.id)
         pair = Pair(new, (yield from self._deck.read(survey.pair.old.spec.id)))
@@ -77,14 +76,14 @@ class Engine:
             model=spec.model.name,
             new=Former.of(pair.new),
             old=Former.of(pair.old),
-            steps=tuple(plan.steps),
-            soak=plan.soak,
-            patience=plan.patience,
+            steps=tuple(intent.steps),
+            soak=intent.soak,
+            patience=intent.patience,
             phase="running",
             step=0,
             previous=pair.weights,
         )
-        yield from _on_disk(partial(self._file.create, record))
+        yield from on_disk(partial(self._file.create, record))
         return record
 
     def climb(self, record: Record, on_step: OnStep | None) -> Flow[Outcome]:
@@ -277,16 +276,11 @@ class Engine:
         return "paused"
 
     def _save(self, record: Record) -> Flow[None]:
-        return _on_disk(partial(self._file.save, record))
+        return on_disk(partial(self._file.save, record))
 
 
 def _ignore(step: Step) -> None:
     """Do what is done with a step when nobody wants to know."""
-
-
-def _on_disk(work: Callable[[], None]) -> Flow[None]:
-    """Write the journal: on an event loop in a thread, since a disk can be slow."""
-    yield Run(work, partial(asyncio.to_thread, work))
 
 
 def _set_weight(weight: int, request: Any) -> None:
@@ -326,4 +320,4 @@ def _step(record: Record, pair: Pair, weights: Weights, *, is_passed_over: bool 
     )
 
 
-__all__ = ["Engine", "Phase", "Plan"]
+__all__ = ["Engine", "Intent", "Phase"]

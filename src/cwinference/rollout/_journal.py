@@ -4,12 +4,15 @@ A journal is what makes the way back safe, so a write counts only when it would 
 file is written and synced, takes the place of the old one, and then the folder is synced.
 """
 
+import asyncio
 import os
 import secrets
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
+from .._calls.flow import Flow, Run
 from .._text import reason_of
 from ..errors import ConfigurationError
 from ._record import Record, record_from
@@ -21,6 +24,26 @@ _LARGEST = 1 << 20
 def sync(descriptor: int) -> None:
     """Wait until what was written is on the disk."""
     os.fsync(descriptor)
+
+
+def on_disk(work: Callable[[], None]) -> Flow[None]:
+    """Write the journal: on an event loop in a thread, since a disk can be slow."""
+    yield Run(work, partial(_in_thread, work))
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    """Do the work in a thread, and return only when it has ended, also if this task is canceled.
+
+    Otherwise a thread could put an old record in the place of one that is written after the cancellation.
+    """
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        with suppress(Exception):
+            working.result()
+        raise
 
 
 class Journal:

@@ -11,7 +11,7 @@ from .._arguments import check_at_least, check_callback, check_id, shown
 from .._calls.drivers import AsyncDriver, SyncDriver
 from .._calls.flow import Flow
 from .._calls.operation import AsyncOwner, Mode, Resource, SyncOwner, operation
-from ._engine import Engine, OnStep, Plan
+from ._engine import Engine, Intent, OnStep
 from ._gate import is_async
 from ._journal import Journal
 from ._pair import Deck
@@ -28,9 +28,9 @@ class Rollout(Resource[Mode]):
 
     __signature__ = Signature()  # users do not construct one
 
-    def __init__(self, driver: Mode, plan: Plan | None, journal: Journal, gate: Gate | None) -> None:
+    def __init__(self, driver: Mode, intent: Intent | None, journal: Journal, gate: Gate | None) -> None:
         self._driver: Mode = driver
-        self._plan = plan
+        self._intent = intent
         self._file = journal
         self._gate = _checked_gate(gate, driver)
 
@@ -121,12 +121,12 @@ class Rollout(Resource[Mode]):
     def _run(self, on_step: OnStep | None) -> Flow[Outcome]:
         with self._file.in_use():
             engine = self._engine()
-            if self._plan is None:
+            if self._intent is None:
                 record = self._file.read()
             else:
                 self._file.refuse_existing()
-                record = yield from engine.begin(self._plan)
-                self._plan = None  # from now on the journal says what is to be done
+                record = yield from engine.begin(self._intent)
+                self._intent = None  # from now on the journal says what is to be done
             if record.phase == "promoted" or record.phase == "reverted":
                 return record.phase
             if record.phase == "reverting":
@@ -134,7 +134,7 @@ class Rollout(Resource[Mode]):
             return (yield from engine.climb(record, on_step))
 
     def _revert(self) -> Flow[Outcome]:
-        if self._plan is not None:
+        if self._intent is not None:
             raise errors.ConfigurationError("revert: the rollout has not begun; run() begins it")
         with self._file.in_use():
             return (yield from self._engine().restore(self._file.read(), is_forced=True))
@@ -170,7 +170,7 @@ def planned(
     patience: float,
 ) -> Rollout[Mode]:
     """Return a rollout that is about to begin. Raises ConfigurationError for an argument that is wrong."""
-    plan = Plan(
+    intent = Intent(
         check_id(new, "new"),
         check_id(replaces, "replaces"),
         _checked_steps(steps),
@@ -181,7 +181,7 @@ def planned(
         raise errors.ConfigurationError("replaces: a deployment cannot replace itself; name another one")
     file = Journal(journal)
     file.refuse_existing()
-    return Rollout(driver, plan, file, gate)
+    return Rollout(driver, intent, file, gate)
 
 
 def _checked_steps(steps: Sequence[float]) -> Sequence[float]:
