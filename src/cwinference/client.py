@@ -222,8 +222,8 @@ class BaseClient(Generic[Mode, InferenceT]):
     def plan(
         self,
         stack: "Stack",
-        *,
         prune: str | None = None,
+        *,
         secrets: bool = False,
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
@@ -254,9 +254,9 @@ class BaseClient(Generic[Mode, InferenceT]):
     def apply(
         self,
         plan: "Plan",
-        *,
         wait: bool = True,
         on_step: "Callable[[PlanStep], object] | None" = None,
+        *,
         allow_replace: bool = False,
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,

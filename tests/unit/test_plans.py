@@ -99,7 +99,10 @@ def test_a_plan_says_what_why_and_both_values(api: MemoryApi) -> None:
 Plan: 1 to create, 1 to update, 1 to delete."""
     )
     assert plan.steps[1].changes[3] == FieldChange("autoscaling.max", 4, 8)
+    path, old, new = plan.steps[1].changes[3]
+    assert (path, old, new) == ("autoscaling.max", 4, 8)
     assert plan.steps[1].id == live(api, "deployments", "llama").spec.id
+    assert api.client.plan(Stack.parse(stack), "team-a-") == plan
     assert "hunter2" not in str(plan) + repr(plan) + repr(plan.steps)
     assert repr(plan) == "<Plan: 1 to create, 1 to update, 1 to delete>"
 

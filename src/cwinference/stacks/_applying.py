@@ -95,8 +95,8 @@ class Applier:
     def run(self) -> Flow[Sequence[PlanStep]]:
         """Perform all steps, and return them with the ids of what was created."""
         with self._account():
-            for _, phase in groupby(self.works, lambda each: each.phase):
-                works = [*phase]
+            for _, together in groupby(self.works, lambda each: each.turn):
+                works = [*together]
                 yield from self._settle(works)
                 yield from self._read_names(works)
                 for work in works:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from .._text import one_line
 from ..errors import ConfigurationError
@@ -26,8 +26,7 @@ HIDDEN = "***"
 """What is shown in place of a value that may be a credential."""
 
 
-@dataclass(frozen=True, slots=True)
-class FieldChange:
+class FieldChange(NamedTuple):
     """A field that would change.
 
     Attributes:
@@ -173,7 +172,7 @@ class Plan:
             "secrets": self.secrets,
             "seen": [_as_dict(each) for each in self._seen],
             "steps": [
-                _as_dict(each) | {"changes": [_as_dict(change) for change in each.changes]} for each in self.steps
+                _as_dict(each) | {"changes": [change._asdict() for change in each.changes]} for each in self.steps
             ],
         }
 

@@ -62,7 +62,7 @@ class Planner:
             ConfigurationError: the stack names a gateway that does not exist, or lacks what a create needs.
         """
         made = [work for section in SECTIONS for work in self._of_section(section)]
-        works = sorted([*made, *self._deletions(made)], key=lambda each: each.phase)
+        works = sorted([*made, *self._deletions(made)], key=lambda each: each.turn)
         idle = self._models_without_traffic(works)
         return [_with_warning(each) if each.takes_traffic in idle else each for each in works]
 

@@ -10,8 +10,8 @@ from ._live import LiveResource
 from ._plan import FieldChange, PlanStep
 
 
-class Phase(IntEnum):
-    """In which order works are done; those of one phase do not need each other."""
+class Turn(IntEnum):
+    """In which order works are done; those of one turn do not need each other."""
 
     CLAIMS = 0
     GATEWAYS = 1
@@ -44,33 +44,33 @@ class Work:
         return self.step.kind, self.step.name
 
     @property
-    def phase(self) -> Phase:
+    def turn(self) -> Turn:
         if self.step.action == "delete":
             return _DELETED[self.step.kind]
         if self.step.kind != "deployment" or self.live is None:
             return _MADE[self.step.kind]
         if self.step.action == "replace" or any(map(_lowers_traffic, self.step.changes)):
-            return Phase.LESS_TRAFFIC
+            return Turn.LESS_TRAFFIC
         leaves = any(each.path in ("model.name", "gateways") for each in self.step.changes)
-        return Phase.MOVED if leaves else Phase.DEPLOYMENTS
+        return Turn.MOVED if leaves else Turn.DEPLOYMENTS
 
     @property
     def takes_traffic(self) -> str | None:
         """The model whose traffic goes elsewhere with this work; None if none does."""
-        if self.live is None or self.phase not in (Phase.MOVED, Phase.LESS_TRAFFIC, Phase.DELETED_DEPLOYMENTS):
+        if self.live is None or self.turn not in (Turn.MOVED, Turn.LESS_TRAFFIC, Turn.DELETED_DEPLOYMENTS):
             return None
         return str(self.live.resource.spec.model.name)
 
 
-_MADE: Mapping[str, Phase] = {
-    "capacity_claim": Phase.CLAIMS,
-    "gateway": Phase.GATEWAYS,
-    "deployment": Phase.DEPLOYMENTS,
+_MADE: Mapping[str, Turn] = {
+    "capacity_claim": Turn.CLAIMS,
+    "gateway": Turn.GATEWAYS,
+    "deployment": Turn.DEPLOYMENTS,
 }
-_DELETED: Mapping[str, Phase] = {
-    "capacity_claim": Phase.DELETED_CLAIMS,
-    "gateway": Phase.DELETED_GATEWAYS,
-    "deployment": Phase.DELETED_DEPLOYMENTS,
+_DELETED: Mapping[str, Turn] = {
+    "capacity_claim": Turn.DELETED_CLAIMS,
+    "gateway": Turn.DELETED_GATEWAYS,
+    "deployment": Turn.DELETED_DEPLOYMENTS,
 }
 
 
