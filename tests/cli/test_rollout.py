@@ -59,12 +59,15 @@ def test_a_gate_that_fails_is_1_and_the_traffic_is_back(full: CommandLine, journ
 
 
 def test_a_paused_one_is_6_and_says_how_to_go_on_and_back(full: CommandLine, journal: Path) -> None:
-    ran = full(*START, "--journal", journal, "--gate", gate("raise SystemExit(2)"), "--patience", "0")
+    waits = gate("raise SystemExit(2)")
+    ran = full(*START, "--journal", journal, "--gate", waits, "--patience", "0")
     assert (ran.code, ran.out) == (6, "paused\n")
     resume, revert = (f"cwinference rollout {each} {journal}" for each in ("resume", "revert"))
-    assert ran.err.splitlines()[-1] == f"to go on: {resume}; to go back: {revert}"
+    assert ran.err.splitlines()[-1] == f"to go on: {resume} --gate {shlex.quote(waits)}; to go back: {revert}", (
+        "the journal does not contain the gate, and without it steps would pass that it has not seen"
+    )
     assert full.ok("rollout", "status", journal).lines == [
-        "paused (the gate says wait, or a deployment does not become READY), step 1 of 4 (1 %)",
+        "paused (the gate says wait), step 1 of 4 (1 %)",
         "llama-2 (new): weight 1, READY; weight 25 before",
         "llama (old): weight 99, READY; weight 75 before",
     ]

@@ -155,6 +155,7 @@ def test_a_new_one_that_is_never_ready_gets_no_more_and_pauses_the_rollout(tmp_p
     world = RolloutWorld(tmp_path, behavior=Behavior(update_after=4000))
     assert world.rollout(soak=0).run() == "paused"
     assert world.updates == [("v2", 1)]
+    assert '"note": "a deployment does not become READY"' in world.path.read_text()
     assert world.resumed().run() == "paused", "this time it is the old one"
     assert world.weights == (1, 99)
 

@@ -92,11 +92,11 @@ class Engine:
         while True:
             if record.target is None:
                 record = yield from self._next(record, report)
-            verdict = yield from self._done(record, report)
+            verdict, reason = yield from self._done(record, report)
             if verdict == "fail":
                 return (yield from self.restore(record, is_forced=False))
             if verdict == "wait":
-                return (yield from self._paused(record, "the gate says wait, or a deployment does not become READY"))
+                return (yield from self._paused(record, reason))
             if record.step == len(record.steps) - 1:
                 yield from self._read_back(record)
                 yield from self._save(record.in_phase("promoted"))
@@ -118,8 +118,11 @@ class Engine:
             report(_step(record, survey.pair, record.former, is_passed_over=True))
             record = replace(record, step=record.step + 1)
 
-    def _done(self, record: Record, report: OnStep) -> Flow[Verdict]:
-        """Set the weights of a step, wait until the API shows them, let the soak pass, and ask the gate."""
+    def _done(self, record: Record, report: OnStep) -> Flow[tuple[Verdict, str]]:
+        """Set the weights of a step, wait until the API shows them, let the soak pass, and ask the gate.
+
+        Return the verdict and the reason for it.
+        """
         target = record.target or record.previous
         try:
             pair = yield from self._set(record, target, partial(check_unchanged, record, {record.previous, target}))
@@ -130,12 +133,13 @@ class Engine:
             if found.spec.id != record.new.id:
                 raise
             log.warning("rollout: %s", failed)
-            return "fail"
+            return "fail", "the new deployment has failed"
         except errors.WaitTimeout as late:
             log.warning("rollout: %s", late)
-            return "wait"
+            return "wait", "a deployment does not become READY"
         report(_step(record, pair, target))
-        return (yield from self._judged(record, target))
+        verdict = yield from self._judged(record, target)
+        return verdict, f"the gate says {verdict}"
 
     def _judged(self, record: Record, target: Weights) -> Flow[Verdict]:
         waited, pause = 0.0, record.soak

@@ -105,7 +105,7 @@ def _start(
         patience=patience,
         gate=_gate(gate, gate_timeout),
     )
-    return _run(run, rollout)
+    return _run(run, rollout, gate)
 
 
 @click.command("resume", cls=Command)
@@ -117,7 +117,7 @@ def _resume(run: "Run", /, journal: str | None, option: str | None, gate: str | 
     """Go on with the rollout of a JOURNAL that was paused, interrupted or killed."""
     from ...rollout import Rollout
 
-    return _run(run, Rollout.resume(run.client, _path(journal, option), _gate(gate, gate_timeout)))
+    return _run(run, Rollout.resume(run.client, _path(journal, option), _gate(gate, gate_timeout)), gate)
 
 
 @click.command("revert", cls=Command)
@@ -186,7 +186,10 @@ def _gate(command: str | None, timeout: float) -> "Gate | None":
     return gates.command(words, timeout=timeout)
 
 
-def _run(run: "Run", rollout: "Rollout[Any]") -> int:
+def _run(run: "Run", rollout: "Rollout[Any]", gate: str | None) -> int:
+    same_gate = "" if gate is None else f" --gate {shlex.quote(gate)}"  # the journal does not contain it
+    to_go_on = one_line(f"to go on: {_again('resume', rollout.journal)}{same_gate}")
+
     def report(step: "Step") -> None:
         run.note(str(step))
 
@@ -195,11 +198,11 @@ def _run(run: "Run", rollout: "Rollout[Any]") -> int:
             outcome = rollout.run(on_step=report)
         except KeyboardInterrupt:
             run.note("interrupted; the weights stay as they are")
-            run.note(f"to go on: {_again('resume', rollout.journal)}; to go back: {_again('revert', rollout.journal)}")
+            run.note(f"{to_go_on}; to go back: {_again('revert', rollout.journal)}")
             raise click.exceptions.Exit(INTERRUPTED) from None
         _say(run, rollout, outcome)
     if outcome == "paused":
-        run.note(f"to go on: {_again('resume', rollout.journal)}; to go back: {_again('revert', rollout.journal)}")
+        run.note(f"{to_go_on}; to go back: {_again('revert', rollout.journal)}")
     return _CODES[outcome]
 
 
