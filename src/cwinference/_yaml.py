@@ -44,7 +44,10 @@ def parse_yaml(text: str, source: str = "") -> Document:
         # Not its whole text, which quotes the file, where secrets may be.
         mark = error.problem_mark or error.context_mark
         places: dict[Path, Place] = {(): Place(mark.line + 1)} if mark else {}
-        raise Document(None, places, source).error((), error.problem or "it is not YAML") from None
+        text = error.problem or "it is not YAML"
+        if error.context == "expected a single document in the stream":
+            text = "another document begins here; write one per file"
+        raise Document(None, places, source).error((), text) from None
     except yaml.YAMLError:
         raise Document(None, {}, source).error((), "it has characters that YAML does not allow") from None
     except RecursionError:

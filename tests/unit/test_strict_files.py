@@ -91,7 +91,7 @@ def test_a_scalar_keeps_how_it_is_written(text: str, value: object, written: str
         ("a: &x [*x]\n", "stack.yaml: line 1: a[0]: it contains itself"),
         ("a: &x {<<: *x}\n", "stack.yaml: line 1: a: <<: expected a mapping, or a list of them"),
         ("a: {<<: 3}\n", "stack.yaml: line 1: a: <<: expected a mapping, or a list of them"),
-        ("a: 1\n---\nb: 2\n", "stack.yaml: line 2: but found another document"),
+        ("a: 1\n---\nb: 2\n", "stack.yaml: line 2: another document begins here; write one per file"),
         ("a: [\n\tb\n", "stack.yaml: line 2: found character"),
         ("a: b: c\n", "stack.yaml: line 1: mapping values are not allowed here"),
         ("a: \x07\n", "stack.yaml: it has characters that YAML does not allow"),

@@ -150,11 +150,10 @@ class _FieldReader:
         if wants_string:
             self._refuse_unquoted(value, path, words, is_secret)
         if value is None:
-            empty = '""' if wants_string else "0"
-            raise self._error(path, words, f"it has no value{_advice(value, empty)}")
+            what = '"" for an empty one' if wants_string else "one"
+            raise self._error(path, words, f"it has no value; write {what}, or leave the key out")
         if isinstance(value, Odd):
-            kind = "the name of a value" if field.enum_type is not None else "a number in plain digits, true or false"
-            raise self._error(path, words, f"expected {kind}, got {value.text}")
+            raise self._error(path, words, f"expected {_kind_of(field)}, got {value.text}")
         try:
             result = scalar(field, value, words)
         except ConfigurationError as error:
@@ -189,6 +188,12 @@ def _what(value: object) -> str:
         dict: "a mapping", list: "a list", Odd: "a value without quotes",
     }  # fmt: skip
     return names.get(type(value), type(value).__name__)
+
+
+def _kind_of(field: FieldDescriptor) -> str:
+    if field.enum_type is not None:
+        return "the name of a value"
+    return "true or false" if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL else "a number in plain digits"
 
 
 def _advice(value: object, empty: str = "{}") -> str:
