@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cwinference import AsyncClient, Client, gates
+from cwinference import AsyncClient, Client, errors, gates
 from tests.support.ready_gateways import MODEL, ReadyGateway, deploy, ready_gateway
 
 REQUESTS: list[dict[str, Any]] = [
@@ -94,3 +94,13 @@ async def test_one_that_is_slow_is_reverted(mode: str, ready: ReadyGateway, tmp_
 @MODES
 async def test_without_enough_samples_nothing_passes(mode: str, ready: ReadyGateway, tmp_path: Path) -> None:
     assert await outcome(mode, ready, tmp_path, requests=REQUESTS[:2], min_samples=1000, patience=0) == "paused"
+
+
+@MODES
+async def test_a_token_that_is_refused_says_nothing_about_a_deployment(
+    mode: str, ready: ReadyGateway, tmp_path: Path
+) -> None:
+    ready.emulator.faults.add("error", deployment="v2", code="unauthenticated")
+    with pytest.raises(errors.Unauthenticated):
+        await outcome(mode, ready, tmp_path, min_samples=5)
+    assert [each.spec.traffic.weight for each in ready.client.deployments.list()] == [50, 50], "it is paused"

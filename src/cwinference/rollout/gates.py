@@ -170,7 +170,7 @@ class _Sample:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if error is not None and not isinstance(error, _FAILURES):
+        if error is not None and (not isinstance(error, _FAILURES) or isinstance(error, errors.Unauthenticated)):
             return False
         headers = getattr(error, "headers", None) or self.stream.headers
         if headers.get(_MODEL_SERVER_HEADER, self._deployment) == self._deployment:
@@ -214,6 +214,7 @@ def probe(
 
     Raises:
         ConfigurationError: an argument is wrong. The gate raises it too, for a request that cannot be sent.
+        Unauthenticated: the gate raises it, because a token that is refused says nothing about a deployment.
     """
     asked = _checked(requests)
     rate = check_at_least(0, max_error_rate, "max_error_rate")
