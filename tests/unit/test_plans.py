@@ -553,6 +553,24 @@ def test_a_hot_load_in_progress_blocks_before_anything_is_written(api: MemoryApi
     api.client.apply(plan)
 
 
+def test_a_write_whose_response_was_lost_is_not_said_to_be_undone(api: MemoryApi) -> None:
+    apply(api, WHOLE)
+    plan = api.client.plan(Stack.parse(stack_of(llama={"traffic": {"weight": 1}}, new=LLAMA_IN_STACK)))
+
+    def lose(name: str, request: Message) -> None:
+        if name == "CreateDeployment":
+            raise errors.Unavailable("connection lost", method=name)
+
+    api.after_call = lose
+    with pytest.raises(errors.Unavailable) as caught:
+        api.client.apply(plan)
+    assert caught.value.__notes__ == [
+        "Done: nothing. Not done: update deployment llama. Unknown, because the response was lost: "
+        "create deployment new. To go on, plan again and apply."
+    ]
+    assert [each.name for each in caught.value.steps_left] == ["new", "llama"]
+
+
 class ListsWithoutStates(MemoryApi):
     """An API whose lists of hot-loads do not show their states."""
 

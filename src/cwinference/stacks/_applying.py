@@ -1,7 +1,7 @@
 """Applying: the flow that performs the steps of a plan, each after a read of what it is based on."""
 
 import logging
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -117,8 +117,12 @@ class Applier:
             raise
         except BaseException as error:
             left = [each.step for each in self.works[len(self.done) :]]
-            done_text = "; ".join(each.title for each in self.done) or "nothing"
-            left_text = "; ".join(each.title for each in left) or "nothing, but it is not known to be ready"
+            done_text = _titles(self.done) or "nothing"
+            left_text = _titles(left) or "nothing, but it is not known to be ready"
+            if left and _may_be_written(error):
+                left_text = (
+                    f"{_titles(left[1:]) or 'nothing else'}. Unknown, because the response was lost: {left[0].title}"
+                )
             with suppress(AttributeError, TypeError):  # an exception of a foreign library may refuse new attributes
                 error.steps_done, error.steps_left = tuple(self.done), tuple(left)  # type: ignore[attr-defined]  # pyright: ignore
             error.add_note(f"Done: {done_text}. Not done: {left_text}. To go on, plan again and apply.")
@@ -280,6 +284,17 @@ class Applier:
         options = self.options
         remaining = _GONE_TIMEOUT if options.timeout is UNSET else options.left()
         yield from self.groups[kind]._until_gone(id, remaining)
+
+
+def _titles(steps: Iterable[PlanStep]) -> str:
+    return "; ".join(each.title for each in steps)
+
+
+def _may_be_written(error: BaseException) -> bool:
+    """Return whether an error is that of a write that may have been done."""
+    if not isinstance(error, errors.ApiError) or not error.may_have_succeeded:
+        return False
+    return error.method.startswith(("Create", "Update", "Delete"))
 
 
 def resolve_secrets(works: Sequence[Work]) -> dict[tuple[Kind, str], Mapping[str, Any]]:
