@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from cwinference import Plan, Stack, errors, types
+from cwinference import Plan, Stack, State, errors, types
 from cwinference._places import parse_json
 from cwinference.emulator import Fate
 from cwinference.stacks import FieldChange, PlanStep
@@ -551,6 +551,24 @@ def test_a_hot_load_in_progress_blocks_before_anything_is_written(api: MemoryApi
     assert (api.writes, caught.value.resource_id) == ([], llama)
     api.pass_time(3600)
     api.client.apply(plan)
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_of_several_deployments_of_a_model_one_is_replaced_after_the_other(api: MemoryApi, wait: bool) -> None:
+    entry = {**LLAMA_IN_STACK, "hot_load": HOT_LOAD}
+    apply(api, {"gateways": WHOLE["gateways"], "deployments": {"one": entry, "two": entry}})
+    other = {**entry, "hot_load": {**HOT_LOAD, "bucket": "other"}}
+    plan = api.client.plan(Stack.parse(stack_of(one=other, two=other)))
+    serving = list[list[str]]()
+
+    def note(name: str, request: Message) -> None:
+        if name == "DeleteDeployment":
+            found = state_of(api)["deployments"].items()
+            serving.append([name for name, each in found if State.of(each) is State.READY])
+
+    api.before_call = note
+    api.client.apply(plan, allow_replace=True, wait=wait)
+    assert serving == [["one", "two"], ["two", "one"]]
 
 
 def test_a_write_whose_response_was_lost_is_not_said_to_be_undone(api: MemoryApi) -> None:

@@ -1,7 +1,7 @@
 """Applying: the flow that performs the steps of a plan, each after a read of what it is based on."""
 
 import logging
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -67,12 +67,12 @@ class Unsettled:
     resource: Any
     written_by: Action | None = None
 
-    def takes_traffic_of(self, models: Collection[str | None]) -> bool:
-        """Return whether it is a deployment that serves one of the models."""
+    def takes_traffic_of(self, model: str) -> bool:
+        """Return whether it is a deployment that serves a model."""
         if self.kind != "deployment":
             return False
         spec = self.resource.spec
-        return spec.model.name in models and spec.traffic.weight > 0 and not spec.disabled
+        return spec.model.name == model and spec.traffic.weight > 0 and not spec.disabled
 
 
 @dataclass
@@ -97,11 +97,12 @@ class Applier:
         with self._account():
             for _, together in groupby(self.works, lambda each: each.turn):
                 works = [*together]
-                yield from self._settle(works)
+                yield from self._settle(lambda each: self.options.wait and each.written_by is not None)
                 yield from self._read_names(works)
                 for work in works:
+                    yield from self._until_taken_over(work)
                     yield from self._perform(work)
-            yield from self._settle((), is_end=True)
+            yield from self._settle(lambda each: self.options.wait)  # also what the stack describes and needed no step
             if self.options.wait:
                 for step in self.done:
                     if step.action == "delete":
@@ -257,15 +258,17 @@ class Applier:
             fields = {key: each for key, each in fields.items() if key != "gateways"} | {"gateway_ids": ids}
         return Goal([fields])
 
-    def _settle(self, next_works: Sequence[Work], is_end: bool = False) -> Flow[None]:
-        """Wait until what was written is ready: all of it, or what takes the traffic of those that come next.
+    def _until_taken_over(self, work: Work) -> Flow[None]:
+        """Wait until those are ready that take the traffic of a deployment; those of its own turn as well."""
+        model = work.takes_traffic
+        if model is not None:
+            yield from self._settle(lambda each: each.takes_traffic_of(model))
 
-        At the end, what the stack describes and needed no step is awaited as well.
-        """
-        losing = {each.takes_traffic for each in next_works}
+    def _settle(self, has_to_be_ready: Callable[[Unsettled], bool]) -> Flow[None]:
+        """Wait for some of what is not known to be ready."""
         pending, self._unsettled = self._unsettled, []
         for each in pending:
-            if each.takes_traffic_of(losing) or (self.options.wait and (each.written_by is not None or is_end)):
+            if has_to_be_ready(each):
                 yield from self._until_ready(each)
             else:
                 self._unsettled.append(each)
