@@ -124,7 +124,7 @@ def test_one_that_is_not_ready_is_5(full: CommandLine, journal: Path) -> None:
             "expected shares in percent, such as 1,5,25,100, got '1,x'",
         ),
         ([*START, "--steps", "1,5", "--journal", "x.json"], "steps: the last one has to be 100"),
-        ([*START, "--soak", "soon", "--journal", "x.json"], "expected a duration, such as 0, 90, 90s"),
+        ([*START, "--soak", "soon", "--journal", "x.json"], "expected a duration, such as 90, 90s"),
         ([*START, "--journal", "x.json", "--gate", "'"], "--gate: No closing quotation"),
         ([*START, "--journal", "x.json", "--gate", " "], "--gate: expected a program and its arguments, got nothing"),
         (["rollout", "resume"], "expected one JOURNAL: the file that `rollout start` was given"),

@@ -43,7 +43,7 @@ def command(
     with run.client.inference(gateway, timeout=run.timeout or _TIMEOUT) as inference:
         if prompt is not None:
             text = (sys.stdin.read() if sys.stdin is not None else "") if prompt == "-" else prompt
-            _stream(inference, [*messages, {"role": "user", "content": text}], body)
+            _stream(run, inference, [*messages, {"role": "user", "content": text}], body)
         else:
             _converse(run, inference, messages, body)
 
@@ -61,24 +61,24 @@ def _converse(run: "Run", inference: "Inference", messages: list[dict[str, str]]
             continue
         messages.append({"role": "user", "content": line.strip()})
         try:
-            messages.append({"role": "assistant", "content": _stream(inference, messages, body)})
+            messages.append({"role": "assistant", "content": _stream(run, inference, messages, body)})
         except InferenceError as error:
             for text in failure_of(error, run.path).lines:
                 output.complain(text)
             messages.pop()
 
 
-def _stream(inference: "Inference", messages: list[dict[str, str]], body: dict[str, Any]) -> str:
+def _stream(run: "Run", inference: "Inference", messages: list[dict[str, str]], body: dict[str, Any]) -> str:
     """Print a completion as it comes, and return it."""
     is_open = False
     with inference.chat.completions.stream(messages=messages, **body) as stream:
         try:
             for chunk in stream:
-                output.write(sys.stdout, printable(chunk.text))
+                run.write(printable(chunk.text))
                 is_open = is_open or bool(chunk.text)
         finally:
             if is_open:
-                output.write(sys.stdout, "\n")
+                run.write("\n")
         return stream.text
 
 

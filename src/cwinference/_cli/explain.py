@@ -10,6 +10,7 @@ import click
 from .._explain import Facts, explain
 from ..errors import ApiError, Unauthenticated
 from .commands import ALIASES
+from .parsing.converter import Converter
 from .parsing.groups import Command
 from .parsing.options import output_options
 from .parsing.suggestions import did_you_mean
@@ -34,7 +35,7 @@ _NAMES: Mapping[str, str] = {
 """What a kind may be called."""
 
 
-class _KindName(click.ParamType[Kind]):
+class _KindName(Converter[Kind]):
     """The kind of a resource: as in the commands, in short, or in the singular."""
 
     name = "kind"

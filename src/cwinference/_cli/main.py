@@ -53,7 +53,7 @@ def _run(arguments: Sequence[str]) -> int:
             return 0
         with group.make_context("cwinference", list(arguments), obj=run) as context:
             code = group.invoke(context)
-        return code if isinstance(code, int) else 0
+        return run.end(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as end:
         return end.exit_code
     except Exception as error:

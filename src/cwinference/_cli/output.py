@@ -26,16 +26,23 @@ def complain(text: str) -> None:
     write(sys.stderr, f"{text}\n")
 
 
-def write(stream: TextIO | None, text: str) -> None:
-    """Print to one of the two, if it is there. Characters that its encoding does not have are escaped."""
+def write(stream: TextIO | None, text: str) -> OSError | None:
+    """Print to one of the two, if it is there. Characters that its encoding does not have are escaped.
+
+    Returns:
+        Why the text is lost, such as a full disk; None if it is not, or if nobody wants it: the reader of a pipe has
+        gone away, or the stream is closed.
+    """
     if stream is None:
-        return
+        return None
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
         _replace(stream)
+        return error if isinstance(error, OSError) and not isinstance(error, BrokenPipeError) else None
+    return None
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:

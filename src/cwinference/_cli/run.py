@@ -33,6 +33,7 @@ class Run:
         """What `-o` says; None for the default of the command."""
         self.sort_by: str | None = None
         self.columns: str | None = None
+        self._lost: OSError | None = None
         self._client: Client | None = None
         self._handler: logging.Handler | None = None
 
@@ -111,7 +112,18 @@ class Run:
 
     def say(self, text: str) -> None:
         """Print data to standard output. Text of a server has to go through `_text.one_line` or `printable` before."""
-        output.say(text)
+        self.write(f"{text}\n")
+
+    def write(self, text: str) -> None:
+        """Print a part of a line of data, as `say` does."""
+        self._lost = output.write(sys.stdout, text) or self._lost
+
+    def end(self, code: int) -> int:
+        """Return the exit code of a command that ends with `code`: no success if data was lost, which it says."""
+        if self._lost is None or code:
+            return code
+        output.complain(f"{self.path}: standard output: {output.describe(self._lost)}")
+        return 1
 
     def note(self, text: str) -> None:
         """Print to standard error, unless `--quiet` was given: progress, advice."""
@@ -137,8 +149,8 @@ class Run:
     def document(self, value: Any, text: Callable[[], str]) -> None:
         """Print what is no resource: JSON or YAML of `value` if `-o` says so, otherwise what `text` returns."""
         if self.form == "json":
-            output.say(output.as_json(value))
+            self.say(output.as_json(value))
         elif self.form == "ndjson":
-            output.say(output.as_json(value, indent=None))
+            self.say(output.as_json(value, indent=None))
         else:
-            output.say(text())
+            self.say(text())

@@ -19,16 +19,25 @@ def seconds_of(text: str) -> float | None:
 
 
 class Duration(Converter[float]):
-    """The type of an option that takes a duration; its value is in seconds."""
+    """The type of an option that takes a duration; its value is in seconds.
+
+    Args:
+        allows_zero: whether 0 is one, too.
+    """
 
     name = "duration"
+
+    def __init__(self, *, allows_zero: bool = False) -> None:
+        self._allows_zero = allows_zero
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the seconds."""
         seconds = value if isinstance(value, float | int) else seconds_of(str(value).strip())
-        if seconds is None or not seconds > 0:
-            self.fail(f"expected a duration above 0, such as 90, 90s, 10m or 1h, got {value!r}", param, ctx)
+        if seconds is None or seconds < 0 or (seconds == 0 and not self._allows_zero):
+            least = "" if self._allows_zero else " above 0"
+            self.fail(f"expected a duration{least}, such as 90, 90s, 10m or 1h, got {value!r}", param, ctx)
         return float(seconds)
 
 
 DURATION = Duration()
+PAUSE = Duration(allows_zero=True)

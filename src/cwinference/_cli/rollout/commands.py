@@ -10,7 +10,8 @@ import click
 from ... import errors
 from ..._text import one_line
 from ..failures import CONFLICT, OTHER, TIME_OVER, CommandError
-from ..parsing.durations import DURATION, seconds_of
+from ..parsing.converter import Converter
+from ..parsing.durations import DURATION, PAUSE
 from ..parsing.groups import Command
 from ..parsing.options import output_options
 
@@ -27,19 +28,7 @@ def command(name: str) -> click.Command:
     return {"start": _start, "status": _status, "resume": _resume, "revert": _revert}[name]
 
 
-class _Pause(click.ParamType[float]):
-    """A duration that may be 0."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds = float(value) if isinstance(value, float | int) else seconds_of(str(value).strip())
-        if seconds is None:
-            self.fail(f"expected a duration, such as 0, 90, 90s, 10m or 1h, got {value!r}", param, ctx)
-        return seconds
-
-
-class _Steps(click.ParamType[Sequence[float]]):
+class _Steps(Converter[Sequence[float]]):
     """Shares in percent."""
 
     name = "steps"
@@ -75,8 +64,8 @@ def _gate_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--replaces", required=True, metavar="NAME", help="Name or id of the deployment that has the traffic.")
 @click.option("--journal", required=True, metavar="FILE", help="File for what is needed to go on, and to go back.")
 @click.option("--steps", type=_Steps(), default="1,5,25,100", metavar="PERCENT,...", help="Shares (1,5,25,100).")
-@click.option("--soak", type=_Pause(), default=60.0, metavar="DURATION", help="Time between a step and its gate (60).")
-@click.option("--patience", type=_Pause(), default=600.0, metavar="DURATION", help="How long a gate may wait (10m).")
+@click.option("--soak", type=PAUSE, default=60.0, metavar="DURATION", help="Time between a step and its gate (60).")
+@click.option("--patience", type=PAUSE, default=600.0, metavar="DURATION", help="How long a gate may wait (10m).")
 @_gate_options
 @output_options("table", "json")
 @click.pass_obj
