@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import complain, describe, say
+from .output import complain, say
 from .parsing.groups import Command
 from .parsing.words import UUID
 
@@ -35,7 +35,7 @@ class _Options:
     keep_going: bool
 
 
-@click.command("batch", cls=Command)
+@click.command("batch", cls=Command, timeout="Limit of one request, such as 90, 90s or 2m (10m).")
 @click.argument("requests", metavar="IN.jsonl")
 @click.argument("out", metavar="OUT.jsonl")
 @click.option("--gateway", metavar="NAME", help="Name or id of the gateway. WANDB_API_KEY is used for W&B auth.")
@@ -61,8 +61,7 @@ def command(context: click.Context, /, **given: Any) -> int:
     OUT.jsonl, and continue where an earlier run stopped. Failures go to OUT.errors.jsonl and are retried by the next
     run.
 
-    --timeout is the limit of one request (600). The exit code is 0 if everything is completed, 1 if something failed, 2
-    if an argument is wrong, 130 on Ctrl-C.
+    The exit code is 0 if everything is completed, 1 if something failed; the others are those of every command.
     """
     options = _Options(**given)
     if (options.gateway is None) == (options.base_url is None):
@@ -71,9 +70,14 @@ def command(context: click.Context, /, **given: Any) -> int:
 
 
 def perform(options: _Options, run: "Run") -> int:
-    """Perform the batch; return 0 if everything is completed, 1 if something failed, 130 if it was interrupted."""
-    from .._text import one_line
+    """Perform the batch; return 0 if everything is completed, 1 if something failed, 130 if it was interrupted.
+
+    Raises:
+        CommandError: the batch could not go on, for example because the gateway cannot be read.
+        ConfigurationError: an argument is wrong.
+    """
     from ..errors import ConfigurationError, InferenceError
+    from .failures import CommandError, code_of, text_of
 
     log = logging.getLogger("cwinference.batch")
     handler = _Printer(logging.WARNING)
@@ -81,16 +85,12 @@ def perform(options: _Options, run: "Run") -> int:
     try:
         result = asyncio.run(_batch(options, run))
     except KeyboardInterrupt:
-        complain("interrupted; run the same command again to continue")
+        run.note("interrupted; run the same command again to continue")
         return 130
     except ConfigurationError:
         raise
-    except InferenceError as error:
-        _complain(f"{one_line(str(error))}{_hint(error, options, run)}")
-        return 1
-    except OSError as error:
-        _complain(f"{one_line(describe(error))}{_hint(error, options, run)}")
-        return 1
+    except (InferenceError, OSError) as error:
+        raise CommandError(text_of(error), code=code_of(error), advice=_advice(error, options, run)) from error
     finally:
         log.removeHandler(handler)
     _report(result)
@@ -122,13 +122,13 @@ def _complain(text: str) -> None:
     complain(f"cwinference batch: {text}")
 
 
-def _hint(error: Exception, options: _Options, run: "Run") -> str:
+def _advice(error: Exception, options: _Options, run: "Run") -> str:
     """Return what to do about an error that ends the batch."""
     from ..errors import Unauthenticated
 
     if isinstance(error, Unauthenticated) and options.base_url and not run.token_file:
-        return "; no token was sent: use --token-file"
-    return "; once this is fixed, run the same command again to continue"
+        return "no token was sent: use --token-file"
+    return "once this is fixed, run the same command again to continue"
 
 
 def _most_connections(concurrency: int) -> int:
@@ -148,19 +148,19 @@ async def _gateway(client: "AsyncClient", word: str) -> "types.Gateway | str":
 
 async def _batch(options: _Options, run: "Run") -> "BatchResult":
     from .. import AsyncClient
-    from ..config import resolve_token
     from ..inference import AsyncInference
 
-    token, timeout, limit = run.token(), run.timeout or _TIMEOUT, _most_connections(max(1, options.concurrency))
+    timeout, limit = run.timeout or _TIMEOUT, _most_connections(max(1, options.concurrency))
     arguments: dict[str, Any] = {
         name: getattr(options, name) for name in ("requests", "out", "concurrency", "ordered", "keep_going")
     }
     how = run.connection("grpc")
     if options.base_url:
         settings = {name: how[name] for name in ("tls", "proxy")}
-        async with AsyncInference(options.base_url, token=token, timeout=timeout, limit=limit, **settings) as inference:
+        async with AsyncInference(
+            options.base_url, token=run.token(), timeout=timeout, limit=limit, **settings
+        ) as inference:
             return await inference.batch(**arguments)
-    resolve_token(token, otherwise="use --token-file,")  # the client would advise token=
-    async with AsyncClient(token, **how) as client:
+    async with AsyncClient(run.required_token(), **how) as client:
         inference = client.inference(await _gateway(client, options.gateway or ""), timeout=timeout, limit=limit)
         return await inference.batch(**arguments)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _TIMEOUT = 600.0
 
 
-@click.command("chat", cls=Command)
+@click.command("chat", cls=Command, timeout="Limit of one completion, such as 90, 90s or 2m (10m).")
 @click.argument("name", metavar="GATEWAY")
 @click.argument("prompt", required=False)
 @click.option("--model", metavar="NAME", help="The model; not needed if the gateway serves a single one.")
@@ -34,7 +34,7 @@ def command(
     """Talk to a model behind a gateway, which is named by name or id.
 
     The completion of PROMPT is streamed to standard output; `-` reads the prompt from standard input. Without a prompt
-    it converses, a line each, until the end of the input (Ctrl-D). --timeout is the limit of one completion (10m).
+    it converses, a line each, until the end of the input (Ctrl-D).
     """
     gateway = find(run, GATEWAYS, name)
     model = model or _only_model(run, gateway.spec.id, gateway.spec.name)

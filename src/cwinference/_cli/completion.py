@@ -1,11 +1,15 @@
 """`cwinference completion {bash|zsh|fish}`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from .commands import root
-from .output import say
 from .parsing.groups import COMPLETION_VARIABLE, Command
 from .parsing.options import Word
+
+if TYPE_CHECKING:
+    from .run import Run
 
 SHELLS = ("bash", "zsh", "fish")
 _INSTALL = """\
@@ -25,7 +29,8 @@ To use it now and in every new shell:
     help=f"Print a script that lets a shell complete commands and options.\n\n{_INSTALL}",
 )
 @click.argument("shell", type=Word(SHELLS))
-def command(shell: str) -> None:
+@click.pass_obj
+def command(run: "Run", /, shell: str) -> None:
     """Print the script for a shell."""
     from click.shell_completion import get_completion_class
 
@@ -33,4 +38,4 @@ def command(shell: str) -> None:
     assert kind is not None  # noqa: S101
     # Not its source(), which starts a bash to see whether it is new enough.
     variables = kind(root(), {}, "cwinference", COMPLETION_VARIABLE).source_vars()
-    say(kind.source_template % variables)
+    run.say(kind.source_template % variables)

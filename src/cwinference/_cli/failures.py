@@ -11,7 +11,9 @@ from .._text import one_line
 from . import output
 
 OTHER, USAGE, NOT_FOUND, CREDENTIALS, CONFLICT, TIME_OVER, RESOURCE_FAILED, CHANGES = 1, 2, 3, 4, 5, 6, 7, 8
-"""Exit codes. The last one is that of `plan --exit-code`. 130 is Ctrl-C."""
+"""Exit codes. The last one is that of `plan --exit-code`."""
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
 
 _CODES: Sequence[tuple[type[Exception], int]] = (
     (errors.ConfigurationError, USAGE),
@@ -43,6 +45,9 @@ _ADVICE: Sequence[tuple[type[Exception], str]] = (
     (errors.ProtocolError, "to see whether this is the API: cwinference doctor"),
 )
 """The next command to try. One that names a kind or a name is left out where there is none."""
+
+_KINDS = ("gateways", "deployments", "claims", "hot-loads")
+"""The groups that have the commands of the advice; hot-loads have no `parameters`."""
 
 
 class CommandError(click.ClickException):
@@ -110,6 +115,8 @@ def advice_for(error: Exception, subject: tuple[str, str] = ("", "")) -> str:
     if isinstance(error, CommandError):
         return error.advice
     kind, name = subject
+    if kind not in _KINDS or (kind == "hot-loads" and isinstance(error, errors.InvalidArgument)):
+        kind = ""  # there is no such command
     words = {"kind": kind, "name": name, "id": getattr(error, "resource_id", None) or name}
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "")
     return advice.format(**words) if all(words[each] for each in words if f"{{{each}}}" in advice) else ""

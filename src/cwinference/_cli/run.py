@@ -43,6 +43,23 @@ class Run:
 
         return None if self.token_file is None else auth.from_file(self.token_file)
 
+    def required_token(self) -> "TokenSource | None":
+        """Return the same for a command that cannot do without.
+
+        Raises:
+            CommandError: neither the option nor the environment names one (exit code 4).
+        """
+        from ..config import resolve_token
+        from ..errors import ConfigurationError
+        from .failures import CREDENTIALS, CommandError
+
+        token = self.token()
+        try:
+            resolve_token(token, otherwise="use --token-file,")  # the client would advise token=
+        except ConfigurationError as error:
+            raise CommandError(str(error), code=CREDENTIALS) from None
+        return token
+
     def connection(self, transport: str = "rest") -> dict[str, Any]:
         """Return how to reach the API, as arguments of a client; `transport` is the default of `--transport`."""
         from ..config import TLS
@@ -63,17 +80,10 @@ class Run:
         """
         if self._client is None:
             from .. import Client
-            from ..config import resolve_token
-            from ..errors import ConfigurationError
-            from .failures import CREDENTIALS, CommandError
 
             if self.debug:
                 self._log()
-            token = self.token()
-            try:
-                resolve_token(token, otherwise="use --token-file,")  # the client would advise token=
-            except ConfigurationError as error:
-                raise CommandError(str(error), code=CREDENTIALS) from None
+            token = self.required_token()
             more: dict[str, Any] = {} if self.timeout is None else {"timeout": self.timeout}
             self._client = Client(token, **{**self.connection(), **more})
         return self._client

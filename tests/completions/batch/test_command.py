@@ -47,7 +47,7 @@ def _reached(server: ScriptedModelServer, count: int) -> bool:
     [
         (["in", "out"], 2, "--gateway"),
         (["missing.jsonl", "out.jsonl", "--base-url", UNREACHABLE], 2, "requests: missing.jsonl"),
-        (["in", "out", "--gateway", "g"], 2, "COREWEAVE_API_TOKEN"),
+        (["in", "out", "--gateway", "g"], 4, "COREWEAVE_API_TOKEN"),
         (["in", "out", "--base-url", UNREACHABLE, "--concurrency", "0"], 2, "concurrency"),
     ],
 )
@@ -76,25 +76,25 @@ def test_an_unreachable_server_stops_the_command_early_with_the_reason(requests_
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
-    [("gateway", "GetGateway: gateway not found"), ("token", "unauthenticated"), ("endpoint", "unavailable")],
+    ("wrong", "code", "message"),
+    [("gateway", 3, "GetGateway: gateway not found"), ("token", 4, "unauthenticated"), ("endpoint", 1, "unavailable")],
 )
 def test_an_unreadable_gateway_stops_the_command_at_once(
-    inference_emulator: Emulator, requests_file: Path, tmp_path: Path, wrong: str, message: str
+    inference_emulator: Emulator, requests_file: Path, tmp_path: Path, wrong: str, code: int, message: str
 ) -> None:
     (tmp_path / "token").write_text("CW-SECRET-wrong" if wrong == "token" else inference_emulator.token)
     endpoint = UNREACHABLE if wrong == "endpoint" else inference_emulator.endpoint
     which = ["--gateway", str(uuid4()), "--endpoint", endpoint, "--token-file", str(tmp_path / "token")]
-    code, output, error = run_command("batch", requests_file, tmp_path / "out.jsonl", *which)
-    assert (code, output) == (1, "")
+    returned, output, error = run_command("batch", requests_file, tmp_path / "out.jsonl", *which)
+    assert (returned, output) == (code, "")
     assert error.startswith("cwinference batch: GetGateway")
     assert message in error
-    assert error.count("\n") == 1
+    assert error.splitlines()[1:] == ["once this is fixed, run the same command again to continue"]
     assert not (tmp_path / "out.errors.jsonl").exists()
 
 
 def test_a_missing_token_is_distinguished_from_a_rejected_one(requests_file: Path, tmp_path: Path) -> None:
     with ScriptedModelServer(lambda _: json_response({"error": {"message": "no"}}, 401)) as server:
         code, _, error = run_command("batch", requests_file, tmp_path / "out.jsonl", "--base-url", server.url)
-    assert code == 1
+    assert code == 4
     assert error.endswith("no token was sent: use --token-file\n")

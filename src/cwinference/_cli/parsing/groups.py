@@ -39,11 +39,12 @@ class Command(click.Command):
 
     Args:
         has_settings: False for a command that does not call the API.
+        timeout: what `--timeout` limits, for its help, where that is something else than each call.
     """
 
-    def __init__(self, name: str | None, *, has_settings: bool = True, **how: Any) -> None:
+    def __init__(self, name: str | None, *, has_settings: bool = True, timeout: str = "", **how: Any) -> None:
         options: Sequence[click.Parameter] = how.pop("params", None) or []
-        shared = settings_options() if has_settings else []
+        shared = settings_options(*[timeout] if timeout else []) if has_settings else []
         super().__init__(
             name,
             params=[*options, *shared, help_option()],

@@ -25,13 +25,17 @@ class Word(click.Choice[str]):
         return word
 
 
-def settings_options() -> list[click.Option]:
-    """Return the options of every command: how to reach the API, and how much to say."""
+def settings_options(timeout: str = "Limit of each call, such as 90, 90s or 2m (30).") -> list[click.Option]:
+    """Return the options of every command: how to reach the API, and how much to say.
+
+    Args:
+        timeout: what `--timeout` limits, for its help.
+    """
     return [
         _setting("--token-file", "FILE", "File that contains the token (else COREWEAVE_API_TOKEN, CW_API_TOKEN)."),
         _setting("--endpoint", "URL", "URL of the API (else COREWEAVE_API_ENDPOINT, CW_BASE_URL)."),
         _setting("--transport", None, "How to reach it (rest).", type=Word(("rest", "connect", "grpc"))),
-        _setting("--timeout", "DURATION", "Limit of each call, such as 90, 90s or 2m (30).", type=DURATION),
+        _setting("--timeout", "DURATION", timeout, type=DURATION),
         _setting("--ca", "FILE", "Certificate authorities to trust instead of the usual ones, in PEM."),
         _setting("--proxy", "URL", "Proxy to use (else that of the environment)."),
         _setting("--quiet", None, "Print data and errors only.", names=("-q",), is_flag=True),
