@@ -1,6 +1,6 @@
 """The status of a resource: `State` for programs, `describe` for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Any, TypeAlias, cast
 
@@ -145,9 +145,27 @@ def name_of(resource: AnyResource | types.HotLoad) -> str:
     return one_line(f"{resource.DESCRIPTOR.name} {name or spec.id}")
 
 
+def met_text(status: int) -> str:
+    """Return whether a condition with this status is met, in a word."""
+    return {types.Condition.STATUS_TRUE: "yes", types.Condition.STATUS_FALSE: "no"}.get(status, "unknown")
+
+
+def condition_text(kind: str, met: str, reason: str, message: str, zones: Iterable[str]) -> str:
+    """Return a condition on one line, such as `Ready in US-EAST-04A no (NoPods): 0 of 2 are up`.
+
+    Args:
+        kind: the type of the condition.
+        met: whether it is met, as `met_text` says it.
+        reason: the reason in one word; may be empty.
+        message: the reason in a sentence; may be empty.
+        zones: where it is so; those that are empty do not count.
+    """
+    named = ", ".join(filter(None, zones))
+    place = f" in {named}" if named else ""
+    why = f" ({reason})" if reason else ""
+    return one_line(f"{kind or 'Condition'}{place} {met}{why}{f': {message}' if message else ''}")
+
+
 def _condition(condition: types.Condition) -> str:
-    status = {types.Condition.STATUS_TRUE: "yes", types.Condition.STATUS_FALSE: "no"}.get(condition.status, "unknown")
-    zone = f" in {condition.zone}" if condition.zone else ""
-    reason = f" ({condition.reason})" if condition.reason else ""
-    message = f": {condition.message}" if condition.message else ""
-    return one_line(f"{condition.type or 'Condition'}{zone} {status}{reason}{message}")
+    met = met_text(condition.status)
+    return condition_text(condition.type, met, condition.reason, condition.message, [condition.zone])

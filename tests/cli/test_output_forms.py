@@ -82,7 +82,7 @@ def test_describe_groups_conditions_over_zones_and_says_since_when(full: Command
     text = full.ok("dep", "describe", "llama").out
     conditions = text.partition("conditions:\n")[2].splitlines()
     assert len(conditions) == 2
-    assert all("US-EAST-04A, " in line and ", since " in line for line in conditions)
+    assert all("US-EAST-04A, " in line and " yes for " in line for line in conditions)
     assert "share of requests for org/llama: 75%" in text
     gateway = full.ok("gw", "describe", "front").out
     assert "deployments:\n  llama  READY  org/llama" in gateway

@@ -4,6 +4,7 @@
     commands.py      the table of commands; each is loaded when it is needed
     run.py           what a command gets: settings, a client, what to print on
     output.py        the two streams, which may be closed, full or broken
+    exit_codes.py    the exit codes
     failures.py      from an error to a line, the next command to try, and an exit code
     parsing/         options that all commands share, groups, suggestions
     printing/        forms of output, tables, colors, progress

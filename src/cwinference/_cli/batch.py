@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .exit_codes import INTERRUPTED
 from .output import complain, say
 from .parsing.groups import Command
 from .parsing.words import UUID
@@ -86,7 +87,7 @@ def perform(options: _Options, run: "Run") -> int:
         result = asyncio.run(_batch(options, run))
     except KeyboardInterrupt:
         run.note("interrupted; run the same command again to continue")
-        return 130
+        return INTERRUPTED
     except ConfigurationError:
         raise
     except (InferenceError, OSError) as error:

@@ -8,7 +8,8 @@ import click
 from .._text import one_line, printable
 from ..errors import InferenceError
 from . import output
-from .failures import USAGE, CommandError, failure_of
+from .exit_codes import USAGE
+from .failures import CommandError, failure_of
 from .parsing.groups import Command
 from .printing.screen import Screen
 from .resources.kinds import GATEWAYS

@@ -1,7 +1,7 @@
 """From an error to what is printed: a line, the next command to try, and the exit code."""
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import click
@@ -9,11 +9,7 @@ import click
 from .. import errors
 from .._text import one_line
 from . import output
-
-OTHER, USAGE, NOT_FOUND, CREDENTIALS, CONFLICT, TIME_OVER, RESOURCE_FAILED, CHANGES = 1, 2, 3, 4, 5, 6, 7, 8
-"""Exit codes. The last one is that of `plan --exit-code`."""
-INTERRUPTED = 130
-"""The exit code after Ctrl-C."""
+from .exit_codes import CONFLICT, CREDENTIALS, NOT_FOUND, OTHER, RESOURCE_FAILED, TIME_OVER, USAGE
 
 _CODES: Sequence[tuple[type[Exception], int]] = (
     (errors.ConfigurationError, USAGE),
@@ -46,8 +42,11 @@ _ADVICE: Sequence[tuple[type[Exception], str]] = (
 )
 """The next command to try. One that names a kind or a name is left out where there is none."""
 
-_KINDS = ("gateways", "deployments", "claims", "hot-loads")
-"""The groups that have the commands of the advice; hot-loads have no `parameters`."""
+_GROUPS: Mapping[str, str] = {
+    **{each: each for each in ("gateways", "deployments", "claims", "hot-loads")},
+    "rollout": "deployments",
+}
+"""The group whose commands advice names, by the group of the command that failed."""
 
 
 class CommandError(click.ClickException):
@@ -115,8 +114,9 @@ def advice_for(error: Exception, subject: tuple[str, str] = ("", "")) -> str:
     if isinstance(error, CommandError):
         return error.advice
     kind, name = subject
-    if kind not in _KINDS or (kind == "hot-loads" and isinstance(error, errors.InvalidArgument)):
-        kind = ""  # there is no such command
+    kind = _GROUPS.get(kind, "")
+    if kind == "hot-loads" and isinstance(error, errors.InvalidArgument):
+        kind = ""  # they have no `parameters`
     words = {"kind": kind, "name": name, "id": getattr(error, "resource_id", None) or name}
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "")
     return advice.format(**words) if all(words[each] for each in words if f"{{{each}}}" in advice) else ""

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import output
+from .exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     import click
-
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

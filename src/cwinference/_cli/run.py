@@ -51,7 +51,8 @@ class Run:
         """
         from ..config import resolve_token
         from ..errors import ConfigurationError
-        from .failures import CREDENTIALS, CommandError
+        from .exit_codes import CREDENTIALS
+        from .failures import CommandError
 
         token = self.token()
         try:
@@ -146,7 +147,8 @@ class Run:
         Raises:
             CommandError: the user does not agree (exit code 1), or there is no terminal to ask on (2).
         """
-        from .failures import OTHER, USAGE, CommandError
+        from .exit_codes import OTHER, USAGE
+        from .failures import CommandError
 
         if yes:
             return

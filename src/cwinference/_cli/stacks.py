@@ -12,7 +12,8 @@ from ..errors import ConfigurationError
 from ..stacks import Plan, PlanStep, Stack
 from ..stacks._files import parse_document
 from ..stacks._operations import check_applicable
-from .failures import CHANGES, USAGE, CommandError, code_of, text_of
+from .exit_codes import CHANGES, INTERRUPTED, USAGE
+from .failures import CommandError, code_of, text_of
 from .output import as_json
 from .parsing.groups import Command
 from .parsing.options import output_options
@@ -96,7 +97,7 @@ def _perform(run: "Run", plan: Plan, given: Mapping[str, Any]) -> int:
     except KeyboardInterrupt as error:
         for note in getattr(error, "__notes__", ()):
             run.note(one_line(note))
-        return 130
+        return INTERRUPTED
     except Exception as error:
         notes = getattr(error, "__notes__", [])
         if isinstance(error, ConfigurationError) or not notes:

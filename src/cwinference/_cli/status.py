@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._text import one_line
+from .exit_codes import INTERRUPTED
 from .parsing.groups import Command
 from .parsing.options import output_options, table_options
 from .printing.forms import api_json, names_text, ndjson_text, yaml_text
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from .run import Run
-
-INTERRUPTED = 130
 
 
 @click.command("status", cls=Command)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from .._text import one_line
+from ..status import condition_text
 
 Verdict: TypeAlias = Literal["reported", "certain", "likely", "possible", "note"]
 """How sure it is that something is a cause: the service itself says so; it follows from what was read; it is likely; or
@@ -31,9 +32,7 @@ class Event:
 
     def __str__(self) -> str:
         status = {True: "yes", False: "no", None: "unknown"}[self.met]
-        where = f" in {', '.join(self.zones)}" if self.zones else ""
-        why = ": ".join(each for each in (self.reason, self.message) if each)
-        return one_line(f"{self.type or 'Condition'} {status}{where}{f' ({why})' if why else ''}")
+        return condition_text(self.type, status, self.reason, self.message, self.zones)
 
 
 @dataclass(frozen=True)

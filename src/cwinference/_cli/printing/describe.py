@@ -8,11 +8,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ... import types
 from ..._text import one_line
 from ...stacks._entries import entry_of
+from ...status import met_text
 from .facts import Facts, enum_text, share_text
 from .states import state_label, state_style
 from .times import age, moment
 
-_MEANINGS = {types.Condition.STATUS_TRUE: ("yes", "green"), types.Condition.STATUS_FALSE: ("no", "red")}
+_STYLES = {types.Condition.STATUS_TRUE: "green", types.Condition.STATUS_FALSE: "red"}
 _LABELS = {"created_at": "created", "updated_at": "updated", "finished_at": "finished", "canceled_at": "canceled"}
 
 
@@ -63,13 +64,13 @@ def condition_lines(resource: Any, facts: Facts) -> Iterator[str]:
     unmet = [key for key in groups if key[1] != types.Condition.STATUS_TRUE]
     for key in [*unmet, *(each for each in groups if each not in unmet)]:
         kind, status, reason, message = key
-        meaning, style = _MEANINGS.get(status, ("unknown", "yellow"))
+        met = facts.screen.paint(met_text(status), _STYLES.get(status, "yellow"))
         zones = ", ".join(each.zone for each in groups[key] if each.zone)
         times = [found for each in groups[key] if (found := moment(each.last_update_time)) is not None]
-        since = f", since {age(max(times), facts.now)}" if times else ""
+        since = f" for {age(max(times), facts.now)}" if times else ""
         text = f"{kind or 'Condition'}{f' in {zones}' if zones else ''}: "
         tail = f"{f' ({reason})' if reason else ''}{f': {message}' if message else ''}"
-        yield f"  {one_line(text)} {facts.screen.paint(meaning, style)}{since}{_spaced(one_line(tail))}"
+        yield f"  {one_line(text)} {met}{since}{_spaced(one_line(tail))}"
 
 
 def _spaced(text: str) -> str:

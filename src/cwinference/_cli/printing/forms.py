@@ -8,7 +8,8 @@ from google.protobuf.message import Message
 
 from ..._text import one_line, printable
 from ..._yaml import dump_yaml
-from ..failures import USAGE, CommandError
+from ..exit_codes import USAGE
+from ..failures import CommandError
 from ..output import as_json
 from ..parsing.suggestions import did_you_mean
 from .layout import Column, table_lines

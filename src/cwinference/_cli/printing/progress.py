@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import types
 from ..._text import one_line
+from ...status import condition_text, met_text
 from .screen import Screen
 from .states import state_name
 from .times import elapsed
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from rich.spinner import Spinner
 
     from ..run import Run
-
-_MEANINGS: dict[int, str] = {types.Condition.STATUS_TRUE: "yes", types.Condition.STATUS_FALSE: "no"}
 
 
 class Progress:
@@ -87,10 +86,7 @@ def _facts(resource: Any) -> Iterator[str]:
     for each in resource.status.conditions:
         groups.setdefault((each.type, each.status, each.reason, each.message), []).append(each.zone)
     for (kind, status, reason, message), zones in groups.items():
-        meaning = _MEANINGS.get(status, "unknown")
-        places = ", ".join(filter(None, zones))
-        text = f"{kind or 'Condition'}{f' in {places}' if places else ''} {meaning}"
-        yield one_line(f"{text}{f' ({reason})' if reason else ''}{f': {message}' if message else ''}")
+        yield condition_text(kind, met_text(status), reason, message, zones)
 
 
 def _name(resource: Any) -> str:

@@ -8,7 +8,8 @@ import click
 
 from ..._text import one_line
 from ...status import state_text, unmet
-from ..failures import NOT_FOUND, CommandError
+from ..exit_codes import INTERRUPTED, NOT_FOUND
+from ..failures import CommandError
 from ..output import as_json
 from ..parsing.durations import DURATION
 from ..parsing.groups import Command
@@ -20,7 +21,7 @@ from ..run import Run
 from .kinds import DEPLOYMENTS, GATEWAYS, HOT_LOADS, Kind, name_of
 from .names import find, find_all, is_single, names_argument, with_input
 from .show import show
-from .waiting import INTERRUPTED, until_gone, until_ready
+from .waiting import until_gone, until_ready
 
 
 def wait_command(kind: Kind) -> click.Command:

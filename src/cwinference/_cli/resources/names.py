@@ -8,7 +8,8 @@ import click
 
 from ..._text import one_line
 from ...errors import InferenceError, NotFound
-from ..failures import NOT_FOUND, USAGE, CommandError
+from ..exit_codes import NOT_FOUND, USAGE
+from ..failures import CommandError
 from ..parsing.options import CommandT
 from ..parsing.suggestions import did_you_mean
 from ..parsing.words import UUID

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def create_request(kind: Kind, **fields: Any) -> Message:
-    """Return what `create` would send; it adds a new id unless there is one."""
+    """Return what `create` would send, but for the id: without one of the user's, each `create` makes a new one."""
     return build(kind.create_request, **fields)
 
 

@@ -9,6 +9,7 @@ import click
 
 from ..._text import one_line
 from ...errors import InferenceError
+from ..exit_codes import INTERRUPTED
 from ..printing.progress import Progress
 from .kinds import HOT_LOADS, Kind
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from ..run import Run
 
 T = TypeVar("T")
-
-INTERRUPTED = 130
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import click
 
 from ... import errors
 from ..._text import one_line
-from ..failures import CONFLICT, OTHER, TIME_OVER, CommandError
+from ..exit_codes import CONFLICT, INTERRUPTED, OTHER, TIME_OVER
+from ..failures import CommandError
 from ..parsing.converter import Converter
 from ..parsing.durations import DURATION, PAUSE
 from ..parsing.groups import Command
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ...rollout import Gate, Outcome, Rollout, Step
     from ..run import Run
 
-INTERRUPTED = 130
 _CODES: Mapping[str, int] = {"promoted": 0, "reverted": OTHER, "paused": TIME_OVER}
 
 
