@@ -97,6 +97,13 @@ def test_what_is_not_there_is_3(cli: CommandLine) -> None:
     assert cli("gw", "get", "11111111-2222-4333-8444-555555555555").code == 3
 
 
+def test_advice_names_only_commands_that_exist(full: CommandLine, tmp_path: Path) -> None:
+    ran = full("rollout", "start", "nope", "--replaces", "llama", "--journal", tmp_path / "j.json")
+    assert (ran.code, ran.err.splitlines()[1:]) == (3, ["to see them all: cwinference deployments list"])
+    failure = failure_of(errors.InvalidArgument("no"), "cwinference hot-loads create", ("hot-loads", "llama"))
+    assert failure == (["cwinference hot-loads create: no [invalid_argument]"], 1)
+
+
 def test_refused_credentials_are_4(cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("CW-SECRET-wrong")
     wrong = cli("gw", "list", "--token-file", tmp_path / "token")

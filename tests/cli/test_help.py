@@ -63,6 +63,7 @@ def test_every_field_of_a_request_is_an_option_with_a_help(kind: Kind) -> None:
         assert {each.path[0] for each in options} == top
         assert [each.opts[0] for each in options if not each.help] == []
         assert [each.opts[0] for each in options if "PLACEHOLDER" in (each.help or "")] == []
+        assert [each.opts[0] for each in options if "Oneofs" in (each.help or "")] == []
 
 
 def test_a_field_is_an_option_by_its_path() -> None:

@@ -42,6 +42,17 @@ def test_a_reader_that_has_gone_ends_nothing(full: CommandLine, inference_emulat
             assert command.wait(timeout=60) == (3 if "x" in arguments else 0)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk")
+def test_data_that_could_not_be_written_is_no_success(full: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(full.emulator.token)
+    settings = ["--token-file", tmp_path / "token", "--endpoint", full.emulator.endpoint]
+    for arguments in (["gw", "list"], ["export"], ["chat", "front", "Hi", "--model=org/llama"], ["doctor", "-o=json"]):
+        with open("/dev/full", "w") as disk, start_command(*arguments, *settings, stdout=disk) as command:  # noqa: PTH123
+            _, error = command.communicate(timeout=60)
+        assert command.returncode == 1
+        assert error.splitlines()[-1].endswith(": standard output: No space left on device")
+
+
 def cpu_ms(arguments: Sequence[str]) -> float:
     """Return the CPU time of a run of the command, with bytecode caches, as an installed package has them."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

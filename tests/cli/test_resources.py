@@ -216,7 +216,10 @@ def test_hot_loads_are_created_awaited_and_shown(cli: CommandLine) -> None:
     assert cli.ok("hl", "list", "-o", "name").out == f"{own_id}\n"
     assert cli.ok("hl", "replicas", own_id).lines[0].split() == ["NAME", "STATE", "ZONE", "SNAPSHOT", "SINCE", "ERROR"]
     assert cli.ok("hl", "replicas", own_id, "-o", "json").json[0]["currentSnapshotIdentity"] == "step-1"
-    assert cli.ok("hl", "create", "llama", "--identity=s2", "--type=full", "--dry-run").json["identity"] == "s2"
+    for deployment in (["llama"], ["--deployment", "llama"], ["--deployment-id=llama"]):
+        asked = cli.ok("hl", "create", *deployment, "--identity=s2", "--type=full", "--dry-run").json
+        assert (asked["identity"], asked["deploymentId"]) == ("s2", created.json["spec"]["deploymentId"])
+    assert cli("hl", "create", "llama", "--deployment=other", "--identity=s2", "--type=full").code == 2
     assert cli("hl", "cancel", own_id).code == 2
     assert cli("hl", "cancel", own_id, "--yes").code == 1  # the service does not offer it yet
     assert "deployment: llama" in cli.ok("hl", "describe", own_id).out

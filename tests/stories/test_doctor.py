@@ -470,7 +470,7 @@ async def test_certificates_are_reported(kind: str, pair: tuple[Path, Path]) -> 
     assert report.exit_code == 0
     untrusted = next(each for each in distrusting.findings if "is not trusted" in each.text)
     assert "self-signed certificate" in untrusted.text
-    assert untrusted.advice == "trust its authority with tls=TLS(ca=...)"
+    assert untrusted.advice == "trust its authority with tls=TLS(ca=...), or --ca"
     assert distrusting.exit_code == 1
 
 

@@ -179,6 +179,14 @@ CASES: dict[str, tuple[Facts, list[tuple[str, str]]]] = {
         facts(deployment(traffic={}), deployments=[deployment(traffic={}), RIVAL]),
         [("certain", "its weight is 0, and requests for org/llama go to llama-2: it gets none")],
     ),
+    "weight 0 beside one that may not serve": (
+        facts(deployment(traffic={}), deployments=[deployment(traffic={}), deployment("ERROR", id="d2", name="other")]),
+        [("likely", "its weight is 0, and requests for org/llama go to other: it gets none")],
+    ),
+    "weight 0 alone, because the other is being deleted": (
+        facts(deployment(traffic={}), deployments=[deployment(traffic={}), deployment("DELETING", id="d2")]),
+        [],
+    ),
     "all weights 0": (
         facts(deployment(traffic={}), deployments=[deployment(traffic={}), QUIET]),
         [("possible", "all weights of org/llama are 0 (also of llama-2); how requests are shared")],
@@ -218,7 +226,12 @@ CASES: dict[str, tuple[Facts, list[tuple[str, str]]]] = {
         [("certain", "all its deployments are disabled: llama")]
     ),
     "gateway whose deployments are not READY": (
-        facts(gateway(), deployments=[deployment("FAILED")]), [("certain", "none of its deployments is READY: llama")]
+        facts(gateway(), deployments=[deployment("FAILED")]),
+        [("likely", "none of its deployments is READY: llama; it may have nothing to serve")],
+    ),
+    "gateway whose deployments have never been READY": (
+        facts(gateway(), deployments=[deployment("CREATING")]),
+        [("certain", "none of its deployments is READY: llama; it has nothing to serve")],
     ),
     "gateway that cannot go": (
         facts(gateway("DELETING")),

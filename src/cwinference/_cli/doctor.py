@@ -11,7 +11,7 @@ _SECONDS = 60.0
 
 
 @click.command("doctor", cls=Command, timeout="Limit of the whole examination, such as 90, 90s or 2m (60).")
-@output_options("table", "json")
+@output_options("table", "json", "yaml")
 @click.option(
     "--names", "with_names", is_flag=True, help="Name resources in the report. Without it, it can be sent as it is."
 )

@@ -50,7 +50,7 @@ class _KindName(Converter[Kind]):
 
 
 @click.command("explain", cls=Command)
-@output_options("table", "json")
+@output_options("table", "json", "yaml")
 @click.argument("kind", type=_KindName(), metavar="KIND")
 @click.argument("name", metavar="NAME")
 @click.pass_obj

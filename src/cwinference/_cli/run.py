@@ -164,5 +164,9 @@ class Run:
             self.say(output.as_json(value))
         elif self.form == "ndjson":
             self.say(output.as_json(value, indent=None))
+        elif self.form == "yaml":
+            from .printing.forms import yaml_text
+
+            self.say(yaml_text(value))
         else:
             self.say(text())

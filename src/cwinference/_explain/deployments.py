@@ -168,14 +168,18 @@ def _traffic(deployment: types.Deployment, facts: Facts) -> Iterator[Cause]:
             and gateway_id in each.spec.gateway_ids
             and each.spec.model.name == deployment.spec.model.name
             and not each.spec.disabled
+            and State.of(each) is not State.DELETING
         ]
         if not rivals:
             continue
         mend = (modify("deployments", _name(deployment), traffic__weight="100"),)
         names, model = listed(each.spec.name for each in rivals), deployment.spec.model.name
-        if any(each.spec.traffic.weight for each in rivals):
-            text = f"its weight is 0, and requests for {model} go to {names}: it gets none"
-            yield Cause("certain", text, mend)
+        weighted = [each for each in rivals if each.spec.traffic.weight]
+        if weighted:
+            # Where nothing with a weight is READY, who gets the requests is not documented.
+            verdict: Verdict = "certain" if any(State.of(each) is State.READY for each in weighted) else "likely"
+            to = listed(each.spec.name for each in weighted)
+            yield Cause(verdict, f"its weight is 0, and requests for {model} go to {to}: it gets none", mend)
         else:
             text = f"all weights of {model} are 0 (also of {names}); how requests are shared then is not documented"
             yield Cause("possible", text, mend)

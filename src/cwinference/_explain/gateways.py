@@ -68,8 +68,11 @@ def _nothing_to_serve(gateway: types.Gateway, facts: Facts) -> Iterator[Cause]:
         return
     if not any(State.of(each) is State.READY for each in enabled):
         names = listed(each.spec.name for each in enabled)
-        text = f"none of its deployments is READY: {names}; it has nothing to serve"
-        yield Cause("certain", text, (command("explain", "deployments", enabled[0].spec.name),))
+        # One that is UPDATING or in ERROR may have replicas that still serve.
+        is_sure = all(State.of(each) is State.CREATING for each in enabled)
+        text = f"none of its deployments is READY: {names}; it {'has' if is_sure else 'may have'} nothing to serve"
+        advice = (command("explain", "deployments", enabled[0].spec.name),)
+        yield Cause("certain" if is_sure else "likely", text, advice)
 
 
 def _deployments(gateway: types.Gateway, facts: Facts) -> list[types.Deployment]:

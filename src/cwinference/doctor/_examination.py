@@ -209,7 +209,7 @@ class Examination:
             found.append(Finding("note", "wire", text))
         if self._skipped and self._deadline.has_passed():
             text = f"the time was over after {self._deadline.timeout:g} s, before all reads were made"
-            found.append(Finding("warning", "transports", text, "give it more: timeout="))
+            found.append(Finding("warning", "transports", text, "give it more time by timeout=, or --timeout"))
         return found
 
     def _close(self) -> Flow[None]:

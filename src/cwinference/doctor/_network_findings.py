@@ -17,9 +17,9 @@ from ._report import Finding
 _SOON = timedelta(days=14)
 _TLS_ADVICE = {
     10: "the certificate has expired: renew it on the server, and check this machine's clock",
-    18: "trust its authority with tls=TLS(ca=...)",
-    19: "trust its authority with tls=TLS(ca=...)",
-    20: "trust its authority with tls=TLS(ca=...)",
+    18: "trust its authority with tls=TLS(ca=...), or --ca",
+    19: "trust its authority with tls=TLS(ca=...), or --ca",
+    20: "trust its authority with tls=TLS(ca=...), or --ca",
     62: "the certificate is of another host: is this the right endpoint?",
     64: "the certificate is of another host: is this the right endpoint?",
 }

@@ -92,7 +92,14 @@ def summary(transport: Transport, *, is_own: bool, others_work: bool) -> list[Fi
     good, matters = [each for each in outcomes if each.error is None], is_own or transport.name == "rest"
     if not outcomes:
         level: Level = "error" if matters else "warning"
-        return [Finding(level, "transports", f"{title} was not tried: the time was over", "give it more: timeout=")]
+        return [
+            Finding(
+                level,
+                "transports",
+                f"{title} was not tried: the time was over",
+                "give it more time by timeout=, or --timeout",
+            )
+        ]
     if not good:
         return [_unusable(title, outcomes[0], matters=matters, others_work=others_work)]
     found = [_speed(title, good)]

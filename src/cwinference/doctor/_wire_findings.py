@@ -10,7 +10,10 @@ from ._pairs import Pair
 from ._report import LEVELS, Finding, Level
 
 _SEND = "send this report to the maintainers"
-_USE_JSON = f'use transport="rest", where fields go by name, until a release knows the new numbers, and {_SEND}'
+_USE_JSON = (
+    'use transport="rest" (--transport rest), where fields go by name, until a release knows the new numbers, and '
+    f"{_SEND}"
+)
 _HARMLESS = (
     f"nothing breaks: reads leave it out, and modify and ensure refuse to overwrite what has it; {_SEND}, so that a "
     "release can learn it"
@@ -59,7 +62,7 @@ def _of_field(change: FieldChange) -> tuple[Level, str, str]:
             return "error", text, _USE_JSON
         case "renamed":
             text = f"{field} has another name in JSON now: {names}"
-            return "error", text, f'use transport="grpc", where fields go by number, and {_SEND}'
+            return "error", text, f'use transport="grpc" (--transport grpc), where fields go by number, and {_SEND}'
         case "published":
             text = f"{field}, whose number is not published, comes in binary as {there}"
             return "warning", text, f"nothing breaks: it travels as JSON; {_SEND}, so that a release can use the number"

@@ -65,8 +65,17 @@ def table_text(
     """
     shown = [each for each in columns if wide or not each.is_wide]
     if chosen is not None:
-        shown = [_column(columns, title, "--columns") for title in chosen.split(",")]
+        shown = chosen_from(columns, chosen)
     return "\n".join(table_lines(shown, sorted_by(columns, rows, order), screen, fit=not wide))
+
+
+def chosen_from(columns: Sequence[Column], titles: str) -> Sequence[Column]:
+    """Return the columns with these titles, which are separated by commas.
+
+    Raises:
+        CommandError: there is no such column.
+    """
+    return [_column(columns, title, "--columns") for title in titles.split(",")]
 
 
 def sorted_by(columns: Sequence[Column], rows: Sequence[Any], order: str | None) -> Sequence[Any]:

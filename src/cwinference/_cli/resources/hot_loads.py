@@ -30,7 +30,8 @@ def create_command(kind: Kind) -> click.Command:
     options = field_options(kind.create_request)
 
     @click.argument("deployment", required=False)
-    @click.option("--id", metavar="UUID", help="An id of your own, instead of a new one.")
+    @click.option("--deployment", "--deployment-id", "option", metavar="NAME", help="The same as DEPLOYMENT.")
+    @click.option("--id", "--hot-load-id", "id", metavar="UUID", help="An id of your own, instead of a new one.")
     @writing_options(kind)
     @click.pass_context
     def command(context: click.Context, /, **given: Any) -> int:
@@ -46,6 +47,7 @@ def _create(
     options: Sequence[FieldOption],
     *,
     deployment: str | None,
+    option: str | None,
     id: str | None,
     file: str | None,
     template: bool,
@@ -58,7 +60,10 @@ def _create(
         print_template(run, kind)
         return 0
     _, fields = given_fields(run, kind, file, options, values)
-    word, own_id = deployment or fields.pop("deployment_id", None), id or fields.pop("hot_load_id", None)
+    if deployment and option and deployment != option:
+        raise click.UsageError("give one of DEPLOYMENT and --deployment", context)
+    in_file, own_id = fields.pop("deployment_id", None), id or fields.pop("hot_load_id", None)
+    word = deployment or option or in_file
     if not word:
         raise click.UsageError("missing argument 'DEPLOYMENT'", context)
     refuse_missing(kind, context, fields)

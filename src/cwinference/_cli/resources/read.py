@@ -12,7 +12,7 @@ from ..parsing.durations import seconds_of
 from ..parsing.groups import Command
 from ..parsing.options import CommandT, output_options, table_options
 from ..printing.describe import description
-from ..printing.forms import api_json, yaml_text
+from ..printing.forms import api_json
 from ..printing.layout import Column, table_lines
 from ..printing.screen import Screen
 from ..run import Run
@@ -52,11 +52,11 @@ def describe_command(kind: Kind) -> click.Command:
     """Return `describe` for a kind."""
 
     @names_argument
-    @output_options("table", "json", "yaml", "ndjson", "name")
+    @output_options()
     @click.pass_obj
     def command(run: Run, names: list[str]) -> None:
         found = find_all(run, kind, names)
-        if run.form not in (None, "table"):
+        if run.form not in (None, "table", "wide"):
             show(run, kind, found, single=is_single(names))
             return
         facts = facts_for(run, kind, found)
@@ -75,10 +75,7 @@ def parameters_command(kind: Kind) -> click.Command:
     def command(run: Run, /, **filters: Any) -> None:
         filters = {"gateway_ids": gateway_ids(run, given)} if (given := _split(filters.get("gateways"))) else {}
         found = kind.methods(run).parameters(**filters)
-        if run.form == "yaml":
-            run.say(yaml_text(api_json(found)))
-        else:
-            run.document(api_json(found), lambda: _parameters_text(found))
+        run.document(api_json(found), lambda: _parameters_text(found))
 
     if kind is DEPLOYMENTS:
         text = "Only what is available behind these gateways, by name or id."

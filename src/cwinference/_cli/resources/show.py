@@ -8,7 +8,7 @@ from ...errors import ApiError, ProtocolError
 from ...stacks._entries import stack_document
 from ..printing.columns import columns_of
 from ..printing.facts import Facts, shares_of
-from ..printing.forms import api_json, json_text, names_text, ndjson_text, sorted_by, table_text, yaml_text
+from ..printing.forms import api_json, chosen_from, json_text, names_text, ndjson_text, sorted_by, table_text, yaml_text
 from ..printing.screen import Screen
 from .kinds import DEPLOYMENTS, HOT_LOADS, Kind, name_of
 
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 def show(run: "Run", kind: Kind, resources: Iterable[Any], *, single: bool = False) -> None:
     """Print resources of a kind. `single`: a single one was asked for, which is a JSON object rather than an array."""
     found, form = [*resources], run.form or "table"
-    if run.sort_by is not None and form not in ("table", "wide"):
-        found = [*sorted_by(columns_of(kind.message, facts_for(run, kind, found)), found, run.sort_by)]
+    if form not in ("table", "wide") and (run.sort_by is not None or run.columns is not None):
+        columns = columns_of(kind.message, facts_for(run, kind, found))
+        found = [*sorted_by(columns, found, run.sort_by)]
+        chosen_from(
+            columns, run.columns or columns[0].title
+        )  # which no other form has, but a misspelled one is an error
     match form:
         case "json":
             run.say(json_text(found, single=single))

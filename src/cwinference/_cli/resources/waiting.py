@@ -1,5 +1,6 @@
 """Waits of commands: what they show, and what they say when Ctrl-C ends them."""
 
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from ..run import Run
 
 T = TypeVar("T")
+
+_LEAST = 0.001
+"""Seconds that a wait gets when the limit has passed: it fails, but not because 0 is no limit."""
 
 
 @contextmanager
@@ -39,17 +43,24 @@ def waiting(run: "Run", what: str, again: Callable[[Progress], str]) -> Generato
 
 
 def until_ready(run: "Run", kind: Kind, ids: Sequence[str], seconds: float | None) -> tuple[list[Any], int]:
-    """Wait for resources; return those that are ready, and the exit code. What went wrong with others is printed."""
-    limit = {} if seconds is None else {"timeout": seconds}
+    """Wait for resources; return those that are ready, and the exit code. What went wrong with others is printed.
+
+    `seconds` limits it for all of them together.
+    """
+    limit = _limit(seconds)
     methods = kind.methods(run)
+
+    def wait_for(id: str) -> Any:
+        return methods.wait(id, on_change=progress, **limit())
+
     what = f"waiting for {len(ids)} {kind.one}{'s' * (len(ids) > 1)}"
     with waiting(run, what, lambda _: f"cwinference {kind.command} wait {' '.join(ids)}") as progress:
         if len(ids) == 1:
-            return [methods.wait(ids[0], on_change=progress, **limit)], 0
+            return [wait_for(ids[0])], 0
         if kind is HOT_LOADS:
-            outcomes = {each: outcome_of(partial(methods.wait, each, on_change=progress, **limit)) for each in ids}
+            outcomes = {each: outcome_of(partial(wait_for, each)) for each in ids}
         else:
-            outcomes = methods.wait_all(ids, on_change=progress, **limit)
+            outcomes = methods.wait_all(ids, on_change=progress, **limit())
     return good_ones(run, kind, outcomes)
 
 
@@ -62,8 +73,8 @@ def good_ones(run: "Run", kind: Kind, outcomes: Mapping[str, Any]) -> tuple[list
 
 
 def until_gone(run: "Run", kind: Kind, resources: Sequence[Any], seconds: float | None) -> None:
-    """Wait until resources are gone, each for so many seconds at most."""
-    limit = {} if seconds is None else {"timeout": seconds}
+    """Wait until resources are gone, for so many seconds at most, all of them together."""
+    limit = _limit(seconds)
     left = [each.spec.id for each in resources]
 
     def again(progress: Progress) -> str:
@@ -72,9 +83,15 @@ def until_gone(run: "Run", kind: Kind, resources: Sequence[Any], seconds: float 
     for each in resources:
         name = one_line(each.spec.name)
         with waiting(run, f"waiting until {name} is gone", again) as progress:
-            kind.methods(run).wait_deleted(each.spec.id, **limit)
+            kind.methods(run).wait_deleted(each.spec.id, **limit())
         run.note(f"{name}: gone ({progress.elapsed})")
         left.remove(each.spec.id)
+
+
+def _limit(seconds: float | None) -> Callable[[], Mapping[str, float]]:
+    """Return a function that returns, as arguments of a wait, what is left of a limit of several waits in a row."""
+    end = None if seconds is None else time.monotonic() + seconds
+    return lambda: {} if end is None else {"timeout": max(_LEAST, end - time.monotonic())}
 
 
 def outcome_of(call: Callable[[], T]) -> "T | InferenceError":

@@ -67,7 +67,7 @@ def _gate_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--soak", type=PAUSE, default=60.0, metavar="DURATION", help="Time between a step and its gate (60).")
 @click.option("--patience", type=PAUSE, default=600.0, metavar="DURATION", help="How long a gate may wait (10m).")
 @_gate_options
-@output_options("table", "json")
+@output_options("table", "json", "yaml")
 @click.pass_obj
 def _start(
     run: "Run",
@@ -100,7 +100,7 @@ def _start(
 @click.command("resume", cls=Command)
 @_journal_argument
 @_gate_options
-@output_options("table", "json")
+@output_options("table", "json", "yaml")
 @click.pass_obj
 def _resume(run: "Run", /, journal: str | None, option: str | None, gate: str | None, gate_timeout: float) -> int:
     """Go on with the rollout of a JOURNAL that was paused, interrupted or killed."""
@@ -111,7 +111,7 @@ def _resume(run: "Run", /, journal: str | None, option: str | None, gate: str | 
 
 @click.command("revert", cls=Command)
 @_journal_argument
-@output_options("table", "json")
+@output_options("table", "json", "yaml")
 @click.pass_obj
 def _revert(run: "Run", /, journal: str | None, option: str | None) -> None:
     """Restore the weights, autoscaling and disabled of both deployments as they were before, also after a promotion."""
@@ -124,7 +124,7 @@ def _revert(run: "Run", /, journal: str | None, option: str | None) -> None:
 
 @click.command("status", cls=Command)
 @_journal_argument
-@output_options("table", "json")
+@output_options("table", "json", "yaml")
 @click.pass_obj
 def _status(run: "Run", /, journal: str | None, option: str | None) -> None:
     """Show how far the rollout of a JOURNAL has come, and the weights now."""
