@@ -1,6 +1,6 @@
 """The status of a resource: `State` for programs, `describe` for people."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any, TypeAlias, cast
 
@@ -147,7 +147,8 @@ def name_of(resource: AnyResource | types.HotLoad) -> str:
 
 def met_text(status: int) -> str:
     """Return whether a condition with this status is met, in a word."""
-    return {types.Condition.STATUS_TRUE: "yes", types.Condition.STATUS_FALSE: "no"}.get(status, "unknown")
+    words: Mapping[int, str] = {types.Condition.STATUS_TRUE: "yes", types.Condition.STATUS_FALSE: "no"}
+    return words.get(status, "unknown")
 
 
 def condition_text(kind: str, met: str, reason: str, message: str, zones: Iterable[str]) -> str:

@@ -130,10 +130,13 @@ def test_time_over_is_6_and_says_how_to_go_on(cli: CommandLine) -> None:
         created = cli("gw", "create", "front", *GATEWAY, "--wait=0.3", *settings)
         waited = cli("gw", "wait", "front", "--for", "0.1s", *settings)
         both = cli("gw", "wait", "front", "front", "--for", "0.1s", *settings)
+        gone = cli("gw", "wait", "front", "--deleted", "--for", "0.1s", *settings)
     for ran in (created, waited, both):
         assert (ran.code, ran.out) == (6, "")
         assert "front: CREATING (0 s)" in ran.err
     assert waited.err.splitlines()[-1].startswith("to go on waiting: cwinference gateways wait ")
+    assert (gone.code, "not gone after 0.1 s" in gone.err) == (6, True)
+    assert gone.err.splitlines()[-1].startswith("to go on waiting: cwinference gateways wait --deleted ")
 
 
 def test_a_resource_that_has_failed_is_7_at_once(cli: CommandLine) -> None:

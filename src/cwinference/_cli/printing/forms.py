@@ -63,9 +63,8 @@ def table_text(
     Raises:
         CommandError: there is no such column.
     """
-    shown = [each for each in columns if wide or not each.is_wide]
-    if chosen is not None:
-        shown = chosen_from(columns, chosen)
+    usual = [each for each in columns if wide or not each.is_wide]
+    shown = usual if chosen is None else chosen_from(columns, chosen)
     return "\n".join(table_lines(shown, sorted_by(columns, rows, order), screen, fit=not wide))
 
 

@@ -1,5 +1,6 @@
 """`wait` and `watch`."""
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -68,7 +69,9 @@ def watch_command(kind: Kind) -> click.Command:
                 elif wanted is None or change.resource.spec.id in wanted:
                     run.say(_change_text(run, change))
         except KeyboardInterrupt:
-            run.note(f"interrupted; to go on watching: {' '.join(['cwinference', kind.command, 'watch', *names])}")
+            scoped = [] if gateway is None else ["--gateway", gateway]
+            again = shlex.join(["cwinference", kind.command, "watch", *names, *scoped])
+            run.note(f"interrupted; to go on watching: {one_line(again)}")
             raise click.exceptions.Exit(INTERRUPTED) from None
 
     if kind is DEPLOYMENTS:

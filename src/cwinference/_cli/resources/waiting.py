@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..._text import one_line
-from ...errors import InferenceError
-from ..exit_codes import INTERRUPTED
+from ...errors import InferenceError, WaitTimeout
+from ..exit_codes import INTERRUPTED, TIME_OVER
+from ..failures import CommandError
 from ..printing.progress import Progress
 from .kinds import HOT_LOADS, Kind
 
@@ -83,7 +84,11 @@ def until_gone(run: "Run", kind: Kind, resources: Sequence[Any], seconds: float 
     for each in resources:
         name = one_line(each.spec.name)
         with waiting(run, f"waiting until {name} is gone", again) as progress:
-            kind.methods(run).wait_deleted(each.spec.id, **limit())
+            try:
+                kind.methods(run).wait_deleted(each.spec.id, **limit())
+            except WaitTimeout as error:
+                advice = f"to go on waiting: {again(progress)}"
+                raise CommandError(str(error), code=TIME_OVER, advice=advice) from error
         run.note(f"{name}: gone ({progress.elapsed})")
         left.remove(each.spec.id)
 
@@ -91,7 +96,7 @@ def until_gone(run: "Run", kind: Kind, resources: Sequence[Any], seconds: float 
 def _limit(seconds: float | None) -> Callable[[], Mapping[str, float]]:
     """Return a function that returns, as arguments of a wait, what is left of a limit of several waits in a row."""
     end = None if seconds is None else time.monotonic() + seconds
-    return lambda: {} if end is None else {"timeout": max(_LEAST, end - time.monotonic())}
+    return lambda: {} if end is None else {"timeout": max(_LEAST, round(end - time.monotonic(), 3))}
 
 
 def outcome_of(call: Callable[[], T]) -> "T | InferenceError":
