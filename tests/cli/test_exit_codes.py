@@ -1,5 +1,7 @@
 """Every exit code, and what is said with it: a line of what is wrong, and the next command to try."""
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -217,3 +219,16 @@ def test_a_declined_deletion_changes_nothing(cli: CommandLine, monkeypatch: pyte
         assert ran.code == code
         assert ran.err.startswith("Delete gateway front? [y/N] ")
     assert main(["gw", "list"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [["gw", "get", "-"], ["gw", "create", "x", "-f", "-"], ["plan", "-"]])
+@pytest.mark.usefixtures("cli")
+def test_standard_input_that_is_closed_or_no_text_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    no_text = io.TextIOWrapper(io.BytesIO(b"\xff"), encoding="utf-8")
+    for stream, text in ((no_text, "standard input is not utf-8 text"), (None, "standard input")):
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert main(arguments) == 2
+        out, err = capsys.readouterr()
+        assert (out, text in err, "unexpected" in err) == ("", True, False)

@@ -6,6 +6,7 @@
     output.py        the two streams, which may be closed, full or broken
     exit_codes.py    the exit codes
     failures.py      from an error to a line, the next command to try, and an exit code
+    standard_input.py    what `-` reads
     parsing/         options that all commands share, groups, suggestions
     printing/        forms of output, tables, colors, progress
     resources/       the commands of gateways, deployments, claims and hot-loads

@@ -14,6 +14,7 @@ from .parsing.groups import Command
 from .printing.screen import Screen
 from .resources.kinds import GATEWAYS
 from .resources.names import find
+from .standard_input import read_input, read_line
 
 if TYPE_CHECKING:
     from ..inference import Inference
@@ -43,7 +44,7 @@ def command(
     messages = [{"role": "system", "content": system}] if system else []
     with run.client.inference(gateway, timeout=run.timeout or _TIMEOUT) as inference:
         if prompt is not None:
-            text = (sys.stdin.read() if sys.stdin is not None else "") if prompt == "-" else prompt
+            text = read_input() if prompt == "-" else prompt
             _stream(run, inference, [*messages, {"role": "user", "content": text}], body)
         else:
             _converse(run, inference, messages, body)
@@ -55,7 +56,7 @@ def _converse(run: "Run", inference: "Inference", messages: list[dict[str, str]]
     while True:
         if asks:
             output.write(sys.stderr, "> ")
-        line = sys.stdin.readline() if sys.stdin is not None else ""
+        line = read_line()
         if not line:
             return
         if not line.strip():

@@ -149,13 +149,14 @@ class Run:
         """
         from .exit_codes import OTHER, USAGE
         from .failures import CommandError
+        from .standard_input import read_line
 
         if yes:
             return
         if not (output.is_terminal(sys.stdin) and output.is_terminal(sys.stderr)):
             raise CommandError(f"{question} There is no terminal to ask on; use --yes", code=USAGE)
         output.write(sys.stderr, f"{question} [y/N] ")
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        if read_line().strip().lower() not in ("y", "yes"):
             raise CommandError("not confirmed, nothing was changed", code=OTHER)
 
     def document(self, value: Any, text: Callable[[], str]) -> None:

@@ -1,7 +1,6 @@
 """`cwinference plan`, `apply` and `export`: stacks in files."""
 
 import os
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from .output import as_json
 from .parsing.groups import Command
 from .parsing.options import output_options
 from .parsing.waits import Wait, wait_option
+from .standard_input import read_input
 
 if TYPE_CHECKING:
     from .run import Run
@@ -144,13 +144,13 @@ def _load(path: str) -> Stack:
     """Return the stack in a file, or in standard input."""
     if path != "-":
         return Stack.load(path)
-    return Stack._of(parse_document(sys.stdin.read(), "standard input"))  # pyright: ignore[reportPrivateUsage]
+    return Stack._of(parse_document(read_input(), "standard input"))  # pyright: ignore[reportPrivateUsage]
 
 
 def _read(path: str) -> str:
+    if path == "-":
+        return read_input()
     try:
-        if path == "-":
-            return sys.stdin.read()
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - as pathlib does, without importing it
             return file.read()
     except (OSError, ValueError) as error:

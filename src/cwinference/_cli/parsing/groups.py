@@ -77,11 +77,19 @@ class Command(click.Command):
                 record
                 for each in self.get_params(ctx)
                 if isinstance(each, click.Option) and (each.name in shared) is is_shared
-                if (record := each.get_help_record(ctx)) is not None
+                if (record := _help_record(each, ctx)) is not None
             ]
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records, col_max=34)
+
+
+def _help_record(option: click.Option, context: click.Context) -> tuple[str, str] | None:
+    """Return the lines of an option in the help. What may follow a `=` only is shown right behind the name."""
+    record = option.get_help_record(context)
+    if record is None or not getattr(option, "has_optional_value", False):
+        return record
+    return record[0].replace(" [=", "[="), record[1]
 
 
 class LazyGroup(click.Group):

@@ -1,6 +1,5 @@
 """Which resource somebody means: by its name or its id, from the arguments or from standard input."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from ..failures import CommandError
 from ..parsing.options import CommandT
 from ..parsing.suggestions import did_you_mean
 from ..parsing.words import UUID
+from ..standard_input import read_input
 from .kinds import HOT_LOADS, KINDS, Kind
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def with_input(words: Iterable[str]) -> list[str]:
     """
     given = [*words]
     if "-" in given:
-        read = sys.stdin.read().split() if sys.stdin is not None else []
+        read = read_input().split()
         given = [each for word in given for each in (read if word == "-" else [word])]
     if not given:
         raise CommandError("standard input has no names", code=USAGE)
