@@ -114,10 +114,15 @@ def describe(resource: AnyResource | types.HotLoad) -> str:
 
 
 def unmet(resource: AnyResource | types.HotLoad) -> str:
-    """Return the conditions that are not met, on one line; if all are met, all of them."""
+    """Return the conditions that are not met, on one line; if all are met, all of them.
+
+    Those that say the same of several zones are one.
+    """
     conditions = list(resource.status.conditions)
-    failing = [each for each in conditions if each.status != types.Condition.STATUS_TRUE] or conditions
-    return "; ".join(map(_condition, failing)) or "no conditions were reported"
+    zones = dict[tuple[str, str, str, str], list[str]]()
+    for each in [each for each in conditions if each.status != types.Condition.STATUS_TRUE] or conditions:
+        zones.setdefault((each.type, met_text(each.status), each.reason, each.message), []).append(each.zone)
+    return "; ".join(condition_text(*key, places) for key, places in zones.items()) or "no conditions were reported"
 
 
 def _expected(found: object) -> str:

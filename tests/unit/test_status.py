@@ -97,6 +97,14 @@ def test_unmet_conditions_are_those_that_are_not_true() -> None:
     )
 
 
+def test_unmet_conditions_that_say_the_same_of_several_zones_are_one() -> None:
+    there = types.Condition()
+    there.CopyFrom(READY)
+    there.zone = "US-WEST-04A"
+    found = unmet(gateway(types.Status.STATUS_FAILED, READY, there))
+    assert found == "Ready in US-EAST-04A, US-WEST-04A no (NoPods): 0 of 2 are up"
+
+
 def test_all_conditions_are_listed_if_every_one_is_true() -> None:
     assert unmet(gateway(types.Status.STATUS_FAILED, APPLIED)) == "ResourcesApplied yes"
 
