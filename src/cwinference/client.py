@@ -41,7 +41,7 @@ from .transports.factory import open_async, open_sync
 if TYPE_CHECKING:
     from ._calls.flow import Flow
     from ._telemetry.telemetry import Telemetry
-    from .inference import AsyncInference, Inference
+    from .inference import AsyncInference, Inference, Limit
     from .rollout import Gate, Rollout
     from .stacks import Plan, PlanStep, Stack
 
@@ -327,13 +327,14 @@ class BaseClient(Generic[Mode, InferenceT]):
     @checks_keywords("client.inference")
     def inference(
         self,
-        gateway: types.Gateway | str,
+        gateway: types.Gateway | str | Sequence[types.Gateway | str],
         *,
         token: TokenSource | None = None,
         endpoint: str | None = None,
         timeout: float | None = 600.0,
         retry: Retry | None = UNSET,
-        limit: int = 1000,
+        limit: "Limit" = 1000,
+        hedge_after: float | None = None,
         http_version: HttpVersion | None = UNSET,
         allow_plaintext: bool = False,
     ) -> InferenceT:
@@ -342,14 +343,19 @@ class BaseClient(Generic[Mode, InferenceT]):
         It uses this client's settings and connections. This does no I/O.
 
         Args:
-            gateway: its message, or its id, which is read at the first request.
+            gateway: its message, or its id, which is read at the first request. Or a list of gateways with the same
+                models: each request goes to the less loaded of two picked at random, and is retried at another one; see
+                `Inference`. Each gets the credential that its own auth requires.
             token: a credential for completions. None: this client's token for CoreWeave auth; WANDB_API_KEY for
                 Weights & Biases auth.
             endpoint: another one of the gateway's own endpoints. None: its first.
             timeout: seconds for a whole completion: queueing, token, all attempts and pauses, reading (600). None for
                 no limit.
             retry: how failures before the response are retried; None for not at all. By default this client's.
-            limit: how many requests are in flight at most (1,000); further ones wait in a queue, in order.
+            limit: how many requests are in flight at most (1,000); further ones wait in a queue, in order. "auto": as
+                many as the gateway is found to take.
+            hedge_after: with several gateways, seconds after which a request without a response is sent to a second one
+                too, for at most 5 % of the requests. None: never.
             http_version: 1 or 2 forces it, on connections of its own. By default this client's.
             allow_plaintext: allow an http:// endpoint beyond loopback, which sends the token unencrypted.
 
@@ -365,6 +371,7 @@ class BaseClient(Generic[Mode, InferenceT]):
             timeout=timeout,
             retry=retry,
             limit=limit,
+            hedge_after=hedge_after,
             http_version=http_version,
             allow_plaintext=allow_plaintext,
         )

@@ -5,12 +5,14 @@ import json
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
-from cwinference import AsyncClient, Client, Inference, Retry, errors, types
+from cwinference import AsyncClient, Client, Clock, Inference, Retry, errors, types
 from cwinference.emulator import Emulator
+from tests.completions.test_gateways import gateway, open_setup
 from tests.support.batch_runs import run_batch
 from tests.support.inference_kinds import MESSAGES, AnyInference, connected
 from tests.support.recorded_telemetry import RecordedTelemetry, attempts_of, attributes_of, id_of, traceparent
@@ -273,6 +275,55 @@ async def test_a_gateway_that_is_read_first_is_part_of_the_same_span(mode: str, 
     assert get.parent is not None
     assert get.parent.span_id == id_of(chat)
     assert attributes_of(chat)["server.address"] == "127.0.0.1"
+
+
+def late(_: HttpRequest) -> ScriptedResponse:
+    return ScriptedResponse(endless_silence())
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    ("first", "hedge_after", "attempts"),
+    [(failing_first(100, whole), None, ["UNAVAILABLE", "OK"]), (late, 0.05, ["OK"])],
+    ids=["moved", "hedged"],
+)
+async def test_of_several_gateways_a_span_names_the_one_that_responded(
+    mode: str, streams: bool, first: RequestHandler, hedge_after: float | None, attempts: list[str]
+) -> None:
+    recorded = RecordedTelemetry()
+    settings: dict[str, Any] = {"telemetry": recorded.telemetry, "clock": Clock(random=lambda: 0.0)}
+    with ScriptedModelServer(streamed if streams else whole) as other:
+        async with open_setup(mode, first, **settings) as setup:
+            second = gateway(other)
+            second.spec.id = "g-2"
+            inference = setup.inference([setup.gateway, second], hedge_after=hedge_after)
+            await (read(inference) if streams else inference.chat())
+            await inference.close()
+
+    span = recorded.span
+    assert (span.name, attempts_of(span)) == (f"chat {MODEL}", attempts)
+    assert attributes_of(span)["server.port"] == urlsplit(other.url).port
+    assert attributes_of(span)["gen_ai.usage.output_tokens"] == 2
+    for server in (setup.server, other):
+        assert [request.headers["traceparent"] for request in server.requests] == [traceparent(span)]
+    points = [recorded.points(metric.name) for metric in recorded.metrics()]
+    assert {labels["server.port"] for metric in points for labels, _, _ in metric} == {urlsplit(other.url).port}
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("streams", [False, True])
+async def test_reading_several_gateways_is_part_of_the_span_of_the_first_call(mode: str, streams: bool) -> None:
+    recorded = RecordedTelemetry()
+    async with open_setup(mode, streamed if streams else whole, telemetry=recorded.telemetry) as setup:
+        inference = setup.inference([setup.gateway, "g-2"])
+        await (read(inference) if streams else inference.chat())
+        await inference.close()
+
+    get, chat = recorded.spans
+    assert (get.name.rpartition("/")[2], chat.name) == ("GetGateway", f"chat {MODEL}")
+    assert get.parent is not None
+    assert get.parent.span_id == id_of(chat)
 
 
 async def test_odd_responses_are_reported_as_far_as_they_make_sense(kind: str) -> None:

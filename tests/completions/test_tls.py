@@ -68,3 +68,21 @@ async def test_an_untrusted_certificate_fails_the_call_before_the_token_is_sent(
             await inference.read(inference.stream())
         await inference.close()
     assert (caught.value.attempts, caught.value.retryable, server.requests) == (1, False, [])
+
+
+@pytest.mark.parametrize("kind", [Inference, AsyncInference])
+async def test_one_of_several_servers_may_have_an_untrusted_certificate(kind: Any, files: tuple[Path, Path]) -> None:
+    with (
+        ScriptedModelServer(respond, 1, context(files, "http/1.1")) as untrusted,
+        ScriptedModelServer(respond) as other,
+    ):
+        inference = AnyInference(kind([https_url(untrusted), other.url], token="t"))
+        for _ in range(10):
+            assert (await inference.chat()).text == "Paris"
+        await inference.close()
+        both = AnyInference(kind([https_url(untrusted), https_url(untrusted).replace("localhost", "127.0.0.1")]))
+        with pytest.raises(errors.Unavailable, match="certificate") as caught:
+            await both.chat()
+        assert caught.value.attempts == 2
+        await both.close()
+    assert untrusted.requests == []

@@ -25,7 +25,7 @@ from ..errors import (
 from ..retry import Budget, Retry, check_retry
 from .clock import Clock
 from .deadline import TIMER_SLACK, Deadline
-from .flow import Call, Flow, GetToken, Send, Session, Sleep
+from .flow import Call, Flow, GetToken, Session, Sleep
 from .observation import Observation, Observer
 
 log = logging.getLogger("cwinference")
@@ -145,15 +145,16 @@ def _recover(call: Call[Any], context: Context, progress: Progress, metadata: Me
 
 
 def _retries(call: Call[Any], context: Context, progress: Progress, metadata: Metadata, error: ApiError) -> Flow[Any]:
-    refreshed = False
+    refreshed: Context | None = None
     while True:
+        here: Context = call.context or context
         _note_call(error, call, progress)
         progress.may_have_succeeded = error.may_have_succeeded
         log.debug("%s: attempt %d: %s", call.name, progress.attempts, error.code)
         try:
-            if isinstance(error, Unauthenticated) and context.credentials.refreshable and not refreshed:
-                refreshed = True
-                fresh = yield from _get_token(call, context, progress, metadata)
+            if isinstance(error, Unauthenticated) and here.credentials.refreshable and here is not refreshed:
+                refreshed = here
+                fresh = yield from _get_token(call, here, progress, metadata)
                 if fresh == metadata:
                     raise error
                 metadata = fresh
@@ -162,7 +163,8 @@ def _retries(call: Call[Any], context: Context, progress: Progress, metadata: Me
                 if pause is None:
                     raise error
                 yield Sleep(pause)
-                metadata = context.credentials.metadata() or (yield from _get_token(call, context, progress, None))
+                here = call.context or context
+                metadata = here.credentials.metadata() or (yield from _get_token(call, here, progress, None))
         except BaseException as reason:
             if not isinstance(reason, Exception):  # the caller was interrupted or canceled
                 call.give_up()
@@ -171,7 +173,7 @@ def _retries(call: Call[Any], context: Context, progress: Progress, metadata: Me
             timeout = progress.attempt_timeout()
             progress.attempts += 1
             progress.began = context.clock.monotonic()
-            response = yield from _sent(call, context, progress, metadata, timeout)
+            response = yield from _sent(call, here, progress, metadata, timeout)
         except ApiError as latest:
             _explain_timeout(latest, error, progress)
             error = latest
@@ -184,9 +186,10 @@ def _retries(call: Call[Any], context: Context, progress: Progress, metadata: Me
 
 
 def _first_and_retries(call: Call[Any], context: Context, progress: Progress) -> Flow[Any]:
-    metadata = context.credentials.metadata() or (yield from _get_token(call, context, progress, None))
+    here: Context = call.context or context
+    metadata = here.credentials.metadata() or (yield from _get_token(call, here, progress, None))
     try:
-        response = yield from _sent(call, context, progress, metadata, progress.attempt_timeout())
+        response = yield from _sent(call, here, progress, metadata, progress.attempt_timeout())
     except ApiError as error:
         return (yield from _recover(call, context, progress, metadata, error))
     context.budget.succeed()
@@ -199,10 +202,10 @@ def _sent(
     """Send one attempt, and return its response."""
     observation = progress.observation
     if observation is None:
-        return (yield Send(call, metadata, timeout, context.session))
+        return (yield call.step(metadata, timeout, context.session))
     try:
         # What it adds belongs to this attempt alone: a refused token is compared with the next one without it.
-        response = yield Send(call, observation.send(call, metadata), timeout, context.session)
+        response = yield call.step(observation.send(call, metadata), timeout, context.session)
     except BaseException as error:
         observation.attempted(code_of(error), error)
         raise
@@ -229,6 +232,8 @@ def _pause(call: Call[Any], context: Context, progress: Progress, error: ApiErro
     retry, remaining, hint = progress.retry, progress.deadline.remaining(), hint_of(error)
     if retry is None or progress.attempts >= most_attempts(hint, retry.max_attempts) or not call.may_retry(error):
         return None
+    if call.move(error):
+        return 0.0
     if error.retry_after is not None:
         pause = error.retry_after
         if pause > retry.max_server_delay:

@@ -62,7 +62,7 @@ class SyncDriver:
         return method_of(build, self._iterate, iterator_of)  # type: ignore[no-any-return]
 
     def _call(self, call: Call[T]) -> T:
-        context = self.context
+        context = call.context or self.context
         metadata = context.credentials.metadata()
         if metadata is None or context.is_reported or log.isEnabledFor(logging.DEBUG):
             return self._drive(attempts(call, context))
@@ -150,7 +150,7 @@ class AsyncDriver:
         return method_of(build, self._iterate, async_iterator_of)  # type: ignore[no-any-return]
 
     async def _call(self, call: Call[Any]) -> Any:
-        context = self.context
+        context = call.context or self.context
         metadata = context.credentials.metadata()
         if metadata is None or context.is_reported or log.isEnabledFor(logging.DEBUG):
             return await self._drive(attempts(call, context))

@@ -30,6 +30,16 @@ class Call(Generic[T]):
     """How it is retried; None for not at all; UNSET for the client's default."""
     result: Callable[[Any], T]
     """Returns what the caller wants of the response."""
+    context: Any = None
+    """The `Context` of the server to which it goes next, if there are several; None for that of the client."""
+
+    def step(self, metadata: Metadata, timeout: float | None, session: "Session") -> "Step":
+        """Return the step that makes one attempt."""
+        return Send(self, metadata, timeout, session)
+
+    def move(self, error: ApiError) -> bool:
+        """Turn to another server after an error, if there is one; return whether it can be sent the call at once."""
+        return False
 
     def may_retry(self, error: ApiError) -> bool:
         """Return whether it may be sent again after this error."""

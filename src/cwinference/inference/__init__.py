@@ -3,11 +3,12 @@
 Start with `client.inference(gateway)`, or with `Inference` and `AsyncInference` on their own.
 """
 
+from ._auto_limiter import Limit
 from ._inference import AsyncInference, Inference
 from ._resources import Chat, ChatCompletions, Completions, Models
 from ._responses import Chunk, Completion, Model, Usage
 from ._routing import Routing
-from ._stats import Stats
+from ._stats import EndpointStats, Percentiles, Stats
 from ._stream import AsyncStream, Stream
 from .batch.outcomes import BatchResult
 from .batch.source import Requests
@@ -21,9 +22,12 @@ __all__ = [
     "Chunk",
     "Completion",
     "Completions",
+    "EndpointStats",
     "Inference",
+    "Limit",
     "Model",
     "Models",
+    "Percentiles",
     "Requests",
     "Routing",
     "Stats",

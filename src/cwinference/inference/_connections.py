@@ -4,12 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic, TypeVar
 
+from .._arguments import check_count, check_http_version
 from .._calls.session import closed
 from .._locks import lock_of
-from ..config import Endpoint, Settings
+from ..config import TLS, Endpoint, HttpVersion, Settings, read_certificates, read_proxies, with_usable_proxy
 from ..transports.completions import AsyncCompletionTransport, SyncCompletionTransport
 
 TransportT = TypeVar("TransportT", SyncCompletionTransport, AsyncCompletionTransport)
+
+_MOST_RECENT = 64
 
 
 class Connections(Generic[TransportT]):
@@ -19,29 +22,48 @@ class Connections(Generic[TransportT]):
         self.settings = settings
         self._open_transport: Callable[[Settings], TransportT] = open_transport
         self._transports: dict[str, TransportT] = {}
-        self._last: tuple[Endpoint, TransportT] | None = None
+        self._recent: dict[int, tuple[Endpoint, TransportT]] = {}
+        """By the identities of the endpoints, which are found faster than their values."""
         self._closed = False
         self._lock = lock_of(self)
 
     def to(self, endpoint: Endpoint) -> TransportT:
         """Return the transport for a server."""
-        last = self._last
-        if last is not None and last[0] is endpoint:
-            return last[1]
+        recent = self._recent.get(id(endpoint))
+        if recent is not None and recent[0] is endpoint:
+            return recent[1]
         key = f"{endpoint.scheme}://{endpoint.authority}"
         with self._lock:
             if self._closed:
                 raise closed()
             if key not in self._transports:
                 self._transports[key] = self._open_transport(replace(self.settings, endpoint=endpoint))
-            self._last = endpoint, self._transports[key]
+            if len(self._recent) >= _MOST_RECENT:
+                self._recent.clear()
+            self._recent[id(endpoint)] = endpoint, self._transports[key]
             return self._transports[key]
 
     def take_all(self) -> list[TransportT]:
         """Return the open transports, to be closed by the caller; no request can be made any more."""
         with self._lock:
             self._closed = True
-            self._last = None
+            self._recent.clear()
             transports = list(self._transports.values())
             self._transports.clear()
             return transports
+
+
+def settings_for(
+    endpoint: Endpoint, tls: TLS | None, proxy: str | None, http_version: HttpVersion | None, max_reply_bytes: int
+) -> Settings:
+    """Return the settings for a server without a client. Raises ConfigurationError."""
+    settings = Settings(
+        endpoint=endpoint,
+        transport="rest",
+        codec="json",
+        http_version=check_http_version(http_version),
+        certificates=read_certificates(tls),
+        proxies=read_proxies(proxy),
+        max_reply_bytes=check_count(max_reply_bytes, "max_reply_bytes"),
+    )
+    return with_usable_proxy(settings)

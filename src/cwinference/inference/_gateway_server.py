@@ -15,6 +15,7 @@ from ..auth import Credentials, Metadata, TokenCredentials, TokenSource
 from ..config import resolve_wandb_key
 from ..errors import ApiError, ConfigurationError, InferenceError, NotFound
 from ..status import State
+from ._health import Health
 from ._limiter import Limiter
 from ._model_server import ModelServer
 from ._request import CompletionRequest
@@ -75,12 +76,13 @@ class GatewayServer(ModelServer):
         credentials: GatewayCredentials,
         limiter: Limiter,
         counters: Counters,
+        health: Health,
         *,
         endpoint: str | None,
         allow_plaintext: bool,
         hosts: GatewayHosts,
     ) -> None:
-        super().__init__(context, limiter, counters, None)
+        super().__init__(context, limiter, counters, health, None)
         self._management = management
         self._credentials = credentials
         self._endpoint = endpoint
@@ -90,7 +92,7 @@ class GatewayServer(ModelServer):
         self._read_models_at = -math.inf
         if not isinstance(gateway, types.Gateway | str):
             raise ConfigurationError(f"gateway: expected a Gateway or its id, got {type(gateway).__name__}")
-        self._id = check_id(gateway if isinstance(gateway, str) else gateway.spec.id, "gateway")
+        self.id = check_id(gateway if isinstance(gateway, str) else gateway.spec.id, "gateway")
         if isinstance(gateway, types.Gateway) and State.of(gateway) is State.READY:
             self._use(gateway)
         elif isinstance(gateway, types.Gateway):
@@ -102,7 +104,7 @@ class GatewayServer(ModelServer):
             if self.is_closed:
                 raise closed()
             timeout = UNSET if request.timeout is None else request.timeout
-            rpc = one(types.GetGatewayRequest(id=self._id), "gateway", types.Gateway, timeout)
+            rpc = one(types.GetGatewayRequest(id=self.id), "gateway", types.Gateway, timeout)
             gateway: types.Gateway = yield from self._manage(rpc)
             self._use(gateway)
         return self.route
@@ -124,7 +126,7 @@ class GatewayServer(ModelServer):
         if now < self._read_models_at:
             return self._served
         self._read_models_at = now + _MODELS_SECONDS
-        request = types.ListDeploymentsRequest(parent_gateway_id=self._id)
+        request = types.ListDeploymentsRequest(parent_gateway_id=self.id)
         try:
             found: Sequence[types.Deployment] = yield from self._manage(
                 many(request, "items", types.Deployment, UNSET, None)

@@ -1,12 +1,12 @@
 """`Inference` and `AsyncInference`: completions of a gateway, or of any server with an OpenAI-compatible API."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, cast
 
 from .. import types
-from .._arguments import UNSET, check_count, check_http_version, check_timeout
+from .._arguments import UNSET, check_http_version, check_timeout
 from .._calls.attempts import Context, OnCall
 from .._calls.clock import Clock
 from .._calls.closing import AsyncClosing, Closing
@@ -24,22 +24,23 @@ from ..config import (
     TLS,
     HttpVersion,
     Settings,
-    read_certificates,
-    read_proxies,
-    with_usable_proxy,
 )
 from ..errors import ConfigurationError
 from ..retry import Budget, Retry, check_retry
 from ..transports.completions import AsyncCompletionTransport, SyncCompletionTransport
-from ._connections import Connections
+from ._auto_limiter import AutoLimiter, Limit, check_limit, limiter_of
+from ._connections import Connections, settings_for
 from ._gateway_server import GatewayCredentials, GatewayServer
+from ._health import Health
 from ._limiter import Limiter
+from ._loop_thread import LoopThread
 from ._model_server import ModelServer
 from ._openai import openai_client
-from ._request import CompletionRequest
+from ._racing import Racing
 from ._resources import Chat, Completions, Models
 from ._routing import Route, Routing, route_to
 from ._session import AsyncInferenceSession, BaseInferenceSession, SyncInferenceSession
+from ._several import Several, check_several, checked_gateways
 from ._stats import Counters, Stats
 from .batch.batch import CONCURRENCY, Batch
 from .batch.outcomes import BatchResult
@@ -57,6 +58,14 @@ LIMIT = 1000
 """How many requests are in flight at most by default."""
 
 
+class Shared(NamedTuple):
+    """What all servers of an `Inference` share."""
+
+    connections: Connections[Any]
+    limiter: Limiter
+    counters: Counters
+
+
 class BaseInference(Resource[Mode]):
     """What both kinds have in common: settings, a model server, and what is requested of it."""
 
@@ -70,13 +79,14 @@ class BaseInference(Resource[Mode]):
     @checks_keywords("Inference")
     def __init__(
         self,
-        base_url: str,
+        base_url: str | Sequence[str],
         *,
         token: TokenSource | None = None,
         routing: Routing | None = None,
         timeout: float | None = TIMEOUT,
         retry: Retry | None = Retry(),  # noqa: B008 - frozen
-        limit: int = LIMIT,
+        limit: Limit = LIMIT,
+        hedge_after: float | None = None,
         tls: TLS | None = None,
         proxy: str | None = None,
         http_version: HttpVersion | None = None,
@@ -94,13 +104,22 @@ class BaseInference(Resource[Mode]):
 
         Args:
             base_url: URL of the server, such as the first of a gateway's endpoints; with or without `/v1` at its end.
+                Or several of servers with the same models, all of which get the token: each request goes to the less
+                loaded of two picked at random, and is retried at another one. One that fails five times in a row gets
+                nothing for 10 s, later up to 60 s, and then a single request as a probe. If all have failed like that,
+                the one whose pause ends first gets the requests.
             token: the token, or a source of it as in `Client`. None: no token is sent.
             routing: the gateway's `types.BodyBasedRouting`, `types.HeaderBasedRouting` or `types.PathBasedRouting`.
                 None: only the body names the model.
             timeout: seconds for a whole call: queueing, token, all attempts and pauses, reading (600). None for no
                 limit.
             retry: how failures before the response are retried; None turns retries off.
-            limit: how many requests are in flight at most (1,000); further ones wait in a queue, in order.
+            limit: how many requests are in flight at most (1,000); further ones wait in a queue, in order. "auto": as
+                many as the server is found to take: one more per round while its latency holds, half as many when it
+                says 429 or 503 or takes twice as long. The pause that it asks for is kept by all.
+            hedge_after: with several servers, seconds after which a request without a response is sent to a second one
+                too; the first to respond wins, and the other is canceled. At most 5 % of the requests are. None: never.
+                It has no effect with `retry=None`. A sync request is made on a thread then.
             tls: certificate authorities and client certificate, as a `TLS`. None: the usual authorities.
             proxy: URL of a proxy (http://, https:// or socks5://), which wins over the environment's, NO_PROXY
                 included; never used for loopback. None: what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say now.
@@ -117,34 +136,45 @@ class BaseInference(Resource[Mode]):
             ConfigurationError: a setting is missing or wrong.
         """
         check_gevent()
-        route = route_to(base_url, routing, allow_plaintext=allow_plaintext)
-        connections = self._new_connections(_settings(route, tls, proxy, http_version, max_reply_bytes))
-        limiter, counters = Limiter(limit), Counters()
-        session = self._new_session(connections, limiter, counters)
-        context = Context(
-            timeout=check_timeout(timeout),
-            retry=check_retry(retry),
-            credentials=Anonymous() if token is None else TokenCredentials(token),
-            budget=Budget(),
-            clock=clock or Clock(),
-            on_call=on_call,
-            session=session,
-            observer=observer_of(telemetry),
-        )
-        self._start(ModelServer(context, limiter, counters, route), session, connections, owns_connections=True)
+        urls: list[str] = list(base_url) if isinstance(base_url, list | tuple) else [cast(str, base_url)]
+        check_several(urls, "base_url")
+        routes = [route_to(url, routing, allow_plaintext=allow_plaintext) for url in urls]
+        check_several([route.url for route in routes], "base_url")
+        connections = self._new_connections(settings_for(routes[0].endpoint, tls, proxy, http_version, max_reply_bytes))
+        clock = clock or Clock()
+        shared = Shared(connections, limiter_of(limit, clock), Counters())
+        credentials = Anonymous() if token is None else TokenCredentials(token)
+        budget = Budget()
+
+        def new_server(route: Route) -> ModelServer:
+            health = Health(clock.monotonic)
+            context = Context(
+                timeout=check_timeout(timeout),
+                retry=check_retry(retry),
+                credentials=credentials,
+                budget=budget,
+                clock=clock,
+                on_call=on_call,
+                session=self._new_session(shared, health),
+                observer=observer_of(telemetry),
+            )
+            return ModelServer(context, shared.limiter, shared.counters, health, route)
+
+        self._start([new_server(route) for route in routes], shared, hedge_after, owns_connections=True)
 
     @classmethod
     def _of_gateway(
         cls,
         session: ClientSession[Any],
         management: Context,
-        gateway: types.Gateway | str,
+        gateway: types.Gateway | str | Sequence[types.Gateway | str],
         *,
         token: TokenSource | None,
         endpoint: str | None,
         timeout: float | None,
         retry: Retry | None,
-        limit: int,
+        limit: Limit,
+        hedge_after: float | None,
         http_version: HttpVersion | None,
         allow_plaintext: bool,
     ) -> Self:
@@ -155,43 +185,48 @@ class BaseInference(Resource[Mode]):
         if owns_connections:
             version = check_http_version(http_version)
             connections = cls._new_connections(replace(connections.settings, http_version=version))
-        credentials = GatewayCredentials(management.credentials, token)
-        limiter, counters = Limiter(limit), Counters()
-        own_session = cls._new_session(connections, limiter, counters)
+        shared = Shared(connections, limiter_of(limit, management.clock), Counters())
+        gateways: Sequence[types.Gateway | str] = checked_gateways(gateway, endpoint)
+
         context = replace(
             management,
             timeout=check_timeout(timeout),
             retry=management.retry if retry is UNSET else check_retry(retry),
-            credentials=credentials,
-            session=own_session,
         )
-        server = GatewayServer(
-            gateway,
-            context,
-            management,
-            credentials,
-            limiter,
-            counters,
-            endpoint=endpoint,
-            allow_plaintext=allow_plaintext,
-            hosts=session.settings.gateway_hosts,
-        )
-        inference._start(server, own_session, connections, owns_connections=owns_connections)
+
+        def new_server(gateway: types.Gateway | str) -> ModelServer:
+            credentials, health = GatewayCredentials(management.credentials, token), Health(management.clock.monotonic)
+            return GatewayServer(
+                gateway,
+                replace(context, credentials=credentials, session=cls._new_session(shared, health)),
+                management,
+                credentials,
+                shared.limiter,
+                shared.counters,
+                health,
+                endpoint=endpoint,
+                allow_plaintext=allow_plaintext,
+                hosts=session.settings.gateway_hosts,
+            )
+
+        inference._start([*map(new_server, gateways)], shared, hedge_after, owns_connections=owns_connections)
         return inference
 
-    def base_url(self, model: str | None = None) -> str:
+    def base_url(self, model: str | None = None, *, endpoint: str | None = None) -> str:
         """Return the URL for OpenAI-compatible clients, up to and including `/v1`.
 
         Args:
             model: the model, which is part of the URL on a gateway that routes by path.
+            endpoint: which one of several servers, by its URL as in `stats().endpoints`.
 
         Raises:
-            ConfigurationError: the gateway was given by its id and has not been read yet; or `model` is missing.
+            ConfigurationError: the gateway was given by its id and has not been read yet; or `model` is missing, or
+                `endpoint` although there are several.
         """
-        return self._server.route.base_url(model)
+        return self._server.chosen(endpoint).route.base_url(model)
 
     def stats(self) -> Stats:
-        """Return how many requests are in flight and queued, and the outcomes of the others."""
+        """Return how many requests are in flight and queued, the outcomes of the others, and how each endpoint does."""
         return self._server.stats()
 
     @operation
@@ -200,7 +235,7 @@ class BaseInference(Resource[Mode]):
         requests: Requests,
         *,
         out: str | os.PathLike[str],
-        concurrency: int = CONCURRENCY,
+        concurrency: Limit = CONCURRENCY,
         ordered: bool = False,
         progress: bool | None = None,
         keep_going: bool = False,
@@ -213,7 +248,8 @@ class BaseInference(Resource[Mode]):
                 `custom_id`, else the number of its line; then a digest of the request is written too.
             out: the file of completions, to which this run appends. Failures go to `OUT.errors.jsonl`, and are retried
                 by the next run. Either may exist only if a batch wrote it; anything else is refused and left as it is.
-            concurrency: how many requests are in flight at most (64), within the `limit` of this `Inference`.
+            concurrency: how many requests are in flight at most (64), within the `limit` of this `Inference`. "auto":
+                as many as the server is found to take, as with `limit="auto"`.
             ordered: write the completions of this run in the order of the requests.
             progress: show a progress bar (needs the extra `batch`). None: if standard error is a terminal.
             keep_going: continue however many requests fail. Otherwise the run ends, and its result has `gave_up`, when
@@ -229,17 +265,21 @@ class BaseInference(Resource[Mode]):
             Unauthenticated: the token was refused, also for a single request; what was completed is in the file.
             ApiError: the gateway could not be read.
         """
+        server, driver = self._server, self._driver
+        if check_limit(concurrency, "concurrency") == "auto" and not server.limiter.is_auto:
+            server = server.within(AutoLimiter(server.context.clock, server.limiter))
+            driver = self._new_driver(server.context)
         batch = Batch(
             requests,
             out,
             concurrency=concurrency,
-            limit=self._server.limiter.limit,
+            limiter=server.limiter,
             ordered=ordered,
             progress=progress,
             keep_going=keep_going,
-            is_unroutable=partial(_is_unroutable, self._server),
+            is_unroutable=lambda request: not server.can_route(request),
         )
-        send: Any = self._driver.bind(self._server.complete_as_bytes)
+        send: Any = driver.bind(server.complete_as_bytes)
         result: BatchResult = yield Run(lambda: run_on_threads(batch, send), lambda: run_on_loop(batch, send))
         return result
 
@@ -254,30 +294,34 @@ class BaseInference(Resource[Mode]):
         )
 
     def _start(
-        self,
-        server: ModelServer,
-        session: BaseInferenceSession[Any],
-        connections: Connections[Any],
-        *,
-        owns_connections: bool,
+        self, servers: list[ModelServer], shared: "Shared", hedge_after: float | None, *, owns_connections: bool
     ) -> None:
+        after = check_timeout(hedge_after, "hedge_after")
+        context, limiter, counters = servers[0].context, shared.limiter, shared.counters
         self._owns_connections = owns_connections
-        self._session = session
-        self._connections = connections
-        self._server = server
-        self._driver: Mode = self._new_driver(server.context)
+        self._connections = shared.connections
+        self._racing: Racing | None = None
+        self._server = servers[0]
+        if len(servers) > 1:
+            self._racing = self._new_racing(shared)
+            self._server = Several(servers, context, limiter, counters, self._racing, after)
+        self._driver: Mode = self._new_driver(context)
 
-    def _openai_client(self, model: str | None, options: dict[str, Any], *, is_async: bool) -> Any:
-        return openai_client(self._server, self._connections.settings, model, options, is_async=is_async)
+    def _openai_client(
+        self, model: str | None, endpoint: str | None, options: dict[str, Any], *, is_async: bool
+    ) -> Any:
+        server = self._server.chosen(endpoint)
+        return openai_client(server, self._connections.settings, model, options, is_async=is_async)
 
     @classmethod
     def _new_connections(cls, settings: Settings) -> Connections[Any]:
         raise NotImplementedError
 
     @classmethod
-    def _new_session(
-        cls, connections: Connections[Any], limiter: Limiter, counters: Counters
-    ) -> BaseInferenceSession[Any]:
+    def _new_session(cls, shared: "Shared", health: Health) -> BaseInferenceSession[Any]:
+        raise NotImplementedError
+
+    def _new_racing(self, shared: "Shared") -> Racing:
         raise NotImplementedError
 
     def _new_driver(self, context: Context) -> Mode:
@@ -292,24 +336,27 @@ class Inference(Closing, BaseInference[SyncDriver]):
     """
 
     @forgets_locals
-    def openai(self, model: str | None = None, **options: Any) -> "openai.OpenAI":
+    def openai(self, model: str | None = None, *, endpoint: str | None = None, **options: Any) -> "openai.OpenAI":
         """Return the openai package's client for this server, with its URL, token, headers, proxy and authorities.
 
         It needs the extra `openai`.
 
         Args:
             model: the model, which is needed on a gateway that routes by path or by header.
+            endpoint: which one of several servers, by its URL as in `stats().endpoints`.
             options: arguments of `openai.OpenAI`, which replace ours.
 
         Raises:
             ConfigurationError: the package is missing, or cannot use the proxy or the authorities; the gateway has not
-                been read yet; or `model` is missing.
+                been read yet; or `model` is missing, or `endpoint` although there are several.
         """
-        return cast("openai.OpenAI", self._openai_client(model, options, is_async=False))
+        return cast("openai.OpenAI", self._openai_client(model, endpoint, options, is_async=False))
 
     def close(self) -> None:
         """Make no more requests, and release its connections; those of a client are closed with the client."""
-        self._session.is_closed = self._server.is_closed = True
+        self._server.close()
+        if self._racing is not None:
+            self._racing.close()
         if self._owns_connections:
             for transport in self._connections.take_all():
                 transport.close()
@@ -319,8 +366,12 @@ class Inference(Closing, BaseInference[SyncDriver]):
         return Connections(settings, SyncCompletionTransport)
 
     @classmethod
-    def _new_session(cls, connections: Connections[Any], limiter: Limiter, counters: Counters) -> SyncInferenceSession:
-        return SyncInferenceSession(connections, limiter, counters)
+    def _new_session(cls, shared: "Shared", health: Health) -> SyncInferenceSession:
+        return SyncInferenceSession(shared.connections, shared.limiter, shared.counters, health)
+
+    def _new_racing(self, shared: "Shared") -> Racing:
+        connections = Connections(shared.connections.settings, AsyncCompletionTransport)
+        return Racing(connections, shared.limiter, shared.counters, LoopThread())
 
     def _new_driver(self, context: Context) -> SyncDriver:
         if context.credentials.may_be_async:
@@ -336,24 +387,25 @@ class AsyncInference(AsyncClosing, BaseInference[AsyncDriver]):
     """
 
     @forgets_locals
-    def openai(self, model: str | None = None, **options: Any) -> "openai.AsyncOpenAI":
+    def openai(self, model: str | None = None, *, endpoint: str | None = None, **options: Any) -> "openai.AsyncOpenAI":
         """Return the openai package's client for this server, with its URL, token, headers, proxy and authorities.
 
         It needs the extra `openai`.
 
         Args:
             model: the model, which is needed on a gateway that routes by path or by header.
+            endpoint: which one of several servers, by its URL as in `stats().endpoints`.
             options: arguments of `openai.AsyncOpenAI`, which replace ours.
 
         Raises:
             ConfigurationError: the package is missing, or cannot use the proxy or the authorities; the gateway has not
-                been read yet; or `model` is missing.
+                been read yet; or `model` is missing, or `endpoint` although there are several.
         """
-        return cast("openai.AsyncOpenAI", self._openai_client(model, options, is_async=True))
+        return cast("openai.AsyncOpenAI", self._openai_client(model, endpoint, options, is_async=True))
 
     async def close(self) -> None:
         """Make no more requests, and release its connections; those of a client are closed with the client."""
-        self._session.is_closed = self._server.is_closed = True
+        self._server.close()
         if self._owns_connections:
             for transport in self._connections.take_all():
                 await transport.close()
@@ -363,37 +415,11 @@ class AsyncInference(AsyncClosing, BaseInference[AsyncDriver]):
         return Connections(settings, AsyncCompletionTransport)
 
     @classmethod
-    def _new_session(cls, connections: Connections[Any], limiter: Limiter, counters: Counters) -> AsyncInferenceSession:
-        return AsyncInferenceSession(connections, limiter, counters)
+    def _new_session(cls, shared: "Shared", health: Health) -> AsyncInferenceSession:
+        return AsyncInferenceSession(shared.connections, shared.limiter, shared.counters, health)
+
+    def _new_racing(self, shared: "Shared") -> Racing:
+        return Racing(shared.connections, shared.limiter, shared.counters, None)
 
     def _new_driver(self, context: Context) -> AsyncDriver:
         return AsyncDriver(context)
-
-
-def _is_unroutable(server: ModelServer, request: CompletionRequest) -> bool:
-    """Return whether a known model server cannot be sent this request, because of the name of its model."""
-    try:
-        route = server.route
-    except ConfigurationError:
-        return False
-    try:
-        route.base_url(request.model)
-        route.headers(request.model)
-    except ConfigurationError:
-        return True
-    return False
-
-
-def _settings(
-    route: Route, tls: TLS | None, proxy: str | None, http_version: HttpVersion | None, max_reply_bytes: int
-) -> Settings:
-    settings = Settings(
-        endpoint=route.endpoint,
-        transport="rest",
-        codec="json",
-        http_version=check_http_version(http_version),
-        certificates=read_certificates(tls),
-        proxies=read_proxies(proxy),
-        max_reply_bytes=check_count(max_reply_bytes, "max_reply_bytes"),
-    )
-    return with_usable_proxy(settings)

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 from .._arguments import check_count
@@ -44,8 +45,13 @@ class _Waiter:
 class Limiter:
     """A number of slots: each `enter` takes one, and has to be followed by `leave`."""
 
+    is_auto = False
+    """Whether it wants to know how requests went, to find its number by itself."""
+
     def __init__(self, limit: int) -> None:
         self.limit = self._free = check_count(limit, "limit")
+        self.on_growth: Callable[[], object] | None = None
+        """Called on any thread when there are more slots than before."""
         self._queue: deque[_Waiter] = deque()
         self._lock = lock_of(self)
 
@@ -62,14 +68,14 @@ class Limiter:
     def enter_at_once(self) -> bool:
         """Take a free slot; return False if there is none, or others wait."""
         with self._lock:
-            if self._free == 0 or self._queue:
+            if self._free <= 0 or self._queue:
                 return False
             self._free -= 1
             return True
 
     def enter(self, timeout: float | None) -> float | None:
         """Wait on this thread for a slot; return what is left of `timeout` seconds. Raises DeadlineExceeded."""
-        if self.enter_at_once():
+        if Limiter.enter_at_once(self):
             return timeout
         deadline = Deadline(timeout, time.monotonic)
         waiter = _Waiter()
@@ -85,7 +91,7 @@ class Limiter:
 
     async def enter_async(self, timeout: float | None) -> float | None:
         """Wait on this loop for a slot; return what is left of `timeout` seconds. Raises DeadlineExceeded."""
-        if self.enter_at_once():
+        if Limiter.enter_at_once(self):
             return timeout
         deadline = Deadline(timeout, time.monotonic)
         future = asyncio.get_running_loop().create_future()
@@ -106,16 +112,26 @@ class Limiter:
     def leave(self) -> None:
         """Free a slot, or hand it to the first in the queue."""
         with self._lock:
-            while self._queue:
-                with suppress(RuntimeError):  # its loop is closed: the next one's turn
-                    self._queue.popleft().admit()
-                    return
             self._free += 1
+            self._admit()
+
+    def note(self, seconds: float, began: float) -> None:
+        """Learn how long a response took. A fixed limit need not know."""
+
+    def note_failure(self, error: BaseException, began: float) -> None:
+        """Learn how a request failed. A fixed limit need not know."""
+
+    def _admit(self) -> None:
+        """Hand out free slots to the first in the queue."""
+        while self._free > 0 and self._queue:
+            with suppress(RuntimeError):  # its loop is closed: the next one's turn
+                self._queue.popleft().admit()
+                self._free -= 1
 
     def _queue_up(self, waiter: _Waiter) -> bool:
         """Join the queue; return False if a slot has become free in the meantime, which is then taken."""
         with self._lock:
-            if self._free == 0 or self._queue:
+            if self._free <= 0 or self._queue:
                 self._queue.append(waiter)
                 return True
             self._free -= 1

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from .._arguments import UNSET
 from .._calls.attempts import Context, Report, opened
@@ -13,9 +15,19 @@ from .._json import loads
 from ..errors import ApiError, ConfigurationError, ProtocolError
 from ..transports.completion_errors import error_in_place, note_response
 from ..transports.completions import HttpResponse
+from ._health import Health
 from ._limiter import Limiter
 from ._request import CompletionCall, CompletionRequest
-from ._responses import Completion, Json, Model, check_completion, check_models, total_tokens, unread_completion
+from ._responses import (
+    Completion,
+    Json,
+    Model,
+    check_completion,
+    check_models,
+    completion_tokens,
+    total_tokens,
+    unread_completion,
+)
 from ._routing import Route
 from ._sse import BYTE_ORDER_MARK
 from ._stats import Counters, Stats
@@ -24,14 +36,20 @@ from ._usual_parts import read_completion
 
 T = TypeVar("T")
 
+Result: TypeAlias = Callable[["ModelServer", str, HttpResponse], T]
+"""Returns what a caller wants of the response of a server to a method."""
+
 
 class ModelServer:
     """A server of completions, and what was done with it. A `GatewayServer` has to be found first."""
 
-    def __init__(self, context: Context, limiter: Limiter, counters: Counters, route: Route | None) -> None:
+    def __init__(
+        self, context: Context, limiter: Limiter, counters: Counters, health: Health, route: Route | None
+    ) -> None:
         self.context = context
         self.limiter = limiter
         self.counters = counters
+        self.health = health
         self.is_closed = False
         self._route: Route | None = route
         self._unknown = "has not been read yet"
@@ -60,42 +78,97 @@ class ModelServer:
             cancelled=self.counters.cancelled,
             retried=self.counters.retried,
             tokens=self.counters.tokens,
+            endpoints={server.route.url: server.health.stats() for server in self.servers if server.is_known},
         )
+
+    @property
+    def servers(self) -> Sequence["ModelServer"]:
+        """The servers that it consists of: only itself, unless it is several."""
+        return (self,)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the route to it is known."""
+        return self._route is not None
+
+    def chosen(self, endpoint: str | None) -> "ModelServer":
+        """Return the server with this URL; without one the only server. Raises ConfigurationError."""
+        known = [server for server in self.servers if server.is_known]
+        if endpoint is None and len(self.servers) == 1:
+            return self
+        found = next((server for server in known if server.route.url == str(endpoint).strip().rstrip("/")), None)
+        if found is None:
+            urls = ", ".join(server.route.url for server in known) or "none that is known yet"
+            what = "choose one of several" if endpoint is None else f"{endpoint!r} is not one of this Inference"
+            raise ConfigurationError(f"endpoint: {what}; there are: {urls}")
+        return found
+
+    def can_route(self, request: CompletionRequest) -> bool:
+        """Return whether it can be sent this request, whose model may have a name that cannot be routed."""
+        if self._route is None:
+            return True
+        try:
+            self._route.base_url(request.model)
+            self._route.headers(request.model)
+        except ConfigurationError:
+            return False
+        return True
+
+    def within(self, limiter: Limiter) -> "ModelServer":
+        """Return the same server with another limiter."""
+        copied = copy(self)
+        session = cast(Any, self.context.session).within(limiter)
+        copied.context, copied.limiter = replace(self.context, session=session), limiter
+        return copied
+
+    def close(self) -> None:
+        """Refuse further requests."""
+        for server in self.servers:
+            server.is_closed = True
+            cast(Any, server.context.session).is_closed = True
 
     def complete(self, request: CompletionRequest) -> Operation[Completion]:
         """Request a completion, and return it whole."""
-        return self._request(request, partial(self._completion, request.method.name))
+        return self._request(request, ModelServer.completion)
 
     def complete_as_bytes(self, request: CompletionRequest) -> Operation[bytes]:
         """Request a completion, and return its body as received, but checked."""
-        return self._request(request, partial(self._checked_body, request.method.name))
+        return self._request(request, ModelServer.checked_body)
 
     def models(self, request: CompletionRequest) -> Operation[Sequence[Model]]:
         """Request the list of models."""
-        return self._request(request, partial(self._models, request.method.name))
+        return self._request(request, ModelServer.listed_models)
 
     def open_stream(self, request: CompletionRequest, reader: StreamReader) -> Flow[Any]:
         """Request a stream, and return its open body."""
         endpoint = None if self._route is None else self._route.endpoint
         observation = request.observe(self.context.observer, endpoint, is_streamed=True)
         report = Report(request.method.name, self.context, observation)
-        route = yield from report.failures(self.find_route(request))
-        call = CompletionCall(
+        call = yield from report.failures(self._stream_call(request, reader))
+        body: Any = yield from report.failures(opened(call, self.context, report))
+        timeout = self.context.timeout if request.timeout is UNSET else request.timeout
+        deadline = Deadline(timeout, self.context.clock.monotonic, report.started)
+        if observation is not None:
+            reader.observe(observation)
+        reader.start(deadline, body.waited, report.end, self._served_by(call).health)
+        return body
+
+    def _stream_call(self, request: CompletionRequest, reader: StreamReader) -> Flow[CompletionCall[Any]]:
+        route = yield from self.find_route(request)
+        return CompletionCall(
             request,
             route,
-            _unchanged,
+            unchanged,
             self.explain,
             self.counters.give_up,
             is_streamed=True,
             first_token_timeout=reader.first_token_timeout,
             first_token_option=reader.first_token_option,
         )
-        body: Any = yield from report.failures(opened(call, self.context, report))
-        timeout = self.context.timeout if request.timeout is UNSET else request.timeout
-        if observation is not None:
-            reader.observe(observation)
-        reader.start(Deadline(timeout, self.context.clock.monotonic, report.started), body.waited, report.end)
-        return body
+
+    def _served_by(self, call: CompletionCall[Any]) -> "ModelServer":
+        """Return the server to which a call went at last."""
+        return self
 
     def find_route(self, request: CompletionRequest) -> Flow[Route]:
         """Return the route, which is known here. A `GatewayServer` finds it within the request's timeout."""
@@ -106,37 +179,44 @@ class ModelServer:
         """Add to an error what is known and helps. Here that is nothing."""
         yield from ()
 
-    def _request(self, request: CompletionRequest, result: Callable[[Any], T]) -> Operation[T]:
+    def _request(self, request: CompletionRequest, result: Result[T]) -> Operation[T]:
         """Return a single call if the route is known; else the steps of finding it, and then the call."""
         if self._route is None:
             return self._find_and_request(request, result)
-        return CompletionCall(request, self._route, result, self.explain, self.counters.give_up)
+        get = partial(result, self, request.method.name)
+        return CompletionCall(request, self._route, get, self.explain, self.counters.give_up)
 
-    def _find_and_request(self, request: CompletionRequest, result: Callable[[Any], T]) -> Flow[T]:
+    def _find_and_request(self, request: CompletionRequest, result: Result[T]) -> Flow[T]:
         report = Report(request.method.name, self.context, request.observe(self.context.observer, None))
         route = yield from report.failures(self.find_route(request))
-        call = CompletionCall(request, route, result, self.explain, self.counters.give_up)
+        get = partial(result, self, request.method.name)
+        call = CompletionCall(request, route, get, self.explain, self.counters.give_up)
         found = yield from report.failures(opened(call, self.context, report))
         report.end("ok")
         return found
 
-    def _completion(self, method: str, response: HttpResponse) -> Completion:
+    def completion(self, method: str, response: HttpResponse) -> Completion:
+        """Return the completion in a response, and count it. Raises ApiError or ProtocolError."""
         usual = read_completion(response.body)
         if usual is not None and len(usual.choices) == 1:
             self.counters.succeed(total_tokens(usual.usage))
+            self.health.generate(completion_tokens(usual.usage))
             return unread_completion(response.body, usual, response.headers, response.attempts)
         try:
             raw = check_completion(_parsed(response, method))
         except (ApiError, ProtocolError) as error:
             raise self._failed(error, method, response) from None
         self.counters.succeed(total_tokens(raw.get("usage")))
+        self.health.generate(completion_tokens(raw.get("usage")))
         return Completion(raw, response.headers, response.attempts)
 
-    def _checked_body(self, method: str, response: HttpResponse) -> bytes:
-        self._completion(method, response)
+    def checked_body(self, method: str, response: HttpResponse) -> bytes:
+        """Return the body of a response that has a completion, and count it. Raises ApiError or ProtocolError."""
+        self.completion(method, response)
         return response.body
 
-    def _models(self, method: str, response: HttpResponse) -> Sequence[Model]:
+    def listed_models(self, method: str, response: HttpResponse) -> Sequence[Model]:
+        """Return the models in a response, and count it. Raises ApiError or ProtocolError."""
         try:
             models = check_models(_parsed(response, method))
         except (ApiError, ProtocolError) as error:
@@ -147,12 +227,14 @@ class ModelServer:
     def _failed(self, error: ApiError | ProtocolError, method: str, response: HttpResponse) -> ApiError | ProtocolError:
         """Count a response that is a success but does not contain one, and complete its error."""
         self.counters.fail(error)
+        self.health.revoke()
         error.method, error.attempts = method, response.attempts
         note_response(error, response.status, response.headers)
         return error
 
 
-def _unchanged(response: Any) -> Any:
+def unchanged(response: Any) -> Any:
+    """Return the response itself."""
     return response
 
 

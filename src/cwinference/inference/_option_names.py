@@ -30,7 +30,7 @@ _VLLM_AND_SGLANG = {
     "spaces_between_special_tokens", "stop_token_ids", "structured_outputs", "top_k", "truncate_prompt_tokens",
     "use_beam_search",
 }  # fmt: skip
-_OURS = {"body", "first_token_timeout", "headers", "idle_timeout", "retry", "timeout"}
+_OURS = {"body", "first_token_timeout", "headers", "hedge_after", "idle_timeout", "retry", "timeout"}
 _KNOWN = frozenset(_OPENAI | _VLLM_AND_SGLANG)
 
 _LEAST_SIMILARITY = 0.88

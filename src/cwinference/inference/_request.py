@@ -49,7 +49,7 @@ MODELS = CompletionMethod("models.list", "/models")
 class CompletionRequest:
     """A request that does not depend on where it goes: checked and encoded. Raises ConfigurationError."""
 
-    __slots__ = ("body", "content", "headers", "method", "model", "retry", "timeout")
+    __slots__ = ("body", "content", "headers", "hedge_after", "method", "model", "retry", "timeout")
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class CompletionRequest:
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
+        hedge_after: float | None = UNSET,
     ) -> None:
         self.method = method
         self.model = model
@@ -68,6 +69,7 @@ class CompletionRequest:
         self.headers = _checked_headers(headers) if headers else ()
         self.timeout = timeout if timeout is UNSET else check_timeout(timeout)
         self.retry = retry if retry is UNSET else check_retry(retry)
+        self.hedge_after = hedge_after if hedge_after is UNSET else check_timeout(hedge_after, "hedge_after")
 
     def observe(
         self, observer: Observer | None, endpoint: Endpoint | None, *, is_streamed: bool = False
@@ -132,6 +134,13 @@ class CompletionCall(Call[T]):
         self.headers: Headers = headers
         self._explain = explain
         self._on_give_up = on_give_up
+
+    def go_to(self, route: Route) -> None:
+        """Turn to another server."""
+        self.endpoint = route.endpoint
+        self.url = route.base_url(self.request.model) + self.request.method.path
+        headers = _STREAMED if self.is_streamed else _WITHOUT_BODY if self.content is None else _WITH_BODY
+        self.headers = (*headers, *route.headers(self.request.model), *self.request.headers)
 
     def may_retry(self, error: ApiError) -> bool:
         """Return whether it may be sent again after this error: always if that helps, since it changes nothing."""

@@ -49,12 +49,21 @@ class InferenceResource(Resource[Mode]):
         timeout: float | None,
         retry: Retry | None,
         headers: Mapping[str, str] | None,
+        hedge_after: float | None,
         *,
         streamed: bool,
     ) -> CompletionRequest:
         """Return the request of a completion, given by its whole body or by named arguments."""
         whole = request_body(method, body, named, streamed=streamed)
-        return CompletionRequest(method, whole, model=whole["model"], timeout=timeout, retry=retry, headers=headers)
+        return CompletionRequest(
+            method,
+            whole,
+            model=whole["model"],
+            timeout=timeout,
+            retry=retry,
+            headers=headers,
+            hedge_after=hedge_after,
+        )
 
     def _reader(self, request: CompletionRequest, first: float | None, idle: float | None) -> StreamReader:
         _check_timeouts(first, idle)
@@ -107,6 +116,7 @@ class Completions(InferenceResource[Mode]):
         idle_timeout: float | None = None,
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
+        hedge_after: float | None = UNSET,
         **fields: Any,
     ) -> Operation[Completion]:
         """Request the continuation of a prompt, and return it whole.
@@ -124,6 +134,8 @@ class Completions(InferenceResource[Mode]):
             retry: how failures before the response are retried; None for not at all, so that the model certainly runs
                 at most once. By default that of this `Inference`.
             headers: additional headers to send.
+            hedge_after: seconds after which a request without a response is sent to a second endpoint too, if there are
+                several; None for not at all. By default that of this `Inference`.
 
         Raises:
             ConfigurationError: an argument is wrong, the gateway is not READY, or its endpoint must not get the token.
@@ -133,7 +145,7 @@ class Completions(InferenceResource[Mode]):
         """
         _check_timeouts(first_token_timeout, idle_timeout)
         named = {"model": model, "prompt": prompt, **fields}
-        request = self._request(TEXT, body, named, timeout, retry, headers, streamed=False)
+        request = self._request(TEXT, body, named, timeout, retry, headers, hedge_after, streamed=False)
         return self._server.complete(request)
 
     @streaming
@@ -149,6 +161,7 @@ class Completions(InferenceResource[Mode]):
         idle_timeout: float | None = IDLE_TIMEOUT,
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
+        hedge_after: float | None = UNSET,
         **fields: Any,
     ) -> StreamParts:
         """Request the continuation of a prompt, and return a stream of its chunks.
@@ -171,6 +184,8 @@ class Completions(InferenceResource[Mode]):
             retry: how failures before the response are retried; None for not at all, so that the model certainly runs
                 at most once. By default that of this `Inference`.
             headers: additional headers to send.
+            hedge_after: seconds after which a request without a response is sent to a second endpoint too, if there are
+                several; None for not at all. By default that of this `Inference`.
 
         Raises:
             ConfigurationError: an argument is wrong, the gateway is not READY, or its endpoint must not get the token.
@@ -179,7 +194,7 @@ class Completions(InferenceResource[Mode]):
             StreamStalled, StreamInterrupted: the stream stopped or broke off; both have `partial_text`.
         """
         named = {"model": model, "prompt": prompt, **fields}
-        request = self._request(TEXT, body, named, timeout, retry, headers, streamed=True)
+        request = self._request(TEXT, body, named, timeout, retry, headers, hedge_after, streamed=True)
         return request, self._reader(request, first_token_timeout, idle_timeout)
 
 
@@ -199,6 +214,7 @@ class ChatCompletions(InferenceResource[Mode]):
         idle_timeout: float | None = None,
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
+        hedge_after: float | None = UNSET,
         **fields: Any,
     ) -> Operation[Completion]:
         """Request the next message of a conversation, and return it whole.
@@ -217,6 +233,8 @@ class ChatCompletions(InferenceResource[Mode]):
             retry: how failures before the response are retried; None for not at all, so that the model certainly runs
                 at most once. By default that of this `Inference`.
             headers: additional headers to send.
+            hedge_after: seconds after which a request without a response is sent to a second endpoint too, if there are
+                several; None for not at all. By default that of this `Inference`.
 
         Raises:
             ConfigurationError: an argument is wrong, the gateway is not READY, or its endpoint must not get the token.
@@ -226,7 +244,7 @@ class ChatCompletions(InferenceResource[Mode]):
         """
         _check_timeouts(first_token_timeout, idle_timeout)
         named = {"model": model, "messages": messages, **fields}
-        request = self._request(CHAT, body, named, timeout, retry, headers, streamed=False)
+        request = self._request(CHAT, body, named, timeout, retry, headers, hedge_after, streamed=False)
         return self._server.complete(request)
 
     @streaming
@@ -242,6 +260,7 @@ class ChatCompletions(InferenceResource[Mode]):
         idle_timeout: float | None = IDLE_TIMEOUT,
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
+        hedge_after: float | None = UNSET,
         **fields: Any,
     ) -> StreamParts:
         """Request the next message of a conversation, and return a stream of its chunks.
@@ -265,6 +284,8 @@ class ChatCompletions(InferenceResource[Mode]):
             retry: how failures before the response are retried; None for not at all, so that the model certainly runs
                 at most once. By default that of this `Inference`.
             headers: additional headers to send.
+            hedge_after: seconds after which a request without a response is sent to a second endpoint too, if there are
+                several; None for not at all. By default that of this `Inference`.
 
         Raises:
             ConfigurationError: an argument is wrong, the gateway is not READY, or its endpoint must not get the token.
@@ -273,7 +294,7 @@ class ChatCompletions(InferenceResource[Mode]):
             StreamStalled, StreamInterrupted: the stream stopped or broke off; both have `partial_text`.
         """
         named = {"model": model, "messages": messages, **fields}
-        request = self._request(CHAT, body, named, timeout, retry, headers, streamed=True)
+        request = self._request(CHAT, body, named, timeout, retry, headers, hedge_after, streamed=True)
         return request, self._reader(request, first_token_timeout, idle_timeout)
 
 

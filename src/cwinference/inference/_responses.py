@@ -253,6 +253,14 @@ def total_tokens(usage: Any) -> int:
     return 0
 
 
+def completion_tokens(usage: Any) -> int:
+    """Return the generated tokens according to the usage in a response, if it has one."""
+    if isinstance(usage, dict):
+        generated = cast(Json, usage).get("completion_tokens")
+        return generated if type(generated) is int else Usage(cast(Json, usage)).completion_tokens
+    return 0
+
+
 def check_completion(raw: Any) -> Json:
     """Return the response as a JSON object with choices. Raises ProtocolError."""
     if not isinstance(raw, dict) or not isinstance(cast(Json, raw).get("choices"), list):

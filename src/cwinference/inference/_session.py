@@ -1,7 +1,8 @@
 """How one attempt of a completion is sent: through the limiter, then by HTTP; and what its response means."""
 
+import math
 import time
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from .._calls.session import closed
 from ..auth import Metadata, with_headers
@@ -17,6 +18,7 @@ from ..transports.completions import (
     refuse_after_fork,
 )
 from ._connections import Connections
+from ._health import Health
 from ._limiter import Limiter
 from ._request import CompletionCall
 from ._stats import Counters
@@ -31,14 +33,21 @@ _TIMER_SLACK = 0.01
 class BaseInferenceSession(Generic[TransportT]):
     """What both sessions have in common."""
 
-    def __init__(self, connections: Connections[TransportT], limiter: Limiter, counters: Counters) -> None:
+    def __init__(
+        self, connections: Connections[TransportT], limiter: Limiter, counters: Counters, health: Health
+    ) -> None:
         self._connections: Connections[TransportT] = connections
         self._limiter = limiter
         self._counters = counters
+        self._health = health
         self.is_closed = False
 
     def __str__(self) -> str:
         return "completions"
+
+    def within(self, limiter: Limiter) -> Self:
+        """Return one that sends through another limiter."""
+        return type(self)(self._connections, limiter, self._counters, self._health)
 
     def send(self, call: CompletionCall[Any], metadata: Metadata, timeout: float | None) -> Any:
         """Send one attempt."""
@@ -49,8 +58,26 @@ class BaseInferenceSession(Generic[TransportT]):
         if call.attempts > 1:
             self._counters.retry()
 
-    def _fail(self, error: BaseException, call: CompletionCall[Any]) -> None:
+    def _received(self, response: HttpResponse, call: CompletionCall[Any], began: float) -> HttpResponse:
+        """Return a response that is a success. Raises ApiError."""
+        response.attempts = call.attempts
+        if not is_success(response.status):
+            self._health.leave()
+            raise failed_completion(response.status, response.headers, response.body, call.name)
+        seconds = self._health.complete(began)
+        if self._limiter.is_auto:
+            self._limiter.note(seconds, began)
+        return response
+
+    def _leave(self) -> None:
+        self._limiter.leave()
+        self._health.leave()
+
+    def _fail(self, error: BaseException, call: CompletionCall[Any], began: float) -> None:
         self._counters.fail(error)
+        self._health.fail(error, was_sent=began != -math.inf)
+        if self._limiter.is_auto:
+            self._limiter.note_failure(error, began)
         if isinstance(error, ProtocolError):
             error.method = call.name
 
@@ -65,40 +92,50 @@ class SyncInferenceSession(BaseInferenceSession[SyncCompletionTransport]):
             raise closed()
         transport = self._connections.to(call.endpoint)
         self._count(call)
+        began = -math.inf
         try:
             remaining = self._limiter.enter(timeout)
+            began = self._health.begin()
             if call.is_streamed:
-                return self._open(transport, call, metadata, remaining)
+                return self._open(transport, call, metadata, remaining, began)
             headers = with_headers(metadata, call.headers)
             try:
                 response = transport.fetch(call.verb, call.url, headers, call.content, remaining)
+            except BaseException:
+                self._health.leave()
+                raise
             finally:
                 self._limiter.leave()
-            response.attempts = call.attempts
-            if not is_success(response.status):
-                raise failed_completion(response.status, response.headers, response.body, call.name)
-            return response
+            return self._received(response, call, began)
         except BaseException as error:
-            self._fail(error, call)
+            self._fail(error, call, began)
             raise
 
     def _open(
-        self, transport: SyncCompletionTransport, call: CompletionCall[Any], metadata: Metadata, timeout: float | None
+        self,
+        transport: SyncCompletionTransport,
+        call: CompletionCall[Any],
+        metadata: Metadata,
+        timeout: float | None,
+        began: float,
     ) -> SyncBody:
         body: SyncBody | None = None
         started = time.monotonic()
         try:
             headers = with_headers(metadata, call.headers)
             body = transport.open(call.verb, call.url, headers, call.content, timeout, call.first_token_timeout)
-            body.on_close = self._limiter.leave
+            body.on_close = self._leave
             if not is_success(body.status):
                 raise failed_completion(body.status, body.headers, body.read_error(), call.name)
             if not _is_event_stream(body):
                 raise no_stream(body.status, body.headers, body.read_error(), call.name)
         except BaseException as error:
-            self._limiter.leave() if body is None else body.close()
+            self._leave() if body is None else body.close()
             raise _opening_error(error, call, started) from None
         body.waited, body.attempts = time.monotonic() - started, call.attempts
+        seconds = self._health.respond(began)
+        if self._limiter.is_auto:
+            self._limiter.note(seconds, began)
         return body
 
 
@@ -114,26 +151,33 @@ class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
             raise closed()
         transport = self._connections.to(call.endpoint)
         self._count(call)
+        began = -math.inf
         try:
             # The usual case needs no coroutine.
             remaining = timeout if self._limiter.enter_at_once() else await self._limiter.enter_async(timeout)
+            began = self._health.begin()
             if call.is_streamed:
-                return await self._open(transport, call, metadata, remaining)
+                return await self._open(transport, call, metadata, remaining, began)
             headers = with_headers(metadata, call.headers)
             try:
                 response = await transport.fetch(call.verb, call.url, headers, call.content, remaining)
+            except BaseException:
+                self._health.leave()
+                raise
             finally:
                 self._limiter.leave()
-            response.attempts = call.attempts
-            if not is_success(response.status):
-                raise failed_completion(response.status, response.headers, response.body, call.name)
-            return response
+            return self._received(response, call, began)
         except BaseException as error:
-            self._fail(error, call)
+            self._fail(error, call, began)
             raise
 
     async def _open(
-        self, transport: AsyncCompletionTransport, call: CompletionCall[Any], metadata: Metadata, timeout: float | None
+        self,
+        transport: AsyncCompletionTransport,
+        call: CompletionCall[Any],
+        metadata: Metadata,
+        timeout: float | None,
+        began: float,
     ) -> AsyncBody:
         body: AsyncBody | None = None
         started = time.monotonic()
@@ -141,15 +185,18 @@ class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
         try:
             headers = with_headers(metadata, call.headers)
             body = await transport.open(call.verb, call.url, headers, call.content, min(limits, default=None))
-            body.on_close = self._limiter.leave
+            body.on_close = self._leave
             if not is_success(body.status):
                 raise failed_completion(body.status, body.headers, await body.read_error(timeout), call.name)
             if not _is_event_stream(body):
                 raise no_stream(body.status, body.headers, await body.read_error(timeout), call.name)
         except BaseException as error:
-            self._limiter.leave() if body is None else body.abandon()
+            self._leave() if body is None else body.abandon()
             raise _opening_error(error, call, started) from None
         body.waited, body.attempts = time.monotonic() - started, call.attempts
+        seconds = self._health.respond(began)
+        if self._limiter.is_auto:
+            self._limiter.note(seconds, began)
         return body
 
 

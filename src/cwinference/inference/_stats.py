@@ -1,8 +1,50 @@
 """What an `Inference` has done so far, in numbers."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from .._locks import lock_of
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """How long something took in seconds, exact to 5 %; 0 if there was none.
+
+    Attributes:
+        p50: half of them took at most that long.
+        p90: 9 of 10 did.
+        p99: 99 of 100 did.
+    """
+
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class EndpointStats:
+    """What one endpoint of an `Inference` is doing, and has done so far: `inference.stats().endpoints[url]`.
+
+    It counts requests, not calls: one that failed here and was sent again elsewhere counts as failed here.
+
+    Attributes:
+        in_flight: requests that were sent there and whose responses are not complete.
+        done: responses that were complete.
+        failed: requests that failed, and streams that broke off. Canceled ones are in neither.
+        ejected: whether it gets no requests, or a single one as a probe, because it has failed.
+        latency: how long responses took until they were complete, streams included.
+        first_token: how long it took from the request of a stream to its first content.
+        tokens_per_second: tokens generated, as far as the responses report them, per second in which it had anything
+            to do.
+    """
+
+    in_flight: int
+    done: int
+    failed: int
+    ejected: bool
+    latency: Percentiles
+    first_token: Percentiles
+    tokens_per_second: float
 
 
 @dataclass(frozen=True)
@@ -17,6 +59,7 @@ class Stats:
         cancelled: calls that were canceled, and streams that their callers left early.
         retried: requests that were sent again.
         tokens: tokens in total, prompts included, as far as the responses report them.
+        endpoints: the numbers of each endpoint, by its URL; those of a gateway are missing until it has been read.
     """
 
     in_flight: int
@@ -26,6 +69,7 @@ class Stats:
     cancelled: int
     retried: int
     tokens: int
+    endpoints: Mapping[str, EndpointStats] = field(default_factory=dict[str, EndpointStats])
 
 
 class Counters:

@@ -18,6 +18,7 @@ from .._calls.observation import StreamObservation
 from .._json import loads
 from ..errors import ApiError, DeadlineExceeded, InferenceError, ProtocolError, StreamInterrupted, StreamStalled
 from ..transports.completion_errors import error_in_place
+from ._health import Health
 from ._responses import Chunk, Json, Usage, first_choice, is_first, unread_chunk, usage_of
 from ._sse import EventParser, NamedEvent
 from ._stats import Counters
@@ -50,6 +51,8 @@ class StreamReader:
         self._monotonic = clock.monotonic
         self._deadline = Deadline(None, clock.monotonic)
         self._report: Callable[[str], object] = _ignore
+        self._health: Health | None = None
+        self._sent_at = 0.0
         self._read_started = 0.0
         self._parser = EventParser()
         self._texts: list[str] = []
@@ -59,8 +62,12 @@ class StreamReader:
         """The text of the first choice so far."""
         return "".join(self._texts)
 
-    def start(self, deadline: Deadline, waited: float, report: Callable[[str], object]) -> None:
+    def start(
+        self, deadline: Deadline, waited: float, report: Callable[[str], object], health: Health | None = None
+    ) -> None:
         """Note that the response has begun, after `waited` seconds, when the whole call has to end, and who is told."""
+        self._health = health
+        self._sent_at = self._monotonic() - waited
         self._deadline = deadline
         self._waited = waited
         self._report = report
@@ -70,14 +77,19 @@ class StreamReader:
 
     def end(self, counters: Counters, error: BaseException | None) -> None:
         """Count and report the outcome of the stream. Without an error and an end mark, its caller has left it."""
+        health = self._health
         if self.done:
             counters.succeed(0 if self.usage is None else self.usage.total_tokens)
+            if health is not None:
+                health.finish(self._sent_at, 0 if self.usage is None else self.usage.completion_tokens)
             self._report("ok")
         elif error is None or isinstance(error, GeneratorExit):
             counters.cancel()
             self._report("canceled")
         else:
             counters.fail(error)
+            if health is not None and isinstance(error, Exception):
+                health.break_off()
             self._report(code_of(error))
 
     def begin(self) -> float | None:
@@ -107,6 +119,8 @@ class StreamReader:
                 if chunk is None:
                     continue
             if not has_content and (chunk.text or chunk.has_content):
+                if not self._has_content and self._health is not None:
+                    self._health.receive_first(self._waited)
                 has_content = self._has_content = True
                 self._waited = 0.0
                 self._content_timeout = self._idle_timeout

@@ -6,6 +6,8 @@ from math import inf
 
 from ..._arguments import check_count
 from ...errors import ApiError, ConfigurationError, InferenceError, ProtocolError, Unauthenticated
+from .._auto_limiter import Limit
+from .._limiter import Limiter
 from .._request import CHAT, TEXT, CompletionRequest
 from . import access
 from .key_set import CompletedKeys
@@ -43,8 +45,8 @@ class Batch:
         requests: Requests,
         out: str | os.PathLike[str],
         *,
-        concurrency: int,
-        limit: int,
+        concurrency: Limit,
+        limiter: Limiter,
         ordered: bool,
         progress: bool | None,
         keep_going: bool,
@@ -54,13 +56,14 @@ class Batch:
 
         `is_unroutable` says of a request with a ConfigurationError whether others would not have it.
         """
-        self.most_workers = min(check_count(concurrency, "concurrency"), limit)
+        self._most_workers = None if concurrency == "auto" else check_count(int(concurrency), "concurrency")
+        self._limiter = limiter
         path = access.check_path(out, "out")
         self._wake: Callable[[], None] = _do_nothing
         self._queue = RequestQueue(lambda: self._wake())
         self._reader = Reader(Source(requests), path, self._queue)
         self._files = ResultFiles(path)
-        window = max(_WINDOW, 2 * self.most_workers) if ordered else None
+        window = max(_WINDOW, 2 * (self._most_workers or 0)) if ordered else None
         self._outcomes = Outcomes(self._files, window, self._queue.advance)
         self._writer = Writer(self._files, self._after_writing, self._abort)
         self._shows_progress = progress
@@ -72,9 +75,16 @@ class Batch:
         self._is_aborted = self._gave_up = self._has_ended = self._was_behind = False
         self._stalled_at = self._stalled_for = 0
 
+    @property
+    def most_workers(self) -> int:
+        """How many workers there may be now. One more than slots shows a limiter that more are wanted."""
+        limit = self._limiter.limit
+        return limit + 1 if self._most_workers is None else min(self._most_workers, limit)
+
     def start(self, wake: Callable[[], None]) -> None:
         """Open the files and start to read. `wake` is called on any thread when `offer` or `is_over` may change."""
         self._wake = wake
+        self._limiter.on_growth = wake
         self._writer.start()
         try:
             self._reader.start(self._open, self._outcomes.fail_unsent, self.stop, self._note)
