@@ -335,6 +335,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         retry: Retry | None = UNSET,
         limit: "Limit" = 1000,
         hedge_after: float | None = None,
+        weights: bool = False,
         http_version: HttpVersion | None = UNSET,
         allow_plaintext: bool = False,
     ) -> InferenceT:
@@ -356,6 +357,9 @@ class BaseClient(Generic[Mode, InferenceT]):
                 many as the gateway is found to take.
             hedge_after: with several gateways, seconds after which a request without a response is sent to a second one
                 too, for at most 5 % of the requests. None: never.
+            weights: say in `completion.weights` and `stream.weights` which snapshot the model had before and after the
+                request. While requests are made, the hot-loads of the gateway's deployments are read every 2 s for it,
+                on a thread or in a task of its own, which no request waits for.
             http_version: 1 or 2 forces it, on connections of its own. By default this client's.
             allow_plaintext: allow an http:// endpoint beyond loopback, which sends the token unencrypted.
 
@@ -372,6 +376,7 @@ class BaseClient(Generic[Mode, InferenceT]):
             retry=retry,
             limit=limit,
             hedge_after=hedge_after,
+            weights=weights,
             http_version=http_version,
             allow_plaintext=allow_plaintext,
         )

@@ -10,6 +10,7 @@ from ._responses import Chunk, Completion, Model, Usage
 from ._routing import Routing
 from ._stats import EndpointStats, Percentiles, Stats
 from ._stream import AsyncStream, Stream
+from ._weights import Weights
 from .batch.outcomes import BatchResult
 from .batch.source import Requests
 
@@ -33,4 +34,5 @@ __all__ = [
     "Stats",
     "Stream",
     "Usage",
+    "Weights",
 ]

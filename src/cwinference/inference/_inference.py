@@ -42,6 +42,7 @@ from ._routing import Route, Routing, route_to
 from ._session import AsyncInferenceSession, BaseInferenceSession, SyncInferenceSession
 from ._several import Several, check_several, checked_gateways
 from ._stats import Counters, Stats
+from ._weights import Poller, WeightsSource, poll_in_task, poll_on_thread
 from .batch.batch import CONCURRENCY, Batch
 from .batch.outcomes import BatchResult
 from .batch.runner import run_on_loop, run_on_threads
@@ -175,6 +176,7 @@ class BaseInference(Resource[Mode]):
         retry: Retry | None,
         limit: Limit,
         hedge_after: float | None,
+        weights: bool,
         http_version: HttpVersion | None,
         allow_plaintext: bool,
     ) -> Self:
@@ -196,7 +198,7 @@ class BaseInference(Resource[Mode]):
 
         def new_server(gateway: types.Gateway | str) -> ModelServer:
             credentials, health = GatewayCredentials(management.credentials, token), Health(management.clock.monotonic)
-            return GatewayServer(
+            server = GatewayServer(
                 gateway,
                 replace(context, credentials=credentials, session=cls._new_session(shared, health)),
                 management,
@@ -208,6 +210,9 @@ class BaseInference(Resource[Mode]):
                 allow_plaintext=allow_plaintext,
                 hosts=session.settings.gateway_hosts,
             )
+            if weights:
+                server.weights = WeightsSource(server.id, management, cls._start_polling)
+            return server
 
         inference._start([*map(new_server, gateways)], shared, hedge_after, owns_connections=owns_connections)
         return inference
@@ -324,6 +329,10 @@ class BaseInference(Resource[Mode]):
     def _new_racing(self, shared: "Shared") -> Racing:
         raise NotImplementedError
 
+    @staticmethod
+    def _start_polling(source: WeightsSource) -> Poller:
+        raise NotImplementedError
+
     def _new_driver(self, context: Context) -> Mode:
         raise NotImplementedError
 
@@ -373,6 +382,8 @@ class Inference(Closing, BaseInference[SyncDriver]):
         connections = Connections(shared.connections.settings, AsyncCompletionTransport)
         return Racing(connections, shared.limiter, shared.counters, LoopThread())
 
+    _start_polling = staticmethod(poll_on_thread)
+
     def _new_driver(self, context: Context) -> SyncDriver:
         if context.credentials.may_be_async:
             raise ConfigurationError("token: an async callable needs AsyncInference")
@@ -420,6 +431,8 @@ class AsyncInference(AsyncClosing, BaseInference[AsyncDriver]):
 
     def _new_racing(self, shared: "Shared") -> Racing:
         return Racing(shared.connections, shared.limiter, shared.counters, None)
+
+    _start_polling = staticmethod(poll_in_task)
 
     def _new_driver(self, context: Context) -> AsyncDriver:
         return AsyncDriver(context)

@@ -1,7 +1,7 @@
 """What both kinds of `Inference` do with a model server, as flows: send, and read what the response means."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -33,6 +33,7 @@ from ._sse import BYTE_ORDER_MARK
 from ._stats import Counters, Stats
 from ._stream_reader import StreamReader
 from ._usual_parts import read_completion
+from ._weights import WeightsObservation, WeightsSource, observe_all
 
 T = TypeVar("T")
 
@@ -50,6 +51,8 @@ class ModelServer:
         self.limiter = limiter
         self.counters = counters
         self.health = health
+        self.weights: WeightsSource | None = None
+        """What is known of its weights, if that is wanted."""
         self.is_closed = False
         self._route: Route | None = route
         self._unknown = "has not been read yet"
@@ -125,10 +128,19 @@ class ModelServer:
         """Refuse further requests."""
         for server in self.servers:
             server.is_closed = True
+            if server.weights is not None:
+                server.weights.close()
             cast(Any, server.context.session).is_closed = True
+
+    @property
+    def shows_weights(self) -> bool:
+        """Whether completions and streams say which weights they are from."""
+        return self.weights is not None
 
     def complete(self, request: CompletionRequest) -> Operation[Completion]:
         """Request a completion, and return it whole."""
+        if self.shows_weights:
+            return self._request(request, partial(_with_weights, observe_all(self.servers, request.model)))
         return self._request(request, ModelServer.completion)
 
     def complete_as_bytes(self, request: CompletionRequest) -> Operation[bytes]:
@@ -144,13 +156,16 @@ class ModelServer:
         endpoint = None if self._route is None else self._route.endpoint
         observation = request.observe(self.context.observer, endpoint, is_streamed=True)
         report = Report(request.method.name, self.context, observation)
+        observations = observe_all(self.servers if self.shows_weights else (), request.model)
         call = yield from report.failures(self._stream_call(request, reader))
         body: Any = yield from report.failures(opened(call, self.context, report))
         timeout = self.context.timeout if request.timeout is UNSET else request.timeout
         deadline = Deadline(timeout, self.context.clock.monotonic, report.started)
         if observation is not None:
             reader.observe(observation)
-        reader.start(deadline, body.waited, report.end, self._served_by(call).health)
+        server = self._served_by(call)
+        reader.start(deadline, body.waited, report.end, server.health)
+        reader.seen_weights = observations.get(server)
         return body
 
     def _stream_call(self, request: CompletionRequest, reader: StreamReader) -> Flow[CompletionCall[Any]]:
@@ -231,6 +246,17 @@ class ModelServer:
         error.method, error.attempts = method, response.attempts
         note_response(error, response.status, response.headers)
         return error
+
+
+def _with_weights(
+    observations: Mapping[ModelServer, WeightsObservation], server: ModelServer, method: str, response: HttpResponse
+) -> Completion:
+    """Return a completion that says which weights its server had."""
+    completion = server.completion(method, response)
+    observation = observations.get(server)
+    if observation is not None:
+        completion.weights = observation.end()
+    return completion
 
 
 def unchanged(response: Any) -> Any:

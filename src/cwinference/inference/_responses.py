@@ -9,6 +9,7 @@ from .._text import safe_headers
 from ..errors import ProtocolError
 from ..transports.http_errors import HttpHeaders
 from ._usual_parts import ChunkChoice, UsualCompletion
+from ._weights import Weights
 
 Json: TypeAlias = dict[str, Any]
 Values: TypeAlias = Sequence[Any]
@@ -51,19 +52,23 @@ class Usage:
 class Completion:
     """A whole completion. `raw` has everything; the attributes are what is usually needed, from the first choice."""
 
-    __slots__ = ("_headers", "_raw", "_received", "_usual", "attempts")
+    __slots__ = ("_headers", "_raw", "_received", "_usual", "attempts", "weights")
 
-    def __init__(self, raw: dict[str, Any], headers: Any = None, attempts: int = 1) -> None:
+    def __init__(
+        self, raw: dict[str, Any], headers: Any = None, attempts: int = 1, weights: Weights | None = None
+    ) -> None:
         self._raw: Json | None = raw
         self._received = b""
         self._usual: UsualCompletion | None = None
         """What is known of it, as long as `raw` was not asked for."""
         self.attempts = attempts
         """How many times the request was sent."""
+        self.weights = weights
+        """Which weights the model had, before the request and after it; None unless `weights=True` asked for it."""
         self._headers: HttpHeaders | None = headers
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Completion, (self.raw, self.headers, self.attempts)
+        return Completion, (self.raw, self.headers, self.attempts, self.weights)
 
     def __repr__(self) -> str:
         return f"Completion({self.text!r}, finish_reason={self.finish_reason!r})"
@@ -150,7 +155,7 @@ def unread_completion(received: bytes, usual: UsualCompletion, headers: Any, att
     """Return a completion with one choice, of which the usual is known. Its `raw` is read when it is asked for."""
     completion: Any = _new(Completion)
     completion._raw, completion._received, completion._usual = None, received, usual
-    completion._headers, completion.attempts = headers, attempts
+    completion._headers, completion.attempts, completion.weights = headers, attempts, None
     return cast(Completion, completion)
 
 

@@ -75,6 +75,11 @@ class Several(ModelServer):
         self.chosen(None)
         raise AssertionError
 
+    @property
+    def shows_weights(self) -> bool:
+        """Whether completions and streams say which weights they are from."""
+        return self._servers[0].shows_weights
+
     def can_route(self, request: CompletionRequest) -> bool:
         """Return whether all of them can be sent this request."""
         return all(server.can_route(request) for server in self._servers)

@@ -16,6 +16,7 @@ from ._model_server import ModelServer
 from ._request import CompletionRequest
 from ._responses import Chunk, Usage
 from ._stream_reader import StreamReader
+from ._weights import Weights
 
 
 class _Stream:
@@ -47,6 +48,12 @@ class _Stream:
     def usage(self) -> Usage | None:
         """The tokens used; None until the server has reported them, or if it never does."""
         return self._reader.usage
+
+    @property
+    def weights(self) -> Weights | None:
+        """Which weights the model had, before the request and at its end, or by now; None unless `weights=True`."""
+        observation = self._reader.seen_weights
+        return None if observation is None else observation.weights()
 
     _block = "a `with` block"
 

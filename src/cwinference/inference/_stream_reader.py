@@ -23,6 +23,7 @@ from ._responses import Chunk, Json, Usage, first_choice, is_first, unread_chunk
 from ._sse import EventParser, NamedEvent
 from ._stats import Counters
 from ._usual_parts import read_chunk
+from ._weights import WeightsObservation
 
 _decode = json.JSONDecoder().raw_decode
 
@@ -52,6 +53,8 @@ class StreamReader:
         self._deadline = Deadline(None, clock.monotonic)
         self._report: Callable[[str], object] = _ignore
         self._health: Health | None = None
+        self.seen_weights: WeightsObservation | None = None
+        """Of the weights, if they are wanted."""
         self._sent_at = 0.0
         self._read_started = 0.0
         self._parser = EventParser()
@@ -78,6 +81,8 @@ class StreamReader:
     def end(self, counters: Counters, error: BaseException | None) -> None:
         """Count and report the outcome of the stream. Without an error and an end mark, its caller has left it."""
         health = self._health
+        if self.seen_weights is not None:
+            self.seen_weights.end()
         if self.done:
             counters.succeed(0 if self.usage is None else self.usage.total_tokens)
             if health is not None:
