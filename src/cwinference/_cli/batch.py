@@ -9,6 +9,7 @@ import click
 
 from .exit_codes import INTERRUPTED
 from .output import complain, say
+from .parsing.counts import COUNT_OR_AUTO, MOST
 from .parsing.groups import Command
 from .parsing.words import UUID
 
@@ -31,7 +32,7 @@ class _Options:
     out: str
     gateway: str | None
     base_url: str | None
-    concurrency: int
+    concurrency: int | str
     ordered: bool
     keep_going: bool
 
@@ -47,10 +48,10 @@ class _Options:
 )
 @click.option(
     "--concurrency",
-    type=int,
+    type=COUNT_OR_AUTO,
     default=64,
-    metavar="N",
-    help="Requests in flight at most (64), as far as this process may have open files.",
+    metavar="N|auto",
+    help="Requests in flight at most (64), as far as this process may have open files; or as many as the server takes.",
 )
 @click.option("--ordered", is_flag=True, help="Write completions in the order of the requests.")
 @click.option("--keep-going", is_flag=True, help="Continue even if many requests fail in a row.")
@@ -132,8 +133,9 @@ def _advice(error: Exception, options: _Options, run: "Run") -> str:
     return "once this is fixed, run the same command again to continue"
 
 
-def _most_connections(concurrency: int) -> int:
+def _most_connections(wanted: int | str) -> int:
     """Return how many requests may be in flight: as many as there may be connections in this process."""
+    concurrency = MOST if wanted == "auto" else max(1, int(wanted))
     try:
         import resource
     except ImportError:  # on Windows
@@ -151,7 +153,7 @@ async def _batch(options: _Options, run: "Run") -> "BatchResult":
     from .. import AsyncClient
     from ..inference import AsyncInference
 
-    timeout, limit = run.timeout or _TIMEOUT, _most_connections(max(1, options.concurrency))
+    timeout, limit = run.timeout or _TIMEOUT, _most_connections(options.concurrency)
     arguments: dict[str, Any] = {
         name: getattr(options, name) for name in ("requests", "out", "concurrency", "ordered", "keep_going")
     }

@@ -38,6 +38,15 @@ def test_a_killed_command_continues_where_it_stopped(tmp_path: Path) -> None:
     assert re.fullmatch(r"\d+ completed, 0 failed, [1-9]\d* skipped\n", output)
 
 
+def test_the_command_finds_its_concurrency(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("\n".join(json.dumps(batch_request(number)) for number in range(100)))
+    with ScriptedModelServer(echo) as server:
+        arguments = ("batch", source, out, "--base-url", server.url, "--concurrency", "auto")
+        assert run_command(*arguments)[0] == 0
+    assert read_texts(out) == echoed_texts(*range(100))
+
+
 def _reached(server: ScriptedModelServer, count: int) -> bool:
     return len(server.requests) >= count
 
@@ -49,6 +58,7 @@ def _reached(server: ScriptedModelServer, count: int) -> bool:
         (["missing.jsonl", "out.jsonl", "--base-url", UNREACHABLE], 2, "requests: missing.jsonl"),
         (["in", "out", "--gateway", "g"], 4, "COREWEAVE_API_TOKEN"),
         (["in", "out", "--base-url", UNREACHABLE, "--concurrency", "0"], 2, "concurrency"),
+        (["in", "out", "--base-url", UNREACHABLE, "--concurrency", "most"], 2, "a whole number or auto"),
     ],
 )
 def test_wrong_arguments_are_reported(arguments: list[str], code: int, message: str) -> None:
