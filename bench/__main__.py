@@ -8,7 +8,7 @@ import argparse
 import sys
 from statistics import median
 
-from . import completions, emulator, follow, footprint, lists, pool, processes, telemetry, unary
+from . import completions, emulator, follow, footprint, lists, pool, processes, spreading, telemetry, unary
 from ._case import FULL, SHORT, Case
 from ._cores import settle
 from ._measure import spread
@@ -20,7 +20,7 @@ MOST_RUNS = 3
 
 CASES: list[Case] = [
     case
-    for module in (unary, lists, pool, processes, footprint, completions, emulator, follow, telemetry)
+    for module in (unary, lists, pool, processes, footprint, completions, spreading, emulator, follow, telemetry)
     for case in module.CASES
 ]
 
