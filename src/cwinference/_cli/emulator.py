@@ -23,7 +23,8 @@ from .._text import one_line
 from ..emulator import Behavior, Emulator, EmulatorClock
 from ..emulator.protocols.reflection import descriptor_set
 from ..errors import ConfigurationError
-from .failures import TIME_OVER, CommandError
+from .exit_codes import TIME_OVER
+from .failures import CommandError
 from .output import complain, say
 from .parsing.durations import DURATION
 from .parsing.groups import Command

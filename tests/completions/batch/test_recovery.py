@@ -139,13 +139,15 @@ def test_the_command_reports_zero_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of the size of files")
-def test_a_full_disk_ends_the_command_with_one_line_and_leaves_whole_lines(tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_command_with_advice_and_leaves_whole_lines(tmp_path: Path) -> None:
     requests, out = write_requests(tmp_path / "in.jsonl", map(batch_request, range(50))), tmp_path / "out.jsonl"
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))"
     with ScriptedModelServer(echo) as server:
         code, output, error = run_command("batch", requests, out, "--base-url", server.url, before=limit)
-        assert (code, output, error.count("\n")) == (1, "", 1)
-        assert error.startswith(f"cwinference batch: {out}: File too large; ")
+        assert (code, output) == (1, "")
+        what, advice = error.splitlines()
+        assert what == f"cwinference batch: {out}: File too large"
+        assert advice == "once this is fixed, run the same command again to continue"
         assert 0 < out.stat().st_size <= 5000
         assert out.read_bytes().endswith(b"\n")
         code, output, error = run_command("batch", requests, out, "--base-url", server.url)
