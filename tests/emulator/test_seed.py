@@ -1,11 +1,12 @@
 """An emulator starts with a stack, which is READY at once, and a reset can return to it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cwinference import TLS, Client, State
+from cwinference import TLS, Client, Inference, State
 from cwinference.emulator import Emulator, EmulatorClock, Fate
 from cwinference.errors import ConfigurationError
 from cwinference.stacks import Stack
@@ -77,6 +78,32 @@ def test_a_reset_returns_to_the_stack(stack: Path) -> None:
         assert states(emulator) == {}
         emulator.reset(keep_seed=True)
         assert states(emulator) == ALL_READY
+
+
+def test_what_was_recorded_with_a_seed_is_replayed_beside_it(stack: Path, tmp_path: Path) -> None:
+    tape = tmp_path / "tape.jsonl"
+    ask: Any = {"model": "meta/llama", "messages": [{"role": "user", "content": "Hi"}]}
+    with (
+        Emulator(seed=stack, record=tape, model=lambda body: "recorded") as emulator,
+        Client(emulator.token, endpoint=emulator.endpoint) as client,
+    ):
+        [gateway] = client.gateways.list()
+        route = f"{emulator.endpoint}/gateway/{gateway.spec.id}"
+        with Inference(route, token=emulator.token, routing=gateway.spec.body_based_routing) as inference:
+            assert inference.chat.completions.create(**ask).text == "recorded"
+    recorded = [json.loads(line) for line in tape.read_text("utf-8").splitlines()]
+    assert [each.get("method") or each["route"] for each in recorded] == ["ListGateways", "chat/completions"]
+
+    with (
+        Emulator(seed=stack, replay=tape) as emulator,
+        Client(emulator.token, endpoint=emulator.endpoint) as client,
+    ):
+        assert states(emulator) == ALL_READY
+        assert client.gateways.list() == [gateway]  # as it was recorded
+        assert client.gateways.get(gateway.spec.id).spec == gateway.spec  # as it is now
+        route = f"{emulator.endpoint}/gateway/{gateway.spec.id}"
+        with Inference(route, token=emulator.token, routing=gateway.spec.body_based_routing) as inference:
+            assert inference.chat.completions.create(**ask).text == "recorded"
 
 
 def test_a_state_file_that_has_the_stack_keeps_its_resources(stack: Path, tmp_path: Path) -> None:

@@ -134,7 +134,8 @@ class Emulator:
                 of other origins.
             seed: a `Stack`, or the path of a file with one, as `cwinference apply` takes it: what there is when the
                 emulator is ready, and again after `POST /_emulator/reset` with `keep_seed`. It is READY at once, unless
-                a fate says otherwise. If `state` has it already, only what differs is changed. None: nothing.
+                a fate says otherwise, and has the same ids each time, so that the URLs of gateways stay the same. If
+                `state` has it already, only what differs is changed. None: nothing.
             record: path of a file to which all calls of the API and all completions are appended, as lines of JSON with
                 request and response; secrets are masked. None: no file.
             replay: path of such a file: requests that are in it get the responses in it, by whatever protocol they
@@ -246,11 +247,11 @@ class Emulator:
             api, model = self._with_recording(parts, self._api)
             model.start()
             parts.callback(model.close)
-            router, app, controls = self._assemble(self._api, api, model)
+            app, controls = self._assemble(self._api, api, model)
             self._server = self._open_server(parts, app)
             self._api.public_url = self._public_url or self.endpoint
             if self._seed is not None:
-                apply_stack(self._seed, router, self._token)
+                apply_stack(self._seed, self._api, Tokens(self._callers), self._token)
                 self._api.settle()
             self._server.start()
             controls.become_ready()
@@ -314,7 +315,7 @@ class Emulator:
             api, model = RecordedApi(api, recorder), RecordedModel(model, recorder)
         return (api, model) if tape is None else (ReplayedApi(api, tape), ReplayedModel(model, tape))
 
-    def _assemble(self, state: EmulatedApi, api: Api, model: TextModel) -> tuple[App, App, Controls]:
+    def _assemble(self, state: EmulatedApi, api: Api, model: TextModel) -> tuple[App, Controls]:
         """Return the application, from the inside outward, and what its admin routes do."""
         tokens = Tokens(self._callers)
         completions = CompletionsApp(state, lambda deployment: model, tokens.caller)
@@ -325,7 +326,7 @@ class Emulator:
         admin = AdminRoutes(log, controls, tokens.caller, Caller(ORGANIZATION), is_open=self._admin)
         hosts = own_hosts(self._address[0], self._public_url)
         page = Page(admin, is_open=self._admin)
-        return router, OwnOriginsOnly(page, hosts, self._cors_origins), controls
+        return OwnOriginsOnly(page, hosts, self._cors_origins), controls
 
     def _open_server(self, parts: ExitStack, app: App) -> "Server":
         host, port = self._address
