@@ -180,6 +180,12 @@ async def test_what_would_spoil_the_json_is_refused() -> None:
         ({"type": "array", "items": 5, "minItems": 1}, "$[0]: expected a schema, got 5"),
         ({"type": "array", "minItems": 10**6}, "$: cannot make something with minItems"),
         ({"type": "object", "minProperties": 1}, "cannot make so many properties"),
+        ({"required": [{}]}, "$: expected properties as an object, and required as a list of names"),
+        ({"type": "object", "minProperties": "a"}, "$: cannot make something with minProperties 'a'"),
+        ({"allOf": [{"required": False}, {"required": []}]}, "$: the emulator's text generator cannot combine two"),
+        ({"allOf": [{"properties": []}, {"properties": {}}]}, "$: the emulator's text generator cannot combine two"),
+        ({"type": "integer", "minimum": 10**400}, "$.minimum: expected a number of at most 1e+300"),
+        ({"type": "number", "minimum": 1e300, "multipleOf": 1e-300}, "$.multipleOf: cannot make a multiple of"),
         ({"type": "number", "multipleOf": 0}, "$.multipleOf: cannot make a multiple of 0"),
     ],
 )

@@ -12,6 +12,7 @@ _DEPTH = 4
 """Beyond it, what need not be there is left out, and alternatives that end are tried first."""
 _MAX_DEPTH = 40
 _MAX_ITEMS, _MAX_LENGTH = 100, 10_000
+_MAX_NUMBER = 1e300
 _NOTES = {
     "$schema", "$id", "$defs", "definitions", "$comment", "title", "description", "default", "example", "examples",
     "deprecated", "readOnly", "writeOnly", "nullable", "strict", "propertyNames", "maxProperties", "minProperties",
@@ -156,19 +157,24 @@ def _merged(first: object, second: Schema, path: str) -> object:
     for word, value in second.items():
         if word not in merged or word in _NOTES or merged[word] == value:
             merged[word] = value
-        elif word == "properties" and not merged[word].keys() & value.keys():
+        elif word == "properties" and _are(dict, merged[word], value) and not merged[word].keys() & value.keys():
             merged[word] = {**merged[word], **value}
-        elif word == "required":
+        elif word == "required" and _are(list, merged[word], value):
             merged[word] = [*merged[word], *value]
         else:
             raise UnsupportedSchema(f"{path}: the emulator's text generator cannot combine two {word!r}")
     return merged
 
 
+def _are(kind: type, *values: object) -> bool:
+    return all(isinstance(each, kind) for each in values)
+
+
 def _object(schema: Schema, root: _Root, path: str, depth: int) -> dict[str, Any]:
     properties, required = schema.get("properties", {}), schema.get("required", [])
-    if not isinstance(properties, dict) or not isinstance(required, list):
-        raise UnsupportedSchema(f"{path}: expected properties as an object, and required as a list")
+    if not _are(dict, properties) or not _are(list, required) or not _are(str, *required):
+        raise UnsupportedSchema(f"{path}: expected properties as an object, and required as a list of names")
+    least, most = _bounds(schema, "minProperties", "maxProperties", _MAX_ITEMS, path)
     value: dict[str, Any] = {}
     for name, each in cast(dict[str, object], properties).items():
         if name in required or depth < _DEPTH:
@@ -180,7 +186,7 @@ def _object(schema: Schema, root: _Root, path: str, depth: int) -> dict[str, Any
     for name in cast(list[str], required):
         if name not in value:
             value[name] = _value(schema.get("additionalProperties", True), root, f"{path}.{name}", depth + 1)
-    if not schema.get("minProperties", 0) <= len(value) <= schema.get("maxProperties", math.inf):
+    if not least <= len(value) <= most:
         raise UnsupportedSchema(f"{path}: the emulator's text generator cannot make so many properties")
     if value and schema.get("propertyNames", True) is not True:
         raise UnsupportedSchema(f"{path}: the emulator's text generator does not know 'propertyNames'")
@@ -222,15 +228,18 @@ def _integer(schema: Schema, root: _Root, path: str, depth: int) -> int:
 def _in_range(schema: Schema, path: str, finest: float) -> float:
     """Return the number nearest to 1 that is in the range of a schema, and a multiple of what it says."""
     for word in _WORDS_OF["number"]:
-        if word in schema and not _is_number(schema[word]):
-            raise UnsupportedSchema(f"{path}.{word}: expected a number")
+        if word in schema and not (_is_number(schema[word]) and abs(schema[word]) <= _MAX_NUMBER):
+            raise UnsupportedSchema(f"{path}.{word}: expected a number of at most {_MAX_NUMBER:g}")
     unit = schema.get("multipleOf", 1)
     if unit <= 0 or (finest == 1 and unit % 1):
         raise UnsupportedSchema(f"{path}.multipleOf: cannot make a multiple of {unit!r}")
     least = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf))
     most = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf))
     start = min(max(least, 1.0), most)
-    near = math.floor(start / unit)
+    quotient = start / unit
+    if not math.isfinite(quotient):
+        raise UnsupportedSchema(f"{path}.multipleOf: cannot make a multiple of {unit!r}")
+    near = math.floor(quotient)
     candidates = [unit * (near + step) for step in (0, 1, -1, 2)]
     if finest < 1 and "multipleOf" not in schema:
         candidates.append((least + most) / 2)
