@@ -11,6 +11,7 @@ from cwinference import Client, errors, types
 from cwinference.emulator import Emulator, EmulatorClock, Fate
 from cwinference.emulator.admin import app
 from cwinference.emulator.admin.controls import Controls
+from cwinference.emulator.api.emulated_api import EmulatedApi
 from tests.support.admin_requests import admin, raw_request
 from tests.support.json_schemas import mistakes
 
@@ -165,7 +166,18 @@ def test_other_verbs_and_paths_are_refused_in_json(calm: Emulator) -> None:
     wrong_verb, unknown = admin(calm, "PATCH", "clock"), admin(calm, "GET", "nothing")
     assert (wrong_verb.status, wrong_verb.headers["allow"]) == (405, "GET, POST")
     assert (unknown.status, unknown.json["code"]) == (404, "not_found")
-    assert admin(calm, "HEAD", "health", token=None).body == b""
+    got, head = admin(calm, "GET", "health", token=None), admin(calm, "HEAD", "health", token=None)
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["content-length"] == got.headers["content-length"] == str(len(got.body))
+
+
+def test_a_failure_of_the_emulator_itself_is_an_error_in_json(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(EmulatedApi, "snapshot", lambda self: 1 / 0)
+    response = admin(emulator, "GET", "state")
+    assert (response.status, response.json["code"]) == (500, "internal")
+    assert "GET /_emulator/state failed" in caplog.text
 
 
 def test_the_document_is_served(calm: Emulator) -> None:
@@ -269,6 +281,7 @@ GATEWAY = {"spec": {"id": "a", "organizationId": "o", "name": "n"}, "status": {"
         ({"resources": [{"kind": "gateway", "resource": GATEWAY, "x": 1}]}, "resources[0]: unknown key 'x'"),
         ({"resources": [{"kind": "gateway", "resource": GATEWAY}] * 2}, "another gateway has the id 'a'"),
         ({"resources": [{"kind": "gateway", "resource": GATEWAY, "plan": [{"step": "x"}]}]}, "plan[0].step"),
+        ({"resources": [{"kind": "gateway", "resource": GATEWAY, "plan": [{"step": {}}]}]}, "plan[0].step"),
         (
             {"resources": [{"kind": "gateway", "resource": GATEWAY, "plan": [{"step": "settled", "in_seconds": "1"}]}]},
             "plan[0].in_seconds: expected a number of seconds, got '1'",

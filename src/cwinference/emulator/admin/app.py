@@ -1,6 +1,7 @@
 """The admin routes as an ASGI application in front of another one, which gets all other requests."""
 
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 _STATUS = {**HTTP_STATUS, "failed_precondition": 409, "resource_exhausted": 413, "unimplemented": 405}
 _OFF = "the admin routes are off beyond the loopback interface; start the emulator with --admin"
 _JSON = (b"content-type", b"application/json")
+_log = logging.getLogger("cwinference.emulator")
 _VARIABLE = re.compile(r"\\\{(\w+)\\\}")
 
 Response: TypeAlias = tuple[int, object]
@@ -88,6 +90,9 @@ class AdminRoutes:
             await _send(exchange, 405, {"code": "unimplemented", "message": f"use {' or '.join(error.verbs)}"}, allowed)
         except RpcError as error:
             await _send(exchange, _STATUS[error.code], {"code": error.code, "message": error.message})
+        except Exception:
+            _log.exception("%s %s failed", exchange.verb, exchange.raw_path)
+            await _send(exchange, 500, {"code": "internal", "message": "internal error in the emulator; see its log"})
         else:
             await _send(exchange, status, body)
 
@@ -130,8 +135,6 @@ def _find(verb: str, path: str) -> tuple[Route, Mapping[str, str]]:
 async def _send(exchange: Exchange, status: int, body: object, *headers: tuple[bytes, bytes]) -> None:
     if status == 204:
         await exchange.respond(status, headers)
-    elif exchange.verb == "HEAD":
-        await exchange.respond(status, [_JSON, *headers])
     else:
         text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         await exchange.respond(status, [_JSON, (b"cache-control", b"no-store"), *headers], text + b"\n")

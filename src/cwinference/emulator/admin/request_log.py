@@ -6,9 +6,9 @@ is found out when somebody asks.
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 from ..protocols.asgi import App, Receive, Scope, Send
@@ -46,7 +46,10 @@ class RecordedRequest:
 
 
 class RequestLog:
-    """An ASGI application that records the requests to another one. All calls come from the event loop's thread."""
+    """An ASGI application that records the requests to another one.
+
+    All calls but `clear` come from the event loop's thread.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -75,8 +78,8 @@ class RequestLog:
 
     def last(self, limit: int = CAPACITY, after: int = 0) -> Sequence[RecordedRequest]:
         """Return the newest requests, oldest first: at most so many, of those with a higher number than `after`."""
-        newer = self._requests if not after else (each for each in self._requests if each.number > after)
-        return list(_last(newer, limit))
+        every = list(self._requests)  # at once, since `clear` may be called on another thread
+        return [each for each in every if each.number > after][-limit:]
 
     def clear(self) -> None:
         """Forget all requests. Numbers go on."""
@@ -126,8 +129,3 @@ def _recorded(receive: Receive, request: RecordedRequest) -> Receive:
         return event
 
     return receive_recorded
-
-
-def _last(requests: Iterable[RecordedRequest], limit: int) -> Iterable[RecordedRequest]:
-    every = list(requests)
-    return islice(every, max(0, len(every) - limit), None)

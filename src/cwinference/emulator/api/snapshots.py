@@ -90,11 +90,11 @@ def _steps(value: object, location: str, names: Collection[str], now: int) -> It
     for index, each in enumerate(cast(list[object], value)):
         step = _object(each, f"{location}[{index}]")
         name, seconds = step.get("step"), step.get("in_seconds")
-        if name not in names:
+        if not isinstance(name, str) or name not in names:
             raise _invalid(f"{location}[{index}].step", f"expected one of {', '.join(names)}, got {name!r}")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or abs(seconds) > 1e9:
             raise _invalid(f"{location}[{index}].in_seconds", f"expected a number of seconds, got {seconds!r}")
-        yield now + round(seconds * SECOND), str(name)
+        yield now + round(seconds * SECOND), name
 
 
 def _check_consistency(rows: Sequence[JournalRow]) -> None:

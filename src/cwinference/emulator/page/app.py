@@ -58,7 +58,7 @@ class Page:
                 return
             name, content_type = found
             body = resources.files("cwinference.emulator.page").joinpath(name).read_bytes()
-            await _respond(exchange, content_type, body)
+            await exchange.respond(200, [(b"content-type", content_type), *_HEADERS], body)
         except Disconnected:
             return
 
@@ -66,16 +66,6 @@ class Page:
 def page_url(base: str, token: str) -> str:
     """Return the URL that opens the page with a token, in the fragment: browsers send that to no server."""
     return f"{base.rstrip('/')}/#token={quote(token, safe='')}"
-
-
-async def _respond(exchange: Exchange, content_type: bytes, body: bytes) -> None:
-    headers = [(b"content-type", content_type), *_HEADERS]
-    if exchange.verb == "HEAD":
-        length = (b"content-length", b"%d" % len(body))
-        await exchange.send({"type": "http.response.start", "status": 200, "headers": [*headers, length]})
-        await exchange.send({"type": "http.response.body", "body": b""})
-    else:
-        await exchange.respond(200, headers, body)
 
 
 def _accepts_html(scope: Scope) -> bool:

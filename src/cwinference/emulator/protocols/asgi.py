@@ -184,9 +184,14 @@ class Exchange:
             pass
 
     async def respond(self, status: int, headers: Headers, body: bytes = b"") -> None:
-        """Send a complete response at once, even if the request is not complete yet, and may never be."""
+        """Send a complete response at once, even if the request is not complete yet, and may never be.
+
+        The response to HEAD has the same headers as that to GET, and no body.
+        """
         length = (b"content-length", b"%d" % len(body))
         await self.send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        if self.verb == "HEAD":
+            body = b""
         if not self._body_was_read and self.scope.get("http_version") != "2":
             # Over HTTP/1.1 the server closes a connection whose response ends before the request. If more of the body
             # arrives then, the close becomes a reset, which can destroy the response before it is read. So the end is
