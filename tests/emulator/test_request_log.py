@@ -109,7 +109,7 @@ def test_the_newest_and_those_after_an_id_can_be_asked_for(emulator: Emulator) -
 
 def test_secrets_in_bodies_and_headers_are_masked(emulator: Emulator) -> None:
     body = b'{"name":"front","weightsAndBiasesAuth":{"apiKey":"wandb-secret\\"x"},"pathBasedRouting":{}}'
-    headers = {"content-type": "application/json", "x-api-key": "secret-1", "cookie": "secret-2"}
+    headers = {"content-type": "application/json", "x-api-key": "secret-1", "cookie": "secret-2", "x-auth": "secret-3"}
     raw_request(emulator, "POST", "/v1alpha1/inference/gateways", body, headers)
     [found] = logged(emulator)
     assert "secret-" not in str(found)

@@ -3,7 +3,7 @@
 import re
 
 MASK = "***"
-_SECRET_HEADERS = re.compile(r"authorization|cookie|api-?key|token|secret|password", re.IGNORECASE)
+_SECRET_HEADERS = re.compile(r"auth|cookie|(?<!idempotency-)key|token|secret|password", re.IGNORECASE)
 _SECRET_FIELD = re.compile(
     r'("(?:token|[^"\\]*(?:api_?key|secret|password|authorization|(?:access|auth)_?token))"\s*:\s*")'
     r'(?:[^"\\]|\\.)*("|\\?$)',
