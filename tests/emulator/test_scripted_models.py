@@ -58,8 +58,13 @@ async def test_a_function_can_be_async_and_may_change_what_it_gets() -> None:
         await asyncio.sleep(0)
         return str(body.pop("messages")[0]["content"])
 
-    response = await post(ScriptedModel(model), {"messages": ASK, "n": 2})
-    assert [each["message"]["content"] for each in response.json["choices"]] == ["Hi", "Hi"]
+    class Model:
+        async def __call__(self, body: Any) -> str:
+            return await model(body)
+
+    for each in (model, Model()):
+        response = await post(ScriptedModel(each), {"messages": ASK, "n": 2})
+        assert [choice["message"]["content"] for choice in response.json["choices"]] == ["Hi", "Hi"]
 
 
 async def test_the_pieces_of_a_list_are_the_chunks_of_a_stream() -> None:

@@ -54,7 +54,9 @@ class ScriptedModel:
             if inspect.iscoroutinefunction(self._function):
                 return await cast(Awaitable[object], self._function(body))
             # On a thread of its own, since it may wait for something, perhaps for another request to this emulator.
-            return await asyncio.to_thread(self._function, body)
+            result = await asyncio.to_thread(self._function, body)
+            # An object may be called like a function, and turn out to be asynchronous only then.
+            return await cast(Awaitable[object], result) if inspect.isawaitable(result) else result
         except GatewayError:
             raise
         except Exception as error:
