@@ -140,6 +140,7 @@ def error_line(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> 
         (["--clock", "late"], "--clock"),
         (["wait", "--for", "0"], "expected a duration above 0"),
         (["wait", "--endpoint", "nowhere"], "endpoint: expected http://<host>:<port>"),
+        (["wait", "--endpoint", "file:///dev/null"], "endpoint: expected http://<host>:<port>"),
         (["--fault", ""], "--fault '': kind: expected one of error"),
         (["--fault", "explode"], "--fault 'explode': kind: expected one of error"),
         (["--fault", "error code=teapot"], "code: expected one of canceled"),

@@ -36,6 +36,7 @@ _ENDPOINT = "http://127.0.0.1:8080"
 """Where an emulator is that was started without options."""
 _POLL_SECONDS = 0.1
 _LOG_LEVELS = ("debug", "info", "warning", "error")
+_NO_ENDPOINT = "endpoint: expected http://<host>:<port> or https://..., got {!r}"
 _EXPOSED = "warning: --host {} lets anyone who can reach this machine use the emulator; it is meant for development"
 
 
@@ -189,6 +190,8 @@ def descriptors(*, file: str) -> None:
 
 def _problem(endpoint: str) -> str:
     """Return why no emulator is ready; empty if one is."""
+    if not endpoint.lower().startswith(("http://", "https://")):
+        raise ConfigurationError(_NO_ENDPOINT.format(endpoint))
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing secret is sent
     opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))
@@ -199,9 +202,9 @@ def _problem(endpoint: str) -> str:
         with error:
             return f"HTTP {error.code}"
     except (OSError, HTTPException) as error:
-        return one_line(str(error)) or type(error).__name__
+        return one_line(str(getattr(error, "reason", error))) or type(error).__name__
     except ValueError:
-        raise ConfigurationError(f"endpoint: expected http://<host>:<port> or https://..., got {endpoint!r}") from None
+        raise ConfigurationError(_NO_ENDPOINT.format(endpoint)) from None
 
 
 @contextmanager
