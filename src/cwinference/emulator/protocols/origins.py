@@ -50,19 +50,18 @@ class OwnOriginsOnly:
             origin = self._allowed_origin(scope) if self._cors_origins else None
             await (self._app if origin is None else _with_cors(self._app, origin))(scope, receive, send)
         else:
-            text = f"forbidden: {foreign} is not this emulator's; start it with --public-url if it is reached so"
-            await Exchange(scope, receive, send).respond_text(403, text)
+            await Exchange(scope, receive, send).respond_text(403, f"forbidden: {foreign}")
 
     def _foreign(self, scope: Scope) -> str | None:
-        """Return the header of a request that names another host, with its value; None if there is none."""
+        """Return which header of a request names another host, and what to do about it; None if none does."""
         # Over https a browser has compared the host with the certificate, so that a rebound name gets no connection.
         is_https = scope.get("scheme") == "https"
         for name, encoded in scope["headers"]:
             value = encoded.decode("latin-1")
             if name == b"host" and not is_https and not self._is_own(_host_of_authority(value), scope):
-                return f"Host {value[:200]!r}"
+                return f"Host {value[:200]!r} is not this emulator's; start it with --public-url if it is reached so"
             if name == b"origin" and not (self._is_own(_host_of_origin(value), scope) or self._is_allowed(value)):
-                return f"Origin {value[:200]!r}"
+                return f"Origin {value[:200]!r} is not this emulator's; --cors-origin allows the pages of another one"
         return None
 
     def _allowed_origin(self, scope: Scope) -> bytes | None:
