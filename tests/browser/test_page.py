@@ -174,7 +174,7 @@ def test_a_request_shows_its_headers_and_bodies_without_secrets(browser: Browser
     assert row[1:4] == ["rest", "CreateGateway", "✓ ok"]
 
     browser.find("#request-filter").type("nothing like it")
-    browser.find("#no-requests", "No request matches.")
+    browser.find("#no-requests", "No requests match.")
     browser.find("#request-filter").type("creategateway")
     browser.find(".request-list summary", "CreateGateway")
 

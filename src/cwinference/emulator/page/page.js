@@ -331,7 +331,7 @@ function emptyResources() {
     h(
       "p",
       {},
-      "Completions are asked for at a gateway; deployments behind it run the models. ",
+      "Clients ask a gateway for completions; the deployments behind it run the models. ",
       "Create one here, or with any client of the API.",
     ),
     button("Create a gateway", "open-gateway", { class: "primary" }),
@@ -565,7 +565,7 @@ function faultText(fault) {
     .filter((each) => each in fault)
     .map((each) => `${each} ${fault[each]}`);
   if (fault.probability < 1) options.push(`${Math.round(fault.probability * 1000) / 10}% of them`);
-  if (fault.times) options.push(`${fault.times} times at most`);
+  if (fault.times) options.push(`at most ${plural(fault.times, "time")}`);
   if (fault.nth) options.push(`call ${[].concat(fault.nth).join(", ")}`);
   return [target, ...options].join(", ");
 }
@@ -669,7 +669,7 @@ function showRequests(news) {
   list.prepend(...rows);
   while (list.children.length > SHOWN_REQUESTS) list.lastChild.remove();
   $("no-requests").hidden = list.children.length > 0;
-  $("no-requests").textContent = requests.length ? "No request matches." : "No requests yet.";
+  $("no-requests").textContent = requests.length ? "No requests match." : "No requests yet.";
 }
 
 function showAllRequests() {
@@ -992,7 +992,7 @@ const SUBMIT = {
   async delete() {
     const message = MESSAGES[opened.kind];
     await call(`${message}Service/Delete${message}`, { id: opened.id });
-    announce(`${opened.name} will be deleted`);
+    announce(`${opened.name} is being deleted`);
   },
   async gateway() {
     const routing = {
@@ -1094,8 +1094,8 @@ const ACTIONS = {
     $("delete-title").textContent = `Delete ${name}?`;
     $("delete-text").textContent =
       kind === "gateway"
-        ? "Its URL will no longer respond. It must have no deployments."
-        : "It cannot be brought back.";
+        ? "Its URL will stop responding. It must have no deployments."
+        : "This cannot be undone.";
     openDialog("delete", { kind, id, name });
   },
   async break({ kind, id }) {
@@ -1111,7 +1111,7 @@ const ACTIONS = {
   "clear-chat"() {
     generation?.abort();
     conversation.splice(0);
-    $("messages").replaceChildren(h("p", { class: "empty" }, "Choose a model, and say something."));
+    $("messages").replaceChildren(h("p", { class: "empty" }, "Choose a model and say something."));
   },
   pause() {
     paused = !paused;
