@@ -59,6 +59,11 @@ class _EmulatorCommand(Command, click.Group):
         self.format_commands(ctx, formatter)
 
 
+def _parse_kinds(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    """Return the kinds of drift that an option lists."""
+    return None if value is None else [each.strip() for each in value.split(",")]
+
+
 @click.group("emulator", cls=_EmulatorCommand, has_settings=False, invoke_without_command=True)
 @click.option("--host", default="127.0.0.1", help="Address to listen on (127.0.0.1).")
 @click.option("--port", type=int, default=8080, help="Port to listen on (8080); 0: any free port.")
@@ -108,7 +113,7 @@ class _EmulatorCommand(Command, click.Group):
 @click.option(
     "--drift",
     metavar="KIND,KIND",
-    callback=lambda context, parameter, value: None if value is None else [each.strip() for each in value.split(",")],
+    callback=_parse_kinds,
     help="How responses differ from those that this release knows: any of new_fields, moved_numbers, new_enum_values; "
     "`cwinference doctor` finds them (none).",
 )
