@@ -35,6 +35,8 @@ def test_start_tells_each_step_and_how_it_ended(full: CommandLine, journal: Path
     ran = full.ok(*START, "--steps", "30%,100", "--journal", journal)
     assert ran.out == "promoted\n"
     assert ran.err.splitlines() == [
+        "warning: Deployment llama-2 has a part of the traffic already; if that is from another rollout, go on with "
+        "its journal: a revert of this one restores llama-2 to weight 25 and llama to 75",
         "step 1 of 2, 30 %: llama-2 has weight 30, llama has 70",
         "step 2 of 2, 100 %: llama-2 has weight 100, llama has 0",
     ]
@@ -88,6 +90,23 @@ def test_a_change_by_somebody_else_is_5_and_says_how_to_go_back(full: CommandLin
     assert ran.err.splitlines()[-1] == f"to go back: cwinference rollout revert {journal}"
     assert full.ok("rollout", "revert", journal).out == "reverted\n"
     assert weights(full) == {"llama": 75, "llama-2": 25}
+
+
+def test_a_gate_that_cannot_be_run_is_noticed_before_the_traffic_moves(full: CommandLine, journal: Path) -> None:
+    ran = full(*START, "--journal", journal, "--gate", "./nogate.sh --fast")
+    assert ran.code == 2
+    assert "--gate: there is no program './nogate.sh' that can be run" in ran.err
+    assert not journal.exists()
+    assert weights(full) == {"llama": 75, "llama-2": 25}
+
+
+def test_a_gate_that_gives_no_verdict_pauses_and_is_1_and_says_how_to_go_on(full: CommandLine, journal: Path) -> None:
+    odd = gate("raise SystemExit(7)")
+    ran = full(*START, "--journal", journal, "--gate", odd)
+    assert (ran.code, ran.out) == (1, "")
+    assert "exited with 7; expected 0 (pass), 1 (fail) or 2 (wait); the rollout is paused" in ran.err
+    resume, revert = (f"cwinference rollout {each} {journal}" for each in ("resume", "revert"))
+    assert ran.err.splitlines()[-1] == f"to go on: {resume} --gate {shlex.quote(odd)}; to go back: {revert}"
 
 
 def test_status_shows_a_deployment_that_is_gone(full: CommandLine, journal: Path) -> None:

@@ -68,10 +68,26 @@ def test_any_other_end_of_a_command_is_no_verdict(text: str) -> None:
         gates.command(program(text))(step())
 
 
-def test_a_command_that_does_not_read_its_input_or_does_not_exist(tmp_path: Path) -> None:
+def test_a_command_may_leave_its_input_unread() -> None:
     assert gates.command(["true"])(step()) == "pass"
-    with pytest.raises(errors.ConfigurationError, match="gate '/nowhere': No such file or directory"):
-        gates.command(["/nowhere"])(step())
+
+
+def test_a_program_that_does_not_exist_is_refused_at_once(tmp_path: Path) -> None:
+    script = tmp_path / "check.sh"
+    script.write_text("#!/bin/sh\n")
+    for each in ("/nowhere", "no-such-program", str(tmp_path), str(script)):
+        with pytest.raises(errors.ConfigurationError, match=f"arguments: there is no program '{each}' that can be run"):
+            gates.command([each])
+
+
+def test_a_program_that_is_gone_by_the_time_it_is_asked_is_no_verdict(tmp_path: Path) -> None:
+    script = tmp_path / "check.sh"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    gate = gates.command([str(script)])
+    script.unlink()
+    with pytest.raises(errors.ConfigurationError, match=f"gate '{script}': No such file or directory"):
+        gate(step())
 
 
 def test_a_command_that_takes_too_long_is_killed_with_its_children() -> None:

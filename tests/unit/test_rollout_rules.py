@@ -45,6 +45,16 @@ def test_ids_work_in_place_of_names(world: RolloutWorld) -> None:
     assert world.weights == (100, 0)
 
 
+def test_a_new_one_that_has_traffic_already_is_warned_of(world: RolloutWorld, caplog: pytest.LogCaptureFixture) -> None:
+    assert world.rollout(soak=0, patience=0, gate=always("wait")).run() == "paused"
+    assert "already" not in caplog.text
+    other = world.client.rollout("v2", replaces="v1", journal=world.path.with_name("other.json"), soak=0)
+    assert other.run() == "promoted"
+    (warning,) = [each.getMessage() for each in caplog.records if "already" in each.getMessage()]
+    assert "Deployment v2 has a part of the traffic already" in warning
+    assert "restores v2 to weight 1 and v1 to 99" in warning
+
+
 def test_nothing_is_sent_and_no_journal_is_made_before_it_runs(world: RolloutWorld) -> None:
     rollout = world.rollout()
     assert world.session.sent == []

@@ -53,6 +53,15 @@ def check_unchanged(record: Record, allowed: set[Weights], pair: Pair) -> None:
             )
 
 
+def has_traffic(record: Record) -> str:
+    """Return the warning for a new deployment that has traffic already, as an unfinished rollout would leave it."""
+    return (
+        f"{label(record.new)} has a part of the traffic already; if that is from another rollout, go on with its "
+        f"journal: a revert of this one restores {one_line(record.new.name)} to weight {record.new.weight} and "
+        f"{one_line(record.old.name)} to {record.old.weight}"
+    )
+
+
 def uncovered(survey: Survey) -> str:
     """Return what is wrong when a gateway would be left without the model."""
     gateways = one_line(", ".join(survey.uncovered))

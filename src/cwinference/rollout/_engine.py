@@ -18,7 +18,7 @@ from .._calls.flow import Flow, Run, Sleep
 from .._text import one_line
 from ..resources._waits import LAG_SECONDS, POLLING
 from ..status import State, name_of
-from ._checks import check_fit, check_unchanged, check_weights, shown_weights, uncovered
+from ._checks import check_fit, check_unchanged, check_weights, has_traffic, shown_weights, uncovered
 from ._gate import ask, ask_async
 from ._journal import Journal, on_disk
 from ._pair import Deck, Pair, Trouble, is_serving, label, state_shown
@@ -84,6 +84,8 @@ class Engine:
             previous=pair.weights,
         )
         yield from on_disk(partial(self._file.create, record))
+        if record.new.weight:
+            log.warning("rollout: %s", has_traffic(record))
         return record
 
     def climb(self, record: Record, on_step: OnStep | None) -> Flow[Outcome]:

@@ -6,6 +6,7 @@ another soak). On `AsyncClient` it may be async; a plain one is called on a thre
 
 import json
 import math
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,8 +55,8 @@ def command(arguments: Sequence[str], *, timeout: float | None = 60.0) -> Callab
         timeout: seconds that it may take (60), after which it is killed; None for no limit.
 
     Raises:
-        ConfigurationError: an argument is wrong. The gate raises it too, which pauses the rollout: for a program that
-            cannot be started, takes too long, or exits with another code.
+        ConfigurationError: an argument is wrong, or there is no such program. The gate raises it too, which pauses the
+            rollout: for a program that cannot be started, takes too long, or exits with another code.
     """
     if isinstance(arguments, str) or not isinstance(arguments, Sequence) or not arguments:
         raise errors.ConfigurationError(
@@ -65,6 +66,10 @@ def command(arguments: Sequence[str], *, timeout: float | None = 60.0) -> Callab
         if not isinstance(each, str) or "\0" in each:
             raise errors.ConfigurationError(f"arguments: expected strings, got {shown(each)}")
     limit = check_timeout(timeout)
+    if shutil.which(arguments[0]) is None:  # a gate is first asked when some of the traffic has moved
+        raise errors.ConfigurationError(
+            f"arguments: there is no program {shown(arguments[0])} that can be run; give a path, or make it executable"
+        )
     return lambda step: _run([*arguments], limit, step)
 
 

@@ -1,5 +1,6 @@
 """The commands of `cwinference rollout`."""
 
+import logging
 import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ import click
 from ... import errors
 from ..._text import one_line
 from ..exit_codes import CONFLICT, INTERRUPTED, OTHER, TIME_OVER
-from ..failures import CommandError
+from ..failures import CommandError, text_of
 from ..parsing.converter import Converter
 from ..parsing.durations import DURATION, PAUSE
 from ..parsing.groups import Command
@@ -85,16 +86,11 @@ def _start(
 
     Both deployments have to be READY and to serve the same model on the same gateway.
     """
+    asked = _gate(gate, gate_timeout)
     rollout = run.client.rollout(
-        new,
-        replaces=replaces,
-        journal=journal,
-        steps=steps,
-        soak=soak,
-        patience=patience,
-        gate=_gate(gate, gate_timeout),
+        new, replaces=replaces, journal=journal, steps=steps, soak=soak, patience=patience, gate=asked
     )
-    return _run(run, rollout, gate)
+    return _run(run, rollout, asked)
 
 
 @click.command("resume", cls=Command)
@@ -106,7 +102,8 @@ def _resume(run: "Run", /, journal: str | None, option: str | None, gate: str | 
     """Go on with the rollout of a JOURNAL that was paused, interrupted or killed."""
     from ...rollout import Rollout
 
-    return _run(run, Rollout.resume(run.client, _path(journal, option), _gate(gate, gate_timeout)), gate)
+    asked = _gate(gate, gate_timeout)
+    return _run(run, Rollout.resume(run.client, _path(journal, option), asked), asked)
 
 
 @click.command("revert", cls=Command)
@@ -161,7 +158,23 @@ def _path(journal: str | None, option: str | None) -> str:
     return found
 
 
-def _gate(command: str | None, timeout: float) -> "Gate | None":
+class _Gate:
+    """The program of `--gate`. What it raises has paused the rollout, and is no wrong usage."""
+
+    def __init__(self, command: str, gate: "Gate") -> None:
+        self.command = command
+        self._gate = gate
+        self.raised: Exception | None = None
+
+    def __call__(self, step: "Step") -> Any:
+        try:
+            return self._gate(step)
+        except Exception as error:
+            self.raised = error
+            raise
+
+
+def _gate(command: str | None, timeout: float) -> _Gate | None:
     if command is None:
         return None
     from ...rollout import gates
@@ -172,27 +185,59 @@ def _gate(command: str | None, timeout: float) -> "Gate | None":
         raise click.UsageError(f"--gate: {error}") from None
     if not words:
         raise click.UsageError("--gate: expected a program and its arguments, got nothing")
-    return gates.command(words, timeout=timeout)
+    try:
+        return _Gate(command, gates.command(words, timeout=timeout))
+    except errors.ConfigurationError as error:
+        raise click.UsageError(f"--gate: {str(error).removeprefix('arguments: ')}") from None
 
 
-def _run(run: "Run", rollout: "Rollout[Any]", gate: str | None) -> int:
-    same_gate = "" if gate is None else f" --gate {shlex.quote(gate)}"  # the journal does not contain it
+def _run(run: "Run", rollout: "Rollout[Any]", gate: _Gate | None) -> int:
+    same_gate = "" if gate is None else f" --gate {shlex.quote(gate.command)}"  # the journal does not contain it
     to_go_on = one_line(f"to go on: {_again('resume', rollout.journal)}{same_gate}")
+    ways = f"{to_go_on}; to go back: {_again('revert', rollout.journal)}"
 
     def report(step: "Step") -> None:
         run.note(str(step))
 
-    with _explained(rollout.journal):
+    with _explained(rollout.journal), _warnings(run):
         try:
             outcome = rollout.run(on_step=report)
         except KeyboardInterrupt:
             run.note("interrupted; the weights stay as they are")
-            run.note(f"{to_go_on}; to go back: {_again('revert', rollout.journal)}")
+            run.note(ways)
             raise click.exceptions.Exit(INTERRUPTED) from None
+        except Exception as error:
+            if gate is None or error is not gate.raised:
+                raise
+            raise CommandError(f"{text_of(error)}; the rollout is paused", code=OTHER, advice=ways) from error
         _say(run, rollout, outcome)
     if outcome == "paused":
-        run.note(f"{to_go_on}; to go back: {_again('revert', rollout.journal)}")
+        run.note(ways)
     return _CODES[outcome]
+
+
+class _Printer(logging.Handler):
+    """Prints warnings of a rollout."""
+
+    def __init__(self, run: "Run") -> None:
+        super().__init__(logging.WARNING)
+        self._run = run
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._run.note(one_line(f"warning: {record.getMessage().removeprefix('rollout: ')}"))
+
+
+@contextmanager
+def _warnings(run: "Run") -> Generator[None]:
+    """Print what a rollout warns of, unless `--debug` prints all."""
+    log = logging.getLogger("cwinference")
+    handler = _Printer(run)
+    if not run.debug:
+        log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def _say(run: "Run", rollout: "Rollout[Any]", outcome: "Outcome") -> None:
