@@ -87,7 +87,10 @@ def test_a_change_by_somebody_else_is_5_and_says_how_to_go_back(full: CommandLin
     ran = full(*START, "--journal", journal, "--gate", gate(program))
     assert ran.code == 5
     assert "Deployment llama: somebody else has changed autoscaling" in ran.err
+    assert "llama has 99\nto go back: " in ran.err, "nothing there about revert() in Python"
     assert ran.err.splitlines()[-1] == f"to go back: cwinference rollout revert {journal}"
+    status = full.ok("rollout", "status", journal)
+    assert status.lines[0] == "running, but not finished; nothing runs it now, step 2 of 4 (5 %)"
     assert full.ok("rollout", "revert", journal).out == "reverted\n"
     assert weights(full) == {"llama": 75, "llama-2": 25}
 
@@ -155,6 +158,11 @@ def test_wrong_usage_is_2(full: CommandLine, arguments: list[str], problem: str)
     ran = full(*arguments)
     assert (ran.code, ran.out) == (2, "")
     assert problem in ran.err
+
+
+def test_a_name_that_does_not_exist_is_3_and_names_a_command_that_exists(full: CommandLine, journal: Path) -> None:
+    ran = full("rollout", "start", "llama-2", "--replaces", "nope", "--journal", journal)
+    assert (ran.code, ran.err.splitlines()[-1]) == (3, "to see them all: cwinference deployments list")
 
 
 def test_a_journal_that_exists_is_2_and_says_what_goes_on_with_it(full: CommandLine, journal: Path) -> None:

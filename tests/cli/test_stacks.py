@@ -141,9 +141,13 @@ def test_what_would_be_replaced_needs_a_flag_and_is_not_even_asked_for(
     assert main(["apply", "stack.yaml", "--yes", "--wait"]) == 0
     before = client.deployments.find("llama").spec.id
     Path("stack.yaml").write_text(f"{STACK}    hot_load: {{bucket: snapshots, transition_mode: ASYNC}}\n")
+    capsys.readouterr()
     assert main(["plan", "stack.yaml"]) == 0
+    assert capsys.readouterr().err == "apply deletes and creates anew only with --allow-replace\n"
     assert main(["apply", "stack.yaml"]) == 2
-    assert "cannot change" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "cannot change" in error
+    assert "if that is meant, use --allow-replace" in error
     assert client.deployments.find("llama").spec.id == before
     assert main(["apply", "stack.yaml", "--yes", "--allow-replace", "--wait"]) == 0
     assert client.deployments.find("llama").spec.id != before

@@ -383,7 +383,7 @@ def test_nothing_is_replaced_without_the_flag(api: MemoryApi) -> None:
     ]
     assert "hot_load cannot change" in plan.steps[0].reason
     api.calls.clear()
-    with pytest.raises(errors.ConfigurationError, match="if that is meant, allow_replace=True"):
+    with pytest.raises(errors.ConfigurationError, match="if that is meant, pass allow_replace=True"):
         api.client.apply(plan)
     assert api.calls == []
     api.client.apply(plan, allow_replace=True)

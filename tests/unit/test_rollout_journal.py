@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from cwinference import errors
-from cwinference.rollout import _journal
+from cwinference.rollout import Step, _journal
 from cwinference.rollout._journal import Journal, on_disk
 from cwinference.rollout._record import Record, _checksum
+from cwinference.rollout._rollout import progress_of
 from tests.support.rollouts import RolloutWorld
 
 
@@ -28,6 +29,34 @@ def test_a_journal_that_exists_is_refused_and_says_of_what_it_is(world: RolloutW
     with pytest.raises(errors.ConfigurationError, match=problem):
         world.client.rollout("v3", replaces="v4", journal=world.path)
     assert world.path.read_bytes() == before
+
+
+def test_a_directory_is_refused_as_one(tmp_path: Path) -> None:
+    world = RolloutWorld(tmp_path)
+    with pytest.raises(errors.ConfigurationError, match=f"journal: {tmp_path} is a directory; name a file in it"):
+        world.client.rollout("v2", replaces="v1", journal=tmp_path)
+
+
+def test_progress_tells_whether_a_process_is_at_work(tmp_path: Path) -> None:
+    world = RolloutWorld(tmp_path)
+    seen = list[Any]()
+
+    def ask(step: Step) -> Any:
+        seen.append(progress_of(world.path))
+        if step.number == 2:
+            raise KeyboardInterrupt
+        return "pass"
+
+    with pytest.raises(KeyboardInterrupt):
+        world.rollout(soak=0, gate=ask).run()
+    seen.append(progress_of(world.path))
+    assert [(each["phase"], each["isRun"]) for each in seen] == [
+        ("running", True),
+        ("running", True),
+        ("running", False),
+    ]
+    assert world.resumed().run() == "promoted"
+    assert progress_of(world.path)["isRun"] is False
 
 
 @pytest.mark.parametrize("content", [b"", b"mine", b"{}\n"])

@@ -49,6 +49,8 @@ def _plan(run: "Run", *, file: str, out: str | None, prune: str | None, secrets:
         run.say(printable(str(plan)))
     if plan.refused:
         run.note("apply refuses this plan")
+    elif any(each.action == "replace" for each in plan.steps):
+        run.note("apply deletes and creates anew only with --allow-replace")
     return CHANGES if plan and exit_code else 0
 
 

@@ -7,6 +7,9 @@ from ._pair import Pair, Survey, label
 from ._record import Record
 from ._weights import LARGEST, Weights
 
+HOW_TO_REVERT = "; revert() restores what was there before"
+"""The end of what a Conflict says; a command says it in its own words."""
+
 
 def check_fit(survey: Survey) -> None:
     """Raise ConfigurationError unless one can take over from the other."""
@@ -48,7 +51,7 @@ def check_unchanged(record: Record, allowed: set[Weights], pair: Pair) -> None:
         if changed:
             raise errors.Conflict(
                 f"{label(former)}: somebody else has changed {changed}; the rollout stops, and "
-                f"{shown_weights(record, pair)}; revert() restores what was there before",
+                f"{shown_weights(record, pair)}{HOW_TO_REVERT}",
                 deployment,
             )
 

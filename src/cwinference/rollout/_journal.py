@@ -63,6 +63,8 @@ class Journal:
 
     def refuse_existing(self) -> None:
         """Raise ConfigurationError if something is there already, or nothing can be created there."""
+        if self.path.is_dir():
+            raise ConfigurationError(f"{self} is a directory; name a file in it that does not exist yet")
         if os.path.lexists(self.path):
             raise self._exists()
         folder = self.path.parent
@@ -100,6 +102,24 @@ class Journal:
         finally:
             self._is_open = False
             self._unlock()
+
+    def is_held(self) -> bool | None:
+        """Return whether another process uses the journal; None if it does not exist or that cannot be told."""
+        try:
+            import fcntl
+
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except (ImportError, OSError):
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return not os.path.samestat(os.fstat(descriptor), self.path.stat())  # it was replaced meanwhile
+        except BlockingIOError:
+            return True
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
 
     def create(self, record: Record) -> None:
         """Write the first record. Raises ConfigurationError if the file exists by now."""

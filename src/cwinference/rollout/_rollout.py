@@ -141,8 +141,13 @@ class Rollout(Resource[Mode]):
 
 
 def progress_of(journal: "str | os.PathLike[str]") -> dict[str, Any]:
-    """Return how far the rollout of a journal has come, in words that fit JSON. Raises ConfigurationError."""
-    record = Journal(journal).read()
+    """Return how far the rollout of a journal has come, in words that fit JSON. Raises ConfigurationError.
+
+    `isRun` is whether a process does it now; None where the system does not tell.
+    """
+    file = Journal(journal)
+    is_held = file.is_held()  # asked first: one that ends in between has then written how
+    record = file.read()
     sides = {
         name: {"id": each.id, "name": each.name, "formerWeight": each.weight}
         for name, each in (("new", record.new), ("old", record.old))
@@ -150,6 +155,7 @@ def progress_of(journal: "str | os.PathLike[str]") -> dict[str, Any]:
     return {
         "rollout": record.rollout,
         "phase": record.phase,
+        "isRun": is_held if record.phase in ("running", "reverting") else False,
         "note": record.note,
         "step": record.step + 1,
         "of": len(record.steps),

@@ -65,7 +65,9 @@ def check_applicable(plan: Plan, allow_replace: bool) -> None:
             raise errors.ConfigurationError(f"plan: {text}", for_command=text)
         if step.action == "replace" and not allow_replace:
             text = one_line(f"{step.title}: {step.reason}; if that is meant,")
-            raise errors.ConfigurationError(f"plan: {text} allow_replace=True", for_command=f"{text} --allow-replace")
+            raise errors.ConfigurationError(
+                f"plan: {text} pass allow_replace=True", for_command=f"{text} use --allow-replace"
+            )
 
 
 def _apply(groups: Groups, plan: Plan, options: Options) -> Flow[Sequence[PlanStep]]:

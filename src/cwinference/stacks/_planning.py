@@ -248,7 +248,8 @@ def _top(path: str) -> str:
 
 
 def _differ(changes: Sequence[FieldChange]) -> str:
-    return "differs" if len({_top(each.path) for each in changes}) == 1 else "differ"
+    names = {_top(each.path) for each in changes}
+    return "differs" if len(names) == 1 and not names.pop().endswith("s") else "differ"
 
 
 def _served(specs: Mapping[str, Any]) -> set[str]:

@@ -143,7 +143,9 @@ def _status(run: "Run", /, journal: str | None, option: str | None) -> None:
 
 def _text(found: Mapping[str, Any]) -> str:
     note = f" ({found['note']})" if found["note"] else ""
-    lines = [f"{found['phase']}{note}, step {found['step']} of {found['of']} ({found['percent']:g} %)"]
+    is_idle = found["phase"] in ("running", "reverting") and found["isRun"] is False
+    phase = f"{found['phase']}, but not finished; nothing runs it now" if is_idle else found["phase"]
+    lines = [f"{phase}{note}, step {found['step']} of {found['of']} ({found['percent']:g} %)"]
     for side in ("new", "old"):
         each = found[side]
         weight = "gone" if each["weight"] is None else f"weight {each['weight']}, {each['state']}"
@@ -250,8 +252,11 @@ def _explained(journal: str) -> Generator[None]:
     try:
         yield
     except errors.Conflict as error:
+        from ...rollout._checks import HOW_TO_REVERT
+
         advice = f"to go back: {_again('revert', journal)}"
-        raise CommandError(one_line(str(error)), code=CONFLICT, advice=advice) from None
+        text = str(error).removesuffix(HOW_TO_REVERT)
+        raise CommandError(one_line(text), code=CONFLICT, advice=advice) from None
 
 
 def _again(what: str, journal: str) -> str:
