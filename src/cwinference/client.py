@@ -257,6 +257,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         wait: bool = True,
         on_step: "Callable[[PlanStep], object] | None" = None,
         *,
+        on_change: "Callable[[types.Gateway | types.Deployment | types.CapacityClaim], object] | None" = None,
         allow_replace: bool = False,
         timeout: float | None = UNSET,
         retry: Retry | None = UNSET,
@@ -275,6 +276,7 @@ class BaseClient(Generic[Mode, InferenceT]):
                 until the deployments of a gateway are gone that is to be deleted, and until an old resource is gone
                 whose name is to be used again.
             on_step: a plain function that is called with each step when it is written.
+            on_change: called with each resource that is awaited, when it is first read and whenever it has changed.
             allow_replace: do "replace" steps too: the deployment is deleted, and created anew when it is gone.
             timeout: seconds for everything together, including waits; None for no limit. By default the client's for
                 each call, and those of `wait` and `wait_deleted` for each wait.
@@ -291,7 +293,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         """
         from .stacks._operations import apply
 
-        return apply(self._groups, plan, wait, on_step, allow_replace, timeout, retry)
+        return apply(self._groups, plan, wait, on_step, on_change, allow_replace, timeout, retry)
 
     @operation
     def export(

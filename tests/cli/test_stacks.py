@@ -12,7 +12,7 @@ import pytest
 from cwinference import Client
 from cwinference._cli import stacks
 from cwinference._cli.main import main
-from cwinference.emulator import Emulator
+from cwinference.emulator import Emulator, Fate
 from tests.support.specs import CLAIM, FRONT, LLAMA
 
 STACK = """
@@ -30,15 +30,20 @@ deployments:
 PLANNED = ["create gateway front", "create deployment llama"]
 
 
+@pytest.fixture
+def emulator() -> Generator[Emulator]:
+    with Emulator() as running:
+        yield running
+
+
 @pytest.fixture(autouse=True)
-def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[Client]:
+def client(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[Client]:
     monkeypatch.chdir(tmp_path)
     Path("stack.yaml").write_text(STACK)
-    with Emulator() as emulator:
-        monkeypatch.setenv("COREWEAVE_API_TOKEN", emulator.token)
-        monkeypatch.setenv("COREWEAVE_API_ENDPOINT", emulator.endpoint)
-        with Client() as opened:
-            yield opened
+    monkeypatch.setenv("COREWEAVE_API_TOKEN", emulator.token)
+    monkeypatch.setenv("COREWEAVE_API_ENDPOINT", emulator.endpoint)
+    with Client() as opened:
+        yield opened
 
 
 def names(client: Client) -> set[str]:
@@ -173,11 +178,38 @@ def test_a_failure_in_the_middle_says_what_was_done_and_how_to_go_on(
     out, error = capsys.readouterr()
     assert out.startswith("create gateway front ")
     assert error.splitlines()[1] == (
-        "Done: create gateway front. Not done: create deployment llama. To go on, plan again and apply."
+        "Done: create gateway front. Not done: create deployment llama. To go on, correct the stack first."
     )
     Path("stack.yaml").write_text(STACK)
     assert main(["apply", "stack.yaml", "--yes", "--quiet"]) == 0
     assert names(client) == {"front", "llama"}
+
+
+def test_a_token_without_the_role_is_told_which_one_it_needs(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COREWEAVE_API_TOKEN", emulator.viewer_token)
+    assert main(["apply", "stack.yaml", "--yes", "--quiet"]) == 4
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith("To go on, use a token with the role Inference Admin, plan again and apply.")
+    )
+
+
+def test_a_wait_tells_each_change_and_what_is_written_but_not_ready(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["apply", "stack.yaml", "--yes", "--wait"]) == 0
+    told = capsys.readouterr().err
+    assert "front: READY (" in told
+    assert "llama: READY (" in told
+    emulator.fates["late"] = Fate("ERROR")
+    Path("stack.yaml").write_text(STACK.replace("  front:", "  late:").replace("[front]", "[late]"))
+    assert main(["apply", "stack.yaml", "--yes", "--wait=1s"]) == 6
+    error = capsys.readouterr().err
+    assert "not ready after 1 s" in error
+    assert "Done: create gateway late (written, not READY yet). Not done: " in error
 
 
 def test_ctrl_c_says_what_was_done_and_how_to_go_on(

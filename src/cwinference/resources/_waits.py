@@ -189,7 +189,12 @@ def survivable(error: PollError, *, may_be_missing: bool = False) -> PollError:
 def timed_out(goal: str, resource: Any, wait: WaitClock) -> errors.WaitTimeout:
     """Return the error of a wait whose time has run out."""
     status = "it was never read" if resource is None else describe(resource)
-    return errors.WaitTimeout(f"not {goal} after {wait.deadline.timeout or 0:g} s; {status}", resource)
+    return errors.WaitTimeout(f"not {goal} after {_limit_shown(wait.deadline.timeout or 0):g} s; {status}", resource)
+
+
+def _limit_shown(seconds: float) -> float:
+    """Return a limit for people: that of a wait which follows a call is what the call has left, 0.980636 of 1 s."""
+    return seconds if seconds < 0.5 else round(seconds, 1)
 
 
 def _report_change(resource: Any, before: Any, on_change: Callable[[Any], object] | None) -> None:

@@ -41,6 +41,7 @@ class Options:
     retry: Any
     wait: bool
     on_step: Callable[[PlanStep], object] | None
+    on_change: Callable[[Any], object] | None = None
 
     def left(self) -> float | None:
         """Return the timeout of the next call: what is left of the caller's, else the client's own."""
@@ -91,6 +92,8 @@ class Applier:
     done: list[PlanStep] = field(default_factory=list[PlanStep])
     _names: dict[str, Any] = field(default_factory=dict[str, Any])
     """What exists by name, of the kind that is created now."""
+    _ready: set[tuple[Kind, str | None]] = field(default_factory=set[tuple[Kind, str | None]])
+    """What was awaited, by its id, and is ready."""
 
     def run(self) -> Flow[Sequence[PlanStep]]:
         """Perform all steps, and return them with the ids of what was created."""
@@ -118,16 +121,20 @@ class Applier:
             raise
         except BaseException as error:
             left = [each.step for each in self.works[len(self.done) :]]
-            done_text = _titles(self.done) or "nothing"
-            left_text = _titles(left) or "nothing, but it is not known to be ready"
+            done_text = "; ".join(map(self._title_when_done, self.done)) or "nothing"
+            left_text = _titles(left) or ("nothing" if "(written" in done_text else "nothing, but not all is READY")
             if left and _may_be_written(error):
                 left_text = (
                     f"{_titles(left[1:]) or 'nothing else'}. Unknown, because the response was lost: {left[0].title}"
                 )
             with suppress(AttributeError, TypeError):  # an exception of a foreign library may refuse new attributes
                 error.steps_done, error.steps_left = tuple(self.done), tuple(left)  # type: ignore[attr-defined]  # pyright: ignore
-            error.add_note(f"Done: {done_text}. Not done: {left_text}. To go on, plan again and apply.")
+            error.add_note(f"Done: {done_text}. Not done: {left_text}. {_advice(error)}.")
             raise
+
+    def _title_when_done(self, step: PlanStep) -> str:
+        is_ready = step.action == "delete" or (step.kind, step.id) in self._ready
+        return step.title if is_ready or not self.options.wait else f"{step.title} (written, not READY yet)"
 
     def _perform(self, work: Work) -> Flow[None]:
         step = work.step
@@ -270,6 +277,7 @@ class Applier:
         for each in pending:
             if has_to_be_ready(each):
                 yield from self._until_ready(each)
+                self._ready.add((each.kind, each.resource.spec.id))
             else:
                 self._unsettled.append(each)
 
@@ -277,10 +285,10 @@ class Applier:
         group, options, resource = self.groups[unsettled.kind], self.options, unsettled.resource
         if unsettled.written_by is None:
             remaining = group._ready_timeout if options.timeout is UNSET else options.left()
-            yield from group._until_ready(resource.spec.id, remaining)
+            yield from group._until_ready(resource.spec.id, remaining, on_change=options.on_change)
         else:
             created = unsettled.written_by != "update"
-            at_last = Waiting[Any](wait=True, on_change=None, error_after=None)
+            at_last = Waiting[Any](wait=True, on_change=options.on_change, error_after=None)
             yield from group._ready(resource, options.timeout, options.deadline, at_last, created=created)
 
     def _until_gone(self, kind: Kind, id: str) -> Flow[None]:
@@ -291,6 +299,15 @@ class Applier:
 
 def _titles(steps: Iterable[PlanStep]) -> str:
     return "; ".join(each.title for each in steps)
+
+
+def _advice(error: BaseException) -> str:
+    """Return how to go on after a failure."""
+    if isinstance(error, errors.PermissionDenied):
+        return "To go on, use a token with the role Inference Admin, plan again and apply"
+    if isinstance(error, errors.InvalidArgument):
+        return "To go on, correct the stack first"
+    return "To go on, plan again and apply"
 
 
 def _may_be_written(error: BaseException) -> bool:

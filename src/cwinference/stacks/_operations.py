@@ -43,6 +43,7 @@ def apply(
     plan: Plan,
     wait: bool,
     on_step: Callable[[PlanStep], object] | None,
+    on_change: Callable[[Any], object] | None,
     allow_replace: bool,
     timeout: Any,
     retry: Any,
@@ -53,8 +54,9 @@ def apply(
         raise errors.ConfigurationError(f"plan: expected a Plan, got {type(plan).__name__}{advice}")
     check_flag(wait, "wait", "; for a limit use timeout=...")
     check_callback(on_step, "on_step")
+    check_callback(on_change, "on_change")
     check_applicable(plan, check_flag(allow_replace, "allow_replace"))
-    return _apply(groups, plan, Options(timeout, _deadline(groups, timeout), retry, wait, on_step))
+    return _apply(groups, plan, Options(timeout, _deadline(groups, timeout), retry, wait, on_step, on_change))
 
 
 def check_applicable(plan: Plan, allow_replace: bool) -> None:
