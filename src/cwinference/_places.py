@@ -112,6 +112,7 @@ class _Reader:
                 return self._plain(position, path)
 
     def refusal(self, position: int, text: str) -> ConfigurationError:
+        position = min(position, len(self.text.rstrip()))  # the line that lacks something, not one after the last
         self._line, self._counted = 1, 0  # an error may be about what is before the last line that was looked up
         return Document(None, {(): Place(self._line_of(position))}, self.source).error((), text)
 

@@ -185,6 +185,20 @@ def test_a_failure_in_the_middle_says_what_was_done_and_how_to_go_on(
     assert names(client) == {"front", "llama"}
 
 
+def test_a_secret_that_cannot_be_read_is_noted_by_plan_and_refused_before_apply_asks(
+    client: Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("UNSET", raising=False)
+    secret = "weights_and_biases_auth: {api_key: {env: UNSET}}"
+    Path("stack.yaml").write_text(STACK.replace("core_weave_auth: {}", secret))
+    problem = "gateways.front.weights_and_biases_auth.api_key: env UNSET is not set, or empty\n"
+    assert main(["plan", "stack.yaml"]) == 0
+    assert capsys.readouterr().err == f"apply would be refused here: {problem}"
+    assert main(["apply", "stack.yaml", "--yes"]) == 2
+    assert capsys.readouterr().err.endswith(f"cwinference apply: {problem}")
+    assert names(client) == set()
+
+
 def test_a_token_without_the_role_is_told_which_one_it_needs(
     emulator: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

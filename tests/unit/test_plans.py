@@ -495,14 +495,16 @@ def test_secrets_are_sent_and_never_shown(
 
 
 def test_a_secret_that_is_missing_is_named_before_anything_is_written(
-    api: MemoryApi, monkeypatch: pytest.MonkeyPatch
+    api: MemoryApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     auth = {"api_key": {"env": "WANDB_API_KEY"}}
     plan = api.client.plan(
         Stack.parse({"gateways": {"bees": {"weights_and_biases_auth": auth, "path_based_routing": {}}}})
     )
-    with pytest.raises(errors.ConfigurationError, match="api_key: env WANDB_API_KEY is not set, or empty"):
+    missing = "gateways.bees.weights_and_biases_auth.api_key: env WANDB_API_KEY is not set, or empty"
+    assert f"plan: apply would be refused here: {missing}" in caplog.text
+    with pytest.raises(errors.ConfigurationError, match=missing):
         api.client.apply(plan)
     assert api.writes == []
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -113,13 +114,20 @@ def test_a_stack_cannot_be_changed_by_accident() -> None:
         ("model:", "line 4: deployments.llama.model: expected a mapping of fields, got nothing; write {} for an empty"),
         ("model: llama", "line 4: deployments.llama.model: expected a mapping of fields, got a string"),
         ("disabled: ~", "line 4: deployments.llama.disabled: it has no value; write one, or leave the key out"),
-        ("disabled: 0o1", "line 4: deployments.llama.disabled: expected True or False, got '0o1'"),
+        ("disabled: 0o1", "line 4: deployments.llama.disabled: expected true or false, got '0o1'"),
         ("disabled: 2024-01-01", "line 4: deployments.llama.disabled: expected true or false, got 2024-01-01"),
         ("autoscaling: {min: 010}", "line 4: deployments.llama.autoscaling.min: expected a number in plain digits"),
-        ("autoscaling: {min: '3'}", "line 4: deployments.llama.autoscaling.min: expected a whole number, got str"),
+        (
+            "autoscaling: {min: '3'}",
+            "line 4: deployments.llama.autoscaling.min: expected a whole number, got '3'; write it w",
+        ),
+        (
+            "autoscaling: {min: a few}",
+            "line 4: deployments.llama.autoscaling.min: expected a whole number, got 'a few'",
+        ),
         ("autoscaling: {min: 1.5}", "line 4: deployments.llama.autoscaling.min: expected a whole number, got 1.5"),
         ("traffic: {weight: -1}", "line 4: deployments.llama.traffic.weight: expected a whole number from 0 to"),
-        ("disabled: 'no'", "line 4: deployments.llama.disabled: expected True or False, got 'no'"),
+        ("disabled: 'no'", "line 4: deployments.llama.disabled: expected true or false, got 'no'"),
         (
             "autoscaling: {capacity_classes: [FAST]}",
             "capacity_classes[0]: there is no 'FAST'; use one of CAPACITY_CLASS",
@@ -192,7 +200,7 @@ def test_what_is_wrong_in_a_mapping_is_refused_by_its_path(data: Any, message: s
 
 
 @pytest.mark.parametrize(
-    "value", ["hunter2", "'hunter2'", "12345678", "0x12345678", "{env: A, file: b}", "{env: ''}", "{var: hunter2}", "~"]
+    "value", ["hunter2", "'hunter2'", "12345678", "0x12345678", "{hunter2}", "{env: ''}", "{var: hunter2}", "~"]
 )
 def test_a_secret_that_is_written_out_is_refused_and_not_shown(value: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
@@ -200,6 +208,28 @@ def test_a_secret_that_is_written_out_is_refused_and_not_shown(value: str) -> No
     assert "stack.yaml: line 3: gateways.front.weights_and_biases_auth.api_key: a secret is never" in str(caught.value)
     assert "hunter2" not in str(caught.value)
     assert "12345678" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{fil: hunter2}", "api_key: there is no 'fil'; did you mean 'file'?"),
+        ("{env: A, file: hunter2}", "api_key: env and file are both there; give one of them"),
+    ],
+)
+def test_a_reference_that_is_none_is_told_why(value: str, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(gateway(f"{{weights_and_biases_auth: {{api_key: {value}}}}}"))
+    assert str(caught.value).endswith(message)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_pipe_is_not_read_by_a_check(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    SecretReference("file", str(pipe)).check("api_key")  # reading would wait for ever
+    with pytest.raises(ConfigurationError, match=f"api_key: file {tmp_path}: Is a directory"):
+        SecretReference("file", str(tmp_path)).check("api_key")
 
 
 def test_a_secret_is_a_reference_wherever_a_stack_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -186,6 +186,7 @@ def test_json_is_read_as_json_reads_it_with_the_lines(value: Any, indent: int | 
         ("{a: 1}", 'x.json: line 1: expected a key in double quotes, or "}"'),
         ("[1,]", 'x.json: line 1: there is a comma before "]"'),
         ('{"a": 1,\n}', 'x.json: line 1: there is a comma before "}"'),
+        ('{"a": 1\n', 'x.json: line 1: expected "," or "}"'),
         ("[1 2]", 'x.json: line 1: expected "," or "]"'),
         ('{"a" 1}', 'x.json: line 1: a: expected ":"'),
         ('["a\n"]', "x.json: line 1: a string has no end, or a character in it that JSON escapes"),

@@ -10,7 +10,7 @@ from .._text import one_line, printable, reason_of
 from ..errors import ConfigurationError
 from ..stacks import Plan, PlanStep, Stack
 from ..stacks._files import parse_document
-from ..stacks._operations import check_applicable
+from ..stacks._operations import check_applicable, check_secrets
 from .exit_codes import CHANGES, INTERRUPTED, USAGE
 from .failures import CommandError, code_of, text_of
 from .output import as_json
@@ -50,7 +50,12 @@ def _plan(run: "Run", *, file: str, out: str | None, prune: str | None, secrets:
         run.say(printable(str(plan)))
     if plan.refused:
         run.note("apply refuses this plan")
-    elif any(each.action == "replace" for each in plan.steps):
+        return CHANGES if exit_code else 0
+    try:
+        check_secrets(plan)
+    except ConfigurationError as error:
+        run.note(one_line(f"apply would be refused here: {error}"))
+    if any(each.action == "replace" for each in plan.steps):
         run.note("apply deletes and creates anew only with --allow-replace")
     return CHANGES if plan and exit_code else 0
 
@@ -83,6 +88,7 @@ def _apply(context: click.Context, /, **given: Any) -> int:
         plan = run.client.plan(_load(file), prune=given["prune"], secrets=given["secrets"])
     run.note(printable(str(plan)))
     check_applicable(plan, given["allow_replace"])
+    check_secrets(plan)
     if plan and file == "-" and not given["yes"]:
         raise CommandError("standard input is the stack, so it cannot be asked; use --yes", code=USAGE)
     if plan:

@@ -14,7 +14,7 @@ from .._places import Document, Odd, Path
 from ..errors import ConfigurationError
 from ..resources._comparison import WRITE_ONLY, id_of, is_map
 from ..resources._parts import is_mapping, label, scalar
-from ._secret_references import parse_reference
+from ._secret_references import how_to_refer, parse_reference
 
 OUTPUT_ONLY = ("id", "name", "organization_id")
 """Fields of a spec that a document cannot set."""
@@ -97,8 +97,7 @@ class _FieldReader:
         if id_of(field) in WRITE_ONLY:
             reference = parse_reference(value)
             if reference is None:
-                text = "a secret is never written out; name a variable or a file: {env: NAME} or {file: path}"
-                raise self._error(path, words, text)
+                raise self._error(path, words, how_to_refer(value))
             return reference
         if is_map(field):
             return self._map(field, value, path, words)
@@ -157,7 +156,8 @@ class _FieldReader:
         try:
             result = scalar(field, value, words)
         except ConfigurationError as error:
-            raise self._error(path, words, error.args[0].removeprefix(f"{words}: ")) from None
+            text = error.args[0].removeprefix(f"{words}: ")
+            raise self._error(path, words, _in_words_of_files(text, value)) from None
         return result if field.enum_type is None else label(field.enum_type, result)
 
     def _refuse_unquoted(self, value: Any, path: Path, words: str, is_secret: bool) -> None:
@@ -173,6 +173,8 @@ class _FieldReader:
         return self._document.error(path, text, words)
 
 
+_LONGEST_SHOWN = 40
+"""Characters of a wrong value that an error shows."""
 _DEPTH_OF_SPEC = 2
 """How long the path of a spec is in a stack: its section and its name. On its own, it is shorter."""
 
@@ -188,6 +190,15 @@ def _what(value: object) -> str:
         dict: "a mapping", list: "a list", Odd: "a value without quotes",
     }  # fmt: skip
     return names.get(type(value), type(value).__name__)
+
+
+def _in_words_of_files(text: str, value: object) -> str:
+    """Return what is wrong with a value in words of YAML and JSON instead of Python's."""
+    text = text.replace("expected True or False", "expected true or false")
+    if text == "expected a whole number, got str":
+        in_quotes = "; write it without quotes" if str(value).isdecimal() else ""
+        return f"expected a whole number, got {str(value)[:_LONGEST_SHOWN]!r}{in_quotes}"
+    return text
 
 
 def _kind_of(field: FieldDescriptor) -> str:

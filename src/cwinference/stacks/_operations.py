@@ -1,5 +1,6 @@
 """What `client.plan`, `client.apply` and `client.export` do."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -11,12 +12,15 @@ from .._text import one_line
 from ..resources._unfinished import refuse_during_hot_load
 from ._applying import Applier, Options, Unsettled, resolve_secrets
 from ._entries import stack_document
-from ._kinds import SECTIONS
+from ._kinds import BY_KIND, SECTIONS
 from ._live import Groups, LiveResource, read_live
 from ._plan import Plan, PlanStep, Seen
 from ._planning import Planner, Wishes
+from ._secret_references import references_in
 from ._stack import Stack
 from ._work import Work
+
+log = logging.getLogger("cwinference")
 
 
 def plan(groups: Groups, stack: Stack, prune: str | None, secrets: bool, timeout: Any, retry: Any) -> Flow[Plan]:
@@ -35,7 +39,12 @@ def _plan(groups: Groups, wishes: Wishes, options: Options) -> Flow[Plan]:
     planner = Planner(wishes, live, groups)
     works = planner.works()
     steps = [each.step for each in works]
-    return Plan(wishes.stack, steps, planner.seen(), prune=wishes.prune, secrets=wishes.secrets)
+    made = Plan(wishes.stack, steps, planner.seen(), prune=wishes.prune, secrets=wishes.secrets)
+    try:
+        check_secrets(made)
+    except errors.ConfigurationError as error:  # who plans need not be who applies
+        log.warning("plan: apply would be refused here: %s", one_line(str(error)))
+    return made
 
 
 def apply(
@@ -70,6 +79,15 @@ def check_applicable(plan: Plan, allow_replace: bool) -> None:
             raise errors.ConfigurationError(
                 f"plan: {text} pass allow_replace=True", for_command=f"{text} use --allow-replace"
             )
+
+
+def check_secrets(plan: Plan) -> None:
+    """Raise ConfigurationError if a secret that `apply` would write cannot be read here. None of them is kept."""
+    for step in plan.steps:
+        if step.action != "delete":
+            section = BY_KIND[step.kind].name
+            for path, reference in references_in(getattr(plan.stack, section)[step.name]):
+                reference.check(f"{section}.{step.name}.{path}")
 
 
 def _apply(groups: Groups, plan: Plan, options: Options) -> Flow[Sequence[PlanStep]]:

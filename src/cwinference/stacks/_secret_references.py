@@ -11,6 +11,7 @@ from ..errors import ConfigurationError
 from ..resources._parts import is_mapping
 
 _LARGEST = 1 << 20
+_SOURCES = ("env", "file")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class SecretReference:
             raise ConfigurationError(f"{path}: {self.source} {self.name} {missing}")
         return found
 
+    def check(self, path: str) -> None:
+        """Read the secret and forget it, except for a pipe, which can be read only once. Raises as `read` does."""
+        file = Path(self.name)
+        if self.source == "env" or file.is_file() or file.is_dir() or not file.exists():
+            self.read(path)
+
     def _content(self, path: str) -> str:
         try:
             with Path(self.name).open("rb") as file:
@@ -57,9 +64,22 @@ def parse_reference(value: object) -> SecretReference | None:
     if not is_mapping(value) or len(value) != 1:
         return None
     ((source, name),) = value.items()
-    if source not in ("env", "file") or not isinstance(name, str) or not name:
+    if source not in _SOURCES or not isinstance(name, str) or not name:
         return None
     return SecretReference(source, name)
+
+
+def how_to_refer(value: object) -> str:
+    """Return what is wrong with something that is no reference, without anything in it that may be the secret."""
+    from difflib import get_close_matches  # only mistakes need it
+
+    keys = [*value] if is_mapping(value) else []
+    if {*keys} == {"env", "file"}:
+        return "env and file are both there; give one of them"
+    similar = get_close_matches(str(keys[0]), ("env", "file"), 1) if len(keys) == 1 and keys[0] not in _SOURCES else []
+    if similar:
+        return f"there is no {keys[0]!r}; did you mean {similar[0]!r}?"
+    return "a secret is never written out; name a variable or a file: {env: NAME} or {file: path}"
 
 
 def resolved(fields: Any, path: str) -> Any:
