@@ -7,6 +7,7 @@ import pytest
 
 from cwinference import types
 from cwinference._cli.commands import ALIASES, COMMANDS, root
+from cwinference._cli.failures import _ADVICE, _GROUPS, advice_for
 from cwinference._cli.main import main
 from cwinference._cli.resources.fields import FieldOption, field_options
 from cwinference._cli.resources.kinds import KINDS, Kind
@@ -33,6 +34,15 @@ def test_every_command_has_a_help(path: tuple[str, ...], capsys: pytest.CaptureF
     assert out.startswith(f"Usage: cwinference {' '.join(path)} ")
     assert "--help" in out
     assert err == ""
+
+
+@pytest.mark.parametrize("group", sorted({*_GROUPS, *_GROUPS.values()}))
+def test_advice_names_only_commands_that_exist(group: str) -> None:
+    for kind, _ in _ADVICE:
+        advice = advice_for(kind("no"), (group, "mine"))
+        words = advice.partition("cwinference ")[2].split()
+        end = 1 if words[:1] in (["doctor"], ["explain"]) else 2
+        assert not words or tuple(words[:end]) in ALL, advice
 
 
 def test_the_main_help_lists_all_commands_with_their_short_names(capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,6 +82,14 @@ def test_its_clock_can_be_advanced() -> None:
         assert State.of(client.gateways.get(gateway.spec.id)) is State.READY
 
 
+def test_what_is_no_fate_is_refused_when_it_is_assigned() -> None:
+    emulator = Emulator()
+    nothing: Any = None
+    with pytest.raises(errors.ConfigurationError, match="fates: expected a Fate, got NoneType; to take one away, use"):
+        emulator.fates["llama"] = nothing
+    assert emulator.fates == {}
+
+
 def test_a_resource_with_a_fate_fails() -> None:
     with Emulator() as emulator, Client(emulator.token, endpoint=emulator.endpoint) as client:
         emulator.fates["front"] = Fate(message="no address left")

@@ -110,6 +110,16 @@ class Fate:
         _check(self, _FATE_FIELDS)
 
 
+class Fates(dict[str, Fate]):
+    """Fates by the names of resources. Anything else than a fate is refused here, and not by each call from then on."""
+
+    def __setitem__(self, name: str, fate: Fate) -> None:
+        """Assign a fate. Raises ConfigurationError if it is none."""
+        if not isinstance(fate, Fate):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"fates: expected a Fate, got {type(fate).__name__}; to take one away, use pop")
+        super().__setitem__(name, fate)
+
+
 def _check(settings: Any, expectations: "Mapping[str, _Expectation]") -> None:
     for field in fields(settings):
         value: object = getattr(settings, field.name)

@@ -19,7 +19,7 @@ from .admin.controls import Controls
 from .admin.request_log import RequestLog
 from .api.emulated_api import EmulatedApi
 from .api.journal import Journal
-from .behavior import Behavior, DriftKind, Fate
+from .behavior import Behavior, DriftKind, Fate, Fates
 from .clock import EmulatorClock
 from .config import Config, load
 from .faults.faults import Faults
@@ -167,7 +167,7 @@ class Emulator:
         self._callers = {**self._config.tokens, **self._default_callers()}
         for number, table in enumerate(self._config.faults, 1):
             self._faults.add_table(table, f"config: faults[{number}]")
-        self._fates = dict(self._config.fates)
+        self._fates = Fates(self._config.fates)
         self._behavior = _merge_behavior(behavior, self._config, ready_after=ready_after, rules=rules, drift=drift)
         self._running_parts = ExitStack()
         self._api: EmulatedApi | None = None

@@ -124,7 +124,7 @@ def _revert(run: "Run", /, journal: str | None, option: str | None) -> None:
 @output_options("table", "json", "yaml")
 @click.pass_obj
 def _status(run: "Run", /, journal: str | None, option: str | None) -> None:
-    """Show how far the rollout of a JOURNAL has come, and the weights now."""
+    """Show how far the rollout of a JOURNAL has come, whether it is being run, and the weights now."""
     from ...rollout._rollout import progress_of
 
     path = _path(journal, option)

@@ -13,6 +13,6 @@ command = LazyGroup(
         "revert": Entry(_MODULE, "restore what was there before"),
     },
     help="Move a model's traffic from one deployment to another, with a way back.",
-    epilog="Exit codes of start and resume: 0 promoted; 1 reverted; 6 paused. The journal is what the way back needs: "
-    "keep it for as long as you may want to revert.",
+    epilog="Exit codes of start and resume: 0 promoted; 1 reverted, or paused by a gate without a verdict; 6 paused. "
+    "The journal is what the way back needs: keep it for as long as you may want to revert.",
 )
