@@ -115,7 +115,7 @@ class Fates(dict[str, Fate]):
 
     def __setitem__(self, name: str, fate: Fate) -> None:
         """Assign a fate. Raises ConfigurationError if it is none."""
-        if not isinstance(fate, Fate):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(fate, Fate):
             raise ConfigurationError(f"fates: expected a Fate, got {type(fate).__name__}; to take one away, use pop")
         super().__setitem__(name, fate)
 
