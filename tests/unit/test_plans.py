@@ -225,6 +225,12 @@ def test_a_gateway_that_is_gone_makes_a_plan_out_of_date(api: MemoryApi) -> None
         api.client.apply(plan)
 
 
+def test_a_reason_is_in_the_number_of_its_field(api: MemoryApi) -> None:
+    apply(api, {"gateways": {"front": FRONT}})
+    (step,) = api.client.plan(Stack.parse({"gateways": {"front": {"zones": ["US-EAST-04A"]}}})).steps
+    assert step.reason == "zones differ"
+
+
 def test_status_order_and_what_others_do_elsewhere_do_not_make_a_plan_out_of_date(api: MemoryApi) -> None:
     apply(api, {**WHOLE, "gateways": {**WHOLE["gateways"], "back": FRONT}}, wait=False)
     apply(api, stack_of(llama={"gateways": ["back"]}), wait=False)
