@@ -177,11 +177,11 @@ CASES: dict[str, tuple[Facts, list[tuple[str, str]]]] = {
     ),
     "weight 0 beside others": (
         facts(deployment(traffic={}), deployments=[deployment(traffic={}), RIVAL]),
-        [("certain", "its weight is 0, and requests for org/llama go to llama-2: it gets none")],
+        [("note", "its weight is 0, and requests for org/llama go to llama-2: it gets none")],
     ),
     "weight 0 beside one that may not serve": (
         facts(deployment(traffic={}), deployments=[deployment(traffic={}), deployment("ERROR", id="d2", name="other")]),
-        [("likely", "its weight is 0, and requests for org/llama go to other: it gets none")],
+        [("note", "its weight is 0, and requests for org/llama go to other: it gets none")],
     ),
     "weight 0 alone, because the other is being deleted": (
         facts(deployment(traffic={}), deployments=[deployment(traffic={}), deployment("DELETING", id="d2")]),
@@ -189,7 +189,7 @@ CASES: dict[str, tuple[Facts, list[tuple[str, str]]]] = {
     ),
     "all weights 0": (
         facts(deployment(traffic={}), deployments=[deployment(traffic={}), QUIET]),
-        [("possible", "all weights of org/llama are 0 (also of llama-2); how requests are shared")],
+        [("note", "all weights of org/llama are 0 (also of llama-2); how requests are shared")],
     ),
     "weight 0 alone": (facts(deployment(traffic={})), []),
     "autoscaling off": (
@@ -410,3 +410,10 @@ def test_the_data_has_what_the_text_has() -> None:
 def test_times_out_of_range_are_left_out() -> None:
     conditions = [{"type": "Ready", "status": TRUE, "last_update_time": {"seconds": 2**62}}]
     assert explain(facts(deployment("READY", conditions))).history[0].at is None
+
+
+@pytest.mark.parametrize("name", ["weight 0 beside others", "all weights 0"])
+def test_no_command_gives_requests_to_a_deployment_that_has_no_weight(name: str) -> None:
+    creating = replace(CASES[name][0], resource=deployment("CREATING", traffic={}))
+    (weight,) = [each for each in explain(creating).causes if "0" in each.fact]
+    assert (weight.verdict, weight.commands) == ("note", ())

@@ -157,7 +157,10 @@ def _hot_loads(deployment: types.Deployment, facts: Facts) -> Iterator[Cause]:
 
 
 def _traffic(deployment: types.Deployment, facts: Facts) -> Iterator[Cause]:
-    """Yield whether its weight keeps requests away. Weights count among the deployments of one model on one gateway."""
+    """Yield whether its weight keeps requests away. Weights count among the deployments of one model on one gateway.
+
+    It is no cause of a state, and often meant: a canary begins so. A command would need a weight that nobody knows.
+    """
     if deployment.spec.disabled or facts.deployments is None or deployment.spec.traffic.weight:
         return
     for gateway_id in deployment.spec.gateway_ids:
@@ -172,17 +175,13 @@ def _traffic(deployment: types.Deployment, facts: Facts) -> Iterator[Cause]:
         ]
         if not rivals:
             continue
-        mend = (modify("deployments", _name(deployment), traffic__weight="100"),)
         names, model = listed(each.spec.name for each in rivals), deployment.spec.model.name
-        weighted = [each for each in rivals if each.spec.traffic.weight]
+        weighted = [each.spec.name for each in rivals if each.spec.traffic.weight]
         if weighted:
-            # Where nothing with a weight is READY, who gets the requests is not documented.
-            verdict: Verdict = "certain" if any(State.of(each) is State.READY for each in weighted) else "likely"
-            to = listed(each.spec.name for each in weighted)
-            yield Cause(verdict, f"its weight is 0, and requests for {model} go to {to}: it gets none", mend)
+            yield Cause("note", f"its weight is 0, and requests for {model} go to {listed(weighted)}: it gets none")
         else:
             text = f"all weights of {model} are 0 (also of {names}); how requests are shared then is not documented"
-            yield Cause("possible", text, mend)
+            yield Cause("note", text)
         return
 
 
