@@ -76,6 +76,19 @@ def test_status_shows_gateways_with_their_deployments(full: CommandLine) -> None
 def test_status_of_nothing_is_said_on_standard_error(cli: CommandLine) -> None:
     ran = cli.ok("status")
     assert (ran.out, ran.err) == ("", "no gateways, deployments or capacity claims\n")
+    for form in ("ndjson", "name"):
+        assert cli.ok("status", "-o", form).out == ""
+
+
+@pytest.mark.parametrize("command", [["dep", "get", "llama"], ["dep", "list"], ["status"]])
+def test_data_that_was_read_in_binary_says_which_fields_it_lacks(full: CommandLine, command: list[str]) -> None:
+    for form in ("json", "yaml", "ndjson"):
+        note = full.ok(*command, "-o", form, "--transport", "connect").err
+        assert note.startswith("--transport connect does not show ")
+        assert "spec.hot_load" in note
+        assert full.ok(*command, "-o", form).err == ""
+    assert full.ok(*command, "-o", "name", "--transport", "connect").err == ""
+    assert full.ok("claims", "list", "-o", "json", "--transport", "connect").err == ""
 
 
 def test_describe_groups_conditions_over_zones_and_says_since_when(full: CommandLine) -> None:

@@ -171,7 +171,10 @@ def test_deleting_says_what_still_refers_to_it_and_needs_a_yes(full: CommandLine
     in_use = full("gw", "delete", "front", "--yes")
     assert in_use.code == 5
     assert "to see its state: cwinference gateways describe front" in in_use.err
-    full.ok("dep", "delete", "llama", "llama-2", "--yes", "--wait")
+    dry_run = full.ok("gw", "delete", "front", "--dry-run")
+    assert dry_run.err == "deployments that refer to front: llama, llama-2\n"
+    waited = full.ok("dep", "delete", "llama", "llama-2", "--yes", "--wait")
+    assert (waited.out, waited.err.count(": gone (")) == ("", 2)
     full.ok("gw", "delete", "front", "-y", "--wait=1m")
     assert full.ok("gw", "wait", "front", "--deleted").err == "front: is gone\n"
     with full.client() as client:

@@ -12,6 +12,8 @@ from .parsing.groups import Command
 from .parsing.options import output_options, table_options
 from .printing.forms import api_json, names_text, ndjson_text, yaml_text
 from .printing.screen import Screen
+from .resources.kinds import KINDS
+from .resources.show import note_what_binary_lacks
 from .resources.tree import Snapshot, status_text
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def command(run: "Run", /, watches: bool) -> None:
 
     The weight of a deployment is followed by its share of the requests for its model on that gateway.
     """
+    note_what_binary_lacks(run, KINDS.values())
     if watches:
         _watch(run)
         return
@@ -49,10 +52,14 @@ def _print(run: "Run", now: Snapshot) -> None:
             names = {each.spec.id: each.spec.name for each in now.gateways}
             run.say(yaml_text(stack_document(now.everything, names)))
         case "name":
-            run.say(names_text(each.spec.name for each in now.everything))
+            if now.everything:
+                run.say(names_text(each.spec.name for each in now.everything))
         case "ndjson":
             kinds = {"gateway": now.gateways, "deployment": now.deployments, "capacity_claim": now.claims}
-            run.say(ndjson_text({"kind": name, **api_json(each)} for name, found in kinds.items() for each in found))
+            if now.everything:
+                run.say(
+                    ndjson_text({"kind": name, **api_json(each)} for name, found in kinds.items() for each in found)
+                )
         case _:
             text = status_text(run, now, Screen.of_output())
             if now.everything:

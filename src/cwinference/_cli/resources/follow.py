@@ -21,7 +21,7 @@ from ..printing.states import state_label, state_style
 from ..run import Run
 from .kinds import DEPLOYMENTS, GATEWAYS, HOT_LOADS, Kind, name_of
 from .names import find, find_all, is_single, names_argument, with_input
-from .show import show
+from .show import note_what_binary_lacks, show
 from .waiting import until_gone, until_ready
 
 
@@ -62,6 +62,7 @@ def watch_command(kind: Kind) -> click.Command:
         def report(error: Exception) -> None:
             run.note(one_line(str(error)))
 
+        note_what_binary_lacks(run, [kind])
         try:
             for change in kind.methods(run).watch(on_error=report, **scope):
                 if change.type == "synced":

@@ -1,9 +1,12 @@
 """Resources in the form that `-o` asks for."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.descriptor import Descriptor
+
+from ..._wire.methods import FIRST_PLACEHOLDER
 from ...errors import ApiError, ProtocolError
 from ...stacks._entries import stack_document
 from ..printing.columns import columns_of
@@ -15,6 +18,9 @@ from .kinds import DEPLOYMENTS, HOT_LOADS, Kind, name_of
 if TYPE_CHECKING:
     from ..run import Run
 
+_DATA = ("json", "yaml", "ndjson")
+"""The forms that are for programs, which miss what is not there."""
+
 
 def show(run: "Run", kind: Kind, resources: Iterable[Any], *, single: bool = False) -> None:
     """Print resources of a kind. `single`: a single one was asked for, which is a JSON object rather than an array."""
@@ -25,6 +31,7 @@ def show(run: "Run", kind: Kind, resources: Iterable[Any], *, single: bool = Fal
         chosen_from(
             columns, run.columns or columns[0].title
         )  # which no other form has, but a misspelled one is an error
+    note_what_binary_lacks(run, [kind])
     match form:
         case "json":
             run.say(json_text(found, single=single))
@@ -36,6 +43,26 @@ def show(run: "Run", kind: Kind, resources: Iterable[Any], *, single: bool = Fal
                 run.say(text)
         case _:
             show_table(run, kind.message, found, facts_for(run, kind, found), nothing=f"no {kind.one}s")
+
+
+def note_what_binary_lacks(run: "Run", kinds: Iterable[Kind]) -> None:
+    """Say which fields are missing in the data that is printed, because they were read in binary, not as JSON."""
+    if run.transport not in (None, "rest") and run.form in _DATA:
+        hidden = [name for kind in kinds if kind is not HOT_LOADS for name in _hidden(kind.message.DESCRIPTOR)]
+        if hidden:
+            run.note(
+                f"--transport {run.transport} does not show {', '.join(hidden)}; without it, rest shows all fields"
+            )
+
+
+def _hidden(message: Descriptor, path: str = "") -> Iterator[str]:
+    """Return the paths of fields whose numbers are not published, so that they never come in binary."""
+    for field in message.fields:
+        kind: Descriptor | None = field.message_type
+        if field.number >= FIRST_PLACEHOLDER:
+            yield f"{path}{field.name}"
+        elif kind is not None and kind.file.package == message.file.package:
+            yield from _hidden(kind, f"{path}{field.name}.")
 
 
 def show_table(run: "Run", message: type[Any], rows: Sequence[Any], facts: Facts, *, nothing: str) -> None:

@@ -138,19 +138,19 @@ def delete_command(kind: Kind) -> click.Command:
     @click.pass_obj
     def command(run: "Run", /, names: list[str], yes: bool, dry_run: bool, wait: Wait | None) -> int:
         found = find_all(run, kind, names)
+        for line in _referring(run, kind, found):
+            run.note(line)
         if dry_run:
             shape: Any = getattr(types, f"Delete{kind.message.DESCRIPTOR.name}Request")
             print_requests(run, [shape(id=each.spec.id) for each in found])
             return 0
-        for line in _referring(run, kind, found):
-            run.note(line)
         what = ", ".join(one_line(name_of(each)) for each in found)
         run.confirm(f"Delete {kind.one}{'s' * (len(found) > 1)} {what}?", yes=yes)
         outcomes = {name_of(each): outcome_of(partial(kind.methods(run).delete, each.spec.id)) for each in found}
         done, code = good_ones(run, kind, {name_of(each): outcomes[name_of(each)] or each for each in found})
         if wait is not None:
             until_gone(run, kind, done, wait.seconds)
-        if done:
+        if done and (wait is None or run.form not in (None, "table", "wide")):  # whose states are no more
             show(run, kind, done, single=is_single(names))
         return code
 
