@@ -169,6 +169,20 @@ def test_explain_suggests_what_may_have_been_meant(capsys: pytest.CaptureFixture
     assert "choose from gateways, deployments, claims, hot-loads" in last
 
 
+def test_explain_of_a_name_alone_names_the_command(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "llama"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "cwinference explain: missing the kind of resource",
+        "to explain it: cwinference explain deployments llama",
+    ]
+    emulator.faults.add("error", method="ListCapacityClaims", code="permission_denied")
+    for name in ("lama", "l\x1blama"):
+        assert main(["explain", name]) == 2
+        assert "expected KIND NAME, such as deployments llama, got only 'l" in capsys.readouterr().err
+    assert main(["explain", "deployment"]) == 2
+    assert "missing argument 'NAME'" in capsys.readouterr().err
+
+
 def shown(command: str) -> list[str]:
     """Return what the README shows of a command's output, without what differs from run to run."""
     text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")

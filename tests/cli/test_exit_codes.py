@@ -176,15 +176,21 @@ def test_ctrl_c_in_a_wait_is_130_and_says_how_to_go_on(
     assert f"to go on waiting: {command}" in ran.err
 
 
-@pytest.mark.parametrize("command", [["gw", "watch"], ["status", "--watch"]])
+@pytest.mark.parametrize(
+    "command", [["gw", "watch"], ["status", "--watch"], ["deployments", "watch", "--gateways", "front"]], ids=" ".join
+)
 def test_ctrl_c_in_a_watch_is_130(cli: CommandLine, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
     def interrupt(self: object) -> None:
         raise KeyboardInterrupt
 
+    cli.ok("gw", "create", "front", *GATEWAY, "--quiet", "-o", "name")
     monkeypatch.setattr("cwinference.following.Watch.__next__", interrupt)
     ran = cli(*command)
     assert (ran.code, ran.out) == (130, "")
-    assert f"to go on watching: cwinference {command[0].replace('gw', 'gateways')}" in ran.err
+    again = (
+        " ".join(command).replace("gw", "gateways").replace("dep ", "deployments ").replace("--gateways", "--gateway")
+    )
+    assert ran.err == f"interrupted; to go on watching: cwinference {again}\n"
 
 
 def test_ctrl_c_elsewhere_is_130_without_a_word(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from cwinference import types
-from cwinference._cli.commands import ALIASES, COMMANDS, root
+from cwinference._cli.commands import ALIASES, COMMANDS, OTHER_NAMES, root
 from cwinference._cli.failures import _ADVICE, _GROUPS, advice_for
 from cwinference._cli.main import main
 from cwinference._cli.resources.fields import FieldOption, field_options
@@ -59,9 +59,10 @@ def test_a_short_name_is_the_same_command(capsys: pytest.CaptureFixture[str]) ->
         assert main([name, "list", "--help"]) == 0
         return capsys.readouterr().out.partition("\n")[2]
 
-    for alias, name in {**ALIASES, "hot_loads": "hot-loads", "capacity_claims": "claims"}.items():
+    for alias, name in {**ALIASES, **OTHER_NAMES, "hot_loads": "hot-loads", "capacity_claims": "claims"}.items():
         assert help_of(alias) == help_of(name)
-    assert main(["claim", "list"]) == 2
+    assert {f"{each}s" for each in OTHER_NAMES} >= {*KINDS}
+    assert main(["clams", "list"]) == 2
     assert "did you mean claims" in capsys.readouterr().err
 
 

@@ -195,6 +195,8 @@ def test_lists_can_be_filtered(full: CommandLine) -> None:
     full.ok("gw", "create", "back", "--core-weave-auth", "--path-based-routing")
     assert full.ok("dep", "list", "--gateway", "front", "-o", "name").lines == ["llama", "llama-2"]
     assert full.ok("dep", "list", "--gateway", "back", "-o", "name").lines == []
+    assert full.ok("dep", "list", "--gateways", "front", "-o", "name").lines == ["llama", "llama-2"]
+    assert full.ok("dep", "modify", "llama", "--gateway", "back", "--dry-run").json["gatewayIds"] != []
     assert full.ok("gw", "list", "--updated-after", "1h", "-o", "name").lines == ["front", "back"]
     assert full.ok("gw", "list", "--updated-after", "2999-01-01T00:00:00Z", "-o", "json").json == []
     assert full("gw", "list", "--updated-after", "yesterday").code == 2

@@ -27,7 +27,14 @@ COMMANDS: Mapping[str, Entry] = {
 """The commands by their names, in the order of the help. Each module has its command in `command`."""
 
 ALIASES: Mapping[str, str] = {"gw": "gateways", "dep": "deployments", "cc": "claims", "hl": "hot-loads"}
-_OTHER_NAMES: Mapping[str, str] = {"capacity-claims": "claims"}
+OTHER_NAMES: Mapping[str, str] = {
+    "gateway": "gateways",
+    "deployment": "deployments",
+    "claim": "claims",
+    "capacity-claim": "claims",
+    "capacity-claims": "claims",
+    "hot-load": "hot-loads",
+}
 """Names that are understood, and not shown."""
 
 
@@ -37,7 +44,7 @@ def root() -> click.Group:
         "cwinference",
         COMMANDS,
         ALIASES,
-        _OTHER_NAMES,
+        OTHER_NAMES,
         help="Tools for the CoreWeave Inference API (unofficial).",
         epilog="`cwinference COMMAND --help` describes a command. Exit codes: 0; 1 API or unexpected error; 2 usage; "
         "3 not found; 4 credentials or permission; 5 conflict or failed precondition; 6 time over; 7 resource FAILED; "

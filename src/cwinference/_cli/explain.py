@@ -1,5 +1,6 @@
 """`cwinference explain KIND NAME`: why a resource is as it is, by what it depends on."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -8,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._explain import Facts, explain
-from ..errors import ApiError, Unauthenticated
-from .commands import ALIASES
-from .parsing.converter import Converter
+from .._text import one_line
+from ..errors import ApiError, InferenceError, Unauthenticated
+from .commands import ALIASES, OTHER_NAMES
+from .exit_codes import NOT_FOUND, USAGE
+from .failures import CommandError
 from .parsing.groups import Command
 from .parsing.options import output_options
 from .parsing.suggestions import did_you_mean
@@ -25,44 +28,54 @@ _LATEST = 100
 """How many of a deployment's hot-loads are read, newest first."""
 
 
-_NAMES: Mapping[str, str] = {
-    **{each: each for each in KINDS},
-    **{each.removesuffix("s"): each for each in KINDS},
-    **ALIASES,
-    "capacity-claims": "claims",
-    "capacity-claim": "claims",
-}
-"""What a kind may be called."""
-
-
-class _KindName(Converter[Kind]):
-    """The kind of a resource: as in the commands, in short, or in the singular."""
-
-    name = "kind"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Kind:
-        """Return the kind."""
-        word = str(value).lower().replace("_", "-")
-        if word not in _NAMES:
-            hint = did_you_mean(word, _NAMES) or f"; choose from {', '.join(KINDS)}"
-            self.fail(f"no such kind of resource: {value}{hint}", param, ctx)
-        return KINDS[_NAMES[word]]
+_NAMES: Mapping[str, str] = {**{each: each for each in KINDS}, **ALIASES, **OTHER_NAMES}
+"""What a kind may be called: as in the commands, in short, or in the singular."""
 
 
 @click.command("explain", cls=Command)
 @output_options("table", "json", "yaml")
-@click.argument("kind", type=_KindName(), metavar="KIND")
-@click.argument("name", metavar="NAME")
-@click.pass_obj
-def command(run: Run, *, kind: Kind, name: str) -> None:
+@click.argument("kind", metavar="KIND")
+@click.argument("name", metavar="NAME", required=False)
+@click.pass_context
+def command(context: click.Context, /, *, kind: str, name: str | None) -> None:
     """Explain why a resource is as it is: KIND is gateways, deployments, claims or hot-loads, NAME a name or an id.
 
     Shows the history of its conditions, what is unmet, the likely cause, and the command that mends it. What is said
     was read, also of what it depends on; what only follows is called likely or possible.
     """
-    facts = gather(run.client, kind.command, find(run, kind, name))
+    run: Run = context.obj
+    found = _kind_of(kind)
+    if found is None and name is None:
+        raise _without_kind(context, kind)
+    if found is None:
+        hint = did_you_mean(kind, _NAMES) or f"; choose from {', '.join(KINDS)}"
+        raise click.UsageError(f"no such kind of resource: {kind}{hint}", context)
+    if name is None:
+        raise click.UsageError("missing argument 'NAME'", context)
+    facts = gather(run.client, found.command, find(run, found, name))
     explanation = explain(replace(facts, is_complete=run.transport in (None, "rest")))
     run.document(explanation.as_dict(), lambda: str(explanation))
+
+
+def _kind_of(word: str) -> Kind | None:
+    name = _NAMES.get(word.lower().replace("_", "-"))
+    return None if name is None else KINDS[name]
+
+
+def _without_kind(context: click.Context, word: str) -> Exception:
+    """Return the error of a name without a kind, with the command if there is a resource of that name."""
+    for kind in KINDS.values():
+        try:
+            find(context.obj, kind, word)
+        except CommandError as error:
+            if error.code != NOT_FOUND:
+                break
+        except InferenceError:
+            break
+        else:
+            advice = shlex.join(["cwinference", "explain", kind.command, word])
+            return CommandError("missing the kind of resource", code=USAGE, advice=f"to explain it: {advice}")
+    return click.UsageError(f"expected KIND NAME, such as deployments llama, got only {one_line(word)!r}", context)
 
 
 def gather(client: "Client", kind: str, resource: Any) -> Facts:

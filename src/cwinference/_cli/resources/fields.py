@@ -21,7 +21,7 @@ _PACKAGE = "coreweave.inference.v1alpha1."
 _OUTSIDE = ("id", "name", "hot_load_id", "deployment_id")
 """Fields that commands take in another way."""
 _UNSPECIFIED = 0
-_OTHER_NAMES: Mapping[Path, Sequence[str]] = {("gateway_ids",): ("--gateways",)}
+_OTHER_NAMES: Mapping[Path, Sequence[str]] = {("gateway_ids",): ("--gateways", "--gateway")}
 _DOCUMENTED = re.compile(r"^    (\w+) \([^\n]*?\): (.*?)(?=^    \w+ \(|^\w|\Z)", re.MULTILINE | re.DOTALL)
 _NOT_FOR_USERS = re.compile(r" PLACEHOLDER NUMBER:.*")
 

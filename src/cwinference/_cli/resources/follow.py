@@ -20,7 +20,7 @@ from ..printing.screen import Screen
 from ..printing.states import state_label, state_style
 from ..run import Run
 from .kinds import DEPLOYMENTS, GATEWAYS, HOT_LOADS, Kind, name_of
-from .names import find, find_all, is_single, names_argument, with_input
+from .names import find, find_all, gateway_option, is_single, names_argument, with_input
 from .show import note_what_binary_lacks, show
 from .waiting import until_gone, until_ready
 
@@ -76,8 +76,7 @@ def watch_command(kind: Kind) -> click.Command:
             raise click.exceptions.Exit(INTERRUPTED) from None
 
     if kind is DEPLOYMENTS:
-        text = "Only those of this gateway, by name or id."
-        command = click.option("--gateway", metavar="NAME", help=text)(command)
+        command = gateway_option(command)
     text = f"Print {kind.one}s as they are, and then each change, until Ctrl-C. With -o ndjson, each is a JSON object."
     return click.command("watch", cls=Command, help=text)(command)
 

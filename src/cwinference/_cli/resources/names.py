@@ -26,6 +26,12 @@ def names_argument(function: CommandT) -> CommandT:
     return click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_names)(function)
 
 
+def gateway_option(function: CommandT) -> CommandT:
+    """Add `--gateway`, which limits deployments to those of one."""
+    text = "Only those of this gateway, by name or id."
+    return click.option("--gateway", "--gateways", "gateway", metavar="NAME", help=text)(function)
+
+
 def complete_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Return the names of existing resources that begin like this, for a shell; none if they cannot be read soon."""
     kind = KINDS.get((context.parent.command.name or "") if context.parent is not None else "")

@@ -17,7 +17,7 @@ from ..printing.layout import Column, table_lines
 from ..printing.screen import Screen
 from ..run import Run
 from .kinds import DEPLOYMENTS, GATEWAYS, HOT_LOADS, Kind
-from .names import find, find_all, gateway_ids, is_single, names_argument
+from .names import find, find_all, gateway_ids, gateway_option, is_single, names_argument
 from .show import facts_for, show
 
 
@@ -79,7 +79,7 @@ def parameters_command(kind: Kind) -> click.Command:
 
     if kind is DEPLOYMENTS:
         text = "Only what is available behind these gateways, by name or id."
-        command = click.option("--gateways", metavar="A,B", multiple=True, help=text)(command)
+        command = click.option("--gateways", "--gateway", "gateways", metavar="A,B", multiple=True, help=text)(command)
     return click.command("parameters", cls=Command, help=f"Show the values that the spec of a {kind.one} may use.")(
         command
     )
@@ -93,9 +93,7 @@ def _filters(kind: Kind) -> Callable[[CommandT], CommandT]:
         text = "Only what changed later than this: a time such as 2026-11-29T12:00:00Z, or 10m for the last 10 minutes."
         function = click.option("--updated-after", metavar="TIME", callback=_time, help=text)(function)
         if kind is DEPLOYMENTS:
-            function = click.option("--gateway", metavar="NAME", help="Only those of this gateway, by name or id.")(
-                function
-            )
+            function = gateway_option(function)
         return function
 
     return decorate
