@@ -71,3 +71,5 @@ def test_a_failure_to_connect_says_whether_it_may_pass(reason: str, hint: Hint) 
     )
     assert isinstance(error, errors.Unavailable)
     assert errors.hint_of(error) is hint
+    assert error.message.startswith("no connection to http://x: ")
+    assert ("os error" in error.message, "tcp connect" in error.message) == (False, False)

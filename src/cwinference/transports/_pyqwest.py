@@ -34,6 +34,13 @@ releases it here.
 _URL = re.compile(r" for url \(\S*\)")
 """The part of pyqwest's text that names the URL, whose words say nothing about the cause."""
 
+_NOT_CONNECTED = re.compile(
+    r"(?:Request failed: )?error sending request for url \((\w+://[^/\s)]+)\S*\): "
+    r"(?:client error \(Connect\): )?(?:tcp connect error: )?"
+)
+"""How pyqwest's text begins if there is no connection; the group is where it would lead. The cause comes after it."""
+_OS_ERROR = re.compile(r" \(os error \d+\)")
+
 _CODES_OF_RESETS: Mapping[int, type[errors.ApiError]] = {
     pyqwest.StreamErrorCode.REFUSED_STREAM: errors.Unavailable,
     pyqwest.StreamErrorCode.CANCEL: errors.Cancelled,
@@ -164,12 +171,20 @@ def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> 
         is_tls = bool(advice) or "certificate" in cause.lower() or "tls" in cause.lower()
         unsent = Hint.NO_SUCH_NAME if _NO_SUCH_NAME.search(cause) else Hint.NOT_SENT
         hint = Hint.UNTRUSTED if is_tls else unsent
-        return errors.with_hint(errors.Unavailable(f"no connection: {text}{advice}"), hint)
+        return errors.with_hint(errors.Unavailable(f"{_no_connection(text)}{advice}"), hint)
     if isinstance(error, TimeoutError):
         return no_response(timeout)
     if isinstance(error, pyqwest.ReadError | pyqwest.WriteError | pyqwest.RemoteProtocolError):
         return errors.with_hint(errors.Unavailable(f"the connection was lost: {text}"), Hint.LOST)
     return errors.Internal(f"{type(error).__name__}: {text}")
+
+
+def _no_connection(text: str) -> str:
+    """Return pyqwest's text of a connection that could not be made, without what only its authors need to know."""
+    begin = _NOT_CONNECTED.match(text)
+    if begin is None:
+        return f"no connection: {text}"
+    return f"no connection to {begin[1]}: {_OS_ERROR.sub('', text[begin.end() :])}"
 
 
 def is_early_end(error: BaseException) -> bool:
