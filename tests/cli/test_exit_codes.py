@@ -99,6 +99,40 @@ def test_what_is_not_there_is_3(cli: CommandLine) -> None:
     assert cli("gw", "get", "11111111-2222-4333-8444-555555555555").code == 3
 
 
+def test_what_exists_is_named_also_where_a_file_has_the_name(cli: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "front.json"
+    file.write_text('{"version": 1, "gateways": {"front": {"core_weave_auth": {}, "path_based_routing": {}}}}')
+    cli.ok("gw", "create", "-f", file)
+    ran = cli("gw", "create", "-f", file)
+    assert (ran.code, ran.err.splitlines()[1:]) == (5, ["to see it: cwinference gateways get front"])
+
+
+LABEL = "a name has 1 to 63 letters, digits and hyphens, and no hyphen at its ends"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["gw", "create", "UPPER Case", *GATEWAY], [LABEL]),
+        (["gw", "modify", "front", "--new-name", "-x"], [LABEL]),
+        (["gw", "modify", "front", "--zones", "x"], ["to see what is allowed: cwinference gateways parameters"]),
+        (["dep", "modify", "llama", "--traffic.weight", "2500"], []),
+        (
+            ["dep", "modify", "llama", "--runtime.engine", "x"],
+            ["to see what is allowed: cwinference deployments param"],
+        ),
+    ],
+)
+def test_a_refused_value_has_advice_where_there_is_some(
+    full: CommandLine, arguments: list[str], advice: list[str]
+) -> None:
+    ran = full(*arguments)
+    assert ran.code == 1
+    found = ran.err.splitlines()[1:]
+    assert len(found) == len(advice)
+    assert all(map(str.startswith, found, advice))
+
+
 def test_advice_names_only_commands_that_exist(full: CommandLine, tmp_path: Path) -> None:
     ran = full("rollout", "start", "nope", "--replaces", "llama", "--journal", tmp_path / "j.json")
     assert (ran.code, ran.err.splitlines()[1:]) == (3, ["to see them all: cwinference deployments list"])

@@ -1,5 +1,6 @@
 """From an error to what is printed: a line, the next command to try, and the exit code."""
 
+import re
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -41,6 +42,16 @@ _ADVICE: Sequence[tuple[type[Exception], str]] = (
     (errors.ProtocolError, "to see whether this is the API: cwinference doctor"),
 )
 """The next command to try. One that names a kind or a name is left out where there is none."""
+
+_LISTED = re.compile(r"engine|version|instance|zone|capacity_type")
+"""What `parameters` lists, as fields and texts of the API call it."""
+_LABEL = "a name has 1 to 63 letters, digits and hyphens, and no hyphen at its ends"
+_NAMES: Mapping[str, str] = {
+    "gateways": _LABEL,
+    "deployments": _LABEL,
+    "claims": "a name has 1 to 100 lower-case letters, digits and hyphens, and no hyphen at its ends",
+}
+"""What the API's published rules say of the names of a kind."""
 
 _GROUPS: Mapping[str, str] = {
     **{each: each for each in ("gateways", "deployments", "claims", "hot-loads")},
@@ -115,11 +126,20 @@ def advice_for(error: Exception, subject: tuple[str, str] = ("", "")) -> str:
         return error.advice
     kind, name = subject
     kind = _GROUPS.get(kind, "")
-    if kind == "hot-loads" and isinstance(error, errors.InvalidArgument):
-        kind = ""  # they have no `parameters`
+    if isinstance(error, errors.InvalidArgument):
+        refused = _refused_fields(error)
+        if "name" in refused:
+            return _NAMES.get(kind, "")
+        if kind == "hot-loads" or not any(map(_LISTED.search, refused or [error.message])):
+            return ""  # `parameters`, which hot-loads do not have, would not help
     words = {"kind": kind, "name": name, "id": getattr(error, "resource_id", None) or name}
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "")
     return advice.format(**words) if all(words[each] for each in words if f"{{{each}}}" in advice) else ""
+
+
+def _refused_fields(error: errors.ApiError) -> list[str]:
+    """Return the fields of which the API says that they are wrong."""
+    return [each.field for detail in error.details for each in getattr(detail, "field_violations", ())]
 
 
 def _usage_text(error: click.UsageError) -> str:

@@ -63,6 +63,7 @@ def _create(
     name = name or found
     if not name:
         raise click.UsageError("missing argument 'NAME'", context)
+    run.subject = (kind.command, name)  # which may be in the file
     refuse_missing(kind, context, fields)
     if dry_run:
         print_requests(run, [create_request(kind, id=id, name=name, **fields)])
