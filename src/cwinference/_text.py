@@ -37,6 +37,13 @@ def safe_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return found
 
 
+def seconds_text(seconds: float) -> str:
+    """Return seconds as they are if they are round, and else without digits that nobody wants: `1 s` for 0.980636."""
+    if round(seconds, 2) == seconds:
+        return f"{seconds:g} s"
+    return f"{round(seconds, 1) or float(f'{seconds:.1g}'):g} s"
+
+
 def reason_of(error: OSError | ValueError) -> str:
     """Return why the system refuses a path, without the path; a ValueError is about one that no file can have."""
     return (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__

@@ -125,6 +125,13 @@ def unmet(resource: AnyResource | types.HotLoad) -> str:
     return "; ".join(condition_text(*key, places) for key, places in zones.items()) or "no conditions were reported"
 
 
+def summary(resource: AnyResource | types.HotLoad) -> str:
+    """Return kind, name and state, and the conditions that are not met, on one line."""
+    text = f"{name_of(resource)}: {state_text(resource)}"
+    is_met = all(each.status == types.Condition.STATUS_TRUE for each in resource.status.conditions)
+    return text if is_met else f"{text}; {unmet(resource)}"
+
+
 def _expected(found: object) -> str:
     hint = "; a hot-load has HotLoadState" if isinstance(found, types.HotLoad) else ""
     return f"expected a Gateway, Deployment or CapacityClaim, got {type(found).__name__}{hint}"

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cwinference import errors, types
 from cwinference._retry_rules import Hint
 from cwinference.resources._waits import Polling, until_gone, until_ready
+from cwinference.status import summary
 from tests.support.flow_runner import FlowRunner, poll
 
 DOWN = errors.Unavailable("down")
@@ -127,8 +128,24 @@ def test_a_timeout_reports_the_last_known_state() -> None:
     error = failure(*[gateway("CREATING")] * 9, timeout=1)
     assert isinstance(error, errors.WaitTimeout)
     assert isinstance(error, TimeoutError)
-    assert str(error) == "not ready after 1 s; Gateway front: CREATING\n  Ready no"
+    assert str(error) == "not ready after 1 s; Gateway front: CREATING; Ready no"
     assert error.resource == gateway("CREATING")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.980636, "1 s"), (0.25, "0.25 s"), (0.001, "0.001 s"), (160.123, "160.1 s")]
+)
+def test_the_text_of_a_timeout_has_no_digits_that_nobody_wants(seconds: float, text: str) -> None:
+    assert str(failure(*[gateway("CREATING")] * 99, timeout=seconds)).startswith(f"not ready after {text}; ")
+
+
+def test_a_timeout_says_an_unmet_condition_once_and_of_what_is_ready_none() -> None:
+    resource = gateway("CREATING")
+    resource.status.conditions.append(resource.status.conditions[0])
+    for zone, each in zip("ab", resource.status.conditions, strict=True):
+        each.zone = zone
+    assert summary(resource) == "Gateway front: CREATING; Ready in a, b no"
+    assert summary(gateway("READY")).partition(";")[0] == "Gateway front: READY"
 
 
 def test_the_last_poll_is_at_the_end_of_the_timeout() -> None:

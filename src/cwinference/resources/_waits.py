@@ -13,9 +13,9 @@ from .._calls.clock import Clock
 from .._calls.deadline import Deadline
 from .._calls.flow import Flow, Sleep
 from .._calls.transient import PollError, passes, server_delay
-from .._text import one_line
+from .._text import one_line, seconds_text
 from ..following._table import nanoseconds
-from ..status import State, describe, is_ready, name_of, state_of, state_text, unmet
+from ..status import State, is_ready, name_of, state_of, state_text, summary, unmet
 
 log = logging.getLogger("cwinference")
 
@@ -188,13 +188,8 @@ def survivable(error: PollError, *, may_be_missing: bool = False) -> PollError:
 
 def timed_out(goal: str, resource: Any, wait: WaitClock) -> errors.WaitTimeout:
     """Return the error of a wait whose time has run out."""
-    status = "it was never read" if resource is None else describe(resource)
-    return errors.WaitTimeout(f"not {goal} after {_limit_shown(wait.deadline.timeout or 0):g} s; {status}", resource)
-
-
-def _limit_shown(seconds: float) -> float:
-    """Return a limit for people: that of a wait which follows a call is what the call has left, 0.980636 of 1 s."""
-    return seconds if seconds < 0.5 else round(seconds, 1)
+    status = "it was never read" if resource is None else summary(resource)
+    return errors.WaitTimeout(f"not {goal} after {seconds_text(wait.deadline.timeout or 0)}; {status}", resource)
 
 
 def _report_change(resource: Any, before: Any, on_change: Callable[[Any], object] | None) -> None:
