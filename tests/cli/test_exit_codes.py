@@ -167,12 +167,17 @@ def test_time_over_is_6_and_says_how_to_go_on(cli: CommandLine) -> None:
         waited = cli("gw", "wait", "front", "--for", "0.1s", *settings)
         both = cli("gw", "wait", "front", "front", "--for", "0.1s", *settings)
         gone = cli("gw", "wait", "front", "--deleted", "--for", "0.1s", *settings)
+        cli.ok("gw", "create", "back", *GATEWAY, *settings)
+        modified = cli("gw", "modify", "front", "back", "--zones=US-EAST-04A", "--wait=0.3", *settings)
     for ran in (created, waited, both):
         assert (ran.code, ran.out) == (6, "")
         assert "front: CREATING (0 s)" in ran.err
-    assert waited.err.splitlines()[-1].startswith("to go on waiting: cwinference gateways wait ")
-    assert (gone.code, "not gone after 0.1 s" in gone.err) == (6, True)
-    assert gone.err.splitlines()[-1].startswith("to go on waiting: cwinference gateways wait --deleted ")
+    assert created.err.splitlines()[-1] == "to go on waiting: cwinference gateways wait front --for 0.3s"
+    assert waited.err.splitlines()[-1] == "to go on waiting: cwinference gateways wait front --for 0.1s"
+    assert (gone.code, "not gone after 0.1 s; Gateway front: CREATING" in gone.err) == (6, True)
+    assert gone.err.splitlines()[-1] == "to go on waiting: cwinference gateways wait --deleted front --for 0.1s"
+    assert (modified.code, modified.err.count("to go on waiting: ")) == (6, 2)
+    assert "not ready after 0.001 s; Gateway back: " in modified.err  # the limit is one for all
 
 
 def test_a_resource_that_has_failed_is_7_at_once(cli: CommandLine) -> None:
@@ -180,7 +185,7 @@ def test_a_resource_that_has_failed_is_7_at_once(cli: CommandLine) -> None:
     for ran in (cli("gw", "create", "front", *GATEWAY, "--wait"), cli("gw", "wait", "front", "--for=1h")):
         assert (ran.code, ran.out) == (7, "")
         assert "No \\x1b]0;address\\x07 left." in ran.err
-        assert ran.err.splitlines()[-1].startswith("to see why: cwinference explain gateways ")
+        assert ran.err.splitlines()[-1] == "to see why: cwinference explain gateways front"
     cli.ok("gw", "create", "back", *GATEWAY, "--wait")
     both = cli("gw", "wait", "back", "front", "-o", "name")
     assert (both.code, both.out) == (7, "back\n")
@@ -189,9 +194,9 @@ def test_a_resource_that_has_failed_is_7_at_once(cli: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "command"),
     [
-        (["gw", "wait", "front"], "cwinference gateways wait "),
-        (["gw", "create", "back", *GATEWAY, "--wait"], "cwinference gateways wait "),
-        (["gw", "modify", "front", "--zones=US-EAST-04A", "--wait"], "cwinference gateways wait "),
+        (["gw", "wait", "front", "--for=90m"], "cwinference gateways wait front --for 90m\n"),
+        (["gw", "create", "back", *GATEWAY, "--wait"], "cwinference gateways wait back\n"),
+        (["gw", "modify", "front", "--zones=US-EAST-04A", "--wait"], "cwinference gateways wait front\n"),
     ],
 )
 def test_ctrl_c_in_a_wait_is_130_and_says_how_to_go_on(

@@ -3,7 +3,7 @@
 import re
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -132,9 +132,15 @@ def advice_for(error: Exception, subject: tuple[str, str] = ("", "")) -> str:
             return _NAMES.get(kind, "")
         if kind == "hot-loads" or not any(map(_LISTED.search, refused or [error.message])):
             return ""  # `parameters`, which hot-loads do not have, would not help
-    words = {"kind": kind, "name": name, "id": getattr(error, "resource_id", None) or name}
+    words = {"kind": kind, "name": name, "id": _called(error) or name}
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "")
     return advice.format(**words) if all(words[each] for each in words if f"{{{each}}}" in advice) else ""
+
+
+def _called(error: Exception) -> str:
+    """Return the name of the resource that an error is about, or else its id; empty if it has none."""
+    spec: Any = getattr(getattr(error, "resource", None), "spec", None)
+    return getattr(spec, "name", "") or getattr(spec, "id", "") or getattr(error, "resource_id", None) or ""
 
 
 def _refused_fields(error: errors.ApiError) -> list[str]:

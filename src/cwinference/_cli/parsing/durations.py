@@ -18,6 +18,12 @@ def seconds_of(text: str) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
+def duration_text(seconds: float) -> str:
+    """Return a duration as an option takes it: `30m`."""
+    unit, size = next(((unit, size) for unit, size in (("h", 3600), ("m", 60)) if seconds % size == 0), ("s", 1))
+    return f"{seconds / size:g}{unit}"
+
+
 class Duration(Converter[float]):
     """The type of an option that takes a duration; its value is in seconds.
 

@@ -20,7 +20,7 @@ from ..printing.screen import Screen
 from ..printing.states import state_label, state_style
 from ..run import Run
 from .kinds import DEPLOYMENTS, GATEWAYS, HOT_LOADS, Kind, name_of
-from .names import find, find_all, gateway_option, is_single, names_argument, with_input
+from .names import by_id, find, find_all, gateway_option, is_single, names_argument, with_input
 from .show import note_what_binary_lacks, show
 from .waiting import until_gone, until_ready
 
@@ -34,11 +34,12 @@ def wait_command(kind: Kind) -> click.Command:
     @output_options()
     @click.pass_obj
     def command(run: Run, /, names: list[str], seconds: float | None, deleted: bool = False) -> int:
-        found = _still_there(run, kind, names) if deleted else find_all(run, kind, names)
+        given = with_input(names)
+        words = by_id(kind, (_still_there if deleted else find_all)(run, kind, given), given)
         if deleted:
-            until_gone(run, kind, found, seconds)
+            until_gone(run, kind, words, seconds)
             return 0
-        ready, code = until_ready(run, kind, [each.spec.id for each in found], seconds)
+        ready, code = until_ready(run, kind, words, seconds)
         if ready:
             show(run, kind, ready, single=is_single(names))
         return code
@@ -84,7 +85,7 @@ def watch_command(kind: Kind) -> click.Command:
 def _still_there(run: Run, kind: Kind, names: Sequence[str]) -> list[Any]:
     """Return the resources that are still there."""
     found = list[Any]()
-    for each in with_input(names):
+    for each in names:
         try:
             found.append(find(run, kind, each))
         except CommandError as error:

@@ -74,7 +74,7 @@ def _create(
     created, code = kind.methods(run).create(target, hot_load_id=own_id, **fields), 0
     run.note(f"created: {created.spec.id}")
     if wait is not None:
-        ready, code = until_ready(run, kind, [created.spec.id], wait.seconds)
+        ready, code = until_ready(run, kind, {created.spec.id: created.spec.id}, wait.seconds)
         created = ready[0]
     show(run, kind, [created], single=True)
     return code

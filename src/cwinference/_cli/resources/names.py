@@ -13,7 +13,7 @@ from ..parsing.options import CommandT
 from ..parsing.suggestions import did_you_mean
 from ..parsing.words import UUID
 from ..standard_input import read_input
-from .kinds import HOT_LOADS, KINDS, Kind
+from .kinds import HOT_LOADS, KINDS, Kind, name_of
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -24,6 +24,14 @@ _COMPLETION_SECONDS = 2.0
 def names_argument(function: CommandT) -> CommandT:
     """Add the argument for one or several names or ids; `-` reads them from standard input."""
     return click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_names)(function)
+
+
+def by_id(kind: Kind, resources: Iterable[Any], words: Sequence[str]) -> dict[str, str]:
+    """Return by the ids of resources how they were called; those that were not, by their names."""
+    return {
+        each.spec.id: next((word for word in words if word in (each.spec.id, _label(kind, each))), name_of(each))
+        for each in resources
+    }
 
 
 def gateway_option(function: CommandT) -> CommandT:

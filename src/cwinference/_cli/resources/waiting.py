@@ -1,7 +1,8 @@
 """Waits of commands: what they show, and what they say when Ctrl-C ends them."""
 
+import shlex
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,8 +13,9 @@ from ..._text import one_line
 from ...errors import InferenceError, WaitTimeout
 from ..exit_codes import INTERRUPTED, TIME_OVER
 from ..failures import CommandError
+from ..parsing.durations import duration_text
 from ..printing.progress import Progress
-from .kinds import HOT_LOADS, Kind
+from .kinds import HOT_LOADS, Kind, name_of
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -25,83 +27,117 @@ _LEAST = 0.001
 
 
 @contextmanager
-def waiting(run: "Run", what: str, again: Callable[[Progress], str]) -> Generator[Progress]:
-    """Report what a wait sees. Ctrl-C says that the operation goes on, and the command that goes on waiting.
+def waiting(run: "Run", what: str, again: str) -> Generator[Progress]:
+    """Report what a wait sees. Ctrl-C says that the operation goes on; it and a timeout name the command to go on with.
 
     Args:
         run: the run.
         what: what is awaited, for the spinner.
-        again: returns the command to go on with.
+        again: the command to go on with.
     """
     progress = Progress(run)
     try:
         with progress.spinning(what):
             yield progress
+    except WaitTimeout as error:
+        raise _time_over(error, again) from error
     except KeyboardInterrupt:
         run.note(f"interrupted after {progress.elapsed}; the operation goes on")
-        run.note(f"to go on waiting: {again(progress)}")
+        run.note(f"to go on waiting: {again}")
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 
-def until_ready(run: "Run", kind: Kind, ids: Sequence[str], seconds: float | None) -> tuple[list[Any], int]:
+def _time_over(error: WaitTimeout, again: str) -> CommandError:
+    return CommandError(str(error), code=TIME_OVER, advice=f"to go on waiting: {again}")
+
+
+def wait_again(kind: Kind, words: Iterable[str], seconds: float | None, *options: str) -> str:
+    """Return the command that goes on waiting for resources that were called so, with the same limit."""
+    limit = [] if seconds is None else ["--for", duration_text(seconds)]
+    return shlex.join(["cwinference", kind.command, "wait", *options, *words, *limit])
+
+
+def until_ready(run: "Run", kind: Kind, words: Mapping[str, str], seconds: float | None) -> tuple[list[Any], int]:
     """Wait for resources; return those that are ready, and the exit code. What went wrong with others is printed.
 
-    `seconds` limits it for all of them together.
+    Args:
+        run: the run.
+        kind: their kind.
+        words: how they were called, by their ids.
+        seconds: the limit for all of them together.
     """
-    limit = _limit(seconds)
+    limit, ids = limit_of(seconds), [*words]
     methods = kind.methods(run)
 
     def wait_for(id: str) -> Any:
         return methods.wait(id, on_change=progress, **limit())
 
     what = f"waiting for {len(ids)} {kind.one}{'s' * (len(ids) > 1)}"
-    with waiting(run, what, lambda _: f"cwinference {kind.command} wait {' '.join(ids)}") as progress:
+    with waiting(run, what, wait_again(kind, words.values(), seconds)) as progress:
         if len(ids) == 1:
             return [wait_for(ids[0])], 0
         if kind is HOT_LOADS:
             outcomes = {each: outcome_of(partial(wait_for, each)) for each in ids}
         else:
             outcomes = methods.wait_all(ids, on_change=progress, **limit())
-    return good_ones(run, kind, outcomes)
+    for key, each in outcomes.items():
+        if isinstance(each, WaitTimeout):
+            outcomes[key] = _time_over(each, wait_again(kind, [words[key]], seconds))
+    return good_ones(run, kind, {words[key]: each for key, each in outcomes.items()})
 
 
 def good_ones(run: "Run", kind: Kind, outcomes: Mapping[str, Any]) -> tuple[list[Any], int]:
     """Return the outcomes that are no errors, and the exit code: that of the first error. All errors are printed."""
     codes = {
-        key: run.fail(each, (kind.command, key)) for key, each in outcomes.items() if isinstance(each, InferenceError)
+        key: run.fail(each, (kind.command, key))
+        for key, each in outcomes.items()
+        if isinstance(each, InferenceError | CommandError)
     }
     return [each for key, each in outcomes.items() if key not in codes], next(iter(codes.values()), 0)
 
 
-def until_gone(run: "Run", kind: Kind, resources: Sequence[Any], seconds: float | None) -> None:
-    """Wait until resources are gone, for so many seconds at most, all of them together."""
-    limit = _limit(seconds)
-    left = [each.spec.id for each in resources]
+def until_changed(run: "Run", kind: Kind, outcomes: Mapping[str, Any], seconds: float | None) -> dict[str, Any]:
+    """Wait for resources that were modified, for so long at most for all of them; return the outcomes of that.
 
-    def again(progress: Progress) -> str:
-        return f"cwinference {kind.command} wait --deleted {' '.join(left)}"
+    Args:
+        run: the run.
+        kind: their kind.
+        outcomes: the responses to updates, by the resources' names, or errors, which stay.
+        seconds: the limit.
+    """
+    limit = limit_of(seconds)
 
-    for each in resources:
-        name = one_line(each.spec.name)
-        with waiting(run, f"waiting until {name} is gone", again) as progress:
-            try:
-                kind.methods(run).wait_deleted(each.spec.id, **limit())
-            except WaitTimeout as error:
-                advice = f"to go on waiting: {again(progress)}"
-                raise CommandError(str(error), code=TIME_OVER, advice=advice) from error
+    def wait_for(written: Any) -> Any:
+        word = name_of(written)
+        with waiting(run, f"waiting for {one_line(word)}", wait_again(kind, [word], seconds)) as progress:
+            return kind.methods(run).wait(written.spec.id, after=written, on_change=progress, **limit())
+
+    return {
+        key: each if isinstance(each, Exception) else outcome_of(partial(wait_for, each))
+        for key, each in outcomes.items()
+    }
+
+
+def until_gone(run: "Run", kind: Kind, words: Mapping[str, str], seconds: float | None) -> None:
+    """Wait until resources are gone: the same arguments."""
+    limit, left = limit_of(seconds), [*words.values()]
+    for key, word in words.items():
+        name = one_line(word)
+        with waiting(run, f"waiting until {name} is gone", wait_again(kind, left, seconds, "--deleted")) as progress:
+            kind.methods(run).wait_deleted(key, **limit())
         run.note(f"{name}: gone ({progress.elapsed})")
-        left.remove(each.spec.id)
+        left.remove(word)
 
 
-def _limit(seconds: float | None) -> Callable[[], Mapping[str, float]]:
+def limit_of(seconds: float | None) -> Callable[[], Mapping[str, float]]:
     """Return a function that returns, as arguments of a wait, what is left of a limit of several waits in a row."""
     end = None if seconds is None else time.monotonic() + seconds
     return lambda: {} if end is None else {"timeout": max(_LEAST, round(end - time.monotonic(), 3))}
 
 
-def outcome_of(call: Callable[[], T]) -> "T | InferenceError":
+def outcome_of(call: Callable[[], T]) -> "T | InferenceError | CommandError":
     """Return what a call returns, or the error that it raises."""
     try:
         return call()
-    except InferenceError as error:
+    except (InferenceError, CommandError) as error:
         return error

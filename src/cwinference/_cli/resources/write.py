@@ -13,15 +13,14 @@ from ...errors import ApiError, ProtocolError
 from ..parsing.groups import Command
 from ..parsing.options import CommandT, output_options
 from ..parsing.waits import Wait, wait_option
-from ..printing.progress import Progress
 from .fields import FieldOption, field_options, fields_from, merged, missing, option_name
 from .files import read_spec
 from .kinds import CLAIMS, DEPLOYMENTS, GATEWAYS, Kind, name_of
-from .names import find_all, gateway_ids, is_single, names_argument
+from .names import by_id, find_all, gateway_ids, is_single, names_argument, with_input
 from .requests import create_request, print_requests, update_request
 from .show import show
 from .template import template
-from .waiting import good_ones, outcome_of, until_gone, waiting
+from .waiting import good_ones, outcome_of, until_changed, until_gone, wait_again, waiting
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -117,12 +116,11 @@ def _modify(
         current = [kind.methods(run).get(each.spec.id) for each in found]
         print_requests(run, [update_request(kind, each, changes) for each in current])
         return 0
-
-    def modified(resource: Any) -> Any:
-        with _awaited(run, kind, wait, resource.spec.id) as how:
-            return kind.methods(run).modify(resource.spec.id, **changes, **how)
-
-    done, code = good_ones(run, kind, {name_of(each): outcome_of(partial(modified, each)) for each in found})
+    modify = kind.methods(run).modify
+    outcomes = {name_of(each): outcome_of(partial(modify, each.spec.id, **changes)) for each in found}
+    if wait is not None:
+        outcomes = until_changed(run, kind, outcomes, wait.seconds)
+    done, code = good_ones(run, kind, outcomes)
     if done:
         show(run, kind, done, single=is_single(names))
     return code
@@ -138,7 +136,8 @@ def delete_command(kind: Kind) -> click.Command:
     @output_options()
     @click.pass_obj
     def command(run: "Run", /, names: list[str], yes: bool, dry_run: bool, wait: Wait | None) -> int:
-        found = find_all(run, kind, names)
+        words = with_input(names)
+        found = find_all(run, kind, words)
         for line in _referring(run, kind, found):
             run.note(line)
         if dry_run:
@@ -150,7 +149,7 @@ def delete_command(kind: Kind) -> click.Command:
         outcomes = {name_of(each): outcome_of(partial(kind.methods(run).delete, each.spec.id)) for each in found}
         done, code = good_ones(run, kind, {name_of(each): outcomes[name_of(each)] or each for each in found})
         if wait is not None:
-            until_gone(run, kind, done, wait.seconds)
+            until_gone(run, kind, by_id(kind, done, words), wait.seconds)
         if done and (wait is None or run.form not in (None, "table", "wide")):  # whose states are no more
             show(run, kind, done, single=is_single(names))
         return code
@@ -213,11 +212,8 @@ def _awaited(run: "Run", kind: Kind, wait: Wait | None, word: str) -> Generator[
         yield {}
         return
 
-    def again(progress: Progress) -> str:
-        return f"cwinference {kind.command} wait {next(iter(progress.latest), word)}"
-
     limit = {} if wait.seconds is None else {"timeout": wait.seconds}
-    with waiting(run, f"waiting for {one_line(word)}", again) as progress:
+    with waiting(run, f"waiting for {one_line(word)}", wait_again(kind, [word], wait.seconds)) as progress:
         yield {"wait": True, "on_change": progress, **limit}
 
 
