@@ -102,6 +102,20 @@ def test_what_get_prints_as_yaml_creates_the_same_again(full: CommandLine, tmp_p
     assert {**two, "id": one["id"], "name": name} == one
 
 
+def test_a_template_that_is_not_filled_in_is_refused_with_its_placeholder(full: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "llama.yaml"
+    path.write_text(full.ok("dep", "create", "--template").out)
+    ran = full("dep", "create", "llama-3", "-f", path)
+    assert (ran.code, ran.err.splitlines()) == (
+        2,
+        [
+            f"cwinference dep create: {path}: gateways: replace NAME, which --template has put there, by the name of a "
+            "gateway",
+            "to see them all: cwinference gateways list",
+        ],
+    )
+
+
 @pytest.mark.parametrize("command", ["gateways", "deployments", "claims", "hot-loads"])
 def test_a_template_names_all_that_is_required(cli: CommandLine, tmp_path: Path, command: str) -> None:
     for form in ("yaml", "json"):

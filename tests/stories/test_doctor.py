@@ -306,6 +306,10 @@ async def test_a_server_that_speaks_rest_only_is_reported(mode: str, transport: 
     assert report.exit_code == code
     assert any(each.startswith("REST responds: ") for each in texts(report, "ok"))
     assert len([each for each in texts(report, "warning", "error") if "does not work" in each]) == 2
+    for each in texts(report, "warning"):
+        if "does not work" in each:
+            assert ", which this client does not use, does not work: " in each
+    assert not any("does not use" in each for each in texts(report, "error"))
     assert "binary and JSON could not be compared: one of them could not be read" in texts(report, "warning")
     assert any(each.endswith(": novel in JSON") for each in texts(report, "warning"))
 

@@ -133,7 +133,8 @@ def _unusable(title: str, outcome: Outcome, *, matters: bool, others_work: bool)
     advice = _advice(outcome.error)
     if others_work:
         advice += "; a transport that responds can be used meanwhile"
-    return Finding(level, "transports", f"{title} does not work: {_reason(outcome)}", advice, {"transport": title})
+    subject = title if matters else f"{title}, which this client does not use,"
+    return Finding(level, "transports", f"{subject} does not work: {_reason(outcome)}", advice, {"transport": title})
 
 
 def _failed(title: str, outcome: Outcome) -> Finding:

@@ -13,6 +13,8 @@ from .kinds import DEPLOYMENTS, HOT_LOADS, Kind
 
 _OUTSIDE = ("id", "name", "hot_load_id")
 _WIDTH = 100
+GATEWAY = "NAME"
+"""What a template has in place of the name of a gateway."""
 _GATEWAYS = "The gateways that serve the deployment, by name. Required."
 
 
@@ -44,7 +46,7 @@ def _lines(kind: Kind, message: Descriptor, depth: int, mark: str | None) -> Ite
         is_gateways = kind is DEPLOYMENTS and field.name == "gateway_ids"
         yield from _comment(_GATEWAYS if is_gateways else comment_of(message, field.name), space)
         if is_gateways:
-            yield f"{before}{space}gateways: [NAME]"
+            yield f"{before}{space}gateways: [{GATEWAY}]"
         elif field.message_type is None or is_map(field):
             yield f"{before}{space}{field.name}: {_example(field)}"
         elif not field.message_type.fields:

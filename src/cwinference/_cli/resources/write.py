@@ -10,6 +10,8 @@ import click
 from ... import types
 from ..._text import one_line
 from ...errors import ApiError, ProtocolError
+from ..exit_codes import USAGE
+from ..failures import CommandError
 from ..parsing.groups import Command
 from ..parsing.options import CommandT, output_options
 from ..parsing.waits import Wait, wait_option
@@ -19,7 +21,7 @@ from .kinds import CLAIMS, DEPLOYMENTS, GATEWAYS, Kind, name_of
 from .names import by_id, find_all, gateway_ids, is_single, names_argument, with_input
 from .requests import create_request, print_requests, update_request
 from .show import show
-from .template import template
+from .template import GATEWAY, template
 from .waiting import good_ones, outcome_of, until_changed, until_gone, wait_again, waiting
 
 if TYPE_CHECKING:
@@ -189,7 +191,16 @@ def given_fields(
         fields.setdefault("gateway_ids", fields.pop("gateways"))
         fields.pop("gateways", None)
     if "gateway_ids" in fields:
-        fields["gateway_ids"] = gateway_ids(run, fields["gateway_ids"])
+        try:
+            fields["gateway_ids"] = gateway_ids(run, fields["gateway_ids"])
+        except CommandError as error:
+            if file is not None and GATEWAY in fields["gateway_ids"]:
+                raise CommandError(
+                    f"{file}: gateways: replace {GATEWAY}, which --template has put there, by the name of a gateway",
+                    code=USAGE,
+                    advice=error.advice,
+                ) from None
+            raise
     return name, fields
 
 
