@@ -174,6 +174,7 @@ def test_a_watch_prints_lines_or_json(full: CommandLine, monkeypatch: pytest.Mon
     lines = run()
     assert [line.split()[1:4] for line in lines[:2]] == [["added", "llama", "READY"], ["added", "llama-2", "READY"]]
     assert "spec changed" in lines[2]
+    assert len({line.index("READY") for line in lines[:2]}) == 1
     found = [json.loads(line) for line in run("-o", "ndjson")]
     assert [each["type"] for each in found] == ["added", "added", "changed"]
     assert found[2]["before"]["spec"]["traffic"] == {"weight": 75}

@@ -49,7 +49,7 @@ def table_lines(columns: Sequence[Column], rows: Sequence[Any], screen: Screen, 
     """
     cells = [[one_line(column.text(row)) for column in columns] for row in rows]
     widths = [
-        max([_width(column.title), *(_width(line[place]) for line in cells)]) for place, column in enumerate(columns)
+        max(map(width_of, (column.title, *(line[place] for line in cells)))) for place, column in enumerate(columns)
     ]
     limit = screen.width if fit else None
     shown = [*range(len(columns))]
@@ -61,7 +61,7 @@ def table_lines(columns: Sequence[Column], rows: Sequence[Any], screen: Screen, 
         parts = list[str]()
         for place in shown:
             text = cut(texts[place], widths[place], ellipsis)
-            padding = " " * (widths[place] - _width(text))
+            padding = " " * (widths[place] - width_of(text))
             painted = screen.paint(text, styles[place])
             parts.append(padding + painted if columns[place].is_right else painted + padding)
         return _GAP.join(parts).rstrip()
@@ -74,11 +74,11 @@ def table_lines(columns: Sequence[Column], rows: Sequence[Any], screen: Screen, 
 
 def cut(text: str, width: int, ellipsis: str) -> str:
     """Return the text, cut to a width."""
-    if _width(text) <= width:
+    if width_of(text) <= width:
         return text
     kept, room = "", width - 1
     for character in text:
-        room -= _width(character)
+        room -= width_of(character)
         if room < 0:
             break
         kept += character
@@ -107,7 +107,7 @@ def _shrunk(widths: list[int], least: Mapping[int, int], room: int) -> list[int]
     return widths
 
 
-def _width(text: str) -> int:
+def width_of(text: str) -> int:
     """Return how many places of a terminal a text takes."""
     if text.isascii():
         return len(text)

@@ -16,6 +16,7 @@ from ..parsing.durations import DURATION
 from ..parsing.groups import Command
 from ..parsing.options import output_options
 from ..printing.forms import api_json
+from ..printing.layout import width_of
 from ..printing.screen import Screen
 from ..printing.states import state_label, state_style
 from ..run import Run
@@ -63,13 +64,14 @@ def watch_command(kind: Kind) -> click.Command:
         def report(error: Exception) -> None:
             run.note(one_line(str(error)))
 
+        lines = _Lines()
         note_what_binary_lacks(run, [kind])
         try:
             for change in kind.methods(run).watch(on_error=report, **scope):
                 if change.type == "synced":
                     run.note("these are all that there are; now it prints what changes (Ctrl-C ends it)")
                 elif wanted is None or change.resource.spec.id in wanted:
-                    run.say(_change_text(run, change))
+                    run.say(_change_text(run, change, lines))
         except KeyboardInterrupt:
             scoped = [] if gateway is None else ["--gateway", gateway]
             again = shlex.join(["cwinference", kind.command, "watch", *names, *scoped])
@@ -95,7 +97,24 @@ def _still_there(run: Run, kind: Kind, names: Sequence[str]) -> list[Any]:
     return found
 
 
-def _change_text(run: Run, change: Any) -> str:
+class _Lines:
+    """The lines of changes, in columns that get wider when they have to."""
+
+    def __init__(self) -> None:
+        self._widths = [16, 10]
+
+    def of(self, change: Any) -> str:
+        """Return the line of a change."""
+        screen, resource = Screen.of_output(), change.resource
+        time = datetime.now(UTC).strftime("%H:%M:%SZ")
+        name, state, details = one_line(name_of(resource)), state_label(resource, screen), _details(change)
+        self._widths = [max(pair) for pair in zip(self._widths, map(width_of, (name, state)), strict=True)]
+        gaps = [" " * (wide - width_of(text)) for wide, text in zip(self._widths, (name, state), strict=True)]
+        painted = screen.paint(state, state_style(resource))
+        return f"{time}  {change.type:7}  {name}{gaps[0]}  {painted}{gaps[1] if details else ''}{details}"
+
+
+def _change_text(run: Run, change: Any, lines: _Lines) -> str:
     if run.form in ("json", "ndjson"):
         found: dict[str, Any] = {"type": change.type, "kind": change.kind, "resource": api_json(change.resource)}
         if change.before is not None:
@@ -103,10 +122,7 @@ def _change_text(run: Run, change: Any) -> str:
         return as_json(found, indent=None)
     if run.form == "name":
         return one_line(name_of(change.resource))
-    screen, resource = Screen.of_output(), change.resource
-    time = datetime.now(UTC).strftime("%H:%M:%SZ")
-    state = screen.paint(state_label(resource, screen), state_style(resource))
-    return f"{time}  {change.type:7}  {one_line(name_of(resource))}  {state}{_details(change)}"
+    return lines.of(change)
 
 
 def _details(change: Any) -> str:
