@@ -56,7 +56,9 @@ def test_the_table_shows_what_a_person_wants_to_know(full: CommandLine) -> None:
 
 def test_status_shows_gateways_with_their_deployments(full: CommandLine) -> None:
     full.ok("gw", "create", "alone", "--core-weave-auth", "--path-based-routing", "--wait")
-    lines = full.ok("status").lines
+    ran = full.ok("status")
+    assert ran.err == ""
+    lines = ran.lines
     assert [line.split()[0] for line in lines[:5]] == ["NAME", "alone", "front", "|-", "`-"]
     assert lines[3].split()[1:6] == ["llama", "READY", "org/llama", "75", "(75%)"]
     assert lines[-1] == "2 gateways, 2 READY; 2 deployments, 2 READY; 1 capacity claim, 1 READY"

@@ -109,6 +109,14 @@ def test_a_table_fits_the_terminal(slow: Emulator, columns: int) -> None:
     assert ("WEIGHT" in lines[0], "ENGINE" in lines[0], "…" in lines[2]) == (columns > 20, columns > 80, columns < 200)
 
 
+@pytest.mark.parametrize(("columns", "left_out"), [(60, True), (200, False)])
+def test_a_status_says_which_columns_do_not_fit(slow: Emulator, columns: int, left_out: bool) -> None:
+    populate(slow)
+    with terminal(slow, "status", columns=columns) as screen:
+        assert screen.wait() == 0
+        assert ("columns that do not fit here: " in screen.text) is left_out
+
+
 def test_no_color_is_respected_and_ascii_gets_ascii(slow: Emulator) -> None:
     populate(slow)
     with terminal(slow, "status", NO_COLOR="1") as screen:

@@ -61,11 +61,15 @@ def _print(run: "Run", now: Snapshot) -> None:
                     ndjson_text({"kind": name, **api_json(each)} for name, found in kinds.items() for each in found)
                 )
         case _:
-            text = status_text(run, now, Screen.of_output())
+            screen = Screen.of_output()
+            text = status_text(run, now, screen)
             if now.everything:
                 run.say(text)
             else:
                 run.note("no gateways, deployments or capacity claims")
+            if screen.left_out:
+                titles = ", ".join(screen.left_out)
+                run.note(f"columns that do not fit here: {titles} (-o wide shows all, --columns some)")
 
 
 def _watch(run: "Run") -> None:

@@ -24,6 +24,8 @@ class Screen:
     def __init__(self, stream: TextIO | None) -> None:
         self.stream = stream
         self.is_terminal = is_terminal(stream)
+        self.left_out = dict[str, None]()
+        """The titles of columns that did not fit into tables for it, each once."""
 
     @classmethod
     def of_output(cls) -> "Screen":
