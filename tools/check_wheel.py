@@ -158,7 +158,8 @@ def check_types(python: str, folder: Path) -> None:
 
 def run(*command: str) -> str:
     """Run a program from outside the checkout and return its output; exit with the output if it fails."""
-    done = subprocess.run(command, cwd=tempfile.gettempdir(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with tempfile.TemporaryDirectory() as outside:  # empty, so that nothing in it is taken for a module
+        done = subprocess.run(command, cwd=outside, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     output = done.stdout.decode()
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{output}")
