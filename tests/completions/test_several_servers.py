@@ -283,6 +283,40 @@ async def test_a_canceled_call_cancels_both(kind: str) -> None:
     assert (stats.in_flight, stats.cancelled) == (0, 1)
 
 
+@pytest.mark.parametrize("kind", ["sync-1"])
+async def test_a_hedged_call_that_is_in_flight_at_the_close_still_ends(kind: str) -> None:
+    async with several(kind, silent, silent, clock=chances(), hedge_after=0.02) as (inference, servers):
+        call = asyncio.ensure_future(inference.chat(timeout=0.5))
+        await wait_until_async(lambda: all(server.requests for server in servers))
+        await inference.close()
+        with pytest.raises(errors.DeadlineExceeded):
+            await asyncio.wait_for(call, 10)
+    await wait_until_async(lambda: not hedging_threads())
+
+
+@pytest.mark.parametrize("kind", ["sync-1", "async-1"])
+async def test_hedged_calls_end_with_their_inference_and_with_its_client(kind: str) -> None:
+    with ScriptedModelServer(good) as one, ScriptedModelServer(good) as two:
+        gateways = [gateway(one), gateway(two)]
+        gateways[1].spec.id = "g-2"
+        async with open_managed(kind, good) as (client, _):
+            closed = AnyInference(client.inference(gateways, hedge_after=10))
+            left_open = AnyInference(client.inference(gateways, hedge_after=10))
+            for inference in (closed, left_open):
+                await inference.chat()
+            await closed.close()
+            with pytest.raises(errors.ConfigurationError, match="closed"):
+                await closed.chat()
+            await left_open.chat()
+        assert not hedging_threads()
+        with pytest.raises(errors.ConfigurationError, match="closed"):
+            await left_open.chat()
+
+
+def hedging_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "cwinference hedges"]
+
+
 # --- Gateways, and what needs a choice
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 from .._arguments import check_count, check_http_version
 from .._calls.session import closed
@@ -24,6 +25,7 @@ class Connections(Generic[TransportT]):
         self._transports: dict[str, TransportT] = {}
         self._recent: dict[int, tuple[Endpoint, TransportT]] = {}
         """By the identities of the endpoints, which are found faster than their values."""
+        self._more: WeakSet[Any] = WeakSet()
         self._closed = False
         self._lock = lock_of(self)
 
@@ -43,14 +45,22 @@ class Connections(Generic[TransportT]):
             self._recent[id(endpoint)] = endpoint, self._transports[key]
             return self._transports[key]
 
-    def take_all(self) -> list[TransportT]:
-        """Return the open transports, to be closed by the caller; no request can be made any more."""
+    def close_too(self, more: Any) -> None:
+        """Close something else, which has a `close` too, with the transports."""
+        with self._lock:
+            if self._closed:
+                raise closed()
+            self._more.add(more)
+
+    def take_all(self) -> list[Any]:
+        """Return what is open, to be closed by the caller; no request can be made any more."""
         with self._lock:
             self._closed = True
             self._recent.clear()
-            transports = list(self._transports.values())
+            found = [*self._transports.values(), *self._more]
             self._transports.clear()
-            return transports
+            self._more.clear()
+            return found
 
 
 def settings_for(

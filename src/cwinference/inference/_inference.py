@@ -380,7 +380,9 @@ class Inference(Closing, BaseInference[SyncDriver]):
 
     def _new_racing(self, shared: "Shared") -> Racing:
         connections = Connections(shared.connections.settings, AsyncCompletionTransport)
-        return Racing(connections, shared.limiter, shared.counters, LoopThread())
+        racing = Racing(connections, shared.limiter, shared.counters, LoopThread())
+        shared.connections.close_too(racing)
+        return racing
 
     _start_polling = staticmethod(poll_on_thread)
 

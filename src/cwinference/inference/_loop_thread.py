@@ -13,6 +13,9 @@ from ..transports.completions import AsyncBody, refuse_after_fork
 
 T = TypeVar("T")
 
+_END_SECONDS = 1.0
+"""How long `stop` waits for the end of the thread."""
+
 
 class LoopThread:
     """Runs coroutines for other threads. The thread is started by the first one."""
@@ -20,30 +23,57 @@ class LoopThread:
     def __init__(self) -> None:
         self._lock = lock_of(self)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._waiting = 0
+        """How many threads wait for a coroutine."""
+        self._is_stopped = False
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs. In a forked child it does not."""
+        return self._thread is not None and self._thread.is_alive()
 
     def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return what a coroutine returns; cancel it if this thread is interrupted."""
         refuse_after_fork()
-        future = asyncio.run_coroutine_threadsafe(make(), self._running())
+        future = asyncio.run_coroutine_threadsafe(make(), self._enter())
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+        finally:
+            self._leave()
 
     def stop(self) -> None:
-        """End the thread; what still runs there is left as it is."""
+        """End the thread: at once, or when nothing runs there any more. An open stream may still be read after that."""
         with self._lock:
-            loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            self._is_stopped = True
+            ending = self._end_if_idle()
+        if ending is not None:
+            ending.join(_END_SECONDS)
 
-    def _running(self) -> asyncio.AbstractEventLoop:
+    def _enter(self) -> asyncio.AbstractEventLoop:
         with self._lock:
+            self._waiting += 1
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_run, args=(self._loop,), name="cwinference hedges", daemon=True).start()
+                self._thread = threading.Thread(target=_run, args=(self._loop,), name="cwinference hedges", daemon=True)
+                self._thread.start()
             return self._loop
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._waiting -= 1
+            self._end_if_idle()
+
+    def _end_if_idle(self) -> threading.Thread | None:
+        """Tell the thread to end, if it may; return it then."""
+        if self._loop is None or self._waiting or not self._is_stopped:
+            return None
+        loop, self._loop = self._loop, None
+        loop.call_soon_threadsafe(loop.stop)
+        return self._thread
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

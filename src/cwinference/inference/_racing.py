@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from .._calls.session import closed
 from ..auth import Metadata, with_headers
 from ..errors import ProtocolError
 from ..transports.completions import AsyncBody, AsyncCompletionTransport, HttpResponse
@@ -66,6 +67,8 @@ class Racing:
         self, call: HedgedCall, metadata: Metadata, timeout: float | None, after: float
     ) -> HttpResponse | AsyncBody:
         """Send an attempt, and a second one elsewhere if it takes more than `after` seconds; both count as one."""
+        if call.server.is_closed:
+            raise closed()
         call.attempts += 1
         if call.attempts > 1:
             self._counters.retry()
@@ -95,12 +98,14 @@ class Racing:
         return begun
 
     def close(self) -> None:
-        """Release the connections that are its own."""
-        if self._thread is not None:
-            thread = self._thread
+        """Release the connections that are its own; in a forked child they are the parent's. May be called again."""
+        thread = self._thread
+        if thread is not None:
             for transport in self._connections.take_all():
-                thread.run(transport.close)
-            thread.stop()
+                if thread.is_alive:
+                    thread.run(transport.close)
+            if thread.is_alive:
+                thread.stop()
 
     def _session(self, server: ModelServer) -> AsyncInferenceSession:
         """Return what sends to a server; the outcome is counted once, for both attempts together."""
