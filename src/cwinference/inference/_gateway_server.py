@@ -96,7 +96,7 @@ class GatewayServer(ModelServer):
         if isinstance(gateway, types.Gateway) and State.of(gateway) is State.READY:
             self._use(gateway)
         elif isinstance(gateway, types.Gateway):
-            self._unknown = f"was {State.of(gateway).name}"
+            self._place.unknown = f"was {State.of(gateway).name}"
 
     def find_route(self, request: CompletionRequest) -> Flow[Route]:
         """Return the route. The gateway is read, unless it was READY before."""
@@ -146,4 +146,4 @@ class GatewayServer(ModelServer):
         route = route_of(gateway, self._endpoint, allow_plaintext=self._allow_plaintext)
         self._hosts.check(route.endpoint.host)
         self._credentials.choose(gateway)
-        self._route = route
+        self._place.route = route

@@ -41,6 +41,18 @@ Result: TypeAlias = Callable[["ModelServer", str, HttpResponse], T]
 """Returns what a caller wants of the response of a server to a method."""
 
 
+class _Place:
+    """Where a server is, and whether it may still be used. Those that `within` returns share it."""
+
+    __slots__ = ("is_closed", "route", "unknown")
+
+    def __init__(self, route: Route | None) -> None:
+        self.route = route
+        self.unknown = "has not been read yet"
+        """What it is while the route is not known."""
+        self.is_closed = False
+
+
 class ModelServer:
     """A server of completions, and what was done with it. A `GatewayServer` has to be found first."""
 
@@ -53,20 +65,26 @@ class ModelServer:
         self.health = health
         self.weights: WeightsSource | None = None
         """What is known of its weights, if that is wanted."""
-        self.is_closed = False
-        self._route: Route | None = route
-        self._unknown = "has not been read yet"
-        """What it is while the route is not known."""
+        self._place = _Place(route)
+
+    @property
+    def _route(self) -> Route | None:
+        return self._place.route
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether further requests are refused."""
+        return self._place.is_closed
 
     def __str__(self) -> str:
-        return self._route.url if self._route is not None else f"a gateway that {self._unknown}"
+        return self._route.url if self._route is not None else f"a gateway that {self._place.unknown}"
 
     @property
     def route(self) -> Route:
         """The route to it. Raises ConfigurationError while it is not known."""
         if self._route is None:
             raise ConfigurationError(
-                f"gateway {self._unknown}, so its URL is unknown; make a request first, or give "
+                f"gateway {self._place.unknown}, so its URL is unknown; make a request first, or give "
                 "client.inference(...) the message of a READY gateway"
             )
         return self._route
@@ -127,7 +145,7 @@ class ModelServer:
     def close(self) -> None:
         """Refuse further requests."""
         for server in self.servers:
-            server.is_closed = True
+            server._place.is_closed = True
             if server.weights is not None:
                 server.weights.close()
             cast(Any, server.context.session).is_closed = True
