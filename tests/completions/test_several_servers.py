@@ -167,6 +167,33 @@ async def test_if_all_fail_the_error_is_raised_after_the_usual_pauses(kind: str)
     assert sum(len(server.requests) for server in servers) == 4
 
 
+async def test_what_one_asks_for_in_retry_after_keeps_nobody_from_the_other(kind: str) -> None:
+    fails = [True]
+
+    def busy(_: HttpRequest) -> ScriptedResponse:
+        return json_response({"error": {"message": "busy"}}, 429, retry_after="40")
+
+    def fails_once(request: HttpRequest) -> ScriptedResponse:
+        return broken(request) if fails and fails.pop() else good(request)
+
+    async with several(kind, fails_once, busy, clock=chances()) as (inference, servers):
+        assert (await inference.chat(retry=Retry(initial_backoff=0))).attempts == 3
+
+    assert [len(server.requests) for server in servers] == [2, 1]
+
+
+async def test_if_both_ask_for_a_pause_it_is_kept(kind: str) -> None:
+    def busy(_: HttpRequest) -> ScriptedResponse:
+        return json_response({"error": {"message": "busy"}}, 429, retry_after="40")
+
+    async with several(kind, busy, busy) as (inference, servers):
+        with pytest.raises(errors.ResourceExhausted) as caught:
+            await inference.chat()
+
+    assert (caught.value.attempts, caught.value.retry_after) == (2, 40)
+    assert [len(server.requests) for server in servers] == [1, 1]
+
+
 async def test_an_error_of_the_request_is_not_tried_elsewhere(kind: str) -> None:
     def unknown(_: HttpRequest) -> ScriptedResponse:
         return json_response({"error": {"message": "no such model"}}, 404)
@@ -350,6 +377,26 @@ async def test_a_gateway_that_is_not_ready_is_left_out_and_if_none_is_that_is_th
             gateways["g-1"] = gateways["g-2"]
             with pytest.raises(errors.ConfigurationError, match="does not serve yet"):
                 await AnyInference(client.inference(["g-2", "g-1"])).chat()
+
+
+async def test_what_a_batch_that_finds_its_concurrency_has_read_of_gateways_is_known_afterwards(
+    kind: str, tmp_path: Any
+) -> None:
+    requests = [{"messages": [{"role": "user", "content": str(number)}], "model": "m"} for number in range(20)]
+    with ScriptedModelServer(good) as one, ScriptedModelServer(good) as two:
+        gateways = {"g-1": gateway(one), "g-2": gateway(two)}
+
+        def respond(received: ReceivedRequest) -> types.GetGatewayResponse:
+            return types.GetGatewayResponse(gateway=gateways[received.request.id])
+
+        async with open_managed(kind, respond) as (client, _):
+            for number, ids in enumerate((["g-1"], ["g-1", "g-2"])):
+                inference = AnyInference(client.inference(ids))
+                options: Any = {"out": tmp_path / f"{number}.jsonl", "concurrency": "auto", "progress": False}
+                await inference.run(functools.partial(type(inference.wrapped).batch, requests=requests, **options))
+                endpoints = inference.wrapped.stats().endpoints
+                assert set(endpoints) == {one.url, two.url} if number else {one.url}
+                assert sum(each.done for each in endpoints.values()) == 20
 
 
 @pytest.mark.parametrize("kind", ["sync-1"])

@@ -234,8 +234,9 @@ def _pause(call: Call[Any], context: Context, progress: Progress, error: ApiErro
         return None
     if call.move(error):
         return 0.0
-    if error.retry_after is not None:
-        pause = error.retry_after
+    delay = call.delay(error)
+    if delay is not None:
+        pause = delay
         if pause > retry.max_server_delay:
             return None
     else:

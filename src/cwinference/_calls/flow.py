@@ -41,6 +41,10 @@ class Call(Generic[T]):
         """Turn to another server after an error, if there is one; return whether it can be sent the call at once."""
         return False
 
+    def delay(self, error: ApiError) -> float | None:
+        """Return the seconds for which the server that it goes to next wants to be left alone; None if it does not."""
+        return error.retry_after
+
     def may_retry(self, error: ApiError) -> bool:
         """Return whether it may be sent again after this error."""
         raise NotImplementedError

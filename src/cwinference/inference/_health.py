@@ -175,6 +175,10 @@ class Health:
             self.needs_care = False
         return False
 
+    def rest(self, now: float) -> float | None:
+        """Return for how many seconds it has asked to be left alone; None if it has not."""
+        return self._rests_until - now if now < self._rests_until else None
+
     def take_probe(self, now: float) -> bool:
         """Return whether the next request is the one probe of an endpoint whose ejection is over."""
         if not self._ejected_for:

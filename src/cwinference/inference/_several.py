@@ -207,6 +207,10 @@ class SpreadCall(CompletionCall[T]):
             self.aim(self._several.choose() or self.server)
         return False
 
+    def delay(self, error: ApiError) -> float | None:
+        """Return how long the server that was turned to rests; what another one asked for is no reason to wait."""
+        return self.server.health.rest(self.context.clock.monotonic())
+
     def step(self, metadata: Metadata, timeout: float | None, session: Session) -> Step:
         """Return the step that makes an attempt, and perhaps a second one elsewhere at the same time."""
         after = self.hedge_after
