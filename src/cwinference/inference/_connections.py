@@ -45,6 +45,11 @@ class Connections(Generic[TransportT]):
             self._recent[id(endpoint)] = endpoint, self._transports[key]
             return self._transports[key]
 
+    def check_open(self) -> None:
+        """Raise ConfigurationError if they are closed."""
+        if self._closed:
+            raise closed()
+
     def close_too(self, more: Any) -> None:
         """Close something else, which has a `close` too, with the transports."""
         with self._lock:

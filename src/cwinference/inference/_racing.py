@@ -74,8 +74,10 @@ class Racing:
             self._counters.retry()
         began, other = time.monotonic(), list[ModelServer]()
         extras = tuple(each for each in metadata.reveal() if each[0] != "authorization")  # what belongs to the call
+        first: Any = call.copy_to(call.server)
 
         def second() -> Any:
+            _turn(call, first.server)
             found = call.second()
             if found is None:
                 return None
@@ -84,16 +86,15 @@ class Racing:
             other.append(server)
             return self._session(server).send(call.copy_to(server), with_headers(token, extras), left)
 
-        first = call.copy_to(call.server)
         try:
             begun, by_second = await race(self._session(call.server).send(first, metadata, timeout), after, second)
         except BaseException as error:
+            _turn(call, first.server)
             self._counters.fail(error)
             if isinstance(error, ProtocolError):
                 error.method = call.name
             raise
-        if by_second:
-            call.aim(other[0])
+        _turn(call, other[0] if by_second else first.server)
         begun.attempts = call.attempts + len(other)
         return begun
 
@@ -110,3 +111,9 @@ class Racing:
     def _session(self, server: ModelServer) -> AsyncInferenceSession:
         """Return what sends to a server; the outcome is counted once, for both attempts together."""
         return AsyncInferenceSession(self._connections, self._limiter, Counters(), server.health)
+
+
+def _turn(call: HedgedCall, server: ModelServer) -> None:
+    """Turn a call to the server of one of its copies, which may have chosen again while it queued."""
+    if server is not call.server:
+        call.aim(server)

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, TypeVar, cast
 from .._arguments import UNSET, check_text, check_timeout
 from .._calls.flow import Call, Flow
 from .._calls.observation import Observer, StreamObservation
-from ..auth import Headers
+from ..auth import Headers, Metadata
 from ..config import USER_AGENT, Endpoint
 from ..errors import ApiError, ConfigurationError
 from ..retry import Retry, check_retry
+from ._health import Health
 from ._option_names import check_names
 from ._routing import Route, is_header_name
 
@@ -141,6 +142,10 @@ class CompletionCall(Call[T]):
         self.url = route.base_url(self.request.model) + self.request.method.path
         headers = _STREAMED if self.is_streamed else _WITHOUT_BODY if self.content is None else _WITH_BODY
         self.headers = (*headers, *route.headers(self.request.model), *self.request.headers)
+
+    def choose_again(self) -> tuple[Health, Metadata] | None:
+        """Turn to another server if that is the better choice by now; return its health and token then."""
+        return None
 
     def may_retry(self, error: ApiError) -> bool:
         """Return whether it may be sent again after this error: always if that helps, since it changes nothing."""

@@ -53,6 +53,16 @@ class BaseInferenceSession(Generic[TransportT]):
         """Send one attempt."""
         raise NotImplementedError
 
+    def _after_queue(self, call: CompletionCall[Any], metadata: Metadata) -> tuple[Self, Metadata]:
+        """Return what sends a request that has queued, and its token: much may have happened meanwhile."""
+        found = call.choose_again()
+        if found is None:
+            return self, metadata
+        health, token = found
+        extras = tuple(each for each in metadata.reveal() if each[0] != "authorization")  # what belongs to the call
+        here = type(self)(self._connections, self._limiter, self._counters, health)
+        return here, with_headers(token, extras) if extras else token
+
     def _count(self, call: CompletionCall[Any]) -> None:
         call.attempts += 1
         if call.attempts > 1:
@@ -90,30 +100,33 @@ class SyncInferenceSession(BaseInferenceSession[SyncCompletionTransport]):
         refuse_after_fork()
         if self.is_closed:
             raise closed()
-        transport = self._connections.to(call.endpoint)
+        self._connections.check_open()
         self._count(call)
-        began = -math.inf
+        here, began = self, -math.inf
         try:
-            remaining = self._limiter.enter(timeout)
-            began = self._health.begin()
+            remaining = timeout
+            if not self._limiter.enter_at_once():
+                remaining = self._limiter.enter(timeout)
+                here, metadata = self._after_queue(call, metadata)
+            began = here._health.begin()
             if call.is_streamed:
-                return self._open(transport, call, metadata, remaining, began)
-            headers = with_headers(metadata, call.headers)
+                return here._open(call, metadata, remaining, began)
             try:
+                transport = self._connections.to(call.endpoint)
+                headers = with_headers(metadata, call.headers)
                 response = transport.fetch(call.verb, call.url, headers, call.content, remaining)
             except BaseException:
-                self._health.leave()
+                here._health.leave()
                 raise
             finally:
                 self._limiter.leave()
-            return self._received(response, call, began)
+            return here._received(response, call, began)
         except BaseException as error:
-            self._fail(error, call, began)
+            here._fail(error, call, began)
             raise
 
     def _open(
         self,
-        transport: SyncCompletionTransport,
         call: CompletionCall[Any],
         metadata: Metadata,
         timeout: float | None,
@@ -122,6 +135,7 @@ class SyncInferenceSession(BaseInferenceSession[SyncCompletionTransport]):
         body: SyncBody | None = None
         started = time.monotonic()
         try:
+            transport = self._connections.to(call.endpoint)
             headers = with_headers(metadata, call.headers)
             body = transport.open(call.verb, call.url, headers, call.content, timeout, call.first_token_timeout)
             body.on_close = self._leave
@@ -149,31 +163,33 @@ class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
         refuse_after_fork()
         if self.is_closed:
             raise closed()
-        transport = self._connections.to(call.endpoint)
+        self._connections.check_open()
         self._count(call)
-        began = -math.inf
+        here, began = self, -math.inf
         try:
-            # The usual case needs no coroutine.
-            remaining = timeout if self._limiter.enter_at_once() else await self._limiter.enter_async(timeout)
-            began = self._health.begin()
+            remaining = timeout
+            if not self._limiter.enter_at_once():
+                remaining = await self._limiter.enter_async(timeout)
+                here, metadata = self._after_queue(call, metadata)
+            began = here._health.begin()
             if call.is_streamed:
-                return await self._open(transport, call, metadata, remaining, began)
-            headers = with_headers(metadata, call.headers)
+                return await here._open(call, metadata, remaining, began)
             try:
+                transport = self._connections.to(call.endpoint)
+                headers = with_headers(metadata, call.headers)
                 response = await transport.fetch(call.verb, call.url, headers, call.content, remaining)
             except BaseException:
-                self._health.leave()
+                here._health.leave()
                 raise
             finally:
                 self._limiter.leave()
-            return self._received(response, call, began)
+            return here._received(response, call, began)
         except BaseException as error:
-            self._fail(error, call, began)
+            here._fail(error, call, began)
             raise
 
     async def _open(
         self,
-        transport: AsyncCompletionTransport,
         call: CompletionCall[Any],
         metadata: Metadata,
         timeout: float | None,
@@ -183,6 +199,7 @@ class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
         started = time.monotonic()
         limits = [each for each in (timeout, call.first_token_timeout) if each is not None]
         try:
+            transport = self._connections.to(call.endpoint)
             headers = with_headers(metadata, call.headers)
             body = await transport.open(call.verb, call.url, headers, call.content, min(limits, default=None))
             body.on_close = self._leave

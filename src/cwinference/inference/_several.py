@@ -17,6 +17,7 @@ from .._text import one_line
 from ..auth import Metadata
 from ..errors import ApiError, ConfigurationError, InferenceError, hint_of
 from ._choice import choose
+from ._health import Health
 from ._hedging import HedgeBudget
 from ._limiter import Limiter
 from ._model_server import ModelServer, Result, unchanged
@@ -146,7 +147,7 @@ class Several(ModelServer):
 class SpreadCall(CompletionCall[T]):
     """A request to one of several servers: the one that was chosen, and after a failure another one."""
 
-    __slots__ = ("_result", "_several", "context", "hedge_after", "server", "tried")
+    __slots__ = ("_result", "_several", "_was_ejected", "context", "hedge_after", "server", "tried")
 
     def __init__(
         self, several: Several, request: CompletionRequest, result: Result[T], reader: StreamReader | None = None
@@ -156,6 +157,8 @@ class SpreadCall(CompletionCall[T]):
         self.tried: list[ModelServer] = []
         self.server = server = several.choose() or several.found[0]
         self.context = server.context
+        self._was_ejected = server.health.is_ejected
+        """Whether its server was, when it was chosen: it is the probe then, or all are."""
         get = partial(result, server, request.method.name)
         if reader is None:
             super().__init__(request, server.route, get, server.explain, several.counters.give_up)
@@ -186,9 +189,21 @@ class SpreadCall(CompletionCall[T]):
         """Turn to a server."""
         route = server.route
         self.server, self.context = server, server.context
+        self._was_ejected = server.health.is_ejected
         self.result = partial(self._result, server, self.name)
         self._explain = server.explain
         self.go_to(route)
+
+    def choose_again(self) -> tuple[Health, Metadata] | None:
+        """Turn to another server if that is the better choice by now; return its health and token then."""
+        if self._was_ejected:
+            return None
+        other = self._several.choose(self.tried) or self._several.choose()
+        token = None if other is None else other.context.credentials.metadata()
+        if other is None or other is self.server or token is None:
+            return None
+        self.aim(other)
+        return other.health, token
 
     def may_retry(self, error: ApiError) -> bool:
         """Return whether it may be sent again; elsewhere also if a certificate is not trusted."""
@@ -233,9 +248,10 @@ class SpreadCall(CompletionCall[T]):
         return other, metadata
 
     def copy_to(self, server: ModelServer) -> "SpreadCall[T]":
-        """Return the same request to another server."""
+        """Return the same request to a server, which may be its own."""
         copied = copy(self)
-        copied.aim(server)
+        if server is not self.server:
+            copied.aim(server)
         return copied
 
 
