@@ -14,6 +14,7 @@ from cwinference import AsyncClient, Client, Clock, Inference, Retry, errors, ty
 from tests.completions.test_gateways import WANDB, gateway, open_setup
 from tests.support.client_kinds import TOKEN
 from tests.support.inference_kinds import AnyInference, open_inference
+from tests.support.recorded_telemetry import RecordedTelemetry, attempts_of, attributes_of, traceparent
 from tests.support.scripted_model_server import (
     DONE,
     HttpRequest,
@@ -268,6 +269,26 @@ async def test_a_stream_is_hedged_until_it_begins(kind: str) -> None:
     assert "".join(chunk.text for chunk in chunks) == "Paris"
     assert stream.attempts == 2
     assert (stats.done, stats.endpoints[servers[1].url].done) == (1, 1)
+
+
+async def test_both_attempts_of_a_race_are_reported(kind: str) -> None:
+    recorded, reported = RecordedTelemetry(), list[tuple[str, int]]()
+    settings: Any = {"telemetry": recorded.telemetry, "hedge_after": 0.05}
+    async with several(
+        kind,
+        silent,
+        good,
+        clock=chances(),
+        on_call=lambda _, code, attempts, __: reported.append((code, attempts)),
+        **settings,
+    ) as (inference, servers):
+        await inference.chat()
+
+    assert attempts_of(recorded.span) == ["CANCELLED", "OK"]
+    assert attributes_of(recorded.span)["cwinference.attempts"] == 2
+    assert attributes_of(recorded.span)["server.port"] == int(servers[1].url.rpartition(":")[2])
+    assert reported == [("ok", 2)]
+    assert {server.requests[0].headers["traceparent"] for server in servers} == {traceparent(recorded.span)}
 
 
 async def test_a_response_in_time_is_not_hedged(kind: str) -> None:

@@ -62,7 +62,7 @@ class Context:
 class Progress:
     """The state of one call: how many attempts were made, what they may have done, and how much time is left."""
 
-    __slots__ = ("attempts", "began", "deadline", "may_have_succeeded", "observation", "retry")
+    __slots__ = ("attempts", "began", "call", "deadline", "may_have_succeeded", "observation", "retry")
 
     def __init__(
         self,
@@ -72,12 +72,18 @@ class Progress:
         observation: Observation | None = None,
     ) -> None:
         timeout, self.retry = options_of(call, context)
+        self.call = call
         self.observation = observation
         self.deadline = Deadline(timeout, context.clock.monotonic, started)
         self.attempts = 1
         self.began = self.deadline.started
         """When the latest attempt was sent."""
         self.may_have_succeeded = False
+
+    @property
+    def sent(self) -> int:
+        """How many times the call was sent, hedges included."""
+        return self.attempts + self.call.hedges
 
     def attempt_timeout(self) -> float | None:
         """Return the seconds that the next attempt may take; raise DeadlineExceeded if there are none."""
@@ -207,10 +213,18 @@ def _sent(
         # What it adds belongs to this attempt alone: a refused token is compared with the next one without it.
         response = yield call.step(observation.send(call, metadata), timeout, context.session)
     except BaseException as error:
+        _note_lost(call, observation)
         observation.attempted(code_of(error), error)
         raise
+    _note_lost(call, observation)
     observation.attempted("ok")
     return response
+
+
+def _note_lost(call: Call[Any], observation: Observation) -> None:
+    """Note the attempt that was made at the same time as the latest one, if there was one."""
+    if call.lost is not None:
+        observation.attempted(code_of(call.lost), call.lost)
 
 
 def _get_token(call: Call[Any], context: Context, progress: Progress, refused: Metadata | None) -> Flow[Metadata]:
@@ -289,7 +303,7 @@ class Report:
         if self._ended:
             return
         self._ended = True
-        on_call, sent = self._context.on_call, 0 if self.progress is None else self.progress.attempts
+        on_call, sent = self._context.on_call, 0 if self.progress is None else self.progress.sent
         seconds = self._context.clock.monotonic() - self.started
         log.debug("%s: %s after %d attempts, %.3f s", self._name, code, sent, seconds)
         if self.observation is not None:

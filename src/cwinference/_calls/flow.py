@@ -32,6 +32,10 @@ class Call(Generic[T]):
     """Returns what the caller wants of the response."""
     context: Any = None
     """The `Context` of the server to which it goes next, if there are several; None for that of the client."""
+    hedges: int = 0
+    """How many attempts were made at the same time as another one, in addition to it."""
+    lost: BaseException | None = None
+    """How the one of the latest two such attempts ended whose response is not the call's."""
 
     def step(self, metadata: Metadata, timeout: float | None, session: "Session") -> "Step":
         """Return the step that makes one attempt."""

@@ -46,10 +46,13 @@ Begun: TypeAlias = HttpResponse | AsyncBody
 Sent: TypeAlias = Coroutine[Any, Any, Begun]
 
 
-async def race(first: Sent, after: float, second: Callable[[], Sent | None]) -> tuple[Begun, bool]:
+async def race(
+    first: Sent, after: float, second: Callable[[], Sent | None], on_lost: Callable[[BaseException], object]
+) -> tuple[Begun, bool]:
     """Return the response that begins first, and whether it is the second one's, which is sent after some seconds.
 
-    If one of them fails, the other decides; if both do, the first one's error is raised.
+    If one of them fails, the other decides; if both do, the first one's error is raised. `on_lost` is given the error
+    of the one that does not count, or its cancellation.
     """
     tasks = [asyncio.ensure_future(first)]
     winner: asyncio.Task[Begun] | None = None
@@ -60,7 +63,9 @@ async def race(first: Sent, after: float, second: Callable[[], Sent | None]) -> 
         winner = await _first_success(tasks)
         return winner.result(), winner is not tasks[0]
     finally:
-        await _hang_up([each for each in tasks if each is not winner])
+        for lost in await _hang_up([each for each in tasks if each is not winner]):
+            if len(tasks) > 1:
+                on_lost(lost)
 
 
 async def _first_success(tasks: Sequence["asyncio.Task[Begun]"]) -> "asyncio.Task[Begun]":
@@ -73,10 +78,13 @@ async def _first_success(tasks: Sequence["asyncio.Task[Begun]"]) -> "asyncio.Tas
     return tasks[0]
 
 
-async def _hang_up(tasks: Sequence["asyncio.Task[Begun]"]) -> None:
-    """Cancel what is on its way, and close what has begun at the same moment."""
+async def _hang_up(tasks: Sequence["asyncio.Task[Begun]"]) -> list[BaseException]:
+    """Cancel what is on its way, and close what has begun at the same moment; return how each ended."""
     for task in tasks:
         task.cancel()
+    ends = list[BaseException]()
     for begun in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(begun, AsyncBody):
             await begun.close()
+        ends.append(begun if isinstance(begun, BaseException) else asyncio.CancelledError())
+    return ends

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol
 
 from .._calls.session import closed
@@ -24,6 +25,8 @@ class HedgedCall(Protocol):
     name: str
     attempts: int
     server: ModelServer
+    hedges: int
+    lost: BaseException | None
 
     def second(self) -> tuple[ModelServer, Metadata] | None:
         """Return the server of a second attempt and its token; None if there is to be none."""
@@ -84,10 +87,12 @@ class Racing:
             server, token = found
             left = None if timeout is None else max(0.001, timeout - (time.monotonic() - began))
             other.append(server)
+            call.hedges += 1
             return self._session(server).send(call.copy_to(server), with_headers(token, extras), left)
 
         try:
-            begun, by_second = await race(self._session(call.server).send(first, metadata, timeout), after, second)
+            sending = self._session(call.server).send(first, metadata, timeout)
+            begun, by_second = await race(sending, after, second, partial(setattr, call, "lost"))
         except BaseException as error:
             _turn(call, first.server)
             self._counters.fail(error)

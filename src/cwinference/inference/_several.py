@@ -147,7 +147,7 @@ class Several(ModelServer):
 class SpreadCall(CompletionCall[T]):
     """A request to one of several servers: the one that was chosen, and after a failure another one."""
 
-    __slots__ = ("_result", "_several", "_was_ejected", "context", "hedge_after", "server", "tried")
+    __slots__ = ("_result", "_several", "_was_ejected", "context", "hedge_after", "hedges", "lost", "server", "tried")
 
     def __init__(
         self, several: Several, request: CompletionRequest, result: Result[T], reader: StreamReader | None = None
@@ -155,6 +155,7 @@ class SpreadCall(CompletionCall[T]):
         self._several = several
         self._result = result
         self.tried: list[ModelServer] = []
+        self.hedges, self.lost = 0, None
         self.server = server = several.choose() or several.found[0]
         self.context = server.context
         self._was_ejected = server.health.is_ejected
@@ -228,7 +229,7 @@ class SpreadCall(CompletionCall[T]):
 
     def step(self, metadata: Metadata, timeout: float | None, session: Session) -> Step:
         """Return the step that makes an attempt, and perhaps a second one elsewhere at the same time."""
-        after = self.hedge_after
+        after, self.lost = self.hedge_after, None
         if after is None or self.content is None:
             return super().step(metadata, timeout, session)
         racing = self._several.racing
