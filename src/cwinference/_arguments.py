@@ -30,14 +30,17 @@ def shown(value: object) -> str:
         return f"an {type(value).__name__} of more digits than Python prints"
 
 
-def check_timeout(timeout: float | None, argument: str = "timeout") -> float | None:
-    """Return a positive number of seconds, or None for no limit; limits of decades count as none."""
+def check_timeout(timeout: float | None, argument: str = "timeout", none: str = "no limit") -> float | None:
+    """Return a positive number of seconds, or None for no limit; limits of decades count as none.
+
+    `none` is what the error says that None stands for.
+    """
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
         advice = "; use its total_seconds()" if isinstance(timeout, timedelta) else ""
         raise ConfigurationError(
-            f"{argument}: expected a positive number of seconds, or None for no limit, got {shown(timeout)}{advice}"
+            f"{argument}: expected a positive number of seconds, or None for {none}, got {shown(timeout)}{advice}"
         )
     return None if timeout > _LONGEST_TIMEOUT else float(timeout)
 

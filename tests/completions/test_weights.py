@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from cwinference import AsyncClient, Client, Clock, types
+from cwinference import AsyncClient, Client, Clock, errors, types
 from cwinference.inference import Weights
 from tests.completions.test_gateways import gateway
 from tests.support.client_kinds import TOKEN
@@ -161,6 +161,15 @@ async def test_deployments_that_differ_and_polls_that_fail_claim_nothing(kind: s
         await inference.chat()
         api.fails = True
         assert (await inference.chat()).text == "Paris"
+
+
+@pytest.mark.parametrize("weights", ["yes", 1, None])
+def test_weights_are_asked_for_by_true_or_false(weights: Any) -> None:
+    with (
+        Client(TOKEN, endpoint="http://127.0.0.1:1") as client,
+        pytest.raises(errors.ConfigurationError, match="weights: expected True or False"),
+    ):
+        client.inference("g-1", weights=weights)
 
 
 async def test_without_weights_nothing_is_polled(kind: str) -> None:

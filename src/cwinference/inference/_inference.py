@@ -37,6 +37,7 @@ from ._loop_thread import LoopThread
 from ._model_server import ModelServer
 from ._openai import openai_client
 from ._racing import Racing
+from ._request import check_hedge_after
 from ._resources import Chat, Completions, Models
 from ._routing import Route, Routing, route_to
 from ._session import AsyncInferenceSession, BaseInferenceSession, SyncInferenceSession
@@ -181,6 +182,8 @@ class BaseInference(Resource[Mode]):
         allow_plaintext: bool,
     ) -> Self:
         """Return that of a client's gateway; `client.inference(gateway)` calls it, and documents the arguments."""
+        if type(weights) is not bool:
+            raise ConfigurationError(f"weights: expected True or False, got {type(weights).__name__}")
         inference = object.__new__(cls)
         connections: Connections[Any] = session.attachment(cls._new_connections)
         owns_connections = http_version is not UNSET
@@ -301,7 +304,7 @@ class BaseInference(Resource[Mode]):
     def _start(
         self, servers: list[ModelServer], shared: "Shared", hedge_after: float | None, *, owns_connections: bool
     ) -> None:
-        after = check_timeout(hedge_after, "hedge_after")
+        after = check_hedge_after(hedge_after)
         context, limiter, counters = servers[0].context, shared.limiter, shared.counters
         self._owns_connections = owns_connections
         self._connections = shared.connections

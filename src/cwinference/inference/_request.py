@@ -70,7 +70,7 @@ class CompletionRequest:
         self.headers = _checked_headers(headers) if headers else ()
         self.timeout = timeout if timeout is UNSET else check_timeout(timeout)
         self.retry = retry if retry is UNSET else check_retry(retry)
-        self.hedge_after = hedge_after if hedge_after is UNSET else check_timeout(hedge_after, "hedge_after")
+        self.hedge_after = hedge_after if hedge_after is UNSET else check_hedge_after(hedge_after)
 
     def observe(
         self, observer: Observer | None, endpoint: Endpoint | None, *, is_streamed: bool = False
@@ -79,6 +79,11 @@ class CompletionRequest:
         if observer is None:
             return None
         return observer.completion(self.method.path, self.body, endpoint, is_streamed=is_streamed)
+
+
+def check_hedge_after(seconds: float | None) -> float | None:
+    """Return a positive number of seconds, or None. Raises ConfigurationError."""
+    return check_timeout(seconds, "hedge_after", "no hedging")
 
 
 class CompletionCall(Call[T]):
