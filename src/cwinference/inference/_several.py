@@ -155,7 +155,8 @@ class SpreadCall(CompletionCall[T]):
         self._several = several
         self._result = result
         self.tried: list[ModelServer] = []
-        self.hedges, self.lost = 0, None
+        self.hedges = 0
+        self.lost: BaseException | None = None
         self.server = server = several.choose() or several.found[0]
         self.context = server.context
         self._was_ejected = server.health.is_ejected
@@ -229,7 +230,7 @@ class SpreadCall(CompletionCall[T]):
 
     def step(self, metadata: Metadata, timeout: float | None, session: Session) -> Step:
         """Return the step that makes an attempt, and perhaps a second one elsewhere at the same time."""
-        after, self.lost = self.hedge_after, None
+        self.lost, after = None, self.hedge_after
         if after is None or self.content is None:
             return super().step(metadata, timeout, session)
         racing = self._several.racing
