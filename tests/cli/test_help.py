@@ -1,11 +1,12 @@
 """Every command has a help, which costs no call, and every option of a field says what the field is for."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import pytest
 
-from cwinference import types
+from cwinference import errors, types
 from cwinference._cli.commands import ALIASES, COMMANDS, OTHER_NAMES, root
 from cwinference._cli.failures import _ADVICE, _GROUPS, advice_for
 from cwinference._cli.main import main
@@ -39,7 +40,8 @@ def test_every_command_has_a_help(path: tuple[str, ...], capsys: pytest.CaptureF
 @pytest.mark.parametrize("group", sorted({*_GROUPS, *_GROUPS.values()}))
 def test_advice_names_only_commands_that_exist(group: str) -> None:
     for kind, _ in _ADVICE:
-        advice = advice_for(kind.__new__(kind), (group, "mine"))
+        resource: Any = () if issubclass(kind, errors.ApiError | errors.ProtocolError) else (types.Gateway(),)
+        advice = advice_for(kind("engine: there is no such engine", *resource), (group, "mine"))
         words = advice.partition("cwinference ")[2].split()
         end = 1 if words[:1] in (["doctor"], ["explain"]) else 2
         assert not words or tuple(words[:end]) in ALL, advice
