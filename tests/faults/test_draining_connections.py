@@ -272,6 +272,18 @@ def respond_endlessly(_: object) -> ScriptedResponse:
     return stream_response(chunk_event("a"), after=endless_silence())
 
 
+_OF_OTHERS = list[Lane[Any]]()
+"""Lanes that there were before a test: what failed before it may refer to some."""
+
+
+@pytest.fixture(autouse=True)
+def lanes_of_others() -> Generator[None]:
+    _OF_OTHERS[:] = lanes()
+    yield
+    _OF_OTHERS.clear()
+
+
 def lanes() -> list[Lane[Any]]:
     gc.collect()
-    return [each for each in gc.get_objects() if isinstance(each, Lane)]
+    others = {*map(id, _OF_OTHERS)}
+    return [each for each in gc.get_objects() if isinstance(each, Lane) and id(each) not in others]
