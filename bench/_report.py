@@ -91,5 +91,5 @@ def chart(rows: Sequence[Row]) -> str:
 
 def _share(row: Row) -> float:
     """Return how much of the goal a figure uses up: 1 if it is just met."""
-    value, goal = max(float(row["value"]), 1e-9), float(row["goal"])
-    return goal / value if row["at_least"] else max(value, 0) / goal
+    value, goal = max(float(row["value"]), 1e-9), max(float(row["goal"]), 1e-9)  # a goal may be 0
+    return goal / value if row["at_least"] else value / goal
