@@ -1,7 +1,7 @@
 """Text for people: control characters escaped, tokens removed. Servers may put either into what they send."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -42,6 +42,18 @@ def seconds_text(seconds: float) -> str:
     if round(seconds, 2) == seconds:
         return f"{seconds:g} s"
     return f"{round(seconds, 1) or float(f'{seconds:.1g}'):g} s"
+
+
+def nearest(word: str, known: Iterable[str], least: float = 0.6) -> str | None:
+    """Return the known word that somebody most likely meant; None if none is similar (`least`, from 0 to 1)."""
+    from difflib import get_close_matches  # only mistakes need it
+
+    return next(iter(get_close_matches(word, [*known], 1, least)), None)
+
+
+def did_you_mean(similar: str | None, known: Collection[str]) -> str:
+    """Return a question for the similar word, or else what there is to use."""
+    return f"did you mean {similar!r}?" if similar is not None else f"use {', '.join(known) or 'none'}"
 
 
 def reason_of(error: OSError | ValueError) -> str:

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from .._secrets import forget_locals, forgets_locals
+from .._text import nearest
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -109,10 +110,9 @@ def refuse_keywords(error: BaseException, build: Callable[..., Any], keywords: I
     unknown = next((each for each in keywords if each not in known), None)
     if unknown is None or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values()):
         return
-    from difflib import get_close_matches  # only mistakes need it
-
-    similar = [each for each in _OTHER_NAMES.get(unknown, ()) if each in known] or get_close_matches(unknown, known, 1)
-    hint = f"; did you mean {similar[0]!r}?" if similar else ""
+    other_name = next((each for each in _OTHER_NAMES.get(unknown, ()) if each in known), None)
+    similar = other_name or nearest(unknown, known)
+    hint = "" if similar is None else f"; did you mean {similar!r}?"
     raise TypeError(f"{name or _name_of(build)}: unexpected keyword argument {unknown!r}{hint}") from None
 
 

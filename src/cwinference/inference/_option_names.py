@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection
 from functools import lru_cache
 
+from .._text import nearest
 from ..errors import ConfigurationError
 
 log = logging.getLogger("cwinference")
@@ -50,7 +51,6 @@ def check_names(method: str, names: Collection[str]) -> None:
 @lru_cache(1024)
 def _warn_of_misspelling(method: str, name: str) -> None:
     """Log a warning if an unknown name looks like a misspelled option: once, because it is remembered."""
-    from difflib import get_close_matches  # only unknown names need it
-
-    for similar in get_close_matches(name, _KNOWN | _OURS, 1, _LEAST_SIMILARITY):
+    similar = nearest(name, _KNOWN | _OURS, _LEAST_SIMILARITY)
+    if similar is not None:
         log.warning("%s: %r is sent as it is; did you mean %r?", method, name, similar)

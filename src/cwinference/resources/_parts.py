@@ -9,6 +9,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 
 from .._arguments import at_most_one, shown
+from .._text import did_you_mean, nearest
 from ..errors import ConfigurationError
 
 M = TypeVar("M", bound=Message)
@@ -66,11 +67,8 @@ def _below(path: str, name: str) -> str:
 def _unknown(name: object, known: Mapping[str, FieldDescriptor], path: str) -> str:
     if not isinstance(name, str):
         return f"{path}: expected names of fields as keys, got {shown(name)}"
-    from difflib import get_close_matches  # only mistakes need it
-
-    by_json_name = [each.name for each in known.values() if each.json_name == name]
-    similar = by_json_name or get_close_matches(name, known, 1)
-    hint = f"did you mean {similar[0]!r}?" if similar else f"use {', '.join(known) or 'none'}"
+    by_json_name = next((each.name for each in known.values() if each.json_name == name), None)
+    hint = did_you_mean(by_json_name or nearest(name, known), known)
     return f"{_below(path, name)}: there is no such field; {hint}"
 
 

@@ -11,6 +11,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from .._places import Document, Odd, Path
+from .._text import did_you_mean, nearest
 from ..errors import ConfigurationError
 from ..resources._comparison import WRITE_ONLY, id_of, is_map
 from ..resources._parts import is_mapping, label, scalar
@@ -84,13 +85,10 @@ class _FieldReader:
             raise self._error(path[:-1], words, f"expected names of fields as keys, got {key!r}")
         if key in names:
             return names[key]
-        from difflib import get_close_matches  # only mistakes need it
-
         below = f"{words}.{key}" if words else key
         if key in OUTPUT_ONLY and len(path) <= _DEPTH_OF_SPEC + 1:
             raise self._error(path, below, "it is not set here: the name of a resource is its key, the rest is given")
-        similar = get_close_matches(key, names, 1)
-        hint = f"did you mean {similar[0]!r}?" if similar else f"use {', '.join([*known, *extra]) or 'none'}"
+        hint = did_you_mean(nearest(key, names), [*known, *extra])
         raise self._error(path, below, f"there is no such field; {hint}")
 
     def _field(self, field: FieldDescriptor, value: Any, path: Path, words: str) -> Any:

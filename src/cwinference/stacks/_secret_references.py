@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .._text import reason_of
+from .._text import nearest, reason_of
 from ..config import secret_variable
 from ..errors import ConfigurationError
 from ..resources._parts import is_mapping
@@ -71,14 +71,12 @@ def parse_reference(value: object) -> SecretReference | None:
 
 def how_to_refer(value: object) -> str:
     """Return what is wrong with something that is no reference, without anything in it that may be the secret."""
-    from difflib import get_close_matches  # only mistakes need it
-
     keys = [*value] if is_mapping(value) else []
     if {*keys} == {"env", "file"}:
         return "env and file are both there; give one of them"
-    similar = get_close_matches(str(keys[0]), ("env", "file"), 1) if len(keys) == 1 and keys[0] not in _SOURCES else []
-    if similar:
-        return f"there is no {keys[0]!r}; did you mean {similar[0]!r}?"
+    similar = nearest(str(keys[0]), ("env", "file")) if len(keys) == 1 and keys[0] not in _SOURCES else None
+    if similar is not None:
+        return f"there is no {keys[0]!r}; did you mean {similar!r}?"
     return "a secret is never written out; name a variable or a file: {env: NAME} or {file: path}"
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 from .._arguments import check_id
 from .._places import Document, Path
+from .._text import did_you_mean, nearest
 from .._yaml import dump_yaml
 from ..errors import ConfigurationError
 from ..resources._parts import is_mapping
@@ -133,11 +134,8 @@ def _section(document: Document, key: object) -> Section:
     names = {each.name: each for each in SECTIONS} | {_camel(each.name): each for each in SECTIONS}
     if isinstance(key, str) and key in names:
         return names[key]
-    from difflib import get_close_matches  # only mistakes need it
-
     known = ["version", *(each.name for each in SECTIONS)]
-    similar = get_close_matches(str(key), known, 1)
-    hint = f"did you mean {similar[0]!r}?" if similar else f"use {', '.join(known)}"
+    hint = did_you_mean(nearest(str(key), known), known)
     raise document.error((str(key),), f"there is no such section; {hint}")
 
 
