@@ -188,16 +188,8 @@ class ModelServer:
 
     def _stream_call(self, request: CompletionRequest, reader: StreamReader) -> Flow[CompletionCall[Any]]:
         route = yield from self.find_route(request)
-        return CompletionCall(
-            request,
-            route,
-            unchanged,
-            self.explain,
-            self.counters.give_up,
-            is_streamed=True,
-            first_token_timeout=reader.first_token_timeout,
-            first_token_option=reader.first_token_option,
-        )
+        options = options_of_stream(reader)
+        return CompletionCall(request, route, unchanged, self.explain, self.counters.give_up, **options)
 
     def _served_by(self, call: CompletionCall[Any]) -> "ModelServer":
         """Return the server to which a call went at last."""
@@ -275,6 +267,15 @@ def _with_weights(
     if observation is not None:
         completion.weights = observation.end()
     return completion
+
+
+def options_of_stream(reader: StreamReader) -> dict[str, Any]:
+    """Return what the call of a stream needs to know of its reader."""
+    return {
+        "is_streamed": True,
+        "first_token_timeout": reader.first_token_timeout,
+        "first_token_option": reader.first_token_option,
+    }
 
 
 def unchanged(response: Any) -> Any:

@@ -20,7 +20,7 @@ from ._choice import choose
 from ._health import Health
 from ._hedging import HedgeBudget
 from ._limiter import Limiter
-from ._model_server import ModelServer, Result, unchanged
+from ._model_server import ModelServer, Result, options_of_stream, unchanged
 from ._racing import Racing
 from ._request import CompletionCall, CompletionRequest
 from ._stats import Counters
@@ -162,19 +162,8 @@ class SpreadCall(CompletionCall[T]):
         self._was_ejected = server.health.is_ejected
         """Whether its server was, when it was chosen: it is the probe then, or all are."""
         get = partial(result, server, request.method.name)
-        if reader is None:
-            super().__init__(request, server.route, get, server.explain, several.counters.give_up)
-        else:
-            super().__init__(
-                request,
-                server.route,
-                get,
-                server.explain,
-                several.counters.give_up,
-                is_streamed=True,
-                first_token_timeout=reader.first_token_timeout,
-                first_token_option=reader.first_token_option,
-            )
+        options = {} if reader is None else options_of_stream(reader)
+        super().__init__(request, server.route, get, server.explain, several.counters.give_up, **options)
         self.hedge_after = several.hedge_after if request.hedge_after is UNSET else request.hedge_after
         if self.hedge_after is not None:
             self._count_hedge()
