@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -17,27 +17,6 @@ from tests.support.scripted_server import Failure, ReceivedRequest, containing
 from tests.support.specs import CLAIM, FRONT, LLAMA
 
 HOT_LOAD = {"bucket": "snapshots", "transition_mode": "ASYNC"}
-
-
-@pytest.fixture
-def emulator() -> Generator[Emulator]:
-    with Emulator() as running:
-        yield running
-
-
-@pytest.fixture
-def calls() -> list[str]:
-    """Return the methods that the client calls, in order."""
-    return []
-
-
-@pytest.fixture
-async def client(kind: str, emulator: Emulator, calls: list[str]) -> AsyncGenerator[AsyncClient]:
-    def note(method: str, code: str, attempts: int, seconds: float) -> None:
-        calls.append(method)
-
-    async with open_client(kind, emulator.endpoint, emulator.token, on_call=note) as opened:
-        yield opened
 
 
 def writes(calls: list[str]) -> list[str]:

@@ -1,15 +1,12 @@
 """A stack from a file to what runs, and back: planned, applied, changed, pruned and exported."""
 
 import json
-from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cwinference import AsyncClient, Plan, Stack, State, errors
-from cwinference.emulator import Emulator
-from tests.support.client_kinds import open_client
 from tests.support.connected_client import connected
 from tests.support.scripted_server import Raw, ReceivedRequest
 
@@ -33,27 +30,6 @@ deployments:
     traffic: {weight: 100}
     hot_load: {bucket: snapshots, transition_mode: ASYNC}
 """
-
-
-@pytest.fixture
-def emulator() -> Generator[Emulator]:
-    with Emulator() as running:
-        yield running
-
-
-@pytest.fixture
-def calls() -> list[str]:
-    """Return the methods that the client calls, in order."""
-    return []
-
-
-@pytest.fixture
-async def client(kind: str, emulator: Emulator, calls: list[str]) -> AsyncGenerator[AsyncClient]:
-    def note(method: str, code: str, attempts: int, seconds: float) -> None:
-        calls.append(method)
-
-    async with open_client(kind, emulator.endpoint, emulator.token, on_call=note) as opened:
-        yield opened
 
 
 def writes(calls: list[str]) -> list[str]:
