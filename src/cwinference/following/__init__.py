@@ -6,9 +6,9 @@
 `client.watch`, `client.gateways.watch` and so on return a `Watch` (an `AsyncWatch` on `AsyncClient`), and
 `client.cache` a `Cache` (an `AsyncCache`). The rest of this package is how they work:
 
-_table.py       what is known of one kind, what was told of it, and which responses to believe
+_table.py       what is known of one kind, what was reported of it, and which responses to believe
 _schedule.py    when to poll, and when to list everything
-_following.py   the flows that poll and tell, once for both clients
+_following.py   the flows that poll and report, once for both clients
 _watch.py       the iterators
 _view.py        read-only views of what is known, with their indices
 _cache_core.py  the flow that keeps views up to date
