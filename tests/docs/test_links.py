@@ -1,0 +1,36 @@
+"""Links between pages have targets, and pages of the repository name what exists."""
+
+import re
+
+import pytest
+
+from .pages import PAGES, ROOT
+
+README = PAGES["README.md"]
+CONTRIBUTING = PAGES["CONTRIBUTING.md"].text
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_links_of_a_page_have_targets(name: str) -> None:
+    page = PAGES[name]
+    for link in page.links:
+        path, _, anchor = link.partition("#")
+        target = (page.path.parent / path).resolve() if path else page.path
+        assert target.exists(), f"{name}: {link}"
+        if anchor:
+            other = PAGES[str(target.relative_to(ROOT))]
+            assert anchor in other.anchors, f"{name}: {link}"
+
+
+def test_what_contributing_names_exists() -> None:
+    places = [ROOT, ROOT / "src", *(ROOT / "src/cwinference" / part for part in ("", "emulator"))]
+    for name in re.findall(r"`((?:[\w.-]+/)+[\w.-]*|\w+\.(?:py|proto|toml))`", CONTRIBUTING):
+        assert any((place / name).exists() for place in places), name
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in re.findall(r"`make ([a-z-]+)", CONTRIBUTING):
+        assert f"\n{target}: " in makefile, target
+
+
+def test_the_first_program_is_on_the_first_screen() -> None:
+    screen = "\n".join(README.text.splitlines()[:24])
+    assert README.of("python")[0].text in screen
