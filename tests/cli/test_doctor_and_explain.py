@@ -184,8 +184,9 @@ def test_explain_of_a_name_alone_names_the_command(emulator: Emulator, capsys: p
 
 
 def shown(command: str) -> list[str]:
-    """Return what the README shows of a command's output, without what differs from run to run."""
-    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    """Return what the page of a command shows of its output, without what differs from run to run."""
+    page = Path(__file__).parents[2] / f"docs/how-to/{command.split()[1]}.md"
+    text = page.read_text("utf-8")
     found = re.search(rf"^```console\n\$ {command}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert found is not None
     return without_numbers(found[1])
@@ -197,7 +198,7 @@ def without_numbers(text: str) -> list[str]:
     return re.sub(r"\d+(\.\d+)*", "N", re.sub(r"Linux .*", "", text)).splitlines()
 
 
-def test_the_readme_shows_what_explain_prints(
+def test_its_page_shows_what_explain_prints(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Emulator() as other, Client(other.token, endpoint=other.endpoint, transport="rest") as client:
@@ -218,7 +219,7 @@ def test_the_readme_shows_what_explain_prints(
     assert without_numbers(capsys.readouterr().out) == shown("cwinference explain deployments llama")
 
 
-def test_the_readme_shows_what_doctor_prints(
+def test_its_page_shows_what_doctor_prints(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Emulator(drift=["new_enum_values"]) as other:
