@@ -4,7 +4,7 @@
 # What follows the name of the image replaces CMD: options of `cwinference emulator`. See docs/emulator.md.
 FROM python:3.13-slim AS build
 WORKDIR /source
-COPY pyproject.toml README.md CHANGELOG.md ./
+COPY pyproject.toml hatch_build.py README.md CHANGELOG.md ./
 COPY src src
 COPY gen gen
 COPY proto proto

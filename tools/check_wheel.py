@@ -76,7 +76,8 @@ def check_wheel(wheel: Path) -> None:
 def check_sdist(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         contained = {name.partition("/")[2] for name in archive.getnames()}
-    listed = {"pyproject.toml", "README.md", "CHANGELOG.md", "buf.yaml", "buf.gen.yaml", "PKG-INFO", ".gitignore"}
+    listed = {"pyproject.toml", "hatch_build.py", "README.md", "CHANGELOG.md", "buf.yaml", "buf.gen.yaml"}
+    listed |= {"PKG-INFO", ".gitignore"}
     check_same("sdist", contained, tracked("src", ".") | tracked("gen", ".") | tracked("proto", ".") | listed)
 
 

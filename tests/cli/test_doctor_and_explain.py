@@ -219,9 +219,7 @@ def test_its_page_shows_what_explain_prints(
     assert without_numbers(capsys.readouterr().out) == shown("cwinference explain deployments llama")
 
 
-def test_its_page_shows_what_doctor_prints(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_its_page_shows_what_doctor_prints(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with Emulator(drift=["new_enum_values"]) as other:
         with Client(other.token, endpoint=other.endpoint) as client:
             client.gateways.create("front", core_weave_auth={}, path_based_routing={}, wait=True)

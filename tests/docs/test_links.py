@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from .pages import PAGES, ROOT
+from hatch_build import for_index
+
+from .pages import PAGES, ROOT, Page
 
 README = PAGES["README.md"]
 CONTRIBUTING = PAGES["CONTRIBUTING.md"].text
@@ -29,6 +31,17 @@ def test_what_contributing_names_exists() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for target in re.findall(r"`make ([a-z-]+)", CONTRIBUTING):
         assert f"\n{target}: " in makefile, target
+
+
+@pytest.mark.parametrize("repository", [None, "https://git.example/team/cwinference/"])
+def test_the_readme_of_packages_has_no_link_that_needs_the_repository(repository: str | None) -> None:
+    text = for_index(README.text, repository)
+    assert not Page("README.md", text).links
+    assert text.count("](") == (README.text.count("](") if repository else 0)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.text.splitlines()) <= 200
 
 
 def test_the_first_program_is_on_the_first_screen() -> None:
