@@ -175,7 +175,7 @@ class BaseClient(Generic[Mode, InferenceT]):
     ) -> Following[types.Gateway | types.Deployment | types.CapacityClaim]:
         """Return an endless iterator over what changes in gateways, deployments and capacity claims.
 
-        As `client.deployments.watch`, which see, with one "synced" for each kind.
+        It works as `client.deployments.watch` does, with one "synced" for each kind.
 
         Args:
             kinds: which kinds to watch: "gateway", "deployment", "capacity_claim" (all three).
@@ -401,7 +401,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         gateway, and to be READY when it begins. A step sets their weights so that the new one gets at most its share of
         what both have together, and at least weight 1, and waits until the API shows that. If other deployments serve
         the model too, the sum of the two stays as it is, and a step that whole weights with this sum cannot show is
-        passed over; otherwise the sum may change until the last step, which restores it. A change of one of the two by
+        skipped; otherwise the sum may change until the last step, which restores it. A change of one of the two by
         somebody else stops the rollout with `Conflict`.
 
         Args:

@@ -313,7 +313,7 @@ def test_others_that_serve_the_model_keep_their_share_and_steps_that_cannot_be_s
     steps = list[Step]()
     assert world.rollout(soak=0).run(on_step=steps.append) == "promoted"
     assert [each.is_passed_over for each in steps] == [True, True, False, False]
-    assert str(steps[0]) == "step 1 of 4, 1 %: passed over, because whole weights with the sum 10 cannot show it"
+    assert str(steps[0]) == "step 1 of 4, 1 %: skipped, because whole weights with the sum 10 cannot show it"
     assert world.updates == [("v2", 2), ("v1", 8), ("v2", 10), ("v1", 0)]
     assert world.api.deployment(other.spec.id).spec == other.spec
 

@@ -13,7 +13,7 @@ COMMANDS: Mapping[str, Entry] = {
     "claims": Entry("cwinference._cli.resources.group", "GPU instances reserved for deployments"),
     "hot-loads": Entry("cwinference._cli.resources.group", "new weights loaded into running replicas"),
     "status": Entry("cwinference._cli.status", "show gateways, their deployments and claims at a glance"),
-    "explain": Entry("cwinference._cli.explain", "say why a resource is as it is, and what mends it"),
+    "explain": Entry("cwinference._cli.explain", "explain the state of a resource, and how to fix it"),
     "chat": Entry("cwinference._cli.chat", "talk to a model behind a gateway"),
     "plan": Entry("cwinference._cli.stacks", "compare a file with what exists"),
     "apply": Entry("cwinference._cli.stacks", "make what exists be as a file says"),

@@ -40,7 +40,7 @@ _NAMES: Mapping[str, str] = {**{each: each for each in KINDS}, **ALIASES, **OTHE
 def command(context: click.Context, /, *, kind: str, name: str | None) -> None:
     """Explain why a resource is as it is: KIND is gateways, deployments, claims or hot-loads, NAME a name or an id.
 
-    Shows the history of its conditions, what is unmet, the likely cause, and the command that mends it. What is said
+    Shows the history of its conditions, what is unmet, the likely cause, and the command that fixes it. What is said
     was read, also of what it depends on; what only follows is called likely or possible.
     """
     run: Run = context.obj

@@ -130,7 +130,7 @@ def edited(spec: M, edit: Callable[[M], object], request: Message) -> M:
 
 
 def copy_spec(spec: Message, request: Message) -> None:
-    """Copy all fields of a spec that a request has too, except the id. What a request does not have is left aside."""
+    """Copy all fields of a spec that a request has too, except the id. What a request does not have is ignored."""
     known = cast(Descriptor, request.DESCRIPTOR).fields_by_name
     for field, value in _set_fields(spec):
         if field.name in known and field.name != "id":

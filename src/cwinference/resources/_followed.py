@@ -34,15 +34,15 @@ class FollowedResource(EnsuredResource[Mode, R], Generic[Mode, R]):
     ) -> Flow[Mapping[str, R | errors.InferenceError]]:
         """Wait until each of several resources is READY or never will be; return each, or what went wrong with it.
 
-        It costs one list per poll, however many there are. Transient failures and ERROR are waited through, as by
-        `wait`. What ends the wait for one resource does not end that for the others: it is in the result, by the
-        resource's id, in the order of `ids`.
+        It costs one list per poll, however many there are. As with `wait`, neither ERROR nor a transient failure ends
+        it. What ends the wait for one resource does not end that for the others: it is in the result, by the resource's
+        id, in the order of `ids`.
 
         Args:
             ids: ids of the resources.
             timeout: seconds for the whole wait (3,600); None for no limit. What is not READY then has a `WaitTimeout`.
             on_change: called with each resource whenever it differs from the previous poll.
-            error_after: seconds in ERROR after which a resource has a `ResourceFailed`; None to wait through ERROR.
+            error_after: seconds in ERROR after which a resource has a `ResourceFailed`; None: never.
 
         Raises:
             ConfigurationError: an argument is wrong.

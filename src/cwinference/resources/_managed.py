@@ -78,7 +78,7 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
 
     @operation
     def wait_deleted(self, id: str, *, timeout: float | None = 1200.0) -> Flow[None]:
-        """Wait until the resource is gone, through transient failures.
+        """Wait until the resource is gone; transient failures do not end the wait.
 
         Args:
             id: id of the resource.

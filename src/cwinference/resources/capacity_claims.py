@@ -57,10 +57,10 @@ class CapacityClaims(FollowedResource[Mode, types.CapacityClaim]):
             id: a UUID of your own. By default one is generated, which makes it safe to retry a lost request.
             resources: instance type, number of instances, terms and zones.
             spec: a whole spec, such as that of another claim, instead of the arguments above. Its `id` and
-                `organization_id` are left aside, and arguments next to it win: a mapping changes just its keys.
+                `organization_id` are ignored. Arguments next to it take precedence: a mapping changes just its keys.
             wait: return only when it is READY (3,600 s at most, or the `timeout` of this call).
             on_change: with `wait=True`, called with the claim whenever it differs from the previous poll.
-            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None: never.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -151,12 +151,12 @@ class CapacityClaims(FollowedResource[Mode, types.CapacityClaim]):
         Args:
             id: id of the claim.
             resources: as in `create`.
-            spec: a whole spec, instead of the arguments above. Its `id` and `organization_id` are left aside, and
-                arguments next to it win: a mapping changes just its keys.
-                The name of a claim cannot change, and is left aside too.
+            spec: a whole spec, instead of the arguments above. Its `id` and `organization_id` are ignored, and
+                arguments next to it take precedence: a mapping changes just its keys.
+                The name of a claim cannot change, and is ignored too.
             wait: return only when the instances are allocated (3,600 s at most, or the `timeout` of this call).
             on_change: with `wait=True`, called with the claim whenever it differs from the previous poll.
-            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None: never.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -208,7 +208,7 @@ class CapacityClaims(FollowedResource[Mode, types.CapacityClaim]):
                 `types.CapacityClaimSpec`, and changes it in place.
             wait: return only when the instances are allocated (3,600 s at most, or the `timeout` of this call).
             on_change: with `wait=True`, called with the claim whenever it differs from the previous poll.
-            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None: never.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -252,11 +252,12 @@ class CapacityClaims(FollowedResource[Mode, types.CapacityClaim]):
             name: unique in the organization; the identity of the claim.
             resources: as in `create`; required if there is none of that name.
             spec: a whole spec, such as that of another claim, instead of the arguments above: its fields that are set,
-                without `id`, `name` and `organization_id`. Arguments next to it win: a mapping changes just its keys.
+                without `id`, `name` and `organization_id`. Arguments next to it take precedence: a mapping changes just
+                its keys.
             wait: return only when it is READY (3,600 s at most, or the `timeout` of this call), and wait until an old
                 one of that name is gone.
             on_change: with `wait=True`, called with the claim whenever it differs from the previous poll.
-            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None: never.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -316,7 +317,7 @@ class CapacityClaims(FollowedResource[Mode, types.CapacityClaim]):
         on_change: Callable[[types.CapacityClaim], object] | None = None,
         error_after: float | None = None,
     ) -> Flow[types.CapacityClaim]:
-        """Wait until the claim is READY, through ERROR and transient failures, and return it.
+        """Wait until the claim is READY, and return it; neither ERROR nor a transient failure ends the wait.
 
         Polling starts at 0.25 s and backs off to 10 s.
 
@@ -326,7 +327,7 @@ class CapacityClaims(FollowedResource[Mode, types.CapacityClaim]):
             after: the response of an update. READY then counts only once the claim has changed since, or after 10 s,
                 because a status can lag behind.
             on_change: called with the claim whenever it differs from the previous poll.
-            error_after: seconds in ERROR after which it raises ResourceFailed; None to wait through ERROR.
+            error_after: seconds in ERROR after which it raises ResourceFailed; None: never.
 
         Raises:
             ResourceFailed: it is FAILED or DELETING, or was in ERROR for too long; the text lists the unmet conditions.

@@ -75,11 +75,11 @@ class Deployments(FollowedResource[Mode, types.Deployment]):
             hot_load: enables hot-loading. Only responses in JSON show it (`transport="rest"`, `codec="json"`,
                 `modify`), because its field number in the binary form is not published.
             spec: a whole spec, such as that of another deployment, instead of the arguments above. Its `id` and
-                `organization_id` are left aside, and arguments next to it win: a mapping changes just its keys.
+                `organization_id` are ignored. Arguments next to it take precedence: a mapping changes just its keys.
                 One that was read in a binary codec (gRPC, or Connect by default) lacks `hot_load`: give it next to it.
             wait: return only when it is READY (3,600 s at most, or the `timeout` of this call).
             on_change: with `wait=True`, called with the deployment whenever it differs from the previous poll.
-            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None: never.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -192,13 +192,13 @@ class Deployments(FollowedResource[Mode, types.Deployment]):
             id: id of the deployment.
             name, gateway_ids, runtime, resources, model, autoscaling, traffic, disabled: as in `create`.
             hot_load: has to be what was set at creation; it cannot change.
-            spec: a whole spec, instead of the arguments above. Its `id` and `organization_id` are left aside, and
-                arguments next to it win: a mapping changes just its keys.
+            spec: a whole spec, instead of the arguments above. Its `id` and `organization_id` are ignored, and
+                arguments next to it take precedence: a mapping changes just its keys.
                 In a binary codec (gRPC, or Connect by default) it cannot show `hot_load`, so that is read as JSON
                 first, and kept.
             wait: return only when the new spec is READY (3,600 s at most, or the `timeout` of this call).
             on_change: with `wait=True`, called with the deployment whenever it differs from the previous poll.
-            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None: never.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -265,7 +265,7 @@ class Deployments(FollowedResource[Mode, types.Deployment]):
                 and changes it in place.
             wait: return only when the new spec is READY (3,600 s at most, or the `timeout` of this call).
             on_change: with `wait=True`, called with the deployment whenever it differs from the previous poll.
-            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None: never.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -324,12 +324,12 @@ class Deployments(FollowedResource[Mode, types.Deployment]):
                 leaves a field as it is. The first five are required if there is none of that name. `hot_load` cannot
                 change.
             spec: a whole spec, such as that of another deployment, instead of the arguments above: its fields that are
-                set, without `id`, `name` and `organization_id`. Arguments next to it win: a mapping changes just its
-                keys.
+                set, without `id`, `name` and `organization_id`. Arguments next to it take precedence: a mapping changes
+                just its keys.
             wait: return only when it is READY (3,600 s at most, or the `timeout` of this call), and wait until an old
                 one of that name is gone.
             on_change: with `wait=True`, called with the deployment whenever it differs from the previous poll.
-            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None: never.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -401,7 +401,7 @@ class Deployments(FollowedResource[Mode, types.Deployment]):
         on_change: Callable[[types.Deployment], object] | None = None,
         error_after: float | None = None,
     ) -> Flow[types.Deployment]:
-        """Wait until the deployment is READY, through ERROR and transient failures, and return it.
+        """Wait until the deployment is READY, and return it; neither ERROR nor a transient failure ends the wait.
 
         A disabled one never becomes READY: its `ResourcesApplied` condition is awaited instead. Polling starts at
         0.25 s and backs off to 10 s.
@@ -412,7 +412,7 @@ class Deployments(FollowedResource[Mode, types.Deployment]):
             after: the response of an update. READY then counts only once the deployment has changed since, or after
                 10 s, because a status can lag behind.
             on_change: called with the deployment whenever it differs from the previous poll.
-            error_after: seconds in ERROR after which it raises ResourceFailed; None to wait through ERROR.
+            error_after: seconds in ERROR after which it raises ResourceFailed; None: never.
 
         Raises:
             ResourceFailed: it is FAILED or DELETING, or was in ERROR for too long; the text lists the unmet conditions.

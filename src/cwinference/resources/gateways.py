@@ -70,12 +70,12 @@ class Gateways(FollowedResource[Mode, types.Gateway]):
             header_based_routing: the model is named in an HTTP header.
             path_based_routing: the model is the first segment of the path.
             spec: a whole spec, such as that of another gateway, instead of the arguments above. Its `id` and
-                `organization_id` are left aside, and arguments next to it win: a mapping changes just its keys.
+                `organization_id` are ignored. Arguments next to it take precedence: a mapping changes just its keys.
                 One that was read in a binary codec (gRPC, or Connect by default) lacks the address ranges and the edge
                 proxy mode: give these next to it.
             wait: return only when it is READY (600 s at most, or the `timeout` of this call).
             on_change: with `wait=True`, called with the gateway whenever it differs from the previous poll.
-            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None: never.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -181,14 +181,14 @@ class Gateways(FollowedResource[Mode, types.Gateway]):
             id: id of the gateway.
             name, zones, core_weave_auth, weights_and_biases_auth, endpoint_configuration, body_based_routing,
             header_based_routing, path_based_routing: as in `create`.
-            spec: a whole spec, instead of the arguments above. Its `id` and `organization_id` are left aside, and
-                arguments next to it win: a mapping changes just its keys.
+            spec: a whole spec, instead of the arguments above. Its `id` and `organization_id` are ignored, and
+                arguments next to it take precedence: a mapping changes just its keys.
                 In a binary codec (gRPC, or Connect by default) it cannot show a gateway's address ranges and edge proxy
                 mode, so they are read as JSON first, and kept. A Weights & Biases key is never shown: give that auth
                 next to it.
             wait: return only when the new spec is READY (600 s at most, or the `timeout` of this call).
             on_change: with `wait=True`, called with the gateway whenever it differs from the previous poll.
-            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None: never.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -252,7 +252,7 @@ class Gateways(FollowedResource[Mode, types.Gateway]):
                 changes it in place.
             wait: return only when the new spec is READY (600 s at most, or the `timeout` of this call).
             on_change: with `wait=True`, called with the gateway whenever it differs from the previous poll.
-            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None: never.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -310,12 +310,12 @@ class Gateways(FollowedResource[Mode, types.Gateway]):
                 with other changes, but never a change by itself: no read returns it. Host names that are there already
                 stay, since an update only adds to them.
             spec: a whole spec, such as that of another gateway, instead of the arguments above: its fields that are
-                set, without `id`, `name` and `organization_id`. Arguments next to it win: a mapping changes just its
-                keys.
+                set, without `id`, `name` and `organization_id`. Arguments next to it take precedence: a mapping changes
+                just its keys.
             wait: return only when it is READY (600 s at most, or the `timeout` of this call), and wait until an old one
                 of that name is gone.
             on_change: with `wait=True`, called with the gateway whenever it differs from the previous poll.
-            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None to wait through.
+            error_after: with `wait=True`, seconds in ERROR after which it raises ResourceFailed; None: never.
             timeout: seconds for the whole call, including retries; None for no limit. By default the client's.
             retry: how failures are retried; None for not at all. By default the client's.
 
@@ -382,7 +382,7 @@ class Gateways(FollowedResource[Mode, types.Gateway]):
         on_change: Callable[[types.Gateway], object] | None = None,
         error_after: float | None = None,
     ) -> Flow[types.Gateway]:
-        """Wait until the gateway is READY, through ERROR and transient failures, and return it.
+        """Wait until the gateway is READY, and return it; neither ERROR nor a transient failure ends the wait.
 
         Polling starts at 0.25 s and backs off to 10 s.
 
@@ -392,7 +392,7 @@ class Gateways(FollowedResource[Mode, types.Gateway]):
             after: the response of an update. READY then counts only once the gateway has changed since, or after 10 s,
                 because a status can lag behind.
             on_change: called with the gateway whenever it differs from the previous poll.
-            error_after: seconds in ERROR after which it raises ResourceFailed; None to wait through ERROR.
+            error_after: seconds in ERROR after which it raises ResourceFailed; None: never.
 
         Raises:
             ResourceFailed: it is FAILED or DELETING, or was in ERROR for too long; the text lists the unmet conditions.

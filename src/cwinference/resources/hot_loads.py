@@ -172,7 +172,7 @@ class HotLoads(Resource[Mode]):
         timeout: float | None = 1800.0,
         on_change: Callable[[types.HotLoad], object] | None = None,
     ) -> Flow[types.HotLoad]:
-        """Wait until the hot-load is COMPLETED, through transient failures, and return it.
+        """Wait until the hot-load is COMPLETED, and return it; transient failures do not end the wait.
 
         Polling starts at 0.25 s and backs off to 10 s.
 

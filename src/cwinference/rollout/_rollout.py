@@ -76,7 +76,7 @@ class Rollout(Resource[Mode]):
         where it stands.
 
         Args:
-            on_step: called with each `Step` when the API shows its weights, and with each that is passed over. Without
+            on_step: called with each `Step` when the API shows its weights, and with each that is skipped. Without
                 effect on the rollout, unless it raises.
 
         Raises:

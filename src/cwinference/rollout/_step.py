@@ -42,7 +42,7 @@ class Step:
         what = f"step {self.number} of {self.of}, {self.percent:g} %"
         new, old = (one_line(each.spec.name) for each in (self.new, self.old))
         if self.is_passed_over:
-            return f"{what}: passed over, because whole weights with the sum {self.new_weight + self.old_weight} " + (
+            return f"{what}: skipped, because whole weights with the sum {self.new_weight + self.old_weight} " + (
                 "cannot show it"
             )
         return f"{what}: {new} has weight {self.new_weight}, {old} has {self.old_weight}"

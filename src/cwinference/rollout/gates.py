@@ -1,7 +1,7 @@
 """Gates: what decides after each step of a rollout whether it goes on.
 
-A gate is a function of a `Step` that returns "pass", "fail" (the rollout is reverted) or "wait" (it looks again after
-another soak). On `AsyncClient` it may be async; a plain one is called on a thread, since it may block.
+A gate is a function of a `Step` that returns "pass", "fail" (the rollout is reverted) or "wait" (it is asked again
+after another soak). On `AsyncClient` it may be async; a plain one is called on a thread, since it may block.
 """
 
 import json
@@ -205,8 +205,8 @@ def probe(
     """Return a gate that requests completions as users do, and judges by failures and by the time to the first token.
 
     Each time it is asked it streams one completion for each of the requests, one after the other, with no retries. It
-    waits until enough of them were seen in this step, and never passes with fewer. The service does not tell which
-    deployment a completion is from, so all of the model's count, in the mix that users get; an emulator does tell, and
+    waits until enough of them were seen in this step, and never passes with fewer. The service does not say which
+    deployment a completion is from, so all of the model's count, in the mix that users get; an emulator does say, and
     then only those of the new deployment count, and those of which nothing is known.
 
     Args:
