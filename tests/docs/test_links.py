@@ -19,7 +19,7 @@ def test_the_links_of_a_page_have_targets(name: str) -> None:
         path, _, anchor = link.partition("#")
         target = (page.path.parent / path).resolve() if path else page.path
         assert target.exists(), f"{name}: {link}"
-        if anchor:
+        if anchor and not anchor.startswith("cwinference."):  # those of the Python reference are made by Sphinx
             other = PAGES[str(target.relative_to(ROOT))]
             assert anchor in other.anchors, f"{name}: {link}"
 
