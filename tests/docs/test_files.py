@@ -12,7 +12,17 @@ from cwinference.stacks import Stack
 from .pages import PAGES, Block
 
 SECTIONS = {"gateways", "deployments", "capacity_claims"}
+LANGUAGES = {"python", "console", "yaml", "json", "toml"}
+"""Those that are tested here."""
+OTHERS = {"go", "typescript", "java", "dockerfile", "text", "", "{api}", "{include}"}
+"""Those of test_emulator_guide, what is no code, and what the site is made from."""
 WITH_FILES = {name: page for name, page in PAGES.items() if page.of("yaml", "json", "toml")}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_block_of_a_page_is_of_a_kind_that_is_not_tested(name: str) -> None:
+    for block in PAGES[name].blocks:
+        assert block.language in LANGUAGES | OTHERS, f"{name}:{block.line}"
 
 
 def check(block: Block, path: Path) -> None:
