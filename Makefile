@@ -108,6 +108,8 @@ lock: ## pin the newest allowed versions, with hashes, into requirements/ (needs
 		--group demo --extra emulator pyproject.toml -o requirements/demo.txt
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--group peers -o requirements/peers.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--group docs -o requirements/docs.txt
 
 clean: ## remove everything that git ignores
 	git clean -fdX

@@ -1,0 +1,38 @@
+"""How Sphinx builds the site from `docs/`: `make docs`."""
+
+import re
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent))
+
+from tools.docs import site  # noqa: E402
+
+project = "cwinference"
+author = "The cwinference authors"
+copyright = author  # noqa: A001 - without a year, so that the same sources make the same site
+version = release = re.findall(r'"(.+?)"', (DOCS.parent / "src/cwinference/_version.py").read_text("utf-8"))[0]
+
+extensions = ["myst_parser"]
+exclude_patterns = ["pictures"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 4
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", name) for name in site.FOREIGN_NAMES]
+
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+python_maximum_signature_line_length = 88
+
+html_theme = "furo"
+html_title = f"cwinference {version}"
+html_copy_source = False
+html_show_sphinx = False
+html_last_updated_fmt = None
+html_permalinks_icon = "#"
+
+
+def setup(app: site.App) -> None:
+    """Let Sphinx read pages as the site has them: with toctrees, included files and the Python reference."""
+    app.connect("source-read", site.prepare)

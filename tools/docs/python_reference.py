@@ -1,0 +1,213 @@
+"""The Python reference: what stands in the fences of `docs/reference/python/*.md` that name classes and functions.
+
+    ```{api}
+    Client AsyncClient
+    types.Gateway
+    ```
+
+Each line names one thing. A second name on it is its twin for asyncio, of which only what is different is shown.
+Signatures are those of the source, so that aliases stay aliases, and docstrings are Markdown: Sphinx's autodoc would
+import everything, expand the aliases, and take the docstrings for reStructuredText.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from . import docstrings, signatures
+from .message_reference import message_entry
+from .public_names import Definition, base_of, find, text_after
+
+_FENCE = re.compile(r"^```\{api\}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_BASES_OF_OTHERS = {"Generic", "NamedTuple", "Protocol", "Mapping"}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A method, property or attribute of a class."""
+
+    kind: str
+    name: str
+    signature: str
+    """What follows the name: parameters and result, or the type of an attribute."""
+    docstring: str
+
+
+class Site:
+    """Writes entries as MyST directives, which make anchors, links and an index of them."""
+
+    def entry(self, kind: str, headings: Sequence[str], body: str, *, options: Sequence[str] = (), depth: int = 0) -> str:
+        """Return an entry with its signatures, and what is below it."""
+        fence = ":" * (4 - depth)
+        head = f"\n{' ' * len(f'{fence}{{py:{kind}}} ')}".join(headings)
+        lines = [f"{fence}{{py:{kind}}} {headings[0]}"] if len(headings) == 1 else [f"{fence}{{py:{kind}}} {head}"]
+        return "\n".join([*lines, *options, "", body, fence])
+
+    def typed(self, name: str, type: str) -> tuple[str, Sequence[str]]:
+        """Return the heading and the options of something with a type."""
+        return name, [f":type: {type}"] if type else []
+
+    def link(self, section: str, name: str) -> str:
+        """Return a name as Markdown: errors and types are links."""
+        if section == "Raises" and not docstrings.is_builtin(name):
+            path = name if name.startswith("errors.") else f"errors.{name}"
+            return f"{{py:exc}}`{name} <{path}>`"
+        return f"`{name}`"
+
+
+class Plain:
+    """Writes entries as plain Markdown, for the reference in a single file."""
+
+    def entry(self, kind: str, headings: Sequence[str], body: str, *, options: Sequence[str] = (), depth: int = 0) -> str:
+        """Return an entry with its signatures, and what is below it."""
+        kinds = {"method": "", "classmethod": "classmethod ", "staticmethod": "staticmethod ", "function": ""}
+        prefix = kinds.get(kind, f"{kind} ")
+        name = re.split(r"[(:]", headings[0])[0]
+        code = "\n".join(f"{prefix}{each}" for each in headings)
+        return f"{'#' * (3 + depth)} {name}\n\n```python\n{code}\n```\n\n{body}"
+
+    def typed(self, name: str, type: str) -> tuple[str, Sequence[str]]:
+        """Return the heading and the options of something with a type."""
+        return f"{name}: {type}" if type else name, []
+
+    def link(self, section: str, name: str) -> str:
+        """Return a name as Markdown."""
+        return docstrings.plain_link(section, name)
+
+
+def expanded(page: str, style: Site | Plain) -> str:
+    """Return a page with the reference in place of its fences."""
+    return _FENCE.sub(lambda fence: "\n\n".join(_entries(fence[1], style)), page)
+
+
+def names_on(page: str) -> list[str]:
+    """Return the names in the fences of a page."""
+    return [name for fence in _FENCE.finditer(page) for name in fence[1].split()]
+
+
+def _entries(names: str, style: Site | Plain) -> Iterator[str]:
+    if isinstance(style, Site):
+        yield "```{py:currentmodule} cwinference\n```"
+    for line in names.splitlines():
+        if line.startswith("types."):
+            yield from (message_entry(name, style) for name in line.split())
+        elif line.strip():
+            yield _entry(line.split(), style)
+
+
+def _entry(paths: Sequence[str], style: Site | Plain) -> str:
+    found = find(paths[0])
+    if isinstance(found.node, ast.ClassDef):
+        twin = find(paths[1]) if len(paths) > 1 else None
+        return _class_entry(found, twin, style)
+    body = docstrings.markdown(found.docstring, style.link)
+    if isinstance(found.node, ast.FunctionDef | ast.AsyncFunctionDef):
+        heading = paths[0] + signatures.of_function(found.node, found.module, without_self=False)
+        return style.entry("function", [heading], body)
+    assert found.node.value is not None
+    is_alias = isinstance(found.node, ast.AnnAssign) and ast.unparse(found.node.annotation) == "TypeAlias"
+    if is_alias:
+        value = signatures.annotation(found.node.value)
+        if isinstance(style, Site):
+            return style.entry("type", [paths[0]], f"{body}\n\n`{value}`".lstrip())
+        return style.entry("type", [f"{paths[0]} = {value}"], body)
+    return style.entry("data", [paths[0]], body)
+
+
+def _class_entry(found: Definition, twin: Definition | None, style: Site | Plain) -> str:
+    assert isinstance(found.node, ast.ClassDef)
+    lineage = list(_lineage(found))
+    constructor = next((each for each in lineage if _own(each, "__init__") is not None), None)
+    text = found.docstring
+    if constructor is not None:
+        function = _own(constructor, "__init__")
+        assert function is not None
+        made_by_users = not any(_assigns(each, "__signature__") for each in lineage)
+        heading = signatures.of_function(function, constructor.module, without_self=True) if made_by_users else ""
+        if made_by_users:
+            text += "\n\n" + (ast.get_docstring(function) or "")
+    elif any("dataclass" in ast.unparse(each) for each in found.node.decorator_list) or "NamedTuple" in _bases(found):
+        heading = signatures.of_fields(found)
+    else:
+        heading = ""
+    members = list(_members(lineage))
+    body = [docstrings.markdown(text, style.link)]
+    body += [_member(each, style) for each in members]
+    kind = "exception" if found.path.startswith("errors.") else "class"
+    entry = style.entry(kind, [found.path + heading], "\n\n".join(body))
+    return entry if twin is None else f"{entry}\n\n{_twin_entry(found, twin, members, style)}"
+
+
+def _twin_entry(found: Definition, twin: Definition, members: Sequence[Member], style: Site | Plain) -> str:
+    """Return the entry of a class for asyncio: what it is, and what it has in addition."""
+    known = {each.name for each in members}
+    own = [each for each in _members(list(_lineage(twin))) if each.name not in known]
+    same = f"Takes the same arguments as `{found.path}` and has the same methods: those that do I/O are coroutines here."
+    body = [docstrings.markdown(twin.docstring), same, *(_member(each, style) for each in own)]
+    return style.entry("class", [twin.path], "\n\n".join(body))
+
+
+def _member(member: Member, style: Site | Plain) -> str:
+    body = docstrings.markdown(member.docstring, style.link)
+    if member.kind in ("property", "attribute"):
+        heading, options = style.typed(member.name, member.signature)
+        return style.entry(member.kind, [heading], body, options=options, depth=1)
+    return style.entry(member.kind, [member.name + member.signature], body, depth=1)
+
+
+def _lineage(found: Definition) -> Iterator[Definition]:
+    """Yield a class and those of ours that it inherits from."""
+    yield found
+    for name in _bases(found):
+        base = None if name in _BASES_OF_OTHERS else base_of(found, name)
+        if base is not None and isinstance(base.node, ast.ClassDef):
+            yield from _lineage(base)
+
+
+def _bases(found: Definition) -> Sequence[str]:
+    assert isinstance(found.node, ast.ClassDef)
+    return signatures.names_in(found.node.bases)
+
+
+def _own(found: Definition, name: str) -> ast.FunctionDef | None:
+    assert isinstance(found.node, ast.ClassDef)
+    return next((each for each in found.node.body if isinstance(each, ast.FunctionDef) and each.name == name), None)
+
+
+def _assigns(found: Definition, name: str) -> bool:
+    assert isinstance(found.node, ast.ClassDef)
+    return any(isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == name for each in found.node.body)
+
+
+def _members(lineage: Sequence[Definition]) -> Iterator[Member]:
+    """Yield the public members of a class, those of its bases last."""
+    seen = set[str]()
+    for each in lineage:
+        assert isinstance(each.node, ast.ClassDef)
+        for member in _own_members(each, each.node.body):
+            if member.name not in seen and member.docstring:
+                seen.add(member.name)
+                yield member
+
+
+def _own_members(found: Definition, body: list[ast.stmt]) -> Iterator[Member]:
+    for index, node in enumerate(body):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            decorators = signatures.names_in(node.decorator_list)
+            if "overload" in decorators:
+                continue
+            docstring = ast.get_docstring(node) or ""
+            if "property" in decorators or "cached_property" in decorators:
+                result = "" if node.returns is None else signatures.annotation(node.returns)
+                yield Member("property", node.name, result, docstring)
+            else:
+                kind = next((each for each in ("classmethod", "staticmethod") if each in decorators), "method")
+                text = signatures.of_function(node, found.module, without_self=kind != "staticmethod")
+                yield Member(kind, node.name, text, docstring)
+        elif isinstance(node, ast.AnnAssign | ast.Assign):
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            name = ast.unparse(target)
+            if not name.startswith("_"):
+                type = signatures.annotation(node.annotation) if isinstance(node, ast.AnnAssign) else ""
+                yield Member("attribute", name, type, text_after(body, index))

@@ -1,0 +1,134 @@
+"""Signatures as the source has them: with the names of aliases, and what users get in place of calls and flows."""
+
+import ast
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from .public_names import Definition, public_paths, value_of
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+_RESULTS = {"Flow", "Operation", "Rpc"}
+"""What a declaration returns instead of its result."""
+_REPLACED = {
+    "AnyResource": "types.Gateway | types.Deployment | types.CapacityClaim",
+    "AsyncOwner": "AsyncClient",
+    "CacheCore": "following.Cache",
+    "InferenceT": "Inference",
+    "StreamParts": "inference.Stream",
+    "SyncOwner": "Client",
+}
+"""Private types in signatures, and what they are for users."""
+_DROPPED = {"Mode", "SyncDriver", "AsyncDriver"}
+"""Arguments of generic types that mean the kind of client."""
+_HIDDEN_DEFAULTS = {"UNSET", "FROM_SPEC"}
+"""Defaults that only say that nothing was given; the docstring says what that means."""
+
+
+def of_function(function: Function, module: Path, *, without_self: bool) -> str:
+    """Return the parameters and the result of a function: `(id, *, timeout=...) -> types.Gateway`."""
+    parameters = function.args
+    positional = [*parameters.posonlyargs, *parameters.args]
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(parameters.defaults)) + [*parameters.defaults]
+    shown = [_parameter(each, default, module) for each, default in zip(positional, defaults, strict=True)]
+    if parameters.posonlyargs:
+        shown.insert(len(parameters.posonlyargs), "/")
+    if without_self:
+        shown = shown[1:]
+        shown = shown[1:] if shown[:1] == ["/"] else shown
+    if parameters.vararg is not None:
+        shown.append("*" + _parameter(parameters.vararg, None, module))
+    elif parameters.kwonlyargs:
+        shown.append("*")
+    pairs = zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True)
+    shown += [_parameter(each, default, module) for each, default in pairs]
+    if parameters.kwarg is not None:
+        shown.append("**" + _parameter(parameters.kwarg, None, module))
+    result = "" if function.returns is None or function.name == "__init__" else f" -> {annotation(function.returns)}"
+    return f"({', '.join(shown)}){result}"
+
+
+def of_fields(definition: Definition) -> str:
+    """Return the signature that a dataclass or a named tuple gets from its fields."""
+    assert isinstance(definition.node, ast.ClassDef)
+    shown: list[str] = []
+    keyword_only = any("kw_only=True" in ast.unparse(each) for each in definition.node.decorator_list)
+    for each in definition.node.body:
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and not each.target.id.startswith("_"):
+            default = _default_of_field(each.value)
+            text = f"{each.target.id}: {annotation(each.annotation)}"
+            shown.append(text if default is None else f"{text} = {_default(default, definition.module)}")
+    return f"({', '.join(['*', *shown] if keyword_only and shown else shown)})"
+
+
+def annotation(node: ast.expr) -> str:
+    """Return a type as users know it."""
+    return ast.unparse(_Public().visit(ast.parse(ast.unparse(node), mode="eval").body))
+
+
+def names_in(arguments: Iterable[ast.expr]) -> Sequence[str]:
+    """Return the names of types, without what is in their brackets."""
+    return [ast.unparse(each.value if isinstance(each, ast.Subscript) else each) for each in arguments]
+
+
+def _parameter(argument: ast.arg, default: ast.expr | None, module: Path) -> str:
+    text = argument.arg if argument.annotation is None else f"{argument.arg}: {annotation(argument.annotation)}"
+    if default is None:
+        return text
+    equals = "=" if argument.annotation is None else " = "
+    return f"{text}{equals}{_default(default, module)}"
+
+
+def _default(default: ast.expr, module: Path) -> str:
+    """Return a default as text; the value of a constant in place of its name."""
+    if isinstance(default, ast.Name):
+        value = None if default.id in _HIDDEN_DEFAULTS else value_of(module, default.id)
+        if value is None:
+            return "..." if default.id.isupper() else default.id
+        if default.id == "KINDS":
+            return "('gateway', 'deployment', 'capacity_claim')"
+        return _default(value, module)
+    if isinstance(default, ast.BinOp):
+        return str(eval(compile(ast.Expression(default), "", "eval")))  # noqa: S307 - 64 * 1024 * 1024
+    return ast.unparse(default)
+
+
+def _default_of_field(value: ast.expr | None) -> ast.expr | None:
+    """Return the default of a dataclass's field, also of one that is made by `field`."""
+    if not isinstance(value, ast.Call) or ast.unparse(value.func) != "field":
+        return value
+    named = {each.arg: each.value for each in value.keywords}
+    return named.get("default") or ast.Name("...") if "default" in named or "default_factory" in named else None
+
+
+class _Public(ast.NodeTransformer):
+    """Replaces private types, and bare names of public ones by those that users import."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802 - a hook of ast
+        """Read a type that is written as a string."""
+        if isinstance(node.value, str):
+            return self.visit(ast.parse(node.value, mode="eval").body)
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:  # noqa: N802
+        """Unwrap calls and flows."""
+        name = ast.unparse(node.value)
+        if name == "Literal":
+            return node
+        if name in _RESULTS:
+            return self.visit(node.slice)
+        if name == "Pages":
+            return ast.Subscript(ast.Name("Iterator"), self.visit(node.slice))
+        if name == "Following":
+            return ast.Subscript(ast.Name("following.Watch"), self.visit(node.slice))
+        if ast.unparse(node.slice) in _DROPPED:
+            return self.visit(node.value)
+        return ast.Subscript(self.visit(node.value), self.visit(node.slice))
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802
+        """Name an enum itself in place of the type of its values, which exists for type checkers only."""
+        return node.value if node.attr == "ValueType" else node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+        """Use the public name."""
+        return ast.Name(_REPLACED.get(node.id) or public_paths().get(node.id, node.id))

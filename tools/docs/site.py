@@ -1,0 +1,61 @@
+"""What a page is in the site, in addition to its Markdown: index pages get toctrees, fences are filled, files included."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from .python_reference import Site, expanded
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+FOREIGN_NAMES: Sequence[str] = (
+    "Any", "AsyncIterator", "Awaitable", "Callable", "Collection", "Container", "Coroutine", "Iterable", "Iterator",
+    "Literal", "Mapping", "None", "Path", "PathLike", "Self", "Sequence", "bool", "bytes", "datetime", "dict",
+    "ellipsis", "float", "int", "list", "object", "str", "timedelta", "tuple", "type", r"os\.PathLike",
+    "Message", "MeterProvider", "Timestamp", "TracerProvider", r"openai\..*",
+    "R", "T",
+)  # fmt: skip
+"""Names in signatures that are not ours: of Python, of other libraries, and variables. All others have to be links."""
+
+_LINK = re.compile(r"\]\(((?:[\w-]+/)*[\w-]+\.md)(?:#[^)]*)?\)")
+_INCLUDED = re.compile(r"^```\{include\} \.\./(\w+\.md)\n```$", re.MULTILINE)
+_TO_ROOT = re.compile(r"(\]\()(docs/|(?=(?:CHANGELOG|CONTRIBUTING|SECURITY)\.md))([^)]*\))")
+
+
+class App(Protocol):
+    """What we use of Sphinx."""
+
+    def connect(self, event: str, callback: Callable[["App", str, list[str]], None]) -> int:
+        """Have a function called at an event."""
+        ...
+
+
+def prepare(app: App, name: str, source: list[str]) -> None:
+    """Change the text of a page, before Sphinx reads it."""
+    source[0] = expanded(_with_files(source[0]), Site())
+    if name == "index" or name.endswith("/index"):
+        source[0] += "\n".join(["", "```{toctree}", ":hidden:", "", *below(name, source[0]), "```", ""])
+
+
+def below(name: str, text: str) -> Sequence[str]:
+    """Return the pages that an index page has below it: in the order of its links, then those that it does not link."""
+    folder = (DOCS / name).parent
+    linked = [each for each in _LINK.findall(text) if "/" not in each or re.fullmatch(r"[\w-]+/index\.md", each)]
+    own = sorted(path.name for path in folder.glob("*.md"))
+    own += sorted(f"{path.parent.name}/index.md" for path in folder.glob("*/index.md"))
+    return [each.removesuffix(".md") for each in dict.fromkeys([*linked, *own]) if each in own and each != "index.md"]
+
+
+def _with_files(text: str) -> str:
+    """Return a page with the files of the repository that it includes. Their links start in another folder."""
+
+    def read(found: re.Match[str]) -> str:
+        return _TO_ROOT.sub(_from_docs, (DOCS.parent / found[1]).read_text("utf-8"))
+
+    return _INCLUDED.sub(read, text)
+
+
+def _from_docs(link: re.Match[str]) -> str:
+    opening, folder, target = link.groups()
+    return f"{opening}{target}" if folder else f"{opening}{target.lower()}"
