@@ -8,7 +8,7 @@ GOOGLEAPIS = third_party/googleapis
 IN_PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers browser pictures stubs telemetry ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers browser pictures stubs docs reference ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,8 +75,14 @@ speed: ## put the figures of the last `make bench` into docs/speed.md: table and
 guard: setup ## a few of these ratios, briefly; fails if one is far off three times; skipped without Go
 	@if command -v go >/dev/null; then $(DEV)/python -m bench --guard; else echo "speed guard: skipped, because Go is not installed"; fi
 
-telemetry: setup ## make the dashboard and the tables of docs/telemetry.md from the names of spans and metrics
-	PYTHONPATH="$(CURDIR)" $(DEV)/python -m tools.telemetry_docs
+docs: .venv-docs/ready ## build the site into build/docs/html/: no warning, no dead link, nothing from elsewhere
+	rm -rf build/docs
+	.venv-docs/bin/python -m sphinx -W --keep-going -n -q -b html -d build/docs/cache docs build/docs/html
+	.venv-docs/bin/python -m tools.docs.llms build/docs/html
+	.venv-docs/bin/python -m tools.docs.links build/docs/html
+
+reference: setup ## make the tables of docs/reference/ and the dashboard for Grafana from the code
+	PYTHONPATH="$(CURDIR)" $(DEV)/python -m tools.docs
 
 conformance: setup ## run the Connect conformance suite against our transports (needs Go)
 	tools/conformance "$(CURDIR)/$(GENERATE)"
@@ -95,7 +101,7 @@ pictures: setup ## take the pictures of the emulator's page in docs/ (needs Chro
 stubs: setup ## the tests of gRPC once more, with grpcio called by its stubs instead of below them
 	$(DEV)/python -m pytest --grpc-stubs tests/stories tests/faults tests/unit -k grpc
 
-ci-extra: setup breaking guard demo stubs conformance peers browser ## what CI runs in addition to the tests: wheel matrix, speed guard, demo, stubs, conformance, peers, browser
+ci-extra: setup docs breaking guard demo stubs conformance peers browser ## what CI runs in addition to the tests: site, wheel matrix, speed guard, demo, stubs, conformance, peers, browser
 	.venv-demo/bin/python tools/check_model.py
 	$(DEV)/python tools/check_wheel.py
 
@@ -136,6 +142,11 @@ clean: ## remove everything that git ignores
 .venv-peers/ready: requirements/peers.txt
 	$(PYTHON) -m venv --clear .venv-peers
 	.venv-peers/bin/python $(PIP) --require-hashes -r requirements/peers.txt
+	@touch $@
+
+.venv-docs/ready: requirements/docs.txt
+	$(PYTHON) -m venv --clear .venv-docs
+	.venv-docs/bin/python $(PIP) --require-hashes -r requirements/docs.txt
 	@touch $@
 
 .venv-fuzz/ready: requirements/dev.txt

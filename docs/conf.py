@@ -1,6 +1,5 @@
 """How Sphinx builds the site from `docs/`: `make docs`."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -12,17 +11,18 @@ from tools.docs import site  # noqa: E402
 project = "cwinference"
 author = "The cwinference authors"
 copyright = author  # noqa: A001 - without a year, so that the same sources make the same site
-version = release = re.findall(r'"(.+?)"', (DOCS.parent / "src/cwinference/_version.py").read_text("utf-8"))[0]
+version = release = site.version()
 
 extensions = ["myst_parser"]
 exclude_patterns = ["pictures"]
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "html_image"]
 myst_heading_anchors = 4
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", name) for name in site.FOREIGN_NAMES]
 
 add_module_names = False
 toc_object_entries_show_parents = "hide"
+smartquotes = False
 python_maximum_signature_line_length = 88
 
 html_theme = "furo"

@@ -42,16 +42,16 @@ def _block(lines: Sequence[str], link: Link) -> str:
     head = [line for line in lines if not line.startswith(" ")]
     section = lines[0].removesuffix(":")
     if section in SECTIONS and len(lines) > 1:
-        return f"**{SECTIONS[section]}**\n\n" + "\n".join(_item(item, section, link) for item in _items(lines[1:]))
+        return f"**{SECTIONS[section]}**\n\n" + "\n".join(_item(item, section, link) for item in list_items(lines[1:]))
     if not head:
         return "```python\n" + dedent("\n".join(lines)) + "\n```"
     if len(head) < len(lines) and not lines[-1].startswith(("-", "*")) and head == list(lines[: len(head)]):
-        items = (_item(item, "", link) for item in _items(lines[len(head) :]))
+        items = (_item(item, "", link) for item in list_items(lines[len(head) :]))
         return "\n".join(head) + "\n\n" + "\n".join(items)
     return "\n".join(lines)
 
 
-def _items(lines: Sequence[str]) -> list[str]:
+def list_items(lines: Sequence[str]) -> list[str]:
     """Return the items of a list; a line that is indented further, or that ends in a comma, goes on."""
     items: list[str] = []
     margin = len(lines[0]) - len(lines[0].lstrip())

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from . import docstrings, signatures
-from .message_reference import message_entry
+from .message_names import documented, message_in
 from .public_names import Definition, base_of, find, text_after
 
 _FENCE = re.compile(r"^```\{api\}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -30,46 +30,41 @@ class Member:
     kind: str
     name: str
     signature: str
-    """What follows the name: parameters and result, or the type of an attribute."""
+    """What follows the name: parameters and result, or a colon and the type of an attribute."""
     docstring: str
 
 
 class Site:
     """Writes entries as MyST directives, which make anchors, links and an index of them."""
 
-    def entry(self, kind: str, headings: Sequence[str], body: str, *, options: Sequence[str] = (), depth: int = 0) -> str:
-        """Return an entry with its signatures, and what is below it."""
-        fence = ":" * (4 - depth)
-        head = f"\n{' ' * len(f'{fence}{{py:{kind}}} ')}".join(headings)
-        lines = [f"{fence}{{py:{kind}}} {headings[0]}"] if len(headings) == 1 else [f"{fence}{{py:{kind}}} {head}"]
-        return "\n".join([*lines, *options, "", body, fence])
+    def entry(self, kind: str, heading: str, body: str, *, owner: str = "") -> str:
+        """Return an entry of a kind: its heading, which is a signature, and what is below it.
 
-    def typed(self, name: str, type: str) -> tuple[str, Sequence[str]]:
-        """Return the heading and the options of something with a type."""
-        return name, [f":type: {type}"] if type else []
+        `owner`: the class that it is a member of.
+        """
+        fence = ":::" if owner else "::::"
+        name, colon, of_type = heading.partition(": ") if kind in ("property", "attribute") else (heading, "", "")
+        options = [f":type: {of_type}"] if colon else []
+        return "\n".join([f"{fence}{{py:{kind}}} {name}", *options, "", body, fence])
 
     def link(self, section: str, name: str) -> str:
         """Return a name as Markdown: errors and types are links."""
         if section == "Raises" and not docstrings.is_builtin(name):
             path = name if name.startswith("errors.") else f"errors.{name}"
             return f"{{py:exc}}`{name} <{path}>`"
-        return f"`{name}`"
+        target = message_in(name) if section == "type" else None
+        return f"`{name}`" if target is None else f"{{py:class}}`{name} <types.{target}>`"
 
 
 class Plain:
     """Writes entries as plain Markdown, for the reference in a single file."""
 
-    def entry(self, kind: str, headings: Sequence[str], body: str, *, options: Sequence[str] = (), depth: int = 0) -> str:
-        """Return an entry with its signatures, and what is below it."""
-        kinds = {"method": "", "classmethod": "classmethod ", "staticmethod": "staticmethod ", "function": ""}
-        prefix = kinds.get(kind, f"{kind} ")
-        name = re.split(r"[(:]", headings[0])[0]
-        code = "\n".join(f"{prefix}{each}" for each in headings)
-        return f"{'#' * (3 + depth)} {name}\n\n```python\n{code}\n```\n\n{body}"
-
-    def typed(self, name: str, type: str) -> tuple[str, Sequence[str]]:
-        """Return the heading and the options of something with a type."""
-        return f"{name}: {type}" if type else name, []
+    def entry(self, kind: str, heading: str, body: str, *, owner: str = "") -> str:
+        """Return an entry of a kind: its heading, which is a signature, and what is below it."""
+        name = re.split(r"[(:=]", heading)[0].strip()
+        word = "" if kind in ("method", "function") else f"{kind} "
+        level, title = ("####", f"{owner}.{name}") if owner else ("###", name)
+        return f"{level} {title}\n\n```python\n{word}{heading}\n```\n\n{body}"
 
     def link(self, section: str, name: str) -> str:
         """Return a name as Markdown."""
@@ -91,7 +86,9 @@ def _entries(names: str, style: Site | Plain) -> Iterator[str]:
         yield "```{py:currentmodule} cwinference\n```"
     for line in names.splitlines():
         if line.startswith("types."):
-            yield from (message_entry(name, style) for name in line.split())
+            path = line.strip()
+            text = docstrings.markdown(documented()[path.removeprefix("types.")], style.link)
+            yield style.entry("class", path, text)
         elif line.strip():
             yield _entry(line.split(), style)
 
@@ -103,16 +100,13 @@ def _entry(paths: Sequence[str], style: Site | Plain) -> str:
         return _class_entry(found, twin, style)
     body = docstrings.markdown(found.docstring, style.link)
     if isinstance(found.node, ast.FunctionDef | ast.AsyncFunctionDef):
-        heading = paths[0] + signatures.of_function(found.node, found.module, without_self=False)
-        return style.entry("function", [heading], body)
+        heading = found.path + signatures.of_function(found.node, found.module, without_self=False)
+        return style.entry("function", heading, body)
     assert found.node.value is not None
-    is_alias = isinstance(found.node, ast.AnnAssign) and ast.unparse(found.node.annotation) == "TypeAlias"
-    if is_alias:
-        value = signatures.annotation(found.node.value)
-        if isinstance(style, Site):
-            return style.entry("type", [paths[0]], f"{body}\n\n`{value}`".lstrip())
-        return style.entry("type", [f"{paths[0]} = {value}"], body)
-    return style.entry("data", [paths[0]], body)
+    value = signatures.annotation(found.node.value)
+    if isinstance(style, Site):
+        return style.entry("type", found.path, f"{body}\n\n`{value}`".lstrip())
+    return style.entry("type", f"{found.path} = {value}", body)
 
 
 def _class_entry(found: Definition, twin: Definition | None, style: Site | Plain) -> str:
@@ -133,9 +127,9 @@ def _class_entry(found: Definition, twin: Definition | None, style: Site | Plain
         heading = ""
     members = list(_members(lineage))
     body = [docstrings.markdown(text, style.link)]
-    body += [_member(each, style) for each in members]
+    body += [_member(each, style, found.path) for each in members]
     kind = "exception" if found.path.startswith("errors.") else "class"
-    entry = style.entry(kind, [found.path + heading], "\n\n".join(body))
+    entry = style.entry(kind, found.path + heading, "\n\n".join(body))
     return entry if twin is None else f"{entry}\n\n{_twin_entry(found, twin, members, style)}"
 
 
@@ -143,17 +137,14 @@ def _twin_entry(found: Definition, twin: Definition, members: Sequence[Member], 
     """Return the entry of a class for asyncio: what it is, and what it has in addition."""
     known = {each.name for each in members}
     own = [each for each in _members(list(_lineage(twin))) if each.name not in known]
-    same = f"Takes the same arguments as `{found.path}` and has the same methods: those that do I/O are coroutines here."
-    body = [docstrings.markdown(twin.docstring), same, *(_member(each, style) for each in own)]
-    return style.entry("class", [twin.path], "\n\n".join(body))
+    same = f"Takes the same arguments as `{found.path}` and has the same methods; those that do I/O are coroutines."
+    body = [docstrings.markdown(twin.docstring), same, *(_member(each, style, twin.path) for each in own)]
+    return style.entry("class", twin.path, "\n\n".join(body))
 
 
-def _member(member: Member, style: Site | Plain) -> str:
+def _member(member: Member, style: Site | Plain, owner: str) -> str:
     body = docstrings.markdown(member.docstring, style.link)
-    if member.kind in ("property", "attribute"):
-        heading, options = style.typed(member.name, member.signature)
-        return style.entry(member.kind, [heading], body, options=options, depth=1)
-    return style.entry(member.kind, [member.name + member.signature], body, depth=1)
+    return style.entry(member.kind, member.name + member.signature, body, owner=owner)
 
 
 def _lineage(found: Definition) -> Iterator[Definition]:
@@ -199,7 +190,7 @@ def _own_members(found: Definition, body: list[ast.stmt]) -> Iterator[Member]:
                 continue
             docstring = ast.get_docstring(node) or ""
             if "property" in decorators or "cached_property" in decorators:
-                result = "" if node.returns is None else signatures.annotation(node.returns)
+                result = "" if node.returns is None else f": {signatures.annotation(node.returns)}"
                 yield Member("property", node.name, result, docstring)
             else:
                 kind = next((each for each in ("classmethod", "staticmethod") if each in decorators), "method")
@@ -209,5 +200,5 @@ def _own_members(found: Definition, body: list[ast.stmt]) -> Iterator[Member]:
             target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
             name = ast.unparse(target)
             if not name.startswith("_"):
-                type = signatures.annotation(node.annotation) if isinstance(node, ast.AnnAssign) else ""
-                yield Member("attribute", name, type, text_after(body, index))
+                of_type = f": {signatures.annotation(node.annotation)}" if isinstance(node, ast.AnnAssign) else ""
+                yield Member("attribute", name, of_type, text_after(body, index))

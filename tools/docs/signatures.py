@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from .public_names import Definition, public_paths, value_of
 
@@ -104,13 +105,13 @@ def _default_of_field(value: ast.expr | None) -> ast.expr | None:
 class _Public(ast.NodeTransformer):
     """Replaces private types, and bare names of public ones by those that users import."""
 
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802 - a hook of ast
+    def visit_Constant(self, node: ast.Constant) -> Any:
         """Read a type that is written as a string."""
         if isinstance(node.value, str):
             return self.visit(ast.parse(node.value, mode="eval").body)
         return node
 
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:  # noqa: N802
+    def visit_Subscript(self, node: ast.Subscript) -> Any:
         """Unwrap calls and flows."""
         name = ast.unparse(node.value)
         if name == "Literal":
@@ -125,10 +126,10 @@ class _Public(ast.NodeTransformer):
             return self.visit(node.value)
         return ast.Subscript(self.visit(node.value), self.visit(node.slice))
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> Any:
         """Name an enum itself in place of the type of its values, which exists for type checkers only."""
         return node.value if node.attr == "ValueType" else node
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> Any:
         """Use the public name."""
         return ast.Name(_REPLACED.get(node.id) or public_paths().get(node.id, node.id))

@@ -1,4 +1,4 @@
-"""What a page is in the site, in addition to its Markdown: index pages get toctrees, fences are filled, files included."""
+"""What a page is in the site: its Markdown, with toctrees for index pages, filled fences, and included files."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -19,6 +19,8 @@ FOREIGN_NAMES: Sequence[str] = (
 """Names in signatures that are not ours: of Python, of other libraries, and variables. All others have to be links."""
 
 _LINK = re.compile(r"\]\(((?:[\w-]+/)*[\w-]+\.md)(?:#[^)]*)?\)")
+_TO_NAME = re.compile(r"\[`?([^]`]+)`?\]\([\w/.-]*\.md#(cwinference\.[\w.]+)\)")
+"""A link to a class or method in the Python reference: Sphinx knows it by its name."""
 _INCLUDED = re.compile(r"^```\{include\} \.\./(\w+\.md)\n```$", re.MULTILINE)
 _TO_ROOT = re.compile(r"(\]\()(docs/|(?=(?:CHANGELOG|CONTRIBUTING|SECURITY)\.md))([^)]*\))")
 
@@ -31,9 +33,16 @@ class App(Protocol):
         ...
 
 
+def version() -> str:
+    """Return the version of the library."""
+    text = (DOCS.parent / "src/cwinference/_version.py").read_text("utf-8")
+    return text.rpartition('__version__ = "')[2].rstrip('"\n')
+
+
 def prepare(app: App, name: str, source: list[str]) -> None:
     """Change the text of a page, before Sphinx reads it."""
-    source[0] = expanded(_with_files(source[0]), Site())
+    text = expanded(with_files(source[0]), Site())
+    source[0] = _TO_NAME.sub(r"{py:obj}`\1 <\2>`", text)
     if name == "index" or name.endswith("/index"):
         source[0] += "\n".join(["", "```{toctree}", ":hidden:", "", *below(name, source[0]), "```", ""])
 
@@ -47,7 +56,7 @@ def below(name: str, text: str) -> Sequence[str]:
     return [each.removesuffix(".md") for each in dict.fromkeys([*linked, *own]) if each in own and each != "index.md"]
 
 
-def _with_files(text: str) -> str:
+def with_files(text: str) -> str:
     """Return a page with the files of the repository that it includes. Their links start in another folder."""
 
     def read(found: re.Match[str]) -> str:

@@ -1,20 +1,15 @@
-"""Write what is made from telemetry's table of names: a dashboard for Grafana, and the tables of `docs/telemetry.md`.
-
-`make telemetry` runs it.
-"""
+"""What is made from telemetry's table of names: a dashboard for Grafana, and a table of metrics."""
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from cwinference._telemetry import names
 from cwinference._telemetry.names import METRICS, Metric
 
-DASHBOARD, PAGE = "grafana-dashboard.json", "telemetry.md"
-_BEGIN, _END = "<!-- metrics -->", "<!-- end of metrics -->"
+from . import tables
+
 _UNITS = {"s": "_seconds", "{token}": ""}
 _QUANTILES = (0.5, 0.9, 0.99)
 _WIDTH, _HEIGHT, _COLUMNS = 12, 8, 2
@@ -166,24 +161,20 @@ _ROWS: Sequence[tuple[str, Sequence[Panel]]] = [
 
 def table() -> str:
     """Return the metrics as a Markdown table."""
-    lines = ["| metric | in Prometheus | what it measures | labels |", "|---|---|---|---|"]
-    for metric in METRICS:
-        labels = ", ".join(f"`{label}`" for label in metric.labels)
-        lines.append(f"| `{metric.name}` | `{prometheus_name(metric)}` | {metric.description} | {labels} |")
-    return "\n".join(lines)
+    return tables.table(
+        ("metric", "in Prometheus", "what it measures", "labels"),
+        (
+            (
+                f"`{metric.name}`",
+                f"`{prometheus_name(metric)}`",
+                metric.description,
+                ", ".join(f"`{label}`" for label in metric.labels),
+            )
+            for metric in METRICS
+        ),
+    )
 
 
-def written(folder: Path) -> dict[str, str]:
-    """Return the files as they should be, by their names. The page is taken from the folder, around its table."""
-    before, _, remaining = (folder / PAGE).read_text("utf-8").partition(_BEGIN)
-    _, _, after = remaining.partition(_END)
-    return {
-        DASHBOARD: json.dumps(dashboard(), indent=2) + "\n",
-        PAGE: f"{before}{_BEGIN}\n{table()}\n{_END}{after}",
-    }
-
-
-if __name__ == "__main__":
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs"
-    for name, text in written(target).items():
-        (target / name).write_text(text, "utf-8")
+def dashboard_text() -> str:
+    """Return the dashboard as the file has it."""
+    return json.dumps(dashboard(), indent=2) + "\n"
