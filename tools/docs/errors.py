@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from cwinference import errors
 from cwinference._cli.failures import code_of
@@ -71,10 +70,7 @@ def others() -> str:
 
 
 def _other_kinds() -> Iterator[type[errors.InferenceError]]:
-    for name in errors.__all__:
-        kind: Any = getattr(errors, name)
-        if kind in ADVICE and not issubclass(kind, errors.ApiError):
-            yield kind
+    yield from (kind for kind in ADVICE if not issubclass(kind, errors.ApiError))
 
 
 def _exit_code(kind: type[errors.InferenceError]) -> int:

@@ -20,6 +20,7 @@ from .message_names import documented, message_in
 from .public_names import Definition, base_of, find, text_after
 
 _FENCE = re.compile(r"^```\{api\}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_DIRECTIVE = re.compile(r"^(::::?)\{py:\w+\} ([\w.]+)", re.MULTILINE)
 _BASES_OF_OTHERS = {"Generic", "NamedTuple", "Protocol", "Mapping"}
 
 
@@ -79,6 +80,15 @@ def expanded(page: str, style: Site | Plain) -> str:
 def names_on(page: str) -> list[str]:
     """Return the names in the fences of a page."""
     return [name for fence in _FENCE.finditer(page) for name in fence[1].split()]
+
+
+def anchors_on(page: str) -> set[str]:
+    """Return the anchors that the entries of a page have in the site: `cwinference.Client.plan`."""
+    found, owner = set[str](), ""
+    for level, name in _DIRECTIVE.findall(expanded(page, Site())):
+        owner = owner if level == ":::" else name
+        found.add(f"cwinference.{name}" if level != ":::" else f"cwinference.{owner}.{name}")
+    return found
 
 
 def _entries(names: str, style: Site | Plain) -> Iterator[str]:

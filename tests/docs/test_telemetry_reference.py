@@ -1,9 +1,8 @@
-"""The dashboard and the tables of telemetry are made from its table of names, and what they name is recorded."""
+"""What the dashboard and the table of metrics name is recorded."""
 
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,21 +15,15 @@ from tests.support.inference_kinds import MESSAGES
 from tests.support.recorded_telemetry import RecordedTelemetry
 from tests.support.scripted_model_server import DONE, MODEL, ScriptedModelServer, chunk_event, event, stream_response
 from tests.support.scripted_server import ScriptedServer
-from tools import telemetry_docs
+from tools.docs import made
+from tools.docs import telemetry as tables
 
-DOCS = Path(__file__).parents[1] / "docs"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
 _WORDS = {"sum", "by", "rate", "histogram_quantile", "le", "job"}
 
 
-@pytest.mark.parametrize("name", [telemetry_docs.DASHBOARD, telemetry_docs.PAGE])
-def test_what_is_made_from_the_names_is_fresh(name: str) -> None:
-    """If not: make telemetry."""
-    assert (DOCS / name).read_text("utf-8") == telemetry_docs.written(DOCS)[name]
-
-
 def queries() -> Iterator[str]:
-    found: Any = json.loads((DOCS / telemetry_docs.DASHBOARD).read_text("utf-8"))
+    found: Any = json.loads(made.DASHBOARD.read_text("utf-8"))
     for panel in found["panels"]:
         yield from (target["expr"] for target in panel.get("targets", ()))
     yield from (str(each["query"]) for each in found["templating"]["list"] if each["type"] == "query")
@@ -63,14 +56,14 @@ def series() -> dict[str, set[str]]:
         labels = {label for attributes, _, _ in recorded.points(metric.name) for label in attributes}
         assert labels <= set(by_name[metric.name].labels)
         assert metric.unit == by_name[metric.name].unit
-        name = telemetry_docs.prometheus_name(by_name[metric.name])
+        name = tables.prometheus_name(by_name[metric.name])
         for part in ("bucket", "count", "sum"):
-            found[f"{name}_{part}"] = {telemetry_docs.label_name(label) for label in labels}
+            found[f"{name}_{part}"] = {tables.label_name(label) for label in labels}
     return found
 
 
 def test_every_metric_of_the_table_is_recorded(series: dict[str, set[str]]) -> None:
-    assert {f"{telemetry_docs.prometheus_name(metric)}_sum" for metric in METRICS} <= series.keys()
+    assert {f"{tables.prometheus_name(metric)}_sum" for metric in METRICS} <= series.keys()
     assert len(series) == 3 * len(METRICS)
 
 
@@ -86,7 +79,7 @@ def test_every_metric_and_label_of_the_dashboard_exists(query: str, series: dict
 
 def test_every_panel_has_a_place_of_its_own() -> None:
     taken = set[tuple[int, int]]()
-    for panel in telemetry_docs.dashboard()["panels"]:
+    for panel in tables.dashboard()["panels"]:
         place = panel["gridPos"]
         cells = {
             (x, y)
@@ -95,7 +88,7 @@ def test_every_panel_has_a_place_of_its_own() -> None:
         }
         assert not cells & taken
         taken |= cells
-    identities = [panel["id"] for panel in telemetry_docs.dashboard()["panels"]]
+    identities = [panel["id"] for panel in tables.dashboard()["panels"]]
     assert len({*identities}) == len(identities)
 
 
@@ -108,4 +101,4 @@ def test_every_panel_has_a_place_of_its_own() -> None:
 )
 def test_names_in_prometheus_have_underscores_and_their_unit(name: str, expected: str) -> None:
     (metric,) = (metric for metric in METRICS if metric.name == name)
-    assert telemetry_docs.prometheus_name(metric) == expected
+    assert tables.prometheus_name(metric) == expected

@@ -1,0 +1,103 @@
+"""The reference is what the code says: tables are fresh, nothing public is missing, and what they claim is true."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cwinference
+from cwinference import Client, Retry, errors
+from cwinference._wire.methods import METHODS
+from tests.support import samples
+from tests.support.client_kinds import TOKEN
+from tests.support.scripted_server import Failure, ScriptedServer
+from tools.docs import calls, made, public_names, python_reference, settings, telemetry
+from tools.docs import errors as error_tables
+from tools.docs.message_names import documented
+
+from .pages import PAGES
+
+PYTHON = [page for name, page in PAGES.items() if name.startswith("docs/reference/python/")]
+DOCUMENTED = [name for page in PYTHON for name in python_reference.names_on(page.text)]
+WITH_TABLES = [name for name, page in PAGES.items() if "<!-- made: " in page.text]
+MODULES = {"auth", "doctor", "errors", "gates", "types"}
+
+
+@pytest.mark.parametrize("name", WITH_TABLES)
+def test_the_tables_of_a_page_are_fresh(name: str) -> None:
+    """If not: make reference."""
+    assert made.made(PAGES[name].text) == PAGES[name].text
+
+
+def test_the_dashboard_is_fresh() -> None:
+    """If not: make reference."""
+    assert made.DASHBOARD.read_text("utf-8") == telemetry.dashboard_text()
+
+
+def test_every_table_that_can_be_made_is_on_a_page() -> None:
+    texts = "\n".join(PAGES[name].text for name in WITH_TABLES)
+    assert [name for name in made.TABLES if f"<!-- made: {name} -->" not in texts] == []
+
+
+def public() -> Iterator[str]:
+    """Yield all that can be imported from the public modules and is neither a module nor said twice."""
+    yield from (name for name in cwinference.__all__ if name not in MODULES and not name.startswith("__"))
+    for module in public_names.MODULES:
+        for name in public_names.listed(module) if module not in ("", "types") else ():
+            if name not in (*cwinference.__all__, "BY_NUMBER", "CODES"):
+                yield f"{module}.{name}"
+    yield from (f"types.{name}" for name in documented())
+
+
+def test_everything_public_is_in_the_python_reference() -> None:
+    assert sorted({*public()} - {*DOCUMENTED}) == []
+
+
+def test_nothing_is_in_the_python_reference_twice() -> None:
+    assert sorted({name for name in DOCUMENTED if DOCUMENTED.count(name) > 1}) == []
+
+
+def variables_read() -> set[str]:
+    """The environment variables that the library reads: those of the lists, and those that are named in place."""
+    folder = Path(cwinference.__file__).parent
+    found = set[str]()
+    for file in ("config.py", "_proxies.py"):
+        for node in ast.walk(ast.parse((folder / file).read_text("utf-8"))):
+            text = ast.unparse(node) if isinstance(node, ast.stmt | ast.expr) else ""
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith("_VARIABLES"):
+                found |= set(ast.literal_eval(node.value))
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "os.environ.get":
+                found |= {str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant)}
+            elif isinstance(node, ast.Compare) and text.endswith(" in os.environ"):
+                found.add(ast.literal_eval(node.left))
+    return found
+
+
+def test_the_table_of_environment_variables_has_all_that_are_read() -> None:
+    assert {*settings.VARIABLES} == variables_read()
+
+
+@pytest.mark.parametrize("method", sorted(method.name for method in METHODS.values()))
+def test_the_table_of_calls_says_what_is_retried(method: str) -> None:
+    kind = samples.BY_NAME[method]
+    request = samples.request(f"{kind.service.rpartition('.')[2]}.{method}.request.json")
+    arguments: dict[str, Any] = {field.name: value for field, value in request.ListFields()}
+    arguments = {name: value for name, value in arguments.items() if name not in ("max_page_size", "page_token")}
+    retry = Retry(max_attempts=2, initial_backoff=0)
+    group, _, name = calls.ours(kind).partition("`")[2].partition("`")[0].partition(".")
+    with (
+        ScriptedServer("rest", lambda _: Failure("unavailable", "down")) as server,
+        Client(TOKEN, endpoint=server.endpoint, transport="rest", retry=retry) as client,
+        pytest.raises(errors.Unavailable),
+    ):
+        list(getattr(getattr(client, group), name)(**arguments))  # a list of hot-loads is read when it is iterated over
+    assert len(server.received) == (1 if calls.is_sent_once(kind) else 2)
+
+
+def test_every_error_has_advice() -> None:
+    kinds = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.InferenceError)}
+    abstract = {errors.InferenceError, errors.ApiError}
+    assert {kind for kind in kinds - abstract if not kind.__name__.startswith("_")} == {*error_tables.ADVICE}
