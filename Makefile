@@ -94,7 +94,8 @@ browser: setup ## test the emulator's page in Chromium (installs Debian's packag
 	tools/get-chromium
 	$(DEV)/python -m pytest --browser tests/browser
 
-pictures: setup ## take the pictures of the emulator's page in docs/ (needs Chromium)
+pictures: setup ## take the pictures in docs/: of the command line, and of the emulator's page (needs Chromium)
+	PYTHONPATH="$(CURDIR)" $(DEV)/python -m tools.terminal_pictures docs/pictures
 	tools/get-chromium
 	PYTHONPATH="$(CURDIR)" $(DEV)/python -m tools.page_pictures docs
 

@@ -14,7 +14,6 @@ copyright = author  # noqa: A001 - without a year, so that the same sources make
 version = release = site.version()
 
 extensions = ["myst_parser"]
-exclude_patterns = ["pictures"]
 myst_enable_extensions = ["colon_fence", "html_image"]
 myst_heading_anchors = 4
 nitpicky = True

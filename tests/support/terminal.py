@@ -79,6 +79,16 @@ class Terminal:
         """The same as one text."""
         return "\n".join(self.lines)
 
+    @property
+    def characters(self) -> list[list[Any]]:
+        """The characters of these lines, with their colors."""
+        with self._lock:
+            rows = [[row[column] for column in range(self._screen.columns)] for row in self._rows()]
+        return [row for row in rows if "".join(each.data for each in row).strip()]
+
+    def _rows(self) -> list[Any]:
+        return [self._screen.buffer[number] for number in range(self._screen.lines)]
+
     def wait_for(self, *texts: str) -> str:
         """Wait until the screen shows all texts, and return it; a program that has ended without them is an error."""
         while not all(text in self.text for text in texts):
