@@ -110,10 +110,11 @@ def run_script(page: Page, block: Block) -> None:
 def test_the_python_of_a_page_runs(name: str, assumed: dict[str, Any], folder: Path) -> None:
     page = PROGRAMS[name]
     page.write_files(folder)
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, ExitStack() as stack:
+        if any("async_client" in block.text for block in page.of("python")):
+            assumed["async_client"] = AsyncClient()
+            stack.callback(lambda: runner.run(assumed["async_client"].close()))
         of_page = PageRunner(page, assumed)
-        if any("async_client" in each.text for each in page.of("python")):
-            of_page.assumed["async_client"] = of_page.variables["async_client"] = AsyncClient()
         for block in page.of("python"):
             try:
                 if block.is_run and SCRIPT in block.text:
@@ -123,8 +124,6 @@ def test_the_python_of_a_page_runs(name: str, assumed: dict[str, Any], folder: P
             except BaseException as error:
                 error.add_note(f"in the block of {page.name} that begins in line {block.line}")
                 raise
-        if "async_client" in assumed:
-            runner.run(assumed["async_client"].close())
 
 
 @pytest.mark.parametrize("name", TESTS)
