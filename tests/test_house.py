@@ -82,6 +82,7 @@ LAYERS = [
     {"_telemetry"},
     {"following"},
     {"resources"},
+    {"_tables"},
     {"stacks"},
     {"inference"},
     {"rollout"},

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from cwinference import types
 from cwinference._cli.parsing.durations import seconds_of
 from cwinference._cli.parsing.suggestions import did_you_mean, similar
-from cwinference._cli.printing.facts import share_text, shares_of
-from cwinference._cli.printing.layout import Column, cut, table_lines
 from cwinference._cli.printing.screen import Screen
-from cwinference._cli.printing.times import age, elapsed
+from cwinference._tables.facts import share_text, shares_of
+from cwinference._tables.layout import Column, cut, table_lines
+from cwinference._tables.times import age, elapsed
 
 
 class Fixed(Screen):

@@ -6,12 +6,12 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ... import types
+from ..._tables.facts import Facts, enum_text, share_text
+from ..._tables.states import state_label, state_style
+from ..._tables.times import age, moment
 from ..._text import one_line
 from ...stacks._entries import entry_of
 from ...status import met_text
-from .facts import Facts, enum_text, share_text
-from .states import state_label, state_style
-from .times import age, moment
 
 _STYLES = {types.Condition.STATUS_TRUE: "green", types.Condition.STATUS_FALSE: "red"}
 _LABELS = {"created_at": "created", "updated_at": "updated", "finished_at": "finished", "canceled_at": "canceled"}

@@ -6,14 +6,14 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
+from ..._tables.display import Display
+from ..._tables.layout import Column, table_lines
 from ..._text import one_line, printable
 from ..._yaml import dump_yaml
 from ..exit_codes import USAGE
 from ..failures import CommandError
 from ..output import as_json
 from ..parsing.suggestions import did_you_mean
-from .layout import Column, table_lines
-from .screen import Screen
 
 
 def api_json(message: Message) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def yaml_text(value: Any) -> str:
 def table_text(
     columns: Sequence[Column],
     rows: Sequence[Any],
-    screen: Screen,
+    screen: Display,
     *,
     wide: bool = False,
     chosen: str | None = None,

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ... import types
+from ..._tables.states import state_name
+from ..._tables.times import elapsed
 from ..._text import one_line
 from ...status import condition_text, met_text
 from .screen import Screen
-from .states import state_name
-from .times import elapsed
 
 if TYPE_CHECKING:
     from rich.spinner import Spinner

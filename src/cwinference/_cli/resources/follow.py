@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ..._tables.layout import width_of
+from ..._tables.states import state_label, state_style
 from ..._text import one_line
 from ...status import state_text, unmet
 from ..exit_codes import INTERRUPTED, NOT_FOUND
@@ -16,9 +18,7 @@ from ..parsing.durations import DURATION
 from ..parsing.groups import Command
 from ..parsing.options import output_options
 from ..printing.forms import api_json
-from ..printing.layout import width_of
 from ..printing.screen import Screen
-from ..printing.states import state_label, state_style
 from ..run import Run
 from .kinds import DEPLOYMENTS, GATEWAYS, HOT_LOADS, Kind, name_of
 from .names import by_id, find, find_all, gateway_option, is_single, names_argument, with_input

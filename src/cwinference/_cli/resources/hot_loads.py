@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ... import types
+from ..._tables.facts import Facts
 from ..._text import one_line
 from ..parsing.groups import Command
 from ..parsing.options import output_options, table_options
 from ..parsing.waits import Wait
-from ..printing.facts import Facts
 from ..printing.forms import api_json, json_text, names_text, ndjson_text, yaml_text
 from ..printing.screen import Screen
 from .fields import FieldOption, field_options

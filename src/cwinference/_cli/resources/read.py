@@ -7,13 +7,13 @@ from typing import Any
 import click
 from google.protobuf.message import Message
 
+from ..._tables.layout import Column, table_lines
 from ..._text import one_line
 from ..parsing.durations import seconds_of
 from ..parsing.groups import Command
 from ..parsing.options import CommandT, output_options, table_options
 from ..printing.describe import description
 from ..printing.forms import api_json
-from ..printing.layout import Column, table_lines
 from ..printing.screen import Screen
 from ..run import Run
 from .kinds import DEPLOYMENTS, GATEWAYS, HOT_LOADS, Kind

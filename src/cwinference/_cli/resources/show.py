@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import Descriptor
 
+from ..._tables.columns import columns_of
+from ..._tables.facts import Facts, shares_of
 from ..._wire.methods import FIRST_PLACEHOLDER
 from ...errors import ApiError, ProtocolError
 from ...stacks._entries import stack_document
-from ..printing.columns import columns_of
-from ..printing.facts import Facts, shares_of
 from ..printing.forms import api_json, chosen_from, json_text, names_text, ndjson_text, sorted_by, table_text, yaml_text
 from ..printing.screen import Screen
 from .kinds import DEPLOYMENTS, HOT_LOADS, Kind, name_of

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ... import types
+from ..._tables.columns import age_column, columns_of, replicas_column, state_column, weight_column
+from ..._tables.facts import Facts, share_text, shares_of
+from ..._tables.layout import Column
 from ...status import State
-from ..printing.columns import age_column, columns_of, replicas_column, state_column, weight_column
-from ..printing.facts import Facts, share_text, shares_of
 from ..printing.forms import sorted_by, table_text
-from ..printing.layout import Column
 from ..printing.screen import Screen
 from .kinds import CLAIMS, DEPLOYMENTS, GATEWAYS
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ... import types
-from ...resources._parts import label
-from .screen import Screen
+from .. import types
+from ..resources._parts import label
+from .display import Display
 
 
 def _now() -> datetime:
@@ -26,7 +26,7 @@ class Facts:
         now: the time from which ages count.
     """
 
-    screen: Screen
+    screen: Display
     gateway_names: Mapping[str, str] = field(default_factory=dict[str, str])
     deployment_names: Mapping[str, str] = field(default_factory=dict[str, str])
     shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ..._text import one_line
-from ...status import HotLoadState, State, is_ready, state_of, state_text
-from .screen import Screen
+from .._text import one_line
+from ..status import HotLoadState, State, is_ready, state_of, state_text
+from .display import Display
 
 _LOOKS: dict[State | HotLoadState, tuple[str, str]] = {
     State.READY: ("●", "green"),
@@ -27,7 +27,7 @@ def state_style(resource: Any) -> str:
     return _LOOKS.get(state_of(resource), _UNKNOWN)[1]
 
 
-def state_label(resource: Any, screen: Screen) -> str:
+def state_label(resource: Any, screen: Display) -> str:
     """Return the state of a resource, with a shape where the screen has some."""
     text = state_name(resource)
     return f"{_LOOKS.get(state_of(resource), _UNKNOWN)[0]} {text}" if screen.has_shapes else text

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..._text import one_line
-from .screen import Screen
+from .._text import one_line
+from .display import Display
 
 _GAP = "  "
 _LEAST = 10
@@ -38,7 +38,7 @@ class Column:
     is_right: bool = field(default=False, kw_only=True)
 
 
-def table_lines(columns: Sequence[Column], rows: Sequence[Any], screen: Screen, *, fit: bool = True) -> list[str]:
+def table_lines(columns: Sequence[Column], rows: Sequence[Any], screen: Display, *, fit: bool = True) -> list[str]:
     """Return the lines of a table. On a terminal it fits the width if `fit`; otherwise nothing is cut.
 
     Args:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ... import types
+from .. import types
 from .facts import Facts, enum_text, share_text
 from .layout import Column
 from .states import state_label, state_style
