@@ -82,7 +82,7 @@ LAYERS = [
     {"_telemetry"},
     {"following"},
     {"resources"},
-    {"_tables"},
+    {"_tables", "messages"},
     {"stacks"},
     {"inference"},
     {"rollout"},
@@ -119,6 +119,7 @@ FACADE = (
     "errors",
     "following",
     "inference",
+    "messages",
     "resources",
     "retry",
     "rollout",
@@ -295,8 +296,8 @@ def test_a_transport_is_loaded_only_when_it_was_chosen(transport: str, allowed: 
 @pytest.mark.parametrize(
     "name",
     [
-        "", ".auth", ".config", ".doctor", ".emulator", ".errors", ".following", ".inference", ".rollout", ".stacks",
-        ".status", ".types",
+        "", ".auth", ".config", ".doctor", ".emulator", ".errors", ".following", ".inference", ".messages", ".rollout",
+        ".stacks", ".status", ".types",
     ],
 )  # fmt: skip
 def test_public_names_exist_and_stand_once(name: str) -> None:

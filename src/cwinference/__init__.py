@@ -11,6 +11,7 @@ Stack, Plan                 what should be, from a file, and what it takes: `cli
 Change                      what `client.watch()`, `client.gateways.watch()` and so on emit
 Rollout, gates              `client.rollout()`: traffic to another deployment step by step, and what decides on it
 State, HotLoadState         `State.of(gateway)`: the state of a resource; `describe(gateway)`: the same as text
+to_dict, to_json            `to_json(gateway)`: a message as the API's JSON; `from_json(types.Gateway, text)`: back
 Retry, TLS, Clock           settings: retries; certificates; time and randomness, for tests
 Telemetry                   spans and metrics of all calls, for OpenTelemetry: `Client(telemetry=Telemetry())`
 types, errors, auth         messages and enums of the API; exceptions; token sources
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .config import TLS, Codec, HttpVersion, TransportName
     from .following import Change
     from .inference import AsyncInference, Inference
+    from .messages import from_json, to_dict, to_json
     from .retry import Retry
     from .rollout import Rollout, gates
     from .stacks import Plan, Stack
@@ -43,6 +45,7 @@ else:
         "config": ("TLS", "Codec", "HttpVersion", "TransportName"),
         "following": ("Change",),
         "inference": ("AsyncInference", "Inference"),
+        "messages": ("from_json", "to_dict", "to_json"),
         "retry": ("Retry",),
         "rollout": ("Rollout", "gates"),
         "stacks": ("Plan", "Stack"),
@@ -93,6 +96,9 @@ __all__ = [
     "describe",
     "doctor",
     "errors",
+    "from_json",
     "gates",
+    "to_dict",
+    "to_json",
     "types",
 ]

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._text import one_line
+from ..messages import to_dict
 from .exit_codes import INTERRUPTED
 from .parsing.groups import Command
 from .parsing.options import output_options, table_options
-from .printing.forms import api_json, names_text, ndjson_text, yaml_text
+from .printing.forms import names_text, ndjson_text, yaml_text
 from .printing.screen import Screen
 from .resources.kinds import KINDS
 from .resources.show import note_what_binary_lacks
@@ -45,7 +46,7 @@ def _print(run: "Run", now: Snapshot) -> None:
         case "json":
             kinds: Mapping[str, Sequence[Any]]
             kinds = {"gateways": now.gateways, "deployments": now.deployments, "capacityClaims": now.claims}
-            run.document({name: [api_json(each) for each in found] for name, found in kinds.items()}, str)
+            run.document({name: [to_dict(each) for each in found] for name, found in kinds.items()}, str)
         case "yaml":
             from ..stacks._entries import stack_document
 
@@ -57,9 +58,7 @@ def _print(run: "Run", now: Snapshot) -> None:
         case "ndjson":
             kinds = {"gateway": now.gateways, "deployment": now.deployments, "capacity_claim": now.claims}
             if now.everything:
-                run.say(
-                    ndjson_text({"kind": name, **api_json(each)} for name, found in kinds.items() for each in found)
-                )
+                run.say(ndjson_text({"kind": name, **to_dict(each)} for name, found in kinds.items() for each in found))
         case _:
             screen = Screen.of_output()
             text = status_text(run, now, screen)

@@ -3,27 +3,22 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from ..._tables.display import Display
 from ..._tables.layout import Column, table_lines
 from ..._text import one_line, printable
 from ..._yaml import dump_yaml
+from ...messages import to_dict
 from ..exit_codes import USAGE
 from ..failures import CommandError
 from ..output import as_json
 from ..parsing.suggestions import did_you_mean
 
 
-def api_json(message: Message) -> dict[str, Any]:
-    """Return a message as the API's JSON has it."""
-    return MessageToDict(message)
-
-
 def json_text(resources: Sequence[Message], *, single: bool) -> str:
     """Return a JSON object for a single resource, and an array for a list."""
-    found = [api_json(each) for each in resources]
+    found = [to_dict(each) for each in resources]
     return as_json(found[0] if single and len(found) == 1 else found)
 
 

@@ -24,6 +24,8 @@ class Screen:
     def __init__(self, stream: TextIO | None) -> None:
         self.stream = stream
         self.is_terminal = is_terminal(stream)
+        self.has_shapes = self.is_terminal and _has_shapes(stream)
+        """Whether it is a terminal that shows more than ASCII."""
         self.left_out = dict[str, None]()
         """The titles of columns that did not fit into tables for it, each once."""
 
@@ -41,15 +43,6 @@ class Screen:
     def width(self) -> int | None:
         """How many characters fit in a line; None if it is no terminal: then nothing is cut."""
         return max(1, shutil.get_terminal_size().columns) if self.is_terminal else None
-
-    @cached_property
-    def has_shapes(self) -> bool:
-        """Return whether it is a terminal that shows more than ASCII."""
-        try:
-            SHAPES.encode(getattr(self.stream, "encoding", None) or "ascii")
-        except (UnicodeEncodeError, LookupError):
-            return False
-        return self.is_terminal
 
     @cached_property
     def console(self) -> "Console | None":
@@ -78,3 +71,11 @@ class Screen:
         from rich.style import Style
 
         return Style.parse(style).render(text, color_system=self._colors)
+
+
+def _has_shapes(stream: TextIO | None) -> bool:
+    try:
+        SHAPES.encode(getattr(stream, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

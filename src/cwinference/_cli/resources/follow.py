@@ -10,6 +10,7 @@ import click
 from ..._tables.layout import width_of
 from ..._tables.states import state_label, state_style
 from ..._text import one_line
+from ...messages import to_dict
 from ...status import state_text, unmet
 from ..exit_codes import INTERRUPTED, NOT_FOUND
 from ..failures import CommandError
@@ -17,7 +18,6 @@ from ..output import as_json
 from ..parsing.durations import DURATION
 from ..parsing.groups import Command
 from ..parsing.options import output_options
-from ..printing.forms import api_json
 from ..printing.screen import Screen
 from ..run import Run
 from .kinds import DEPLOYMENTS, GATEWAYS, HOT_LOADS, Kind, name_of
@@ -116,9 +116,9 @@ class _Lines:
 
 def _change_text(run: Run, change: Any, lines: _Lines) -> str:
     if run.form in ("json", "ndjson"):
-        found: dict[str, Any] = {"type": change.type, "kind": change.kind, "resource": api_json(change.resource)}
+        found: dict[str, Any] = {"type": change.type, "kind": change.kind, "resource": to_dict(change.resource)}
         if change.before is not None:
-            found["before"] = api_json(change.before)
+            found["before"] = to_dict(change.before)
         return as_json(found, indent=None)
     if run.form == "name":
         return one_line(name_of(change.resource))

@@ -8,10 +8,11 @@ import click
 from ... import types
 from ..._tables.facts import Facts
 from ..._text import one_line
+from ...messages import to_dict
 from ..parsing.groups import Command
 from ..parsing.options import output_options, table_options
 from ..parsing.waits import Wait
-from ..printing.forms import api_json, json_text, names_text, ndjson_text, yaml_text
+from ..printing.forms import json_text, names_text, ndjson_text, yaml_text
 from ..printing.screen import Screen
 from .fields import FieldOption, field_options
 from .kinds import DEPLOYMENTS, Kind
@@ -93,10 +94,10 @@ def replicas_command(kind: Kind) -> click.Command:
             case "json":
                 run.say(json_text(found, single=False))
             case "yaml":
-                run.say(yaml_text([api_json(each) for each in found]))
+                run.say(yaml_text([to_dict(each) for each in found]))
             case "ndjson" | "name":
                 text = (
-                    names_text(each.name for each in found) if run.form == "name" else ndjson_text(map(api_json, found))
+                    names_text(each.name for each in found) if run.form == "name" else ndjson_text(map(to_dict, found))
                 )
                 if found:
                     run.say(text)

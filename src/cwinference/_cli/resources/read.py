@@ -9,11 +9,11 @@ from google.protobuf.message import Message
 
 from ..._tables.layout import Column, table_lines
 from ..._text import one_line
+from ...messages import to_dict
 from ..parsing.durations import seconds_of
 from ..parsing.groups import Command
 from ..parsing.options import CommandT, output_options, table_options
 from ..printing.describe import description
-from ..printing.forms import api_json
 from ..printing.screen import Screen
 from ..run import Run
 from .kinds import DEPLOYMENTS, GATEWAYS, HOT_LOADS, Kind
@@ -75,7 +75,7 @@ def parameters_command(kind: Kind) -> click.Command:
     def command(run: Run, /, **filters: Any) -> None:
         filters = {"gateway_ids": gateway_ids(run, given)} if (given := _split(filters.get("gateways"))) else {}
         found = kind.methods(run).parameters(**filters)
-        run.document(api_json(found), lambda: _parameters_text(found))
+        run.document(to_dict(found), lambda: _parameters_text(found))
 
     if kind is DEPLOYMENTS:
         text = "Only what is available behind these gateways, by name or id."

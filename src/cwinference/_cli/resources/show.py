@@ -10,8 +10,9 @@ from ..._tables.columns import columns_of
 from ..._tables.facts import Facts, shares_of
 from ..._wire.methods import FIRST_PLACEHOLDER
 from ...errors import ApiError, ProtocolError
+from ...messages import to_dict
 from ...stacks._entries import stack_document
-from ..printing.forms import api_json, chosen_from, json_text, names_text, ndjson_text, sorted_by, table_text, yaml_text
+from ..printing.forms import chosen_from, json_text, names_text, ndjson_text, sorted_by, table_text, yaml_text
 from ..printing.screen import Screen
 from .kinds import DEPLOYMENTS, HOT_LOADS, Kind, name_of
 
@@ -38,7 +39,7 @@ def show(run: "Run", kind: Kind, resources: Iterable[Any], *, single: bool = Fal
         case "yaml":
             run.say(stack_text(run, kind, found))
         case "ndjson" | "name":
-            text = names_text(map(name_of, found)) if form == "name" else ndjson_text(map(api_json, found))
+            text = names_text(map(name_of, found)) if form == "name" else ndjson_text(map(to_dict, found))
             if found:
                 run.say(text)
         case _:
@@ -90,7 +91,7 @@ def facts_for(run: "Run", kind: Kind, resources: Sequence[Any]) -> Facts:
 def stack_text(run: "Run", kind: Kind, resources: Sequence[Any]) -> str:
     """Return resources as a stack in YAML, which `-f` and `plan` take; hot-loads, which no stack has, as they are."""
     if not kind.is_stacked:
-        found = [api_json(each) for each in resources]
+        found = [to_dict(each) for each in resources]
         return yaml_text(found[0] if len(found) == 1 else found)
     return yaml_text(stack_document(resources, _names(run, "gateways") if kind is DEPLOYMENTS else None))
 
