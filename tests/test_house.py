@@ -71,7 +71,7 @@ OWNERS = {
 
 LAYERS = [
     {"_version", "_text", "_locks", "_json", "_retry_rules", "_secrets", "_signals", "_type_docs"},
-    {"errors", "types"},
+    {"errors", "types", "_html"},
     {"_arguments", "_gevent", "_places", "_tokens", "status"},
     {"_yaml"},
     {"_hosts", "auth", "_explain"},
@@ -88,6 +88,7 @@ LAYERS = [
     {"rollout"},
     {"client"},
     {"doctor"},
+    {"_notebook"},
     {"__init__"},
     {"emulator"},
     {"_cli"},

@@ -21,7 +21,7 @@ types, errors, auth         messages and enums of the API; exceptions; token sou
 
 import importlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 
@@ -68,6 +68,20 @@ else:
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Show messages of the API as tables in notebooks, as text in IPython: `%load_ext cwinference` calls this."""
+    from ._notebook.extension import load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """Undo that: `%unload_ext cwinference` calls this."""
+    from ._notebook.extension import unload
+
+    unload(ipython)
 
 
 logging.getLogger("cwinference").addHandler(logging.NullHandler())

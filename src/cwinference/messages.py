@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor
@@ -91,21 +91,24 @@ def from_json(kind: type[M], data: str | bytes | Mapping[str, Any], *, ignore_un
     return message
 
 
-def without_secrets(message: M, mask: str = "") -> M:
-    """Return a copy without what is write-only. `mask`: what is there instead."""
+def without_secrets(message: M, mask: str = "", hidden: Collection[str] = WRITE_ONLY) -> M:
+    """Return a copy with `mask` in place of what is write-only, or else of the strings and maps in `hidden`."""
     copy = type(message)()
     copy.CopyFrom(message)
-    _mask(copy, mask)
+    _mask(copy, mask, hidden)
     return copy
 
 
-def _mask(message: Any, mask: str) -> None:
+def _mask(message: Any, mask: str, hidden: Collection[str]) -> None:
     for field, value in message.ListFields():
-        if id_of(field) in WRITE_ONLY:
+        if is_map(field):
+            for key in [*value] if id_of(field) in hidden else []:
+                value[key] = mask
+        elif id_of(field) in hidden:
             setattr(message, field.name, mask)
-        elif field.message_type is not None and not is_map(field):
+        elif field.message_type is not None:
             for each in value if field.is_repeated else [value]:
-                _mask(each, mask)
+                _mask(each, mask, hidden)
 
 
 def _is_ours(kind: Any) -> bool:

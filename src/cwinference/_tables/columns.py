@@ -20,6 +20,11 @@ def columns_of(kind: type[Any], facts: Facts) -> Sequence[Column]:
     return _COLUMNS[kind](facts)
 
 
+def has_columns(kind: type[Any]) -> bool:
+    """Return whether there are columns for messages of a kind."""
+    return kind in _COLUMNS
+
+
 def state_column(facts: Facts) -> Column:
     """Return the column for the state of any resource."""
     return Column("STATE", lambda each: state_label(each, facts.screen), state_style, rank=1)

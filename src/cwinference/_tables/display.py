@@ -7,8 +7,10 @@ from typing import Protocol
 class Display(Protocol):
     """Where a table is shown."""
 
-    left_out: dict[str, None]
-    """The titles of columns that did not fit, each once."""
+    @property
+    def left_out(self) -> dict[str, None]:
+        """The titles of columns that did not fit, each once."""
+        ...
 
     @property
     def width(self) -> int | None:

@@ -55,7 +55,7 @@ def table_lines(columns: Sequence[Column], rows: Sequence[Any], screen: Display,
     shown = [*range(len(columns))]
     if limit is not None:
         shown, widths = _fitting(columns, widths, limit)
-        screen.left_out |= {column.title: None for place, column in enumerate(columns) if place not in shown}
+        screen.left_out.update((column.title, None) for place, column in enumerate(columns) if place not in shown)
     ellipsis = "…" if screen.has_shapes else "~"
 
     def line(texts: Sequence[str], styles: Sequence[str]) -> str:

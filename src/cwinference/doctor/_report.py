@@ -1,10 +1,11 @@
 """What an examination found: `Report`, readable as text and as JSON, and safe to be sent to the maintainers."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from .._html import Displayed, Table
 from .._version import __version__
 
 Level: TypeAlias = Literal["ok", "note", "warning", "error"]
@@ -39,7 +40,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Displayed):
     """What `examine` found. `str(report)` is the text, `report.to_json()` the same for programs.
 
     It contains no secrets, and no names or ids of resources unless they were asked for.
@@ -109,6 +110,10 @@ class Report:
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
+
+    def _as_tables(self) -> Iterable[Table]:
+        rows = [(each.level, each.area, each.text, each.advice) for each in self.findings]
+        yield Table(rows, ("LEVEL", "AREA", "FINDING", "ADVICE"), f"{self.endpoint}: {self._summary()}")
 
     def _lines(self) -> Iterator[str]:
         yield f"{self.endpoint} by cwinference {__version__}, transport={self.transport}, {self.at}"

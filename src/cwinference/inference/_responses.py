@@ -1,9 +1,10 @@
 """Responses of model servers: thin views of the JSON as received, which is available as `raw`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
+from .._html import Displayed, Table
 from .._json import loads
 from .._text import safe_headers
 from ..errors import ProtocolError
@@ -49,7 +50,7 @@ class Usage:
         return int(value) if isinstance(value, float) and math.isfinite(value) else 0
 
 
-class Completion:
+class Completion(Displayed):
     """A whole completion. `raw` has everything; the attributes are what is usually needed, from the first choice."""
 
     __slots__ = ("_headers", "_raw", "_received", "_usual", "attempts", "weights")
@@ -72,6 +73,12 @@ class Completion:
 
     def __repr__(self) -> str:
         return f"Completion({self.text!r}, finish_reason={self.finish_reason!r})"
+
+    def _as_tables(self) -> Iterable[Table]:
+        usage = self.usage
+        counts = None if usage is None else f"{usage.prompt_tokens} + {usage.completion_tokens} = {usage.total_tokens}"
+        rows = ("text", self.text), ("finish reason", self.finish_reason), ("model", self.model), ("tokens", counts)
+        yield Table([each for each in rows if each[1] is not None])
 
     @property
     def raw(self) -> dict[str, Any]:

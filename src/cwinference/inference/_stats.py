@@ -1,8 +1,9 @@
 """What an `Inference` has done so far, in numbers."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 
+from .._html import Displayed, Table
 from .._locks import lock_of
 
 
@@ -22,7 +23,7 @@ class Percentiles:
 
 
 @dataclass(frozen=True)
-class EndpointStats:
+class EndpointStats(Displayed):
     """What one endpoint of an `Inference` is doing, and has done so far: `inference.stats().endpoints[url]`.
 
     It counts requests, not calls: one that failed here and was sent again elsewhere counts as failed here.
@@ -46,9 +47,24 @@ class EndpointStats:
     first_token: Percentiles
     tokens_per_second: float
 
+    def _as_tables(self) -> Iterable[Table]:
+        yield Table([*zip(_TITLES, _cells(self), strict=True)])
+
+
+_TITLES = (
+    "IN FLIGHT", "DONE", "FAILED", "EJECTED", "LATENCY P50", "P90", "P99", "FIRST TOKEN P50", "P90", "P99", "TOKENS/S"
+)  # fmt: skip
+
+
+def _cells(stats: EndpointStats) -> list[str]:
+    """Return what a table shows of an endpoint."""
+    times = [f"{each:.3g} s" for of in (stats.latency, stats.first_token) for each in (of.p50, of.p90, of.p99)]
+    counts = [str(each) for each in (stats.in_flight, stats.done, stats.failed)]
+    return [*counts, "yes" if stats.ejected else "no", *times, f"{stats.tokens_per_second:.0f}"]
+
 
 @dataclass(frozen=True)
-class Stats:
+class Stats(Displayed):
     """What an `Inference` is doing, and has done so far: `inference.stats()`.
 
     Attributes:
@@ -70,6 +86,14 @@ class Stats:
     retried: int
     tokens: int
     endpoints: Mapping[str, EndpointStats] = field(default_factory=dict[str, EndpointStats])
+
+    def _as_tables(self) -> Iterable[Table]:
+        counts = [each.name for each in fields(self) if each.name != "endpoints"]
+        titles = [each.upper().replace("_", " ") for each in counts]
+        yield Table([[getattr(self, each) for each in counts]], titles, right=range(len(counts)))
+        if self.endpoints:
+            rows = [[url, *_cells(each)] for url, each in self.endpoints.items()]
+            yield Table(rows, ("ENDPOINT", *_TITLES), right=range(1, len(_TITLES) + 1))
 
 
 class Counters:

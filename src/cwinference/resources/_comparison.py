@@ -184,6 +184,8 @@ _MEANINGS: Mapping[str, _Meaning] = {
 """Lists whose order means nothing. The order of all others, such as a claim's zones, is a preference."""
 WRITE_ONLY = frozenset({"WeightsAndBiasesAuth.api_key"})
 """Fields that a read never returns."""
+CONFIDENTIAL = frozenset({"DeploymentRuntime.engine_env"})
+"""Fields whose values are not for everybody's eyes: an engine's environment is where people put credentials."""
 
 
 def _means(field: FieldDescriptor) -> _Meaning:

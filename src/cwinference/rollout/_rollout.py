@@ -1,7 +1,7 @@
 """`client.rollout`: traffic from one deployment to another, step by step, with a way back."""
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from inspect import Signature
 from itertools import pairwise
 from typing import Any, Self, overload
@@ -11,6 +11,7 @@ from .._arguments import check_at_least, check_callback, check_id, shown
 from .._calls.drivers import AsyncDriver, SyncDriver
 from .._calls.flow import Flow
 from .._calls.operation import AsyncOwner, Mode, Resource, SyncOwner, operation
+from .._html import Displayed, Table
 from ._engine import Engine, Intent, OnStep
 from ._gate import is_async
 from ._journal import Journal
@@ -19,7 +20,7 @@ from ._step import Gate, Outcome, Step
 from .gates import ready
 
 
-class Rollout(Resource[Mode]):
+class Rollout(Resource[Mode], Displayed):
     """A rollout, as `client.rollout(...)` or `Rollout.resume(client, journal)` returns it; awaited on `AsyncClient`.
 
     Attributes:
@@ -114,6 +115,16 @@ class Rollout(Resource[Mode]):
 
     def __repr__(self) -> str:
         return f"<Rollout, {self._file}>"
+
+    def _as_tables(self) -> Iterable[Table]:
+        try:
+            found = progress_of(self.journal)
+        except errors.ConfigurationError:  # it has not begun, for example
+            return [Table([("journal", self.journal)])]
+        rows = [("phase", found["phase"]), ("step", f"{found['step']} of {found['of']}, {found['percent']:g} %")]
+        rows += ((side, f"{found[side]['name']}, formerly {found[side]['formerWeight']}") for side in ("new", "old"))
+        rows += ("note", found["note"]), ("journal", self.journal)
+        return [Table([each for each in rows if each[1]])]
 
     def _engine(self) -> Engine:
         return Engine(Deck(self._driver), self._file, self._gate)

@@ -1,10 +1,11 @@
 """A step of a rollout, as a gate and `on_step` see it, and the words for what comes of it."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from .. import types
+from .._html import Displayed, Table
 from .._text import one_line
 
 Outcome: TypeAlias = Literal["promoted", "reverted", "paused"]
@@ -15,7 +16,7 @@ Verdict: TypeAlias = Literal["pass", "fail", "wait"]
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Displayed):
     """A step of a rollout: what a gate decides on, and what `on_step` gets.
 
     Attributes:
@@ -34,9 +35,13 @@ class Step:
     new_weight: int
     old_weight: int
     is_passed_over: bool
-    new: types.Deployment
-    old: types.Deployment
+    new: types.Deployment = field(repr=False)
+    old: types.Deployment = field(repr=False)
     rollout: str
+
+    def _as_tables(self) -> Iterable[Table]:
+        rows = [(each.spec.name, weight) for each, weight in ((self.new, self.new_weight), (self.old, self.old_weight))]
+        yield Table(rows, ("NAME", "WEIGHT"), str(self), right={1})
 
     def __str__(self) -> str:
         what = f"step {self.number} of {self.of}, {self.percent:g} %"

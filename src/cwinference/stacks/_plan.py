@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
+from .._html import Displayed, Table
 from .._text import one_line
 from ..errors import ConfigurationError
 from ..following._change import Kind
@@ -46,7 +47,7 @@ class FieldChange(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class PlanStep:
+class PlanStep(Displayed):
     """One step of a plan.
 
     Attributes:
@@ -81,6 +82,9 @@ class PlanStep:
     def __str__(self) -> str:
         return one_line(f"{self.title} ({self.reason})")
 
+    def _as_tables(self) -> Iterable[Table]:
+        yield Table([_cells(self)], _TITLES)
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -92,7 +96,7 @@ class Seen:
     spec: str
 
 
-class Plan:
+class Plan(Displayed):
     """What would have to be done so that what exists is as a stack says. `client.plan` makes it.
 
     It is true if there is something to do. Printed, it says what, why, and the old and new values.
@@ -147,6 +151,9 @@ class Plan:
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
+    def _as_tables(self) -> Iterable[Table]:
+        yield Table([_cells(each) for each in self.steps], _TITLES if self.steps else (), self._conclusion)
+
     @property
     def summary(self) -> str:
         """How many steps of each kind there are: `1 to create, 2 to update`."""
@@ -156,13 +163,19 @@ class Plan:
     def _lines(self) -> Iterator[str]:
         for step in self.steps:
             yield f"{_SIGNS[step.action]} {step.title}: {one_line(step.reason)}"
-            for each in step.changes:
-                yield f"    {_set(each) if step.action == 'create' else each}"
+            for each in _changes(step):
+                yield f"    {each}"
             if step.refusal is not None:
                 yield f"    refused: {one_line(step.refusal)}"
-        yield "" if self.steps else "Everything is as the stack says."
         if self.steps:
-            yield f"Plan: {self.summary}{', but it is refused' if self.refused else ''}."
+            yield ""
+        yield self._conclusion
+
+    @property
+    def _conclusion(self) -> str:
+        if not self.steps:
+            return "Everything is as the stack says."
+        return f"Plan: {self.summary}{', but it is refused' if self.refused else ''}."
 
     @cached_property
     def _content(self) -> dict[str, Any]:
@@ -237,6 +250,20 @@ def _as_dict(record: Any) -> dict[str, Any]:
 def _digest(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_TITLES = ("ACTION", "KIND", "NAME", "CHANGES", "REASON")
+
+
+def _cells(step: PlanStep) -> Sequence[str]:
+    """Return what a table shows of a step."""
+    reason = step.reason if step.refusal is None else f"{step.reason}\nrefused: {step.refusal}"
+    return step.action, step.kind.replace("_", " "), step.name, "\n".join(_changes(step)), reason
+
+
+def _changes(step: PlanStep) -> Sequence[str]:
+    """Return the changes of a step, a line each."""
+    return [_set(each) if step.action == "create" else str(each) for each in step.changes]
 
 
 def _set(change: FieldChange) -> str:
