@@ -3,52 +3,43 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette import applications, requests, responses, routing
 
-from cwinference import AsyncClient, errors
+from cwinference import AsyncClient, AsyncInference, errors
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
+async def lifespan(app: applications.Starlette) -> AsyncGenerator[dict[str, AsyncInference]]:
     async with AsyncClient() as client, client.inference(os.environ["GATEWAYS"].split(",")) as inference:
         yield {"inference": inference}
 
 
-async def chat(request: Request) -> Response:
+async def chat(request: requests.Request) -> responses.Response:
+    inference: AsyncInference = request.state.inference
     try:
-        stream = request.state.inference.chat.completions.stream(body={**await request.json(), "stream": True})
-        chunks = aiter(stream)
-        opening: asyncio.Task[Any] = asyncio.ensure_future(anext(chunks))
-        while not opening.done():
-            await asyncio.wait([opening], timeout=0.2)
+        stream = inference.chat.completions.stream(body={**await request.json(), "stream": True})
+        opening = asyncio.ensure_future(anext(chunks := aiter(stream)))
+        while not (await asyncio.wait([opening], timeout=0.2))[0]:
             if await request.is_disconnected():
                 opening.cancel()  # the caller has left: hang up on the model
         first = await opening
     except asyncio.CancelledError:
-        return Response(status_code=499)
-    except errors.InferenceError as error:  # before the first byte, so that it can be a status
-        return JSONResponse({"error": {"message": str(error)}}, status_of(error))
-    return StreamingResponse(events(stream, chunks, first), media_type="text/event-stream")
+        return responses.Response(status_code=499)
+    except errors.InferenceError as error:  # in time to be a status
+        status = 400 if isinstance(error, errors.ConfigurationError) else getattr(error, "http_status", None) or 502
+        return responses.JSONResponse({"error": {"message": str(error)}}, status if status >= 400 else 502)
+
+    async def events() -> AsyncGenerator[str]:
+        async with stream:  # left early when the caller leaves, and that hangs up
+            yield f"data: {json.dumps(first.raw)}\n\n"
+            async for chunk in chunks:
+                yield f"data: {json.dumps(chunk.raw)}\n\n"
+            yield "data: [DONE]\n\n"
+
+    return responses.StreamingResponse(events(), media_type="text/event-stream")
 
 
-async def events(stream: Any, chunks: AsyncIterator[Any], first: Any) -> AsyncIterator[str]:
-    async with stream:  # left early when the caller leaves, and that hangs up
-        yield f"data: {json.dumps(first.raw)}\n\n"
-        async for chunk in chunks:
-            yield f"data: {json.dumps(chunk.raw)}\n\n"
-        yield "data: [DONE]\n\n"
-
-
-def status_of(error: errors.InferenceError) -> int:
-    status = 400 if isinstance(error, errors.ConfigurationError) else getattr(error, "http_status", None)
-    return status if status and status >= 400 else 502
-
-
-app = Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"])], lifespan=lifespan)
+app = applications.Starlette(routes=[routing.Route("/v1/chat/completions", chat, methods=["POST"])], lifespan=lifespan)

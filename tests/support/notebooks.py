@@ -1,10 +1,6 @@
-"""A real IPython without a terminal: what notebooks show of values, and the cells of a notebook run.
-
-As a program it runs a notebook: `python -m tests.support.notebooks FILE`, and prints what each cell shows.
-"""
+"""A real IPython without a terminal: what notebooks show of values, and what the cells of a notebook show."""
 
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,16 +23,15 @@ def shown(shell: Any, value: object) -> dict[str, str]:
     return dict(data)
 
 
-def main(path: Path) -> None:
-    """Run the code cells of a notebook, and print the HTML of what they end with."""
-    shell = new_shell()
-    for cell in json.loads(path.read_text("utf-8"))["cells"]:
-        if cell["cell_type"] == "code":
-            done = shell.run_cell("".join(cell["source"]))
-            done.raise_error()
-            if done.result is not None:
-                sys.stdout.write(f"{shown(shell, done.result).get('text/html', '')}\n")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+def run(path: Path) -> list[str]:
+    """Run the code cells of a notebook; return the HTML of what each ends with, empty if it has none."""
+    shell, found = new_shell(), list[str]()
+    try:
+        for cell in json.loads(path.read_text("utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                done = shell.run_cell("".join(cell["source"]))
+                done.raise_error()
+                found.append("" if done.result is None else shown(shell, done.result).get("text/html", ""))
+    finally:
+        shell.restore_sys_module_state()
+    return found
