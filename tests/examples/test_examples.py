@@ -6,6 +6,7 @@ Those of web services are tested in `tests/completions/test_web_services.py`.
 import ast
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from cwinference import Client
+from cwinference._cli.main import parsed
 from cwinference.emulator import Emulator
 from tests.support import notebooks
 
@@ -179,6 +181,12 @@ def test_an_example_is_short_and_says_what_it_shows_and_how_to_run_it(name: str)
 
 
 def test_the_examples_are_all_listed() -> None:
+    listed = re.findall(r"\[([\w.]+)\]\(\1\)", (EXAMPLES / "README.md").read_text("utf-8"))
+    assert sorted(listed) == sorted(
+        path.name for path in EXAMPLES.iterdir() if path.is_file() and path.name != "README.md"
+    )
+
+
+def test_the_commands_in_the_list_are_accepted() -> None:
     text = (EXAMPLES / "README.md").read_text("utf-8")
-    names = [path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".ipynb", ".yaml")]
-    assert [each for each in names if f"[{each}]({each})" not in text] == []
+    assert parsed(re.findall(r"^\$ cwinference (.*) &$", text, re.MULTILINE)[0].split()).command.callback is not None
