@@ -20,7 +20,7 @@ from .resources._parts import is_mapping
 
 __all__ = ["from_json", "to_dict", "to_json"]
 
-M = TypeVar("M", bound=Message)
+MessageT = TypeVar("MessageT", bound=Message)
 
 _PATH = re.compile(r" is not a \w+: ((?:[a-z]\w*: )+)", re.ASCII)
 """The names of fields in an error of the reader, from the outermost to the wrong one."""
@@ -64,7 +64,7 @@ def to_json(message: Message, *, secrets: bool = False, indent: int | None = 2) 
 
 
 @forgets_locals
-def from_json(kind: type[M], data: str | bytes | Mapping[str, Any], *, ignore_unknown: bool = False) -> M:
+def from_json(kind: type[MessageT], data: str | bytes | Mapping[str, Any], *, ignore_unknown: bool = False) -> MessageT:
     """Return the message that JSON describes: of `to_json`, of the API itself, or of `-o json` of the command line.
 
     Args:
@@ -91,7 +91,7 @@ def from_json(kind: type[M], data: str | bytes | Mapping[str, Any], *, ignore_un
     return message
 
 
-def without_secrets(message: M, mask: str = "", hidden: Collection[str] = WRITE_ONLY) -> M:
+def without_secrets(message: MessageT, mask: str = "", hidden: Collection[str] = WRITE_ONLY) -> MessageT:
     """Return a copy with `mask` in place of what is write-only, or else of the strings and maps in `hidden`."""
     copy = type(message)()
     copy.CopyFrom(message)
