@@ -1,7 +1,7 @@
 # The emulator as an image:
 #   docker build -t cwinference-emulator .
 #   docker run --rm -p 127.0.0.1:8080:8080 cwinference-emulator
-# What follows the name of the image replaces CMD: options of `cwinference emulator`. See docs/emulator.md.
+# What follows the name of the image replaces CMD: options of `cwinference emulator`. See docs/how-to/drive-the-emulator.md.
 FROM python:3.13-slim AS build
 WORKDIR /source
 COPY pyproject.toml hatch_build.py README.md CHANGELOG.md ./

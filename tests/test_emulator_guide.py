@@ -1,4 +1,4 @@
-"""docs/emulator.md and the Dockerfile are true: programs run, commands are accepted, options and files exist."""
+"""docs/how-to/drive-the-emulator.md and the Dockerfile are true: programs run, commands are accepted, options and files exist."""
 
 import http.client
 import json
@@ -22,7 +22,7 @@ from cwinference.emulator.admin.app import ROUTES
 from cwinference.stacks import Stack
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "docs/emulator.md").read_text("utf-8")
+TEXT = (ROOT / "docs/how-to/drive-the-emulator.md").read_text("utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 
 

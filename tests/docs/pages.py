@@ -158,3 +158,5 @@ def _pages() -> Iterator[Page]:
 
 
 PAGES = {page.name: page for page in sorted(_pages(), key=lambda page: page.name)}
+TUTORIAL = "docs/tutorial/index.md"
+"""It is run as a whole, by a shell, in `test_tutorial.py`."""

@@ -17,7 +17,7 @@ from cwinference._cli.main import parsed
 from cwinference.emulator import Emulator
 from tests.support.commands import CommandLine
 
-from .pages import PAGES, ROOT, Block, Command, Page, commands
+from .pages import PAGES, ROOT, TUTORIAL, Block, Command, Page, commands
 
 OURS = re.compile(r"(?:[A-Z_]+=\S+ )*cwinference ")
 WITH_COMMANDS = {name: page for name, page in PAGES.items() if page.of("console")}
@@ -46,7 +46,7 @@ def is_accepted(words: list[str]) -> bool:
         return ended.exit_code == 0
 
 
-RUN = {name: page for name, page in WITH_COMMANDS.items() if any(True for _ in to_run(page))}
+RUN = {name: page for name, page in WITH_COMMANDS.items() if name != TUTORIAL and any(True for _ in to_run(page))}
 
 
 @pytest.mark.parametrize("name", WITH_COMMANDS)

@@ -21,10 +21,12 @@ from cwinference import AsyncClient, Client, types
 from cwinference.emulator import Emulator
 from tests.support import certificates
 
-from .pages import PAGES, Block, Page
+from .pages import PAGES, TUTORIAL, Block, Page
 
 ENGINE = "dynamo-vllm"
-PROGRAMS = {name: page for name, page in PAGES.items() if any(block.is_run for block in page.of("python"))}
+PROGRAMS = {
+    name: page for name, page in PAGES.items() if name != TUTORIAL and any(block.is_run for block in page.of("python"))
+}
 TESTS = {name: page for name, page in PROGRAMS.items() if any("def test_" in each.text for each in page.of("python"))}
 SCRIPT = 'if __name__ == "__main__":'
 
