@@ -1,4 +1,4 @@
-"""docs/how-to/drive-the-emulator.md and the Dockerfile are true: programs run, commands are accepted, options and files exist."""
+"""The guide to the emulator and the Dockerfile are true: programs run, commands are accepted, files exist."""
 
 import http.client
 import json
