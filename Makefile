@@ -97,7 +97,7 @@ browser: setup ## test the emulator's page in Chromium (installs Debian's packag
 pictures: setup ## take the pictures in docs/: of the command line, and of the emulator's page (needs Chromium)
 	PYTHONPATH="$(CURDIR)" $(DEV)/python -m tools.terminal_pictures docs/pictures
 	tools/get-chromium
-	PYTHONPATH="$(CURDIR)" $(DEV)/python -m tools.page_pictures docs
+	PYTHONPATH="$(CURDIR)" $(DEV)/python -m tools.page_pictures docs/pictures
 
 stubs: setup ## the tests of gRPC once more, with grpcio called by its stubs instead of below them
 	$(DEV)/python -m pytest --grpc-stubs tests/stories tests/faults tests/unit -k grpc

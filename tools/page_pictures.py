@@ -1,4 +1,4 @@
-"""Take the pictures of the emulator's page for the documentation: `python -m tools.page_pictures docs`."""
+"""Take the pictures of the emulator's page for the documentation: `python -m tools.page_pictures docs/pictures`."""
 
 import sys
 import tempfile
