@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def first_terminal(command: str, shown: str, folder: Path) -> Iterator[str]:
+def first_terminal(command: str, shown: str, folder: Path) -> Generator[str]:
     """Run the emulator as the page says, but faster; yield its endpoint."""
     process = subprocess.Popen(
         [*command.split(), *HASTE], cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
