@@ -1,10 +1,11 @@
 """The calls of the API: REST, gRPC, and the method of ours; from the descriptors, as the transports have them."""
 
 import re
+from collections.abc import Sequence
 
 from cwinference._wire.methods import METHODS, Method
 
-from .tables import table as table_of
+from .tables import table
 
 _GROUPS = {
     "GatewayService": "gateways",
@@ -14,20 +15,28 @@ _GROUPS = {
 }
 _PAGES = {name: f"python/{name.replace('_', '-')}.md" for name in _GROUPS.values()}
 _CLASSES = {name: "".join(word.capitalize() for word in name.split("_")) for name in _GROUPS.values()}
+PREFIX = "/v1alpha1/inference"
+"""What all paths of REST begin with."""
 ONCE = ("Update", "Cancel")
 """What the names of methods begin with that are sent again only if they certainly were not processed."""
 
 
-def table() -> str:
-    """Return the table of all methods."""
-    methods = sorted(METHODS.values(), key=lambda method: [*_GROUPS].index(_service(method)))
-    return table_of(
+def tables() -> str:
+    """Return a table for each service."""
+    services = {service: [each for each in METHODS.values() if _service(each) == service] for service in _GROUPS}
+    return "\n\n".join(
+        f"## {service}: `client.{_GROUPS[service]}`\n\n{_table(methods)}" for service, methods in services.items()
+    )
+
+
+def _table(methods: Sequence[Method]) -> str:
+    return table(
         ("REST", "gRPC and Connect", "Python", "travels as", "retried"),
         (
             (
-                "" if method.http is None else f"`{method.http.verb} {method.http.template}`",
-                f"`{method.path.removeprefix('/coreweave.inference.v1alpha1.')}`",
-                ours(method),
+                "" if method.http is None else f"`{method.http.verb} {method.http.template.removeprefix(PREFIX)}`",
+                f"`{method.name}`",
+                _link(method),
                 _form(method),
                 "if not processed" if is_sent_once(method) else "yes",
             )
@@ -41,10 +50,15 @@ def is_sent_once(method: Method) -> bool:
     return method.name.startswith(ONCE)
 
 
-def ours(method: Method) -> str:
+def group_of(method: Method) -> str:
+    """Return the group of methods to which a call belongs."""
+    return _GROUPS[_service(method)]
+
+
+def _link(method: Method) -> str:
     """Return the method of a client that makes a call, with a link."""
-    group, name = _GROUPS[_service(method)], python_name(method)
-    return f"[`{group}.{name}`]({_PAGES[group]}#cwinference.resources.{_CLASSES[group]}.{name})"
+    group, name = group_of(method), python_name(method)
+    return f"[`{name}`]({_PAGES[group]}#cwinference.resources.{_CLASSES[group]}.{name})"
 
 
 def python_name(method: Method) -> str:
@@ -63,4 +77,4 @@ def _service(method: Method) -> str:
 def _form(method: Method) -> str:
     if method.json_only:
         return "JSON"
-    return "JSON if fields need it" if method.may_contain_placeholder else "binary or JSON"
+    return "JSON if needed" if method.may_contain_placeholder else "any"

@@ -42,20 +42,27 @@ ADVICE: Mapping[type[errors.InferenceError], str] = {
 
 
 def codes() -> str:
-    """Return the table of status codes."""
+    """Return the table of the classes for status codes."""
     return table(
-        ("code", "gRPC", "HTTP", "class", "retried", "may have succeeded", "exit code", "what to do"),
+        ("class", "retried", "may have succeeded", "what to do"),
         (
             (
-                f"`{kind.code}`",
-                str(number),
-                str(HTTP_STATUS[kind.code]),
                 _link(kind),
                 _retried(kind.code),
                 "maybe" if may_have_effect(kind.code, Hint.NONE) else "no",
-                str(code_of(kind(""))),
                 ADVICE[kind],
             )
+            for kind in errors.BY_NUMBER.values()
+        ),
+    )
+
+
+def numbers() -> str:
+    """Return the table of what the codes are called elsewhere."""
+    return table(
+        ("class", "`error.code`", "gRPC", "HTTP", "exit code"),
+        (
+            (_link(kind), f"`{kind.code}`", str(number), str(HTTP_STATUS[kind.code]), str(code_of(kind(""))))
             for number, kind in errors.BY_NUMBER.items()
         ),
     )

@@ -17,10 +17,11 @@ DASHBOARD = DOCS / "grafana-dashboard.json"
 TABLES: Mapping[str, Callable[[], str]] = {
     "admin routes": emulator.routes,
     "behavior": emulator.behavior,
-    "calls": calls.table,
+    "calls": calls.tables,
     "codes": errors.codes,
     "commands": command_line.commands,
     "common options": command_line.common_options,
+    "code numbers": errors.numbers,
     "environment": settings.environment,
     "exit codes": command_line.exit_codes,
     "fates": emulator.fates,

@@ -8,11 +8,8 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src"
 PACKAGE = "cwinference"
-MODULES = (
-    "", "auth", "config", "doctor", "emulator", "errors", "following", "gates", "inference", "resources", "retry",
-    "rollout", "stacks", "status", "types",
-)  # fmt: skip
-"""The modules that users import."""
+MODULES = ("", "gates", *sorted(path.stem for path in (SOURCE / PACKAGE).glob("[a-z]*") if path.suffix in ("", ".py")))
+"""The modules that users import: the package itself, an alias, and all whose names do not begin with an underscore."""
 
 
 @dataclass(frozen=True)

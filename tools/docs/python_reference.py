@@ -127,7 +127,9 @@ def _class_entry(found: Definition, twin: Definition | None, style: Site | Plain
     if constructor is not None:
         function = _own(constructor, "__init__")
         assert function is not None
-        made_by_users = not any(_assigns(each, "__signature__") for each in lineage)
+        hidden = next((each for each in lineage if _assigns(each, "__signature__")), None)
+        nearer = hidden is None or lineage.index(constructor) < lineage.index(hidden)
+        made_by_users = nearer and bool(ast.get_docstring(function))
         heading = signatures.of_function(function, constructor.module, without_self=True) if made_by_users else ""
         if made_by_users:
             text += "\n\n" + (ast.get_docstring(function) or "")
