@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 import cwinference
 from cwinference import Client, Retry, errors
+from cwinference._cli.parsing.options import settings_options
 from cwinference._wire.methods import METHODS
 from tests.support import samples
 from tests.support.client_kinds import TOKEN
@@ -58,6 +60,16 @@ def test_everything_public_is_in_the_python_reference() -> None:
 
 def test_nothing_is_in_the_python_reference_twice() -> None:
     assert sorted({name for name in DOCUMENTED if DOCUMENTED.count(name) > 1}) == []
+
+
+def test_the_table_of_settings_has_every_argument_of_a_client_and_only_real_options() -> None:
+    rows = re.findall(
+        r"^\| [^|]+ \| `([a-z]\w+)[^|]*\|([^|]*)\|", PAGES["docs/reference/settings.md"].text, re.MULTILINE
+    )
+    for_programs = {"clock", "on_call", "telemetry"}
+    assert {argument for argument, _ in rows} == {*inspect.signature(Client).parameters} - for_programs
+    options = {name for option in settings_options() for name in option.opts}
+    assert {name for _, cell in rows for name in re.findall(r"`(--[\w-]+)`", cell)} <= options
 
 
 def variables_read() -> set[str]:

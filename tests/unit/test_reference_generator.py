@@ -66,6 +66,18 @@ def test_methods_can_be_linked_by_their_public_names() -> None:
     assert {"cwinference.resources.Gateways.wait_deleted", "cwinference.errors.NotFound"} <= anchors
 
 
+def test_what_a_public_base_has_is_described_with_the_base() -> None:
+    page = python_reference.expanded("```{api}\nerrors.StreamStalled\n```\n", python_reference.Plain())
+    assert "Bases: `TimeoutError`, `errors.InferenceError`" in page
+    page = python_reference.expanded("```{api}\nerrors.NotFound\n```\n", python_reference.Plain())
+    assert "retryable" not in page
+
+
+def test_messages_in_the_types_of_fields_are_links() -> None:
+    page = python_reference.expanded("```{api}\ntypes.GatewaySpec\n```\n", python_reference.Site())
+    assert "({py:class}`CoreWeaveAuth, oneof auth <types.CoreWeaveAuth>`)" in page
+
+
 def test_a_name_that_does_not_exist_is_refused() -> None:
     with pytest.raises(LookupError, match=r"cwinference\.Clint: no such public name"):
         find("Clint")

@@ -5,7 +5,10 @@ import re
 from collections.abc import Callable, Sequence
 from textwrap import dedent
 
-SECTIONS = {"Args": "Arguments", **{name: name for name in ("Attributes", "Returns", "Raises", "Fields", "Values")}}
+SECTIONS = {
+    "Args": "Arguments",
+    **{name: name for name in ("Attributes", "Returns", "Raises", "Fields", "Oneofs", "Values")},
+}
 _ITEM = re.compile(r"(?P<names>[^:`]+?)(?: \((?P<kind>[^)]*)\))?: (?P<text>.*)", re.DOTALL)
 
 Link = Callable[[str, str], str]

@@ -20,6 +20,6 @@ def documented() -> dict[str, str]:
 
 
 def message_in(type: str) -> str | None:
-    """Return the message or enum in the type of a field, such as `list[Condition]`; None if there is none."""
-    found = _INNER.fullmatch(type)
+    """Return the message or enum in the type of a field: `list[Condition]`, `CoreWeaveAuth, oneof auth`; or None."""
+    found = _INNER.fullmatch(type.partition(", oneof")[0])
     return found["name"] if found is not None and found["name"] in documented() else None

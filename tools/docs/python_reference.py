@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from . import docstrings, signatures
 from .message_names import documented, message_in
-from .public_names import Definition, base_of, find, text_after
+from .public_names import Definition, base_of, find, public_paths, text_after
 
 _FENCE = re.compile(r"^```\{api\}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _DIRECTIVE = re.compile(r"^(::::?)\{py:\w+\} ([\w.]+)", re.MULTILINE)
@@ -53,6 +53,8 @@ class Site:
         if section == "Raises" and not docstrings.is_builtin(name):
             path = name if name.startswith("errors.") else f"errors.{name}"
             return f"{{py:exc}}`{name} <{path}>`"
+        if section == "Bases" and not docstrings.is_builtin(name):
+            return f"{{py:class}}`{name}`"
         target = message_in(name) if section == "type" else None
         return f"`{name}`" if target is None else f"{{py:class}}`{name} <types.{target}>`"
 
@@ -139,6 +141,9 @@ def _class_entry(found: Definition, twin: Definition | None, style: Site | Plain
         heading = ""
     members = list(_members(lineage))
     body = [docstrings.markdown(text, style.link)]
+    bases = dict.fromkeys(public_paths().get(name, name) for each in lineage for name in _bases(each))
+    if shown := [style.link("Bases", name) for name in bases if name in public_paths().values() or _is_error(name)]:
+        body.append(f"Bases: {', '.join(shown)}")
     body += [_member(each, style, found.path) for each in members]
     kind = "exception" if found.path.startswith("errors.") else "class"
     entry = style.entry(kind, found.path + heading, "\n\n".join(body))
@@ -160,17 +165,21 @@ def _member(member: Member, style: Site | Plain, owner: str) -> str:
 
 
 def _lineage(found: Definition) -> Iterator[Definition]:
-    """Yield a class and those of ours that it inherits from."""
+    """Yield a class and those of ours that it inherits from; public ones have entries of their own."""
     yield found
     for name in _bases(found):
         base = None if name in _BASES_OF_OTHERS else base_of(found, name)
-        if base is not None and isinstance(base.node, ast.ClassDef):
+        if base is not None and isinstance(base.node, ast.ClassDef) and name not in public_paths():
             yield from _lineage(base)
 
 
 def _bases(found: Definition) -> Sequence[str]:
     assert isinstance(found.node, ast.ClassDef)
     return signatures.names_in(found.node.bases)
+
+
+def _is_error(name: str) -> bool:
+    return docstrings.is_builtin(name) and name.endswith("Error")
 
 
 def _own(found: Definition, name: str) -> ast.FunctionDef | None:
