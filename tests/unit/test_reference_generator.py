@@ -96,7 +96,7 @@ def test_an_index_page_has_below_it_what_it_links_and_what_it_does_not() -> None
 
 def test_links_of_an_included_file_start_in_its_new_folder() -> None:
     page = ["```{include} ../CONTRIBUTING.md\n```"]
-    site.prepare(None, "contributing", page)  # type: ignore[arg-type]
+    site.prepare(None, "contributing", page)
     assert page[0].startswith("# Contributing")
     assert "](docs/" not in page[0]
     assert "](SECURITY.md" not in page[0]

@@ -13,6 +13,7 @@ from pathlib import Path
 from .python_reference import Plain, expanded
 from .site import DOCS, below, with_files
 
+_LINK = re.compile(r"\[([^]]+)\]\([^)]*\)")
 _COMMENT = re.compile(r"<!--.*?-->\n*", re.DOTALL)
 
 
@@ -27,8 +28,9 @@ def pages(name: str = "index") -> Iterator[tuple[str, str]]:
 
 
 def index(found: dict[str, str]) -> str:
-    """Return the list of pages: a section for each part of the documentation, with the first sentence of each page."""
-    lines = [found["index"].split("\n\n## ")[0].strip(), "", "All pages in one file: [llms-full.txt](llms-full.txt)"]
+    """Return the list of pages: a section for each part of the documentation, with what each page says first."""
+    title, summary = found["index"].split("\n\n")[:2]
+    lines = [title, "", f"> {' '.join(summary.split())}", "", "All pages in one file: [llms-full.txt](llms-full.txt)"]
     part = ""
     for name, text in found.items():
         if name.endswith("/index") and name.count("/") == 1:
@@ -38,7 +40,7 @@ def index(found: dict[str, str]) -> str:
             if part and not name.startswith(part):
                 lines += ["", "## More", ""]
                 part = ""
-            lines.append(f"- [{_title(text)}]({name}.md)")
+            lines.append(f"- [{_title(text)}]({name}.md){_first_sentence(text)}")
     return "\n".join([*lines, ""])
 
 
@@ -52,6 +54,13 @@ def write(site: Path) -> None:
     (site / "llms.txt").write_text(index(found), "utf-8")
     whole = (f"<!-- {name}.md -->\n\n{text.strip()}\n" for name, text in found.items())
     (site / "llms-full.txt").write_text("\n".join(whole), "utf-8")
+
+
+def _first_sentence(text: str) -> str:
+    """Return what a page says of itself, after a colon; empty if it begins with something else than a sentence."""
+    paragraph = text.partition("\n\n")[2].partition("\n\n")[0]
+    sentence = _LINK.sub(r"\1", " ".join(paragraph.split())).partition(". ")[0].rstrip(".:")
+    return f": {sentence}" if sentence[:1].isalpha() else ""
 
 
 def _title(text: str) -> str:

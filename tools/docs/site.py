@@ -28,7 +28,7 @@ _TO_ROOT = re.compile(r"(\]\()(docs/|(?=(?:CHANGELOG|CONTRIBUTING|SECURITY)\.md)
 class App(Protocol):
     """What we use of Sphinx."""
 
-    def connect(self, event: str, callback: Callable[["App", str, list[str]], None]) -> int:
+    def connect(self, event: str, callback: Callable[[object, str, list[str]], None]) -> int:
         """Have a function called at an event."""
         ...
 
@@ -39,7 +39,7 @@ def version() -> str:
     return text.rpartition('__version__ = "')[2].rstrip('"\n')
 
 
-def prepare(app: App, name: str, source: list[str]) -> None:
+def prepare(app: object, name: str, source: list[str]) -> None:
     """Change the text of a page, before Sphinx reads it."""
     text = expanded(with_files(source[0]), Site())
     source[0] = _TO_NAME.sub(r"{py:obj}`\1 <\2>`", text)
