@@ -22,6 +22,9 @@ from cwinference import (
     describe,
     doctor,
     errors,
+    from_json,
+    to_dict,
+    to_json,
     types,
 )
 from cwinference.following import AsyncCache, AsyncWatch, Cache, Watch
@@ -47,6 +50,8 @@ def gateways(client: Client) -> None:
     assert_type(client.gateways.modify("id", zones=[]), types.Gateway)
     assert_type(client.gateways.delete("id"), types.Gateway | None)
     assert_type(client.gateways.parameters(), types.GetGatewayParametersResponse)
+    assert_type(from_json(types.Gateway, to_json(created)), types.Gateway)
+    assert_type(to_dict(created), dict[str, Any])
     assert_type(client.gateways.wait("id", after=created, on_change=print), types.Gateway)
     assert_type(client.gateways.wait_deleted("id", timeout=None), None)
 

@@ -98,8 +98,11 @@ def test_field_names_in_snake_case_are_read_too() -> None:
         ({"spec": {"nam\x1be": 1}}, r"this release does not know spec.nam\x1be; ignore_unknown=True leaves it out"),
         ({"status": {"status": "STATUS_TIRED"}}, "this release does not know status.status=STATUS_TIRED"),
     ],
-    ids=str,
-)
+    ids=[
+        "no JSON", "no text", "a list", "a number", "no JSON value", "a wrong number", "a wrong string",
+        "an unknown field", "an unknown value",
+    ],
+)  # fmt: skip
 def test_what_is_not_the_json_of_a_message_is_refused_without_its_values(data: Any, text: str) -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
         from_json(types.Deployment, data)

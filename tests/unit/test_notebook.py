@@ -93,7 +93,9 @@ def test_a_long_list_shows_its_beginning_and_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [[], [1, 2], [gateway(), deployment()], [gateway(), None], [types.CoreWeaveAuth()]], ids=str
+    "values",
+    [[], [1, 2], [gateway(), deployment()], [gateway(), None], [types.CoreWeaveAuth()]],
+    ids=["empty", "numbers", "two kinds", "a gap", "no columns"],
 )
 def test_other_lists_are_left_to_others(values: list[Any]) -> None:
     assert (list_html(values), list_text(values)) == (None, None)
