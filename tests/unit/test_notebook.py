@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import cwinference
-from cwinference import Plan, Rollout, Stack, types
+from cwinference import Change, Plan, Rollout, Stack, types
 from cwinference._html import Table, html_of
 from cwinference._notebook.messages import MOST, list_html, list_text, message_html, message_text
 from cwinference._tables.columns import columns_of
@@ -152,19 +152,25 @@ def step(text: str) -> Step:
     return Step(2, 3, 25, 1, 3, False, deployment(text), deployment("old"), "r")
 
 
-OWN: dict[str, Callable[[str], Any]] = {
+def change(text: str) -> Change[types.Deployment]:
+    return Change("deployment", "changed", deployment(text), types.Deployment())
+
+
+def spec(text: str) -> types.DeploymentSpec:
+    return deployment(text).spec
+
+
+Make = Callable[[str], Any]
+"""Makes something that has a text of a server in it."""
+OWN: dict[str, Make] = {
     "completion": completion,
     "stats": stats,
     "plan": plan,
     "report": report,
     "step": step,
+    "change": change,
 }
-SHOWN: dict[str, Callable[[str], Any]] = {
-    "gateway": gateway,
-    "deployment": deployment,
-    "spec": lambda text: deployment(text).spec,
-    **OWN,
-}
+SHOWN: dict[str, Make] = {"gateway": gateway, "deployment": deployment, "spec": spec, **OWN}
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -206,6 +212,8 @@ def test_their_tables_say_what_they_say() -> None:
     assert cells(html_of(plan("b").steps[0]._as_tables()))[1][:3] == ["update", "deployment", "b"]
     assert cells(html_of(report("u")._as_tables()))[1] == ["error", "wire", "u", "u"]
     assert cells(html_of(step("new")._as_tables()))[1:] == [["new", "1"], ["old", "3"]]
+    assert cells(html_of(change("llama")._as_tables())) == [["Deployment llama", "UNKNOWN, spec changed"]]
+    assert str(Change("gateway", "synced")) == "gateway: synced"
     counts, numbers, _, endpoint = cells(html_of(stats("http://a")._as_tables()))
     assert dict(zip(counts, numbers, strict=True))["RETRIED"] == "2"
     assert endpoint[:5] == ["http://a", "1", "7", "1", "yes"]

@@ -1,12 +1,13 @@
 """A change, as watches and caches report it, and the line of the log that says the same."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar, get_args
 
 from .. import types
 from .._arguments import shown
+from .._html import Displayed, Table
 from ..errors import ConfigurationError
 from ..status import name_of, state_text
 
@@ -25,8 +26,8 @@ ChangeType: TypeAlias = Literal["added", "changed", "removed", "synced"]
 
 
 @dataclass(frozen=True, slots=True)
-class Change(Generic[R]):
-    """Something that a watch or a cache has seen to change. Its messages are the receiver's own.
+class Change(Displayed, Generic[R]):
+    """Something that a watch or a cache has seen to change, printed as one line. Its messages are the receiver's own.
 
     Attributes:
         kind: "gateway", "deployment" or "capacity_claim".
@@ -41,13 +42,22 @@ class Change(Generic[R]):
     resource: R | None = None
     before: R | None = None
 
+    def __str__(self) -> str:
+        if self.resource is None:
+            return f"{self.kind}: {self.type}"
+        return f"{name_of(self.resource)}: {_text(self, self.resource)}"
+
+    def _as_tables(self) -> Iterable[Table]:
+        subject, _, what = str(self).partition(": ")
+        yield Table([(subject, what)])
+
 
 def log_change(change: Change[R], count: int) -> None:
     """Log what has changed, on one line; what was there at first only as a count."""
     if change.type == "synced":
         log.info("%s: %d found", change.kind, count)
     elif change.resource is not None and log.isEnabledFor(logging.INFO):
-        log.info("%s: %s", name_of(change.resource), _text(change, change.resource))
+        log.info("%s", change)
 
 
 def _text(change: Change[R], resource: R) -> str:
