@@ -5,7 +5,7 @@ PIP = -m pip install --quiet --disable-pip-version-check
 DEV = .venv/bin
 GENERATE = .venv-generate/bin
 GOOGLEAPIS = third_party/googleapis
-IN_PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
+IN_PARALLEL = --numprocesses logical --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers browser pictures stubs docs reference ci-extra lock clean
