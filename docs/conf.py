@@ -7,6 +7,7 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 
 from tools.docs import site  # noqa: E402
+from tools.docs.public_names import type_variables  # noqa: E402
 
 project = "cwinference"
 author = "The cwinference authors"
@@ -17,7 +18,7 @@ extensions = ["myst_parser"]
 myst_enable_extensions = ["colon_fence", "html_image"]
 myst_heading_anchors = 4
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", name) for name in site.FOREIGN_NAMES]
+nitpick_ignore_regex = [("py:.*", name) for name in (*site.FOREIGN_NAMES, *type_variables())]
 
 add_module_names = False
 toc_object_entries_show_parents = "hide"

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from tools.docs import docstrings, links, llms, python_reference, signatures, site, tables
-from tools.docs.public_names import find
+from tools.docs.public_names import SOURCE, find
 
-HERE = Path(__file__)
+CLIENT = SOURCE / "cwinference" / "client.py"
 
 
 def signature_of(source: str) -> str:
     function = ast.parse(f"{source}: ...").body[0]
     assert isinstance(function, ast.FunctionDef)
-    return signatures.of_function(function, HERE, without_self=True)
+    return signatures.of_function(function, CLIENT, without_self=True)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Where public names are defined, found by reading the source: nothing is imported, so Sphinx needs none of it."""
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -53,12 +54,32 @@ def listed(module: str) -> tuple[str, ...]:
     return ()
 
 
+def public_path(module: Path, name: str) -> str | None:
+    """Return how users call what a module calls by a bare name: `rollout.Gate` for `Gate`. None if it is not public."""
+    found = _in_module(module, name)
+    return None if found is None else _paths().get((found[1], _name_of(found[0])))
+
+
+def type_variables() -> set[str]:
+    """Return the names of all type variables."""
+    sources = (file.read_text("utf-8") for file in (SOURCE / PACKAGE).rglob("*.py"))
+    return {name for source in sources for name in re.findall(r"^(\w+) = TypeVar\(", source, re.MULTILINE)}
+
+
 @cache
-def public_paths() -> dict[str, str]:
-    """Return how users call what the source calls by its bare name: `Gate` is `rollout.Gate`, and `Client` itself."""
-    found = {name: f"{module}.{name}" for module in MODULES if module not in ("", "types") for name in listed(module)}
-    found |= {name: name for name in listed("")}
-    return found
+def _paths() -> dict[tuple[Path, str], str]:
+    """Return the public names by where they are defined. What can be imported from the package itself has no module."""
+    modules = sorted(MODULES, key=lambda module: module in ("", "gates"))
+    paths = [f"{module}.{name}".lstrip(".") for module in modules if module != "types" for name in listed(module)]
+    defined = ((path, _in_module(_file(path.rpartition(".")[0]), path.rpartition(".")[2])) for path in paths)
+    return {(found[1], _name_of(found[0])): path for path, found in defined if found is not None}
+
+
+def _name_of(node: ast.stmt) -> str:
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return node.name
+    assert isinstance(node, ast.AnnAssign | ast.Assign)
+    return ast.unparse(node.target if isinstance(node, ast.AnnAssign) else node.targets[0])
 
 
 Found = tuple[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.AnnAssign | ast.Assign, Path, str]
@@ -75,10 +96,10 @@ def _in_module(file: Path, name: str) -> Found | None:
             target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
             if isinstance(target, ast.Name) and target.id == name:
                 return node, file, text_after(body, index)
-        elif isinstance(node, ast.ImportFrom) and node.level:
+        elif isinstance(node, ast.ImportFrom) and node.level and node.module:
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
-                    parts = (node.module or "").split(".") if node.module else []
+                    parts = node.module.split(".")
                     return _in_module(_file_of(_folder(file, node.level), parts), alias.name)
     return found
 

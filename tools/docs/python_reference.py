@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from . import docstrings, signatures
 from .message_names import documented, message_in
-from .public_names import Definition, base_of, find, public_paths, text_after
+from .public_names import Definition, base_of, find, public_path, text_after
 
 _FENCE = re.compile(r"^```\{api\}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _DIRECTIVE = re.compile(r"^(::::?)\{py:\w+\} ([\w.]+)", re.MULTILINE)
@@ -115,7 +115,7 @@ def _entry(paths: Sequence[str], style: Site | Plain) -> str:
         heading = found.path + signatures.of_function(found.node, found.module, without_self=False)
         return style.entry("function", heading, body)
     assert found.node.value is not None
-    value = signatures.annotation(found.node.value)
+    value = signatures.annotation(found.node.value, found.module)
     if isinstance(style, Site):
         return style.entry("type", found.path, f"{body}\n\n`{value}`".lstrip())
     return style.entry("type", f"{found.path} = {value}", body)
@@ -141,9 +141,8 @@ def _class_entry(found: Definition, twin: Definition | None, style: Site | Plain
         heading = ""
     members = list(_members(lineage))
     body = [docstrings.markdown(text, style.link)]
-    bases = dict.fromkeys(public_paths().get(name, name) for each in lineage for name in _bases(each))
-    if shown := [style.link("Bases", name) for name in bases if name in public_paths().values() or _is_error(name)]:
-        body.append(f"Bases: {', '.join(shown)}")
+    if bases := _public_bases(lineage):
+        body.append(f"Bases: {', '.join(style.link('Bases', name) for name in bases)}")
     body += [_member(each, style, found.path) for each in members]
     kind = "exception" if found.path.startswith("errors.") else "class"
     entry = style.entry(kind, found.path + heading, "\n\n".join(body))
@@ -169,7 +168,7 @@ def _lineage(found: Definition) -> Iterator[Definition]:
     yield found
     for name in _bases(found):
         base = None if name in _BASES_OF_OTHERS else base_of(found, name)
-        if base is not None and isinstance(base.node, ast.ClassDef) and name not in public_paths():
+        if base is not None and isinstance(base.node, ast.ClassDef) and public_path(found.module, name) is None:
             yield from _lineage(base)
 
 
@@ -178,8 +177,10 @@ def _bases(found: Definition) -> Sequence[str]:
     return signatures.names_in(found.node.bases)
 
 
-def _is_error(name: str) -> bool:
-    return docstrings.is_builtin(name) and name.endswith("Error")
+def _public_bases(lineage: Sequence[Definition]) -> Sequence[str]:
+    """Return the bases that users know: ours, and errors of Python."""
+    named = ((public_path(each.module, name), name) for each in lineage for name in _bases(each))
+    return [*dict.fromkeys(path or name for path, name in named if path or docstrings.is_builtin(name))]
 
 
 def _own(found: Definition, name: str) -> ast.FunctionDef | None:
@@ -211,7 +212,7 @@ def _own_members(found: Definition, body: list[ast.stmt]) -> Iterator[Member]:
                 continue
             docstring = ast.get_docstring(node) or ""
             if "property" in decorators or "cached_property" in decorators:
-                result = "" if node.returns is None else f": {signatures.annotation(node.returns)}"
+                result = "" if node.returns is None else f": {signatures.annotation(node.returns, found.module)}"
                 yield Member("property", node.name, result, docstring)
             else:
                 kind = next((each for each in ("classmethod", "staticmethod") if each in decorators), "method")
@@ -221,5 +222,9 @@ def _own_members(found: Definition, body: list[ast.stmt]) -> Iterator[Member]:
             target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
             name = ast.unparse(target)
             if not name.startswith("_"):
-                of_type = f": {signatures.annotation(node.annotation)}" if isinstance(node, ast.AnnAssign) else ""
+                of_type = (
+                    f": {signatures.annotation(node.annotation, found.module)}"
+                    if isinstance(node, ast.AnnAssign)
+                    else ""
+                )
                 yield Member("attribute", name, of_type, text_after(body, index))

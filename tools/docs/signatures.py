@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .public_names import Definition, public_paths, value_of
+from .public_names import Definition, public_path, value_of
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -45,7 +45,9 @@ def of_function(function: Function, module: Path, *, without_self: bool) -> str:
     shown += [_parameter(each, default, module) for each, default in pairs]
     if parameters.kwarg is not None:
         shown.append("**" + _parameter(parameters.kwarg, None, module))
-    result = "" if function.returns is None or function.name == "__init__" else f" -> {annotation(function.returns)}"
+    result = (
+        "" if function.returns is None or function.name == "__init__" else f" -> {annotation(function.returns, module)}"
+    )
     return f"({', '.join(shown)}){result}"
 
 
@@ -57,14 +59,14 @@ def of_fields(definition: Definition) -> str:
     for each in definition.node.body:
         if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and not each.target.id.startswith("_"):
             default = _default_of_field(each.value)
-            text = f"{each.target.id}: {annotation(each.annotation)}"
+            text = f"{each.target.id}: {annotation(each.annotation, definition.module)}"
             shown.append(text if default is None else f"{text} = {_default(default, definition.module)}")
     return f"({', '.join(['*', *shown] if keyword_only and shown else shown)})"
 
 
-def annotation(node: ast.expr) -> str:
-    """Return a type as users know it."""
-    return ast.unparse(_Public().visit(ast.parse(ast.unparse(node), mode="eval").body))
+def annotation(node: ast.expr, module: Path) -> str:
+    """Return a type in a module as users know it."""
+    return ast.unparse(_Public(module).visit(ast.parse(ast.unparse(node), mode="eval").body))
 
 
 def names_in(arguments: Iterable[ast.expr]) -> Sequence[str]:
@@ -73,7 +75,7 @@ def names_in(arguments: Iterable[ast.expr]) -> Sequence[str]:
 
 
 def _parameter(argument: ast.arg, default: ast.expr | None, module: Path) -> str:
-    text = argument.arg if argument.annotation is None else f"{argument.arg}: {annotation(argument.annotation)}"
+    text = argument.arg if argument.annotation is None else f"{argument.arg}: {annotation(argument.annotation, module)}"
     if default is None:
         return text
     equals = "=" if argument.annotation is None else " = "
@@ -105,6 +107,9 @@ def _default_of_field(value: ast.expr | None) -> ast.expr | None:
 class _Public(ast.NodeTransformer):
     """Replaces private types, and bare names of public ones by those that users import."""
 
+    def __init__(self, module: Path) -> None:
+        self._module = module
+
     def visit_Constant(self, node: ast.Constant) -> Any:
         """Read a type that is written as a string."""
         if isinstance(node.value, str):
@@ -132,4 +137,4 @@ class _Public(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> Any:
         """Use the public name."""
-        return ast.Name(_REPLACED.get(node.id) or public_paths().get(node.id, node.id))
+        return ast.Name(_REPLACED.get(node.id) or public_path(self._module, node.id) or node.id)

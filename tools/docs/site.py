@@ -14,9 +14,8 @@ FOREIGN_NAMES: Sequence[str] = (
     "Literal", "Mapping", "None", "Path", "PathLike", "Self", "Sequence", "bool", "bytes", "datetime", "dict",
     "ellipsis", "float", "int", "list", "object", "str", "timedelta", "tuple", "type", r"os\.PathLike",
     "Message", "MeterProvider", "Timestamp", "TracerProvider", r"openai\..*",
-    "R", "T",
 )  # fmt: skip
-"""Names in signatures that are not ours: of Python, of other libraries, and variables. All others have to be links."""
+"""Names in signatures that are not ours: of Python, and of other libraries. All others have to be links."""
 
 _LINK = re.compile(r"\]\(((?:[\w-]+/)*[\w-]+\.md)(?:#[^)]*)?\)")
 _TO_NAME = re.compile(r"\[`?([^]`]+)`?\]\([\w/.-]*\.md#(cwinference\.[\w.]+)\)")
