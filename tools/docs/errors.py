@@ -16,13 +16,13 @@ ADVICE: Mapping[type[errors.InferenceError], str] = {
     errors.Cancelled: "Read the resource, and call again if it is not as you want it.",
     errors.Unknown: "Look at `http_status` and `message`: most likely a proxy has responded. `doctor` says more.",
     errors.InvalidArgument: "Change the request: `details` names the fields, and `parameters()` lists what is allowed.",
-    errors.DeadlineExceeded: "Allow more time with `timeout=`. A change may have been made: read before you repeat it.",
+    errors.DeadlineExceeded: "Allow more time with `timeout=`. A change may have been made: read the resource first.",
     errors.NotFound: "Check the id, and whether the token is of the same organization.",
     errors.AlreadyExists: "Choose another name, or use `ensure`.",
     errors.PermissionDenied: "Use a token with the role Inference Viewer for reads, Inference Admin for writes.",
     errors.ResourceExhausted: "Ask for a larger quota, or send less; `retry_after` says when, if the server knows.",
     errors.FailedPrecondition: "Wait, or remove what is in the way: `details` and `explain` say what it is.",
-    errors.Aborted: "Read the resource again, and repeat the change.",
+    errors.Aborted: "Read the resource, and make the change again.",
     errors.OutOfRange: "Change the value.",
     errors.Unimplemented: "Check the endpoint; the API may not offer the method yet.",
     errors.Internal: "Report it to CoreWeave, with `headers` (the request id).",
@@ -34,9 +34,9 @@ ADVICE: Mapping[type[errors.InferenceError], str] = {
     errors.ResourceFailed: "Use `explain` for the cause; change the spec, or delete the resource.",
     errors.WaitTimeout: "Wait again, with a longer `timeout=`.",
     errors.PlanOutdated: "Plan again, and apply that.",
-    errors.Conflict: "Look at what has changed, and decide anew.",
-    errors.StreamStalled: "Repeat the request, or raise `idle_timeout=`; `partial_text` has what had arrived.",
-    errors.StreamInterrupted: "Repeat the request; `partial_text` has what had arrived.",
+    errors.Conflict: "See what has changed, and decide again.",
+    errors.StreamStalled: "Send the request again, or raise `idle_timeout=`; `partial_text` is what had arrived.",
+    errors.StreamInterrupted: "Send the request again; `partial_text` is what had arrived.",
 }
 """What to do about each error."""
 
