@@ -12,11 +12,13 @@ from ._stats import EndpointStats, Percentiles, Stats
 from ._stream import AsyncStream, Stream
 from ._weights import Weights
 from .batch.outcomes import BatchResult
+from .batch.progress import BatchProgress
 from .batch.source import Requests
 
 __all__ = [
     "AsyncInference",
     "AsyncStream",
+    "BatchProgress",
     "BatchResult",
     "Chat",
     "ChatCompletions",

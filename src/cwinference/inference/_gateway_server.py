@@ -98,6 +98,11 @@ class GatewayServer(ModelServer):
         elif isinstance(gateway, types.Gateway):
             self._place.unknown = f"was {State.of(gateway).name}"
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it is called in files: its id."""
+        return (self.id,)
+
     def find_route(self, request: CompletionRequest) -> Flow[Route]:
         """Return the route. The gateway is read, unless it was READY before."""
         if self._route is None:

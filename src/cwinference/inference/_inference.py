@@ -1,12 +1,12 @@
 """`Inference` and `AsyncInference`: completions of a gateway, or of any server with an OpenAI-compatible API."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, cast
 
 from .. import types
-from .._arguments import UNSET, check_http_version, check_timeout
+from .._arguments import UNSET, check_flag, check_http_version, check_timeout
 from .._calls.attempts import Context, OnCall
 from .._calls.clock import Clock
 from .._calls.closing import AsyncClosing, Closing
@@ -46,8 +46,10 @@ from ._stats import Counters, Stats
 from ._weights import Poller, WeightsSource, poll_in_task, poll_on_thread
 from .batch.batch import CONCURRENCY, Batch
 from .batch.outcomes import BatchResult
+from .batch.progress import BatchProgress
 from .batch.runner import run_on_loop, run_on_threads
 from .batch.source import Requests
+from .batch.terms import Terms, check_shard
 
 if TYPE_CHECKING:
     import openai
@@ -245,35 +247,52 @@ class BaseInference(Resource[Mode]):
         out: str | os.PathLike[str],
         concurrency: Limit = CONCURRENCY,
         ordered: bool = False,
-        progress: bool | None = None,
+        progress: bool | Callable[[BatchProgress], object] | None = None,
         keep_going: bool = False,
+        force: bool = False,
+        retry_failed: bool = False,
+        shard: tuple[int, int] | None = None,
     ) -> Flow[BatchResult]:
         """Request many completions and write each once into a JSONL file, continuing where an earlier run stopped.
 
         Args:
-            requests: a JSONL file or named pipe, or an iterable, which is read on a thread of its own, few requests
-                ahead: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`. The key of a request is its
-                `custom_id`, else the number of its line; then a digest of the request is written too.
+            requests: a JSONL file or named pipe ("-" is standard input), or an iterable, which is read on a thread of
+                its own, few requests ahead: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`. The key
+                of a request is its `custom_id`, else the number of its line. A digest of the request is written with
+                each completion.
             out: the file of completions, to which this run appends. Failures go to `OUT.errors.jsonl`, and are retried
-                by the next run. Either may exist only if a batch wrote it; anything else is refused and left as it is.
+                by the next run; what was read and where it was sent to `OUT.manifest.json`. They may exist only if a
+                batch wrote them; anything else is refused and left as it is.
             concurrency: how many requests are in flight at most (64), within the `limit` of this `Inference`. "auto":
                 as many as the server is found to take, as with `limit="auto"`.
             ordered: write the completions of this run in the order of the requests.
-            progress: show a progress bar (needs the extra `batch`). None: if standard error is a terminal.
+            progress: show the progress: a bar with the extra `batch`, else lines. None: if standard error is a
+                terminal. Or a function, which gets a `BatchProgress` about twice a second and at the end, on a thread.
             keep_going: continue however many requests fail. Otherwise the run ends, and its result has `gave_up`, when
                 100 of them, or twice as many as are in flight, have failed without a success in between.
+            force: go on although the requests, the servers or the shard are others than those of the completions in
+                OUT. A request that has changed is sent again, and its completion replaces the one that is there.
+            retry_failed: send only requests that are in `OUT.errors.jsonl`.
+            shard: (k, n) sends only the k-th of n parts, from (1, n) to (n, n): every n-th line. Each part has an `out`
+                of its own; `merge_batches` puts them together.
 
         Returns:
             The counts of this run. `failed` is 0 if everything is completed.
 
         Raises:
-            ConfigurationError: a file cannot be used; OUT has the completion of another request under the number of a
-                line; or the gateway rules out every request.
+            ConfigurationError: a file cannot be used; OUT has completions of other requests than these, of another
+                server or another shard; or the gateway rules out every request.
             OSError: OUT could not be written; its `filename` and `strerror` say why.
             Unauthenticated: the token was refused, also for a single request; what was completed is in the file.
             ApiError: the gateway could not be read.
         """
         server, driver = self._server, self._driver
+        terms = Terms(
+            server.names,
+            check_shard(shard),
+            check_flag(force, "force"),
+            check_flag(retry_failed, "retry_failed"),
+        )
         if check_limit(concurrency, "concurrency") == "auto" and not server.limiter.is_auto:
             server = server.within(AutoLimiter(server.context.clock, server.limiter))
             driver = self._new_driver(server.context)
@@ -285,6 +304,7 @@ class BaseInference(Resource[Mode]):
             ordered=ordered,
             progress=progress,
             keep_going=keep_going,
+            terms=terms,
             is_unroutable=lambda request: not server.can_route(request),
         )
         send: Any = driver.bind(server.complete_as_bytes)

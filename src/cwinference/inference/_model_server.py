@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias, TypeVar, cast
+from urllib.parse import urlsplit
 
 from .._arguments import UNSET
 from .._calls.attempts import Context, Report, opened
@@ -106,6 +107,11 @@ class ModelServer:
     def servers(self) -> Sequence["ModelServer"]:
         """The servers that it consists of: only itself, unless it is several."""
         return (self,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it is called in files: its URL, without anything secret."""
+        return (_without_secrets(self.route.url),)
 
     @property
     def is_known(self) -> bool:
@@ -281,6 +287,11 @@ def options_of_stream(reader: StreamReader) -> dict[str, Any]:
 def unchanged(response: Any) -> Any:
     """Return the response itself."""
     return response
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _strictly(body: bytes) -> Any:

@@ -67,6 +67,11 @@ class Several(ModelServer):
         return f"{len(self._servers)} servers: {', '.join(map(str, self._servers))}"
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What the servers are called in files, sorted."""
+        return tuple(sorted(name for server in self._servers for name in server.names))
+
+    @property
     def servers(self) -> Sequence[ModelServer]:
         return self._servers
 

@@ -26,9 +26,25 @@ def check_path(path: object, argument: str, expected: str = "the path of a file"
     return Path(text)
 
 
+def check_out(path: object) -> Path:
+    """Return the path of OUT. Raises ConfigurationError if it is none."""
+    out = check_path(path, "out")
+    if str(out) == "-":
+        raise ConfigurationError(
+            "out: completions go to a file, where a later run can see what is completed, and not to standard output; "
+            "use a path (./- is the file of that name)"
+        )
+    return out
+
+
 def failures_path(out: Path) -> Path:
     """Return `OUT.errors.jsonl` for `OUT.jsonl`."""
     return out.parent / f"{out.name.removesuffix('.jsonl')}.errors.jsonl"
+
+
+def manifest_path(out: Path) -> Path:
+    """Return `OUT.manifest.json` for `OUT.jsonl`."""
+    return out.parent / f"{out.name.removesuffix('.jsonl')}.manifest.json"
 
 
 def status_of(path: Path, argument: str) -> os.stat_result:

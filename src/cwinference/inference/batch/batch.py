@@ -1,6 +1,7 @@
 """A run of a batch: what its reader, its workers and its writer share."""
 
 import os
+import time
 from collections.abc import Callable
 from math import inf
 
@@ -10,15 +11,17 @@ from .._auto_limiter import Limit
 from .._limiter import Limiter
 from .._request import CHAT, TEXT, CompletionRequest
 from . import access
-from .key_set import CompletedKeys
 from .lines import completion_line
 from .outcomes import BatchResult, Outcomes
-from .progress_bar import ProgressBar
+from .progress import BatchProgress, Meter
+from .progress_bar import ProgressBar, Shown
 from .reader import Reader
 from .request_queue import RequestQueue
 from .requests import Item
-from .result_files import ResultFiles
+from .result_files import Earlier, ResultFiles
 from .source import Requests, Source
+from .terms import Terms
+from .tokens import usage_in
 from .writer import Writer
 
 CONCURRENCY = 64
@@ -48,8 +51,9 @@ class Batch:
         concurrency: Limit,
         limiter: Limiter,
         ordered: bool,
-        progress: bool | None,
+        progress: Shown,
         keep_going: bool,
+        terms: Terms,
         is_unroutable: Callable[[CompletionRequest], bool],
     ) -> None:
         """Check the arguments; `start` opens the files.
@@ -58,16 +62,20 @@ class Batch:
         """
         self._most_workers = None if concurrency == "auto" else check_count(int(concurrency), "concurrency")
         self._limiter = limiter
-        path = access.check_path(out, "out")
+        path = access.check_out(out)
         self._wake: Callable[[], None] = _do_nothing
         self._queue = RequestQueue(lambda: self._wake())
-        self._reader = Reader(Source(requests), path, self._queue)
-        self._files = ResultFiles(path)
+        self._terms = terms
+        self._source = Source(requests)
+        self._reader = Reader(self._source, path, self._queue, terms)
+        self._files = ResultFiles(path, terms)
         window = max(_WINDOW, 2 * (self._most_workers or 0)) if ordered else None
         self._outcomes = Outcomes(self._files, window, self._queue.advance)
-        self._writer = Writer(self._files, self._after_writing, self._abort)
+        self._writer = Writer(self._write, self._abort)
+        self._earlier = Earlier()
         self._shows_progress = progress
         self._progress: ProgressBar | None = None
+        self._meter = Meter(time.monotonic)
         self._keeps_going = keep_going
         self._is_unroutable = is_unroutable
         self._workers = 0
@@ -113,11 +121,11 @@ class Batch:
     def complete(self, item: Item, body: bytes) -> None:
         """Take a completion."""
         try:
-            line = completion_line(item.key, body, item.digest)
+            line = completion_line(item.key, body, item.digest, replaces=item.replaces)
         except ProtocolError as error:
             self.fail(item, error)
         else:
-            self._outcomes.complete(item.number, line)
+            self._outcomes.complete(item, line, usage_in(body))
 
     def fail(self, item: Item, error: BaseException) -> None:
         """Take a failure. The batch ends if every other request would fail like that, or if it looks like that."""
@@ -151,26 +159,33 @@ class Batch:
             first_failure=outcomes.first_failure,
             failures=self._files.failures if outcomes.failed else None,
             gave_up=self._gave_up,
+            unsent=self._reader.unsent,
+            usage=outcomes.tokens.usage,
+            total_usage=outcomes.tokens.plus(self._earlier.usage),
         )
 
-    def _open(self, requests: os.stat_result | None) -> CompletedKeys:
-        return self._files.open(requests, lambda: self._queue.is_closed)
+    def _open(self, requests: os.stat_result | None) -> Earlier:
+        self._earlier = self._files.open(requests, lambda: self._queue.is_closed)
+        return self._earlier
 
     def _close(self, is_finished: Callable[[], None]) -> None:
         self._reader.has_opened.wait()  # it does not take long, since opening ends when the queue is closed
         try:
             self._outcomes.flush()
-            self._files.close(has_ended=self._has_ended)
+            is_whole = self._has_ended and self._reader.unsent == 0
+            changed, requests = self._reader.changed, self._reader.check.to_save
+            self._files.close(requests, changed, has_ended=self._has_ended, is_finished=is_whole)
             self._show_progress()
             if self._progress is not None:
-                self._progress.close()
+                self._progress.close(self._measure)
         except BaseException as error:
             self._note(error)
         finally:
             is_finished()
 
-    def _after_writing(self) -> None:
-        """Do what has to be done regularly."""
+    def _write(self) -> None:
+        """Write what there is, and do what else has to be done regularly."""
+        self._files.write(self._reader.check.to_save if self._reader.has_opened.is_set() else None)
         if self._was_behind and not self._files.is_behind:
             self._was_behind = False
             self._wake()
@@ -178,7 +193,7 @@ class Batch:
             self._stalled_for = self._stalled_for + 1 if self._reader.line == self._stalled_at else 0
             self._stalled_at = self._reader.line
             if self._stalled_for >= _STALLED:
-                self._queue.release()
+                self._reader.stall(self.stop)
         self._show_progress()
 
     def _show_progress(self) -> None:
@@ -186,7 +201,24 @@ class Batch:
             return
         if self._progress is None:
             self._progress = ProgressBar(self._shows_progress)
-        self._progress.step(self._outcomes.completed, self._outcomes.failed, self._reader.skipped)
+            if self._progress.is_shown:
+                self._source.count_lines()
+        self._progress.step(self._measure)
+
+    def _measure(self) -> BatchProgress:
+        outcomes, tokens = self._outcomes, self._outcomes.tokens
+        return self._meter.measure(
+            outcomes.completed, outcomes.failed, self._reader.skipped, self._total(), tokens.prompt, tokens.completion
+        )
+
+    def _total(self) -> int | None:
+        """Return how many requests there are; None if that is not known, or if not all are sent."""
+        if self._terms.retry_failed:
+            return None
+        if self._reader.has_read_all:
+            return self._reader.count
+        lines, shard = self._source.lines_counted, self._terms.shard
+        return lines if lines is None or shard is None else (lines + shard.of - shard.number) // shard.of
 
     def _abort(self, error: BaseException) -> None:
         """End the batch without waiting for what is in flight, since it could not be written."""

@@ -54,7 +54,7 @@ class KeySet:
 
 
 class CompletedKeys(KeySet):
-    """The keys of completions, and for those that are line numbers 64 bits of their requests' digests."""
+    """The keys of completions, with 64 bits of their requests' digests."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,15 +63,18 @@ class CompletedKeys(KeySet):
         self.last_line = 0
         """The largest line number with a digest."""
 
-    def note(self, key: str, digest: str | None) -> None:
-        """Add the key of a completion, with the digest of its request if it has one."""
+    def note(self, key: str, digest: str | None, *, replaces: bool = False) -> None:
+        """Add the key of a completion, with the digest of its request if it has one.
+
+        With `replaces`, it is the digest of the key from now on; otherwise a key with two belongs to no request.
+        """
         is_new = self.add(key)
         if digest is None and self._digests is None:
             return
         if self._digests is None:
             self._digests = array("Q", bytes(8 * len(self._slots)))
         slot, value = self._slot(_number(key)), UNDIGESTED if digest is None else digest_number(digest)
-        self._digests[slot] = value if is_new or self._digests[slot] == value else _AMBIGUOUS
+        self._digests[slot] = value if is_new or replaces or self._digests[slot] == value else _AMBIGUOUS
         if digest is not None and key.isdecimal() and len(key) < 20:
             self.last_line = max(self.last_line, int(key))
 

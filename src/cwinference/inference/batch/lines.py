@@ -17,6 +17,7 @@ _BEFORE_STATUS = b',"response":{"status_code":'
 _BEFORE_BODY = _BEFORE_STATUS + b'200,"body":'
 _BEGUN_BODY = _BEFORE_BODY + b"{"
 _AFTER_BODY = b'},"error":null'
+_REPLACES = b',"replaces":true}\n'
 _STRING = re.compile(rb'"[ !#-\[\]-\x7f]*(?:\\[ -~][ !#-\[\]-\x7f]*)*"')
 _BEGUN_STRING = re.compile(rb'"[ !#-\[\]-\x7f]*(?:\\[ -~][ !#-\[\]-\x7f]*)*\\?')
 """A string as our encoder writes it, in ASCII; and one that may be cut off."""
@@ -37,13 +38,19 @@ class Entry(NamedTuple):
 
     key: str
     digest: str | None
-    """That of the request, if the key is its line number."""
+    """That of the request; None in a line of an earlier version under a `custom_id`."""
     is_completed: bool
     """Whether it is a whole successful response, and not a failed one."""
+    replaces: bool
+    """Whether earlier lines with this key are of a request that has changed since."""
+    usage: Any
+    """What the response says of tokens."""
 
 
-def completion_line(key: str, body: bytes, digest: str | None) -> bytes:
+def completion_line(key: str, body: bytes, digest: str, *, replaces: bool = False) -> bytes:
     """Return a completion in OpenAI's batch form, its JSON as received, except for what might split the line.
+
+    With `replaces`, it says that earlier lines with its key are of another request, until these are removed.
 
     Some readers split lines at characters beyond ASCII, such as U+2028. In JSON, those occur in strings only, where
     they can be escaped, and ends of lines occur only outside. Raises ProtocolError if it could be written, but not read
@@ -56,8 +63,13 @@ def completion_line(key: str, body: bytes, digest: str | None) -> bytes:
         body = _BEYOND_ASCII.sub(_escaped, str(body, "utf-8")).encode()
     if b"\n" in body or b"\r" in body:
         body = body.translate(_LINE_ENDS_TO_SPACES)
-    end = b"" if digest is None else b',"request_digest":' + _encode(digest).encode()
-    return b"".join([_BEGINNING, _encode(key).encode(), _BEFORE_BODY, body, _AFTER_BODY, end, b"}\n"])
+    end = b',"request_digest":"' + digest.encode() + (b'"' + _REPLACES if replaces else b'"}\n')
+    return b"".join([_BEGINNING, _encode(key).encode(), _BEFORE_BODY, body, _AFTER_BODY, end])
+
+
+def without_mark(line: bytes) -> bytes:
+    """Return a line of `completion_line` that no longer says that it replaces others."""
+    return line.removesuffix(_REPLACES) + b"}\n" if line.endswith(_REPLACES) else line
 
 
 def failure_line(key: str, line: int, error: InferenceError) -> bytes:
@@ -78,14 +90,17 @@ def entry_in(line: bytes) -> Entry | None:
     if any(name in fields for name in _REQUEST):
         return None
     is_completed = _is_completed(fields.get("response"), fields["error"])
-    return None if is_completed is None else Entry(key, digest, is_completed)
+    if is_completed is None:
+        return None
+    usage = _as_object(_as_object(fields.get("response")).get("body")).get("usage")
+    return Entry(key, digest, is_completed, fields.get("replaces") is True, usage)
 
 
-def is_failure(line: bytes) -> bool:
-    """Return whether a whole line is one that `failure_line` made."""
+def failed_key(line: bytes) -> str | None:
+    """Return the key of a whole line that `failure_line` made; None if it is another one."""
     fields = _object(line)
     response, error = fields.get("response", ""), _as_object(fields.get("error"))
-    return (
+    is_ours = (
         fields.keys() == {"custom_id", "line", "response", "error"}
         and isinstance(fields["custom_id"], str)
         and isinstance(fields["line"], int)
@@ -93,6 +108,7 @@ def is_failure(line: bytes) -> bool:
         and isinstance(error.get("code"), str)
         and isinstance(error.get("message"), str)
     )
+    return str(fields["custom_id"]) if is_ours else None
 
 
 def begins_completion(line: bytes, *, surely: bool) -> bool:

@@ -4,12 +4,15 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..._text import one_line
 from ...errors import InferenceError
+from .._responses import Usage
 from .lines import failure_line
 from .requests import Item
 from .result_files import ResultFiles
+from .tokens import TokenCount
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class BatchResult:
         first_failure: the line of the request that failed first, and why; None if none failed.
         failures: the file of all failures; None if none failed.
         gave_up: whether so many failed in a row that the remaining requests were not sent; the next run sends them.
+        unsent: requests without an outcome that were not sent, because `retry_failed` sends only those that failed.
+        usage: the tokens of the completions that this run wrote, as far as the server reported them.
+        total_usage: the tokens of these and of the completions that OUT had before.
     """
 
     completed: int
@@ -31,6 +37,9 @@ class BatchResult:
     first_failure: str | None = field(default=None, compare=False)
     failures: Path | None = field(default=None, compare=False)
     gave_up: bool = field(default=False, compare=False)
+    unsent: int = 0
+    usage: Usage = field(default_factory=lambda: TokenCount().usage, compare=False)
+    total_usage: Usage = field(default_factory=lambda: TokenCount().usage, compare=False)
 
 
 class Outcomes:
@@ -45,6 +54,7 @@ class Outcomes:
         self.failed = 0
         self.failed_in_a_row = 0
         self.first_failure: str | None = None
+        self.tokens = TokenCount()
         self._files = files
         self._window = window
         self._advance = advance
@@ -55,12 +65,14 @@ class Outcomes:
         if window is not None:
             advance(window)
 
-    def complete(self, number: int, line: bytes) -> None:
-        """Take the completion of the request with a number, as a line for OUT."""
+    def complete(self, item: Item, line: bytes, usage: Any) -> None:
+        """Take the completion of a request, as a line for OUT, with what it says of tokens."""
         with self._lock:
             self.completed += 1
             self.failed_in_a_row = 0
-            self._add(number, line)
+            self.tokens.add(usage)
+            self._files.note_outcome(item.key)
+            self._add(item.number, line)
 
     def fail(self, item: Item, error: InferenceError) -> int:
         """Take a failure; return how many there were in a row."""
@@ -76,6 +88,7 @@ class Outcomes:
             self.failed += 1
             if self.first_failure is None:
                 self.first_failure = f"line {line}: {one_line(str(error))}"
+            self._files.note_outcome(key)
         self._files.add_failure(failure_line(key, line, error))
 
     def flush(self) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import ConfigurationError
-from .key_set import CompletedKeys
-from .lines import begins_completion, begins_failure, entry_in, is_failure
+from .key_set import CompletedKeys, KeySet
+from .lines import begins_completion, begins_failure, entry_in, failed_key
+from .tokens import TokenCount
 
 log = logging.getLogger("cwinference.batch")
 
@@ -22,10 +23,9 @@ class Stopped(Exception):
     """The batch was stopped while its files were read."""
 
 
-class ResultsSoFar(NamedTuple):
-    """OUT as it was read back, and how to mend its end."""
+class End(NamedTuple):
+    """How to mend the end of a file of lines."""
 
-    completed: CompletedKeys
     size: int
     """How many bytes of it are to be kept."""
     lacks_newline: bool
@@ -43,13 +43,31 @@ class ResultsSoFar(NamedTuple):
             file.write(b"\n")
 
 
+class ResultsSoFar(NamedTuple):
+    """OUT as it was read back."""
+
+    completed: CompletedKeys
+    replaced: CompletedKeys
+    """Those keys of which there are lines that have been replaced, and are to be removed."""
+    usage: TokenCount
+    end: End
+
+
+class FailuresSoFar(NamedTuple):
+    """The file of failures as it was read back."""
+
+    keys: KeySet
+    end: End
+
+
 def read_results(file: FileIO, path: Path, is_stopped: Callable[[], bool]) -> ResultsSoFar:
     """Read OUT back. Raises ConfigurationError if anything in it was not written by a batch, and Stopped."""
-    completed, failed, kept, is_whole = CompletedKeys(), 0, 0, True
+    completed, replaced, usage = CompletedKeys(), CompletedKeys(), TokenCount()
+    failed, kept, is_whole = 0, 0, True
     end, zeros = _end_without_zeros(file)
     if zeros and not end:
         raise ConfigurationError(f"out: {path} has nothing but zero bytes; remove it, or use another file")
-    for number, line in _lines(file, end, is_stopped):
+    for number, line in lines_before(file, end, is_stopped):
         entry, is_whole = entry_in(line), line.endswith(b"\n")
         if entry is None:
             is_last = kept + len(line) == end
@@ -64,26 +82,34 @@ def read_results(file: FileIO, path: Path, is_stopped: Callable[[], bool]) -> Re
         kept += len(line)
         failed += not entry.is_completed
         if entry.is_completed:
-            completed.note(entry.key, entry.digest)
+            completed.note(entry.key, entry.digest, replaces=entry.replaces)
+            usage.add(entry.usage)
+            if entry.replaces:
+                replaced.note(entry.key, entry.digest, replaces=True)
     if failed:
         log.info("%s has %d failed responses, whose requests are sent again", path, failed)
-    return ResultsSoFar(completed, kept, not is_whole, zeros)
+    return ResultsSoFar(completed, replaced, usage, End(kept, not is_whole, zeros))
 
 
-def check_failures(file: FileIO, path: Path, is_stopped: Callable[[], bool]) -> None:
-    """Read the file of failures, which is about to be replaced. Raises the same."""
+def read_failures(file: FileIO, path: Path, is_stopped: Callable[[], bool]) -> FailuresSoFar:
+    """Read the file of failures back, which is about to change. Raises the same."""
     end, zeros = _end_without_zeros(file)
-    position = 0
-    for number, line in _lines(file, end, is_stopped):
-        position += len(line)
-        is_unfinished = position == end and not line.endswith(b"\n") and begins_failure(line, surely=number == 1)
-        if not is_unfinished and not is_failure(line):
+    keys, kept, is_whole = KeySet(), 0, True
+    for number, line in lines_before(file, end, is_stopped):
+        is_whole = line.endswith(b"\n")
+        if (key := failed_key(line)) is not None:
+            keys.add(key)
+            kept += len(line)
+        elif kept + len(line) == end and not is_whole and begins_failure(line, surely=number == 1):
+            is_whole = True
+        else:
             raise ConfigurationError(
                 f"out: failures go to {path}, whose line {number} is not a failure of a batch, so the file was left as "
                 "it is; move it, or use another out"
             )
     if zeros and not end:
         raise ConfigurationError(f"out: failures go to {path}, which has nothing but zero bytes; move it")
+    return FailuresSoFar(keys, End(kept, not is_whole, zeros))
 
 
 def _end_without_zeros(file: FileIO) -> tuple[int, int]:
@@ -99,7 +125,7 @@ def _end_without_zeros(file: FileIO) -> tuple[int, int]:
     return 0, size
 
 
-def _lines(file: FileIO, end: int, is_stopped: Callable[[], bool]) -> Iterator[tuple[int, bytes]]:
+def lines_before(file: FileIO, end: int, is_stopped: Callable[[], bool]) -> Iterator[tuple[int, bytes]]:
     """Yield the lines before `end` with their numbers. What cannot begin a JSON object is not read as a whole."""
     file.seek(0)
     reader, number = BufferedReader(file, _BLOCK), 0

@@ -36,11 +36,16 @@ class RequestQueue:
         with self._lock:
             return self._has_ended and not self._items
 
+    def has_room(self, item: Item) -> bool:
+        """Return whether `put` would add a request at once."""
+        with self._lock:
+            return self._has_room(_size(item))
+
     def put(self, item: Item) -> bool:
         """Add a request, when there is room; return False if the queue is closed."""
         size = _size(item)
         with self._lock:
-            if len(self._items) >= _AHEAD or (self._items and self._bytes + size > _BYTES_AHEAD):
+            if not self._has_room(size):
                 self._is_full, self.is_held = True, False
                 self._signal()
                 self._room.wait_for(lambda: not self._is_full)
@@ -96,6 +101,9 @@ class RequestQueue:
             self.is_closed, self._is_full = True, False
             self._room.notify()
         self.end()
+
+    def _has_room(self, size: int) -> bool:
+        return len(self._items) < _AHEAD and (not self._items or self._bytes + size <= _BYTES_AHEAD)
 
     def _has_next(self) -> bool:
         return bool(self._items) and not self.is_held and self._items[0].number < self._end

@@ -26,10 +26,12 @@ class Item(NamedTuple):
     key: str
     line: int
     request: CompletionRequest
-    digest: str | None
-    """That of the request, if its key is the number of its line."""
+    digest: str
+    """That of the request."""
     number: int
     """Its position among the requests that this run sends."""
+    replaces: bool
+    """Whether OUT has a completion of another request under its key."""
 
 
 def fields_of(value: Any) -> dict[str, Any]:

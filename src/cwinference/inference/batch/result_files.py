@@ -3,45 +3,75 @@
 import os
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
 
 from ...errors import ConfigurationError
 from . import access
 from .appended_file import AppendedFile, named
-from .key_set import CompletedKeys
-from .recovery import check_failures, read_results
+from .fingerprint import Fingerprint
+from .key_set import CompletedKeys, KeySet
+from .manifest import Manifest
+from .recovery import FailuresSoFar, read_failures, read_results
+from .rewriting import remove_failures, without_handled, without_replaced
+from .terms import Terms
+from .tokens import TokenCount
 
 WRITE_SECONDS = 0.05
 """How often lines are written."""
 SYNC_SECONDS = 1.0
 """How often what was written is synced to the disk, so that a crash of the machine loses little."""
+_MANIFEST_SECONDS = 5.0
+"""How often the manifest is saved, if it has changed."""
 
 _MOST_UNWRITTEN = 64 << 20
 """Bytes that wait to be written, beyond which a slow disk slows the batch down."""
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier runs have left."""
+
+    completed: CompletedKeys = field(default_factory=CompletedKeys)
+    """The completions in OUT."""
+    replaced: CompletedKeys = field(default_factory=CompletedKeys)
+    """Those keys of them of which OUT has lines that are to be removed."""
+    failed: KeySet = field(default_factory=KeySet)
+    """What is in the file of failures."""
+    manifest: Manifest | None = None
+    usage: TokenCount = field(default_factory=TokenCount)
+
+
 class ResultFiles:
-    """OUT, open for appending by one process, and the file of failures.
+    """OUT, open for appending by one process, the file of failures, and the manifest.
 
     What is there is read back, and refused if a batch did not write it, before anything is changed. Earlier failures
-    are kept until this run has one of its own, or has ended without any.
+    are kept until this run has ended; then only those are left that still are failures.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, terms: Terms) -> None:
         self._completions = AppendedFile(out)
-        self._failures = AppendedFile(access.failures_path(out), self._open_failures)
-        self._earlier_failures: FileIO | None = None
-        self._next_sync = 0.0
+        self._failures = AppendedFile(access.failures_path(out), self._create_failures)
+        self._manifest_path = access.manifest_path(out)
+        self._terms = terms
+        self._earlier = Earlier()
+        self._earlier_failures = 0
+        """How many bytes of the file of failures are of earlier runs."""
+        self._handled = KeySet()
+        """Which earlier failures have another outcome by now."""
+        self._manifest: Manifest | None = None
+        self._next_sync = self._next_manifest = 0.0
 
-    def open(self, requests: os.stat_result | None, is_stopped: Callable[[], bool]) -> CompletedKeys:
-        """Open them; return the keys of the completions in OUT. `requests` is the file of requests, if it is a file.
+    def open(self, requests: os.stat_result | None, is_stopped: Callable[[], bool]) -> Earlier:
+        """Open them; return what is in them. `requests` is the file of requests, if it is a file.
 
         Raises ConfigurationError, OSError with a path if the disk fails, and `recovery.Stopped`.
         """
         try:
-            return self._open(requests, is_stopped)
+            self._earlier = self._open(requests, is_stopped)
+            return self._earlier
         except OSError as error:
             raise named(error, self._completions.path) from None
 
@@ -68,57 +98,86 @@ class ResultFiles:
         """Add a failure, made by `failure_line`; `write` writes it."""
         self._failures.add(line)
 
-    def write(self) -> None:
+    def note_outcome(self, key: str) -> None:
+        """Note that a request has an outcome, which may have failed before."""
+        if self._earlier_failures and key in self._earlier.failed:
+            self._handled.add(key)
+
+    def write(self, requests: Fingerprint | None = None) -> None:
         """Write what was added; to be called every `WRITE_SECONDS`, by one thread. Raises OSError with a path."""
         self._completions.write()
         self._failures.write()
-        if time.monotonic() >= self._next_sync:
+        now = time.monotonic()
+        if now >= self._next_sync:
             self._completions.sync()
             self._next_sync = time.monotonic() + SYNC_SECONDS
+        if requests is not None and now >= self._next_manifest:
+            self._save_manifest(requests, is_finished=False)
+            self._next_manifest = time.monotonic() + _MANIFEST_SECONDS
 
-    def close(self, *, has_ended: bool) -> None:
-        """Write and sync everything, and close the files. Earlier failures are removed if the run has ended well."""
+    def close(
+        self, requests: Fingerprint | None, changed: CompletedKeys, *, has_ended: bool, is_finished: bool
+    ) -> None:
+        """Write and sync everything, and close the files.
+
+        Args:
+            requests: those that were read; None if they are not to be noted.
+            changed: the keys of completions whose requests have changed, with the digests of the new ones.
+            has_ended: whether the run has ended well: then there are no failures but those of this run.
+            is_finished: whether nothing is left to do but to retry these.
+        """
         try:
             self.write()
             self._completions.sync()
             self._failures.sync()
-            if has_ended and self._failures.file is None and self._earlier_failures is not None:
-                self._remove_failures(self._earlier_failures)
+            if self._completions.file is not None:
+                self._remove_replaced(changed, has_ended=has_ended)
+                self._remove_earlier_failures(has_ended=has_ended)
+                if requests is not None:
+                    self._save_manifest(requests, is_finished=is_finished)
         finally:
             self._completions.close()
             self._failures.close()
-            if self._earlier_failures is not None:
-                self._earlier_failures.close()
 
-    def _open(self, requests: os.stat_result | None, is_stopped: Callable[[], bool]) -> CompletedKeys:
-        out, failures, completed = self._completions.path, self._failures.path, CompletedKeys()
+    def _open(self, requests: os.stat_result | None, is_stopped: Callable[[], bool]) -> Earlier:
+        out, failures, terms, earlier = self._completions.path, self._failures.path, self._terms, Earlier()
+        failed: FailuresSoFar | None = None
         with ExitStack() as opened:
-            found, earlier = (_existing(out, "out", opened), _existing(failures, "out: failures", opened))
-            access.refuse_same(out, found, earlier, requests)
+            found, found_failures = (_existing(out, "out", opened), _existing(failures, "out: failures", opened))
+            access.refuse_same(out, found, found_failures, requests)
+            access.check_folder(self._manifest_path, "out: the manifest")
             if found is not None:
                 access.lock(found, out, "out")
-            if earlier is not None:
-                access.lock(earlier, failures, "out: failures")
-                check_failures(earlier, failures, is_stopped)
+            manifest = Manifest.load(self._manifest_path)
+            if found_failures is not None:
+                access.lock(found_failures, failures, "out: failures")
+                failed = read_failures(found_failures, failures, is_stopped)
+                earlier = replace(earlier, failed=failed.keys)
             else:
                 access.check_folder(failures, "out: failures")
             if found is None:
+                _refuse_missing(terms, out, found_failures)
                 found = opened.enter_context(access.create(out, "out"))
                 access.lock(found, out, "out")
             else:
                 so_far = read_results(found, out, is_stopped)
-                so_far.mend(found, out)
+                if so_far.completed and manifest is not None and not terms.force:
+                    manifest.refuse_other_shard(terms.shard, out)
+                    manifest.refuse_other_servers(terms.servers, out)
+                so_far.end.mend(found, out)
                 completed = so_far.completed
+                earlier = replace(earlier, completed=completed, replaced=so_far.replaced, usage=so_far.usage)
+                earlier = replace(earlier, manifest=manifest if completed else None)
+            if failed is not None and found_failures is not None:
+                failed.end.mend(found_failures, failures)
+                self._earlier_failures = os.fstat(found_failures.fileno()).st_size
             opened.pop_all()
-        self._completions.file, self._earlier_failures = found, earlier
-        return completed
+        self._completions.file, self._failures.file = found, found_failures
+        return earlier
 
-    def _open_failures(self) -> FileIO:
+    def _create_failures(self) -> FileIO:
         """Return the file of failures, empty."""
         path = self._failures.path
-        if self._earlier_failures is not None:
-            self._earlier_failures.truncate(0)
-            return self._earlier_failures
         file = access.create(path, "out: failures")
         try:
             access.lock(file, path, "out: failures")
@@ -127,18 +186,43 @@ class ResultFiles:
             raise
         return file
 
-    def _remove_failures(self, file: FileIO) -> None:
-        """Remove the file if it had failures of a batch, and is still at its path, where a link to it is left."""
-        if os.fstat(file.fileno()).st_size == 0:
+    def _save_manifest(self, requests: Fingerprint, *, is_finished: bool) -> None:
+        manifest = replace(self._terms.manifest(), requests=requests, finished=is_finished)
+        if manifest != self._manifest:
+            manifest.save(self._manifest_path)
+            self._manifest = manifest
+
+    def _remove_replaced(self, changed: CompletedKeys, *, has_ended: bool) -> None:
+        """Remove the completions of requests that have changed since."""
+        file, replaced = self._completions.file, self._earlier.replaced
+        if file is not None and (changed or replaced):
+            self._completions.file = without_replaced(
+                file, self._completions.path, changed, replaced, has_ended=has_ended
+            )
+            file.close()
+
+    def _remove_earlier_failures(self, *, has_ended: bool) -> None:
+        file, before = self._failures.file, self._earlier_failures
+        if file is None or not before:
             return
-        file.truncate(0)
-        if access.is_still_at(self._failures.path, file):
-            if os.name == "nt":  # which removes no open file
-                file.close()
-            with suppress(OSError):
-                self._failures.path.unlink()
+        if has_ended and os.fstat(file.fileno()).st_size == before:
+            remove_failures(file, self._failures.path)
+        elif has_ended or self._handled:
+            handled = None if has_ended else self._handled
+            self._failures.file = without_handled(file, self._failures.path, before, handled)
+            file.close()
 
 
 def _existing(path: Path, argument: str, opened: ExitStack) -> FileIO | None:
     file = access.open_existing(path, argument)
     return None if file is None else opened.enter_context(file)
+
+
+def _refuse_missing(terms: Terms, out: Path, failures: FileIO | None) -> None:
+    """Raise ConfigurationError if failures are to be retried, and nothing was ever sent."""
+    if terms.retry_failed and failures is None:
+        what = f"{out} does not exist, and neither does a file of its failures"
+        raise ConfigurationError(
+            f"retry_failed: {what}; run the batch without it first",
+            for_command=f"--retry-failed: {what}; run the batch without it first",
+        )

@@ -4,7 +4,9 @@ import codecs
 import os
 import select
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import suppress
 from io import FileIO
 from itertools import chain
 from pathlib import Path
@@ -15,11 +17,13 @@ from . import access
 from .appended_file import named
 
 Requests: TypeAlias = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
-"""A JSONL file's path, or requests: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`."""
+"""A JSONL file's path (`-`: standard input), or requests: bodies, or OpenAI's form with `custom_id`, `url`, `body`."""
 
 _BLOCK = 1 << 18
+_COUNTED_BLOCK = 1 << 22
 _LONGEST = 1 << 28
 """Bytes of a line beyond which it is not read as a whole."""
+_STANDARD_INPUT = Path("-")
 _UTF_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
@@ -45,10 +49,19 @@ class Source:
         self._path = access.check_path(requests, "requests") if is_path else None
         self._iterable: Any = requests
         self._file: FileIO | None = None
+        self._start = 0
+        """Where the first line begins."""
+        self.lines_counted = len(requests) if isinstance(requests, Sized) and not is_path else None
+        """How many lines or requests there are; None if that is not known."""
+
+    @property
+    def name(self) -> str:
+        """What an error calls all of them."""
+        return "the iterable" if self._path is None else _shown(self._path)
 
     def name_of(self, line: int) -> str:
         """Return what an error calls a request."""
-        return f"request {line}" if self._path is None else f"line {line} of {self._path}"
+        return f"request {line}" if self._path is None else f"line {line} of {_shown(self._path)}"
 
     def open(self) -> os.stat_result | None:
         """Open a regular file, and return what identifies it. Raises ConfigurationError.
@@ -57,6 +70,8 @@ class Source:
         """
         if self._path is None:
             return None
+        if self._path == _STANDARD_INPUT:
+            return self._open_standard_input()
         try:
             status = access.status_of(self._path, "requests")
         except FileNotFoundError as error:
@@ -70,6 +85,15 @@ class Source:
         self._file.seek(0)
         return os.fstat(self._file.fileno())
 
+    def _open_standard_input(self) -> os.stat_result:
+        try:
+            self._file = FileIO(os.dup(0), "rb")
+        except OSError as error:
+            raise ConfigurationError(f"requests: standard input: {error.strerror}") from None
+        with suppress(OSError):  # a pipe has no position
+            self._start = self._file.tell()
+        return os.fstat(self._file.fileno())
+
     def lines(self) -> Iterator[tuple[int, Any]]:
         """Yield the requests with the numbers of their lines, from 1, without empty lines.
 
@@ -78,6 +102,32 @@ class Source:
         for number, request in enumerate(self._iterable if self._path is None else self._split(self._path), 1):
             if not isinstance(request, bytes | str) or request.strip():
                 yield number, request
+
+    def count_lines(self) -> None:
+        """Count the lines of a regular file, on a thread of its own, if that is possible without reading it twice."""
+        file = self._file
+        if file is None or not hasattr(os, "pread") or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return
+        with suppress(OSError, RuntimeError):
+            descriptor = os.dup(file.fileno())
+            threading.Thread(
+                target=self._count, args=(descriptor,), name="cwinference batch counter", daemon=True
+            ).start()
+
+    def _count(self, descriptor: int) -> None:
+        try:
+            lines, position, last = 0, self._start, b"\n"
+            while block := os.pread(descriptor, _COUNTED_BLOCK, position):
+                if not position and _is_wide(block):
+                    return
+                # A blank line is no request; those with spaces in them are counted nevertheless.
+                lines += block.count(b"\n") - block.count(b"\n\n") - (block[:1] == last == b"\n")
+                position, last = position + len(block), block[-1:]
+            self.lines_counted = lines + (last != b"\n")
+        except OSError:
+            pass
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         """Close the file."""
@@ -118,12 +168,20 @@ class Source:
             return _UTF_16[head[:2]]
         zeros = [byte == 0 for byte in head[:4]]
         if head[:4] in _UTF_32 or zeros in ([False, True, True, True], [True, True, True, False]):
-            raise ConfigurationError(f"requests: {self._path} is in UTF-32; convert it to UTF-8")
+            raise ConfigurationError(f"requests: {self.name} is in UTF-32; convert it to UTF-8")
         if zeros in ([False, True, False, True], [True, False, True, False]):
             raise ConfigurationError(
-                f"requests: {self._path} is in UTF-16 without a byte order mark; convert it to UTF-8"
+                f"requests: {self.name} is in UTF-16 without a byte order mark; convert it to UTF-8"
             )
         return "utf-8"
+
+
+def _is_wide(block: bytes) -> bool:
+    return block[:2] in _UTF_16
+
+
+def _shown(path: Path) -> str:
+    return "standard input" if path == _STANDARD_INPUT else str(path)
 
 
 def _in_utf_8(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:

@@ -3,16 +3,15 @@
 import threading
 from collections.abc import Callable
 
-from .result_files import WRITE_SECONDS, ResultFiles
+from .result_files import WRITE_SECONDS
 
 
 class Writer:
     """Writes every `WRITE_SECONDS` what there is, until it is told to finish."""
 
-    def __init__(self, files: ResultFiles, after_writing: Callable[[], None], fail: Callable[[BaseException], None]):
-        """Make one that calls `after_writing` each time, and `fail` when something could not be written."""
-        self._files = files
-        self._after_writing = after_writing
+    def __init__(self, write: Callable[[], None], fail: Callable[[BaseException], None]):
+        """Make one that calls `write` each time, and `fail` when something could not be written."""
+        self._write = write
         self._fail = fail
         self._is_finishing = threading.Event()
         self._finish: Callable[[], None] | None = None
@@ -29,8 +28,7 @@ class Writer:
     def _run(self) -> None:
         try:
             while not self._is_finishing.wait(WRITE_SECONDS):
-                self._files.write()
-                self._after_writing()
+                self._write()
         except BaseException as error:
             self._fail(error)
             self._is_finishing.wait()

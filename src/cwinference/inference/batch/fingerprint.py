@@ -1,0 +1,86 @@
+"""A fingerprint of the requests of a batch, which grows with them, by which another input is told from a longer one."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, cast
+
+from .source import OverlongLine
+
+_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What identifies the requests that were read so far."""
+
+    count: int = 0
+    """How many they are."""
+    value: str = ""
+    """Hexadecimal digits, of all of them in their order and with the numbers of their lines."""
+    checkpoints: tuple[tuple[int, str], ...] = ()
+    """The values after 1, 2, 4, 8 requests and so on."""
+
+    def at(self, count: int) -> str | None:
+        """Return the value after so many requests; None if it is not known."""
+        return self.value if count == self.count else dict(self.checkpoints).get(count)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a value for JSON."""
+        return {"count": self.count, "fingerprint": self.value, "checkpoints": [*map(list, self.checkpoints)]}
+
+
+class RollingFingerprint:
+    """Takes requests as they are read, and has the fingerprint of all so far. One thread adds, others may look."""
+
+    def __init__(self) -> None:
+        self._now = (0, b"")
+        self._checkpoints: list[tuple[int, str]] = []
+
+    @property
+    def count(self) -> int:
+        """How many requests there were."""
+        return self._now[0]
+
+    @property
+    def value(self) -> str:
+        """The hexadecimal digits of those so far."""
+        return self._now[1].hex()
+
+    @property
+    def now(self) -> Fingerprint:
+        """That of all so far."""
+        count, value = self._now
+        return Fingerprint(count, value.hex(), tuple(each for each in [*self._checkpoints] if each[0] <= count))
+
+    def add(self, line: int, request: Any) -> None:
+        """Add a request: a line of JSON, or what an iterable has."""
+        count, value = self._now
+        content = b"%b%d\n%b" % (value, line, content_of(request))
+        count, value = count + 1, blake2b(content, digest_size=_SIZE).digest()
+        if not count & (count - 1):
+            self._checkpoints.append((count, value.hex()))
+        self._now = count, value
+
+
+def content_of(request: Any) -> bytes:
+    """Return what identifies a request: a line as it is, and for a mapping its JSON with its members sorted."""
+    if isinstance(request, bytes):
+        return request.strip()
+    if isinstance(request, str):
+        return request.strip().encode("utf-8", "surrogatepass")
+    if isinstance(request, OverlongLine):
+        return b"overlong"
+    try:
+        value = dict(cast(Mapping[str, Any], request)) if isinstance(request, Mapping) else request
+        return _sorted(value).encode("utf-8", "surrogatepass")
+    except Exception:  # a value that is no request, and will fail as one
+        return type(request).__name__.encode()
+
+
+def _name_of_type(value: object) -> str:
+    return type(value).__name__
+
+
+_sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_name_of_type).encode

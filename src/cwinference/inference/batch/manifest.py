@@ -1,0 +1,140 @@
+"""The manifest of a batch, next to OUT: which requests were read, and where they were sent.
+
+By it a run with another input or another model server is refused. It only adds to what each line of OUT says of its
+request, so it may be missing, and may lag behind.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from ..._version import __version__
+from ...errors import ConfigurationError
+from .access import open_existing
+from .fingerprint import Fingerprint
+from .replacing import replace_file, write_all
+
+log = logging.getLogger("cwinference.batch")
+
+_MARK = "cwinference_batch"
+_FORMAT = 1
+_LARGEST = 1 << 20
+
+
+class Shard(NamedTuple):
+    """A part of the requests: of `of` parts the one with this number, from 1."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def has(self, line: int) -> bool:
+        """Return whether the request in a line belongs to it."""
+        return line % self.of == self.number % self.of
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a batch notes of itself."""
+
+    servers: tuple[str, ...]
+    """The ids of gateways and the URLs of other servers, sorted, without anything secret."""
+    shard: Shard | None = None
+    requests: Fingerprint | None = None
+    """None where the requests had no order."""
+    finished: bool = False
+    """Whether all requests were read, and each is completed or has failed."""
+    version: str = __version__
+
+    @classmethod
+    def load(cls, path: Path) -> "Manifest | None":
+        """Read one; None if there is none, or only what a power loss has left of one.
+
+        Raises:
+            ConfigurationError: the file is something else.
+        """
+        file = open_existing(path, "out: the manifest")
+        if file is None:
+            return None
+        with file:
+            content = file.read(_LARGEST) or b""
+        try:
+            return _manifest_in(json.loads(content))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            text = content.rstrip(b"\0")
+            beginning = f'{{"{_MARK}"'.encode()
+            if text.startswith(beginning) or beginning.startswith(text):
+                log.warning("%s is damaged, so it is not compared with; the completions themselves are", path)
+                return None
+            raise ConfigurationError(
+                f"out: {path} is not the manifest of a batch, so it was left as it is; move it, or use another out"
+            ) from None
+
+    def save(self, path: Path) -> None:
+        """Write it in place of the one that is there. Raises OSError with the path, and ConfigurationError."""
+        value = {
+            _MARK: _FORMAT,
+            "version": self.version,
+            "servers": self.servers,
+            "shard": self.shard,
+            "requests": None if self.requests is None else self.requests.to_json(),
+            "finished": self.finished,
+        }
+        content = json.dumps(value, indent=None).encode() + b"\n"
+
+        def write(file: FileIO) -> None:
+            write_all(file, content)
+
+        replace_file(path, write, "out: the manifest").close()
+
+    def refuse_other_servers(self, servers: Sequence[str], out: Path) -> None:
+        """Raise ConfigurationError if requests are about to be sent elsewhere than before."""
+        if sorted(servers) != sorted(self.servers):
+            raise refused(
+                f"out: the completions in {out} are from {_joined(self.servers)}, and not from {_joined(servers)}",
+                "to mix them",
+            )
+
+    def refuse_other_shard(self, shard: Shard | None, out: Path) -> None:
+        """Raise ConfigurationError if another part of the requests is about to be sent than before."""
+        if shard != self.shard:
+            has, wanted = (f"shard {each}" if each else "all requests" for each in (self.shard, shard))
+            raise refused(f"shard: {out} is for {has}, and not for {wanted}", "to mix them")
+
+
+def refused(what: str, purpose: str) -> ConfigurationError:
+    """Return the error for a run that does not fit earlier ones, and say how it can be done nevertheless."""
+    return ConfigurationError(
+        f"{what}; use another out, or force=True {purpose}",
+        for_command=f"{what}; use another OUT, or --force {purpose}",
+    )
+
+
+def _manifest_in(value: Any) -> Manifest:
+    """Return the manifest in a value of JSON. Raises ValueError, TypeError or KeyError if it is none."""
+    if not isinstance(value, dict) or _MARK not in value:
+        raise ValueError
+    fields = cast(dict[str, Any], value)
+    shard, requests = fields["shard"], fields["requests"]
+    return Manifest(
+        servers=tuple(str(each) for each in fields["servers"]),
+        shard=None if shard is None else Shard(int(shard[0]), int(shard[1])),
+        requests=None if requests is None else _fingerprint_in(requests),
+        finished=fields["finished"] is True,
+        version=str(fields["version"]),
+    )
+
+
+def _fingerprint_in(fields: dict[str, Any]) -> Fingerprint:
+    checkpoints = tuple((int(count), str(value)) for count, value in fields["checkpoints"])
+    return Fingerprint(int(fields["count"]), str(fields["fingerprint"]), checkpoints)
+
+
+def _joined(servers: Sequence[str]) -> str:
+    return ", ".join(servers) or "nowhere"
