@@ -1,17 +1,21 @@
-"""`cwinference batch IN.jsonl OUT.jsonl --gateway ID`: requests completions from a file into a file."""
+"""`cwinference batch IN.jsonl OUT.jsonl --gateway NAME`: requests completions from a file into a file."""
 
 import asyncio
 import logging
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .exit_codes import INTERRUPTED
-from .output import complain, say
-from .parsing.counts import COUNT_OR_AUTO, MOST
+from .output import complain, is_terminal
+from .parsing.counts import COUNT_OR_AUTO, MOST, SHARD
 from .parsing.groups import Command
-from .parsing.words import UUID
+from .parsing.options import output_options
+from .parsing.words import UUID, WORDS
 
 if TYPE_CHECKING:
     from .. import AsyncClient, types
@@ -30,21 +34,47 @@ class _Options:
 
     requests: str
     out: str
-    gateway: str | None
-    base_url: str | None
+    gateway: Sequence[str]
+    base_url: Sequence[str]
     concurrency: int | str
     ordered: bool
     keep_going: bool
+    force: bool
+    retry_failed: bool
+    shard: tuple[int, int] | None
 
 
-@click.command("batch", cls=Command, timeout="Limit of one request, such as 90, 90s or 2m (10m).")
+class _Batch(Command):
+    """The command, which has another one below it: `merge` in the place of IN.jsonl."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Return the context of the command that the arguments mean."""
+        if args[:1] != ["merge"]:
+            return super().make_context(info_name, args, parent, **extra)
+        from .batch_merge import command as merge
+
+        return merge.make_context(f"{info_name} merge", args[1:], parent, **extra)
+
+
+@click.command("batch", cls=_Batch, timeout="Limit of one request, such as 90, 90s or 2m (10m).")
 @click.argument("requests", metavar="IN.jsonl")
 @click.argument("out", metavar="OUT.jsonl")
-@click.option("--gateway", metavar="NAME", help="Name or id of the gateway. WANDB_API_KEY is used for W&B auth.")
+@click.option(
+    "--gateway",
+    metavar="NAME",
+    type=WORDS,
+    multiple=True,
+    help="Name or id of the gateway; several, or A,B: each request goes to the less loaded one. WANDB_API_KEY is used "
+    "for W&B auth.",
+)
 @click.option(
     "--base-url",
     metavar="URL",
-    help="An OpenAI-compatible server instead of a gateway. It gets a token only from --token-file.",
+    type=WORDS,
+    multiple=True,
+    help="An OpenAI-compatible server instead of a gateway; several likewise. It gets a token only from --token-file.",
 )
 @click.option(
     "--concurrency",
@@ -55,18 +85,31 @@ class _Options:
 )
 @click.option("--ordered", is_flag=True, help="Write completions in the order of the requests.")
 @click.option("--keep-going", is_flag=True, help="Continue even if many requests fail in a row.")
+@click.option("--retry-failed", is_flag=True, help="Send only the requests that are in OUT.errors.jsonl.")
+@click.option(
+    "--shard",
+    type=SHARD,
+    metavar="K/N",
+    help="Send only the K-th of N parts, into an OUT of its own; `cwinference batch merge OUT PART...` joins them.",
+)
+@click.option("--force", is_flag=True, help="Go on with another input or server; what has changed is sent again.")
+@output_options("text", "json")
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> int:
     """Request completions from a JSONL file.
 
-    Request completions for the lines of IN.jsonl, which are bodies or OpenAI's batch form. Write each once into
-    OUT.jsonl, and continue where an earlier run stopped. Failures go to OUT.errors.jsonl and are retried by the next
-    run.
+    Request completions for the lines of IN.jsonl (- is standard input), which are bodies or OpenAI's batch form. Write
+    each once into OUT.jsonl, and continue where an earlier run stopped. Failures go to OUT.errors.jsonl and are retried
+    by the next run. OUT.manifest.json notes what was read and where it was sent; a run with another input or server is
+    refused.
+
+    `cwinference batch merge OUT.jsonl PART.jsonl...` joins the parts that --shard made.
 
     The exit code is 0 if everything is completed, 1 if something failed; the others are those of every command.
     """
+    given["gateway"], given["base_url"] = ([*chain(*given[name])] for name in ("gateway", "base_url"))
     options = _Options(**given)
-    if (options.gateway is None) == (options.base_url is None):
+    if bool(options.gateway) == bool(options.base_url):
         raise click.UsageError("give one of --gateway and --base-url", context)
     return perform(options, context.obj)
 
@@ -95,8 +138,25 @@ def perform(options: _Options, run: "Run") -> int:
         raise CommandError(text_of(error), code=code_of(error), advice=_advice(error, options, run)) from error
     finally:
         log.removeHandler(handler)
-    _report(result)
+    run.document(result_json(result), lambda: counts(result))
+    _report(result, run)
     return 1 if result.failed else 0
+
+
+def result_json(result: "BatchResult") -> dict[str, Any]:
+    """Return an outcome as a value for JSON."""
+    names = ("completed", "failed", "skipped", "unsent", "gave_up", "first_failure")
+    return {
+        **{name: getattr(result, name) for name in names},
+        "failures": None if result.failures is None else str(result.failures),
+        "usage": dict(result.usage.raw),
+        "total_usage": dict(result.total_usage.raw),
+    }
+
+
+def counts(result: "BatchResult") -> str:
+    """Return the line at the end."""
+    return f"{result.completed} completed, {result.failed} failed, {result.skipped} skipped"
 
 
 class _Printer(logging.Handler):
@@ -108,8 +168,12 @@ class _Printer(logging.Handler):
         _complain(one_line(f"{record.levelname.lower()}: {record.getMessage()}"))
 
 
-def _report(result: "BatchResult") -> None:
-    say(f"{result.completed} completed, {result.failed} failed, {result.skipped} skipped")
+def _report(result: "BatchResult", run: "Run") -> None:
+    used = result.total_usage
+    if used.total_tokens and is_terminal(sys.stderr):
+        run.note(f"{used.prompt_tokens:,} tokens in prompts and {used.completion_tokens:,} generated, by all runs")
+    if result.unsent:
+        run.note(f"{result.unsent} other requests have no completion yet; run without --retry-failed for them")
     if result.gave_up:
         _complain(
             "stopped early, because too many requests failed in a row (--keep-going continues); run the same command "
@@ -144,9 +208,9 @@ def _most_connections(wanted: int | str) -> int:
     return concurrency if open_files < 0 else min(concurrency, max(1, open_files - _OTHER_FILES))
 
 
-async def _gateway(client: "AsyncClient", word: str) -> "types.Gateway | str":
-    """Return the gateway of a name; an id is read by the batch itself."""
-    return word if UUID.fullmatch(word) else await client.gateways.find(word)
+async def _gateways(client: "AsyncClient", words: Sequence[str]) -> "list[types.Gateway | str]":
+    """Return the gateways of names; those of ids are read by the batch itself."""
+    return [word if UUID.fullmatch(word) else await client.gateways.find(word) for word in words]
 
 
 async def _batch(options: _Options, run: "Run") -> "BatchResult":
@@ -155,15 +219,17 @@ async def _batch(options: _Options, run: "Run") -> "BatchResult":
 
     timeout, limit = run.timeout or _TIMEOUT, _most_connections(options.concurrency)
     arguments: dict[str, Any] = {
-        name: getattr(options, name) for name in ("requests", "out", "concurrency", "ordered", "keep_going")
+        each.name: getattr(options, each.name) for each in fields(options) if each.name not in ("gateway", "base_url")
     }
+    if run.quiet:
+        arguments["progress"] = False
     how = run.connection("grpc")
     if options.base_url:
         settings = {name: how[name] for name in ("tls", "proxy")}
         async with AsyncInference(
-            options.base_url, token=run.token(), timeout=timeout, limit=limit, **settings
+            list(options.base_url), token=run.token(), timeout=timeout, limit=limit, **settings
         ) as inference:
             return await inference.batch(**arguments)
     async with AsyncClient(run.required_token(), **how) as client:
-        inference = client.inference(await _gateway(client, options.gateway or ""), timeout=timeout, limit=limit)
+        inference = client.inference(await _gateways(client, options.gateway), timeout=timeout, limit=limit)
         return await inference.batch(**arguments)

@@ -11,6 +11,7 @@ from ._routing import Routing
 from ._stats import EndpointStats, Percentiles, Stats
 from ._stream import AsyncStream, Stream
 from ._weights import Weights
+from .batch.merge import merge_batches
 from .batch.outcomes import BatchResult
 from .batch.progress import BatchProgress
 from .batch.source import Requests
@@ -37,4 +38,5 @@ __all__ = [
     "Stream",
     "Usage",
     "Weights",
+    "merge_batches",
 ]

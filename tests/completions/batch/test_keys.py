@@ -10,6 +10,7 @@ import pytest
 
 from cwinference import errors
 from cwinference.inference import BatchResult
+from cwinference.inference.batch.access import manifest_path
 from tests.support.batch_files import UNREACHABLE, batch_request, echo, read_lines
 from tests.support.batch_runs import completed_line, run_batch, run_command, write_requests
 from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
@@ -21,9 +22,10 @@ def body(number: int) -> Any:
 
 
 async def complete(path: Path, *requests: Any) -> None:
-    """Complete requests, so that OUT exists."""
+    """Complete requests, so that OUT exists, without a manifest, as an earlier version left it."""
     with ScriptedModelServer(echo) as server:
         assert (await run_batch("async", server.url, requests, path)).failed == 0
+    manifest_path(path).unlink()
 
 
 def pairs(path: Path) -> set[tuple[str, str]]:
@@ -33,15 +35,14 @@ def pairs(path: Path) -> set[tuple[str, str]]:
     }
 
 
-async def test_only_completions_under_line_numbers_have_the_digest_of_their_request(kind: str, tmp_path: Path) -> None:
+async def test_every_completion_has_the_digest_of_its_request(kind: str, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     with ScriptedModelServer(echo) as server:
-        await run_batch(kind, server.url, [body(0), batch_request(1), body(0), body(2)], out)
-    digests = {each["custom_id"]: each.get("request_digest") for each in read_lines(out)}
-    assert digests["id-1"] is None
-    assert digests["1"] == digests["3"] != digests["4"]
-    assert len(digests["1"]) == 32
-    assert all(int(each, 16) for each in digests.values() if each)
+        await run_batch(kind, server.url, [body(0), batch_request(1), body(0), batch_request(0)], out)
+    digests = {each["custom_id"]: each["request_digest"] for each in read_lines(out)}
+    assert digests["1"] == digests["3"] == digests["id-0"] != digests["id-1"]
+    assert {len(each) for each in digests.values()} == {32}
+    assert all(int(each, 16) for each in digests.values())
 
 
 async def test_the_same_requests_are_skipped_in_whatever_order_their_members_are(kind: str, tmp_path: Path) -> None:
@@ -139,6 +140,7 @@ async def test_a_line_number_without_a_digest_is_refused_when_it_would_be_used(k
             await run_batch(kind, server.url, [batch_request(0), body(1)], out)
         named = {**batch_request(1), "custom_id": "2"}
         assert (await run_batch(kind, server.url, ["not JSON", named], out)).skipped == 1
+        manifest_path(out).unlink()
         assert (await run_batch(kind, server.url, [body(5), "not JSON"], out)).failed == 1
 
 
@@ -194,6 +196,6 @@ def test_the_command_refuses_an_edited_input(tmp_path: Path) -> None:
     assert (code, output) == (2, "")
     assert error == (
         f"cwinference batch: requests: line 1 of {source} is another request than the one whose completion {out} has "
-        "under '1'; use another out, or give each request a custom_id\n"
+        "under '1'; use another OUT, or --force to send what has changed again\n"
     )
     assert pairs(out) == {("1", "text 0"), ("2", "text 1"), ("3", "text 2")}

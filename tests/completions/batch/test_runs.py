@@ -211,7 +211,7 @@ async def test_progress_is_shown_on_request(kind: str, tmp_path: Path, capfd: py
     pytest.importorskip("tqdm")
     with ScriptedModelServer(echo) as server:
         await run_batch(kind, server.url, map(batch_request, range(3)), tmp_path / "out.jsonl", progress=True)
-    assert "3 requests" in capfd.readouterr().err
+    assert "3/3" in capfd.readouterr().err
 
 
 async def test_without_tqdm_a_message_says_why_there_is_no_progress_bar(

@@ -1,4 +1,6 @@
-"""A number of requests at once, or `auto`."""
+"""A number of requests at once, or `auto`; one of several parts of them."""
+
+import re
 
 import click
 
@@ -24,3 +26,21 @@ class CountOrAuto(Converter[int | str]):
 
 
 COUNT_OR_AUTO = CountOrAuto()
+
+
+class ShardOf(Converter[tuple[int, int]]):
+    """The type of an option that takes K/N."""
+
+    name = "shard"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Return the two numbers."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", str(value))
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            self.fail(f"expected K/N, the K-th of N parts, from 1/N to N/N, got {value!r}", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+SHARD = ShardOf()

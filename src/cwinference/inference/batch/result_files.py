@@ -145,7 +145,6 @@ class ResultFiles:
         with ExitStack() as opened:
             found, found_failures = (_existing(out, "out", opened), _existing(failures, "out: failures", opened))
             access.refuse_same(out, found, found_failures, requests)
-            access.check_folder(self._manifest_path, "out: the manifest")
             if found is not None:
                 access.lock(found, out, "out")
             manifest = Manifest.load(self._manifest_path)
@@ -155,6 +154,7 @@ class ResultFiles:
                 earlier = replace(earlier, failed=failed.keys)
             else:
                 access.check_folder(failures, "out: failures")
+            access.check_folder(self._manifest_path, "out: the manifest")
             if found is None:
                 _refuse_missing(terms, out, found_failures)
                 found = opened.enter_context(access.create(out, "out"))

@@ -1,0 +1,35 @@
+"""`cwinference batch merge OUT.jsonl PART.jsonl...`: joins the parts of a batch that was split by `--shard`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from .batch import counts, result_json
+from .parsing.groups import Command
+from .parsing.options import output_options
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+@click.command("merge", cls=Command, has_settings=False)
+@click.argument("out", metavar="OUT.jsonl")
+@click.argument("parts", metavar="PART.jsonl", nargs=-1, required=True)
+@output_options("text", "json")
+@click.pass_obj
+def command(run: "Run", /, out: str, parts: Sequence[str]) -> int:
+    """Join the parts of a batch.
+
+    Join the parts that `cwinference batch --shard K/N` made, with their failures, into OUT.jsonl, which must not exist.
+    All parts have to be there, finished, and of the same requests; the parts are left as they are.
+
+    The exit code is 0 if everything is completed, 1 if something failed.
+    """
+    from ..inference import merge_batches
+
+    result = merge_batches(parts, out=out)
+    run.document(result_json(result), lambda: counts(result))
+    if result.failed:
+        run.note(f"all failures: {result.failures}")
+    return 1 if result.failed else 0
