@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import re
 import select
 import stat
 import threading
@@ -23,6 +24,7 @@ _BLOCK = 1 << 18
 _COUNTED_BLOCK = 1 << 22
 _LONGEST = 1 << 28
 """Bytes of a line beyond which it is not read as a whole."""
+_END = re.compile(rb"[^\n]\n")
 _STANDARD_INPUT = Path("-")
 _UTF_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
@@ -49,6 +51,7 @@ class Source:
         self._path = access.check_path(requests, "requests") if is_path else None
         self._iterable: Any = requests
         self._file: FileIO | None = None
+        self._closing = threading.Lock()
         self._start = 0
         """Where the first line begins."""
         self.lines_counted = len(requests) if isinstance(requests, Sized) and not is_path else None
@@ -105,14 +108,13 @@ class Source:
 
     def count_lines(self) -> None:
         """Count the lines of a regular file, on a thread of its own, if that is possible without reading it twice."""
-        file = self._file
-        if file is None or not hasattr(os, "pread") or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return
-        with suppress(OSError, RuntimeError):
-            descriptor = os.dup(file.fileno())
-            threading.Thread(
-                target=self._count, args=(descriptor,), name="cwinference batch counter", daemon=True
-            ).start()
+        with self._closing, suppress(OSError, RuntimeError):
+            file = self._file
+            if file is None or file.closed or not hasattr(os, "pread"):
+                return
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                descriptor, name = os.dup(file.fileno()), "cwinference batch counter"
+                threading.Thread(target=self._count, args=(descriptor,), name=name, daemon=True).start()
 
     def _count(self, descriptor: int) -> None:
         try:
@@ -120,8 +122,7 @@ class Source:
             while block := os.pread(descriptor, _COUNTED_BLOCK, position):
                 if not position and _is_wide(block):
                     return
-                # A blank line is no request; those with spaces in them are counted nevertheless.
-                lines += block.count(b"\n") - block.count(b"\n\n") - (block[:1] == last == b"\n")
+                lines += _ends_in(last + block)
                 position, last = position + len(block), block[-1:]
             self.lines_counted = lines + (last != b"\n")
         except OSError:
@@ -131,8 +132,9 @@ class Source:
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
+        with self._closing:
+            if self._file is not None:
+                self._file.close()
 
     def _split(self, path: Path) -> Iterator[bytes | OverlongLine]:
         if self._file is None:
@@ -174,6 +176,13 @@ class Source:
                 f"requests: {self.name} is in UTF-16 without a byte order mark; convert it to UTF-8"
             )
         return "utf-8"
+
+
+def _ends_in(text: bytes) -> int:
+    """Return how many lines end in a text after its first byte. Empty ones, which are no requests, do not count."""
+    if b"\n\n" in text:
+        return len(_END.findall(text))
+    return text.count(b"\n") - text.startswith(b"\n")
 
 
 def _is_wide(block: bytes) -> bool:
