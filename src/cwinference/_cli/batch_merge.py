@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("merge", cls=Command, has_settings=False)
 @click.argument("out", metavar="OUT.jsonl")
-@click.argument("parts", metavar="PART.jsonl", nargs=-1, required=True)
+@click.argument("parts", metavar="PART.jsonl...", nargs=-1, required=True)
 @output_options("text", "json")
 @click.pass_obj
 def command(run: "Run", /, out: str, parts: Sequence[str]) -> int:

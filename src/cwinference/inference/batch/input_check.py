@@ -41,9 +41,9 @@ class InputCheck:
         return self._differs_at is not None and not self._is_settled
 
     @property
-    def to_save(self) -> Fingerprint:
-        """The fingerprint for the manifest: the earlier one until this one is known to be as good."""
-        return self._rolling.now if self._earlier is None or self._is_settled else self._earlier
+    def to_save(self) -> Fingerprint | None:
+        """The fingerprint for the manifest; None as long as the earlier one is to stay there."""
+        return self._rolling.now if self._is_settled else None
 
     def add(self, line: int, request: Any) -> None:
         """Take a request that was read."""

@@ -5,14 +5,16 @@ import os
 import re
 import select
 import stat
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
-from io import FileIO
+from io import BytesIO, FileIO, UnsupportedOperation
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ..._text import reason_of
 from ...errors import ConfigurationError
 from . import access
 from .appended_file import named
@@ -50,7 +52,7 @@ class Source:
         is_path = isinstance(requests, str | os.PathLike)
         self._path = access.check_path(requests, "requests") if is_path else None
         self._iterable: Any = requests
-        self._file: FileIO | None = None
+        self._file: FileIO | BytesIO | None = None
         self._closing = threading.Lock()
         self._start = 0
         """Where the first line begins."""
@@ -88,11 +90,16 @@ class Source:
         self._file.seek(0)
         return os.fstat(self._file.fileno())
 
-    def _open_standard_input(self) -> os.stat_result:
+    def _open_standard_input(self) -> os.stat_result | None:
+        if sys.stdin is None:
+            raise ConfigurationError("requests: standard input is closed; use a file")
         try:
-            self._file = FileIO(os.dup(0), "rb")
-        except OSError as error:
-            raise ConfigurationError(f"requests: standard input: {error.strerror}") from None
+            self._file = FileIO(os.dup(sys.stdin.fileno()), "rb")
+        except UnsupportedOperation:  # in its place is something in memory
+            self._file = BytesIO(sys.stdin.read().encode("utf-8", "surrogatepass"))
+            return None
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"requests: standard input: {reason_of(error)}") from None
         with suppress(OSError):  # a pipe has no position
             self._start = self._file.tell()
         return os.fstat(self._file.fileno())
@@ -112,7 +119,7 @@ class Source:
             file = self._file
             if file is None or file.closed or not hasattr(os, "pread"):
                 return
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            if not isinstance(file, BytesIO) and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 descriptor, name = os.dup(file.fileno()), "cwinference batch counter"
                 threading.Thread(target=self._count, args=(descriptor,), name=name, daemon=True).start()
 
@@ -150,7 +157,7 @@ class Source:
             return _lines(chain([head.removeprefix(codecs.BOM_UTF8)], blocks))
         return _lines(_in_utf_8(chain([head[2:]], blocks), encoding))
 
-    def _blocks(self, file: FileIO, path: Path) -> Iterator[bytes]:
+    def _blocks(self, file: FileIO | BytesIO, path: Path) -> Iterator[bytes]:
         """Yield what can be read at once, and wait only if there is nothing."""
         while True:
             try:
