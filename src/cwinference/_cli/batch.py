@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .exit_codes import INTERRUPTED
-from .output import complain, is_terminal
+from .output import complain, is_terminal, say
 from .parsing.counts import COUNT_OR_AUTO, MOST, SHARD
 from .parsing.groups import Command
 from .parsing.options import output_options
 from .parsing.words import UUID, WORDS
+from .printing.batch_results import counts, result_json
 
 if TYPE_CHECKING:
     from .. import AsyncClient, types
@@ -138,25 +139,12 @@ def perform(options: _Options, run: "Run") -> int:
         raise CommandError(text_of(error), code=code_of(error), advice=_advice(error, options, run)) from error
     finally:
         log.removeHandler(handler)
-    run.document(result_json(result), lambda: counts(result))
+    if run.form == "json":
+        run.document(result_json(result), lambda: counts(result))
+    else:
+        say(counts(result))  # what is lost of it is in the files
     _report(result, run)
     return 1 if result.failed else 0
-
-
-def result_json(result: "BatchResult") -> dict[str, Any]:
-    """Return an outcome as a value for JSON."""
-    names = ("completed", "failed", "skipped", "unsent", "gave_up", "first_failure")
-    return {
-        **{name: getattr(result, name) for name in names},
-        "failures": None if result.failures is None else str(result.failures),
-        "usage": dict(result.usage.raw),
-        "total_usage": dict(result.total_usage.raw),
-    }
-
-
-def counts(result: "BatchResult") -> str:
-    """Return the line at the end."""
-    return f"{result.completed} completed, {result.failed} failed, {result.skipped} skipped"
 
 
 class _Printer(logging.Handler):

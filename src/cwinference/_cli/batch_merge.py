@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .batch import counts, result_json
 from .parsing.groups import Command
 from .parsing.options import output_options
+from .printing.batch_results import counts, result_json
 
 if TYPE_CHECKING:
     from .run import Run

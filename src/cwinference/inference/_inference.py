@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, cast
 
 from .. import types
-from .._arguments import UNSET, check_flag, check_http_version, check_timeout
+from .._arguments import UNSET, check_http_version, check_timeout
 from .._calls.attempts import Context, OnCall
 from .._calls.clock import Clock
 from .._calls.closing import AsyncClosing, Closing
@@ -19,12 +19,7 @@ from .._calls.signatures import checks_keywords
 from .._gevent import check_gevent
 from .._secrets import forgets_locals
 from ..auth import Anonymous, TokenCredentials, TokenSource
-from ..config import (
-    MAX_REPLY_BYTES,
-    TLS,
-    HttpVersion,
-    Settings,
-)
+from ..config import MAX_REPLY_BYTES, TLS, HttpVersion, Settings
 from ..errors import ConfigurationError
 from ..retry import Budget, Retry, check_retry
 from ..transports.completions import AsyncCompletionTransport, SyncCompletionTransport
@@ -49,7 +44,7 @@ from .batch.outcomes import BatchResult
 from .batch.progress import BatchProgress
 from .batch.runner import run_on_loop, run_on_threads
 from .batch.source import Requests
-from .batch.terms import Terms, check_shard
+from .batch.terms import check_terms
 
 if TYPE_CHECKING:
     import openai
@@ -287,12 +282,7 @@ class BaseInference(Resource[Mode]):
             ApiError: the gateway could not be read.
         """
         server, driver = self._server, self._driver
-        terms = Terms(
-            server.names,
-            check_shard(shard),
-            check_flag(force, "force"),
-            check_flag(retry_failed, "retry_failed"),
-        )
+        terms = check_terms(server.names, shard, force=force, retry_failed=retry_failed)
         if check_limit(concurrency, "concurrency") == "auto" and not server.limiter.is_auto:
             server = server.within(AutoLimiter(server.context.clock, server.limiter))
             driver = self._new_driver(server.context)

@@ -30,6 +30,7 @@ def test_rates_are_those_of_the_last_half_minute_and_tell_what_remains() -> None
     watch.now += 10
     first = meter.measure(100, 0, 50, 1000, 300, 2000)
     assert (first.rate, first.tokens_per_second, first.remaining) == (10, 200, 85)
+    last = first
     for _ in range(60):
         watch.now += 1
         last = meter.measure(100, 5, 50, 1000, 300, 2000)

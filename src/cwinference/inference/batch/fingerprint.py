@@ -73,7 +73,7 @@ def content_of(request: Any) -> bytes:
     if isinstance(request, OverlongLine):
         return b"overlong"
     try:
-        value = dict(cast(Mapping[str, Any], request)) if isinstance(request, Mapping) else request
+        value: Any = dict(cast(Mapping[str, Any], request)) if isinstance(request, Mapping) else request
         return _sorted(value).encode("utf-8", "surrogatepass")
     except Exception:  # a value that is no request, and will fail as one
         return type(request).__name__.encode()

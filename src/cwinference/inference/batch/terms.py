@@ -1,8 +1,9 @@
 """The terms of a run: what it does with what earlier runs have left."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
+from ..._arguments import check_flag
 from ...errors import ConfigurationError
 from .manifest import Manifest, Shard
 
@@ -21,12 +22,18 @@ class Terms(NamedTuple):
         return Manifest(self.servers, self.shard)
 
 
-def check_shard(shard: object) -> Shard | None:
+def check_terms(servers: tuple[str, ...], shard: object, *, force: bool, retry_failed: bool) -> Terms:
+    """Return the terms that somebody asks for. Raises ConfigurationError if they cannot be."""
+    return Terms(servers, _checked(shard), check_flag(force, "force"), check_flag(retry_failed, "retry_failed"))
+
+
+def _checked(shard: object) -> Shard | None:
     """Return the part of the requests that somebody wants. Raises ConfigurationError if there is none such."""
     if shard is None:
         return None
-    if isinstance(shard, Sequence) and not isinstance(shard, str | bytes) and len(shard) == 2:
-        number, of = shard
+    parts = [*cast(Sequence[Any], shard)] if isinstance(shard, list | tuple) else []
+    if len(parts) == 2:
+        number, of = parts
         if type(number) is int and type(of) is int and 1 <= number <= of:
             return Shard(number, of)
     raise ConfigurationError(f"shard: expected (k, n), the k-th of n parts from (1, n) to (n, n), got {shard!r}")

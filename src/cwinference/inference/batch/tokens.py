@@ -1,6 +1,6 @@
 """How many tokens the completions of a batch have cost."""
 
-from typing import Any
+from typing import Any, cast
 
 from ..._json import loads, part, part_reader
 from .._responses import Usage
@@ -33,7 +33,7 @@ class TokenCount:
     def add(self, reported: Any) -> None:
         """Add the `usage` of a response, if it has one."""
         if isinstance(reported, dict) and reported:
-            usage = Usage(reported)
+            usage = Usage(cast(dict[str, Any], reported))
             self.prompt += usage.prompt_tokens
             self.completion += usage.completion_tokens
             self.total += usage.total_tokens
@@ -52,7 +52,7 @@ def usage_in(body: bytes) -> Any:
     if found is not None:
         return found.usage
     try:
-        value = loads(body)
+        value: Any = loads(body)
     except (ValueError, RecursionError):
         return None
-    return value.get("usage") if isinstance(value, dict) else None
+    return cast(dict[str, Any], value).get("usage") if isinstance(value, dict) else None
