@@ -1,11 +1,11 @@
 """A fingerprint of the requests of a batch, which grows with them, by which another input is told from a longer one."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, cast
+from typing import Any
 
+from ...errors import ConfigurationError
+from .requests import completion_of, digest_of, fields_of, take_key
 from .source import OverlongLine
 
 _SIZE = 16
@@ -54,18 +54,17 @@ class RollingFingerprint:
         count, value = self._now
         return Fingerprint(count, value.hex(), tuple(each for each in [*self._checkpoints] if each[0] <= count))
 
-    def add(self, line: int, request: Any) -> None:
-        """Add a request: a line of JSON, or what an iterable has."""
+    def add(self, line: int, content: bytes) -> None:
+        """Add a request, by what identifies it."""
         count, value = self._now
-        content = b"%b%d\n%b" % (value, line, content_of(request))
-        count, value = count + 1, blake2b(content, digest_size=_SIZE).digest()
+        count, value = count + 1, blake2b(b"%b%d\n%b" % (value, line, content), digest_size=_SIZE).digest()
         if not count & (count - 1):
             self._checkpoints.append((count, value.hex()))
         self._now = count, value
 
 
 def content_of(request: Any) -> bytes:
-    """Return what identifies a request: a line as it is, and for a mapping its JSON with its members sorted."""
+    """Return what identifies a request: a line as it is, and otherwise its key and its digest if it has one."""
     if isinstance(request, bytes):
         return request.strip()
     if isinstance(request, str):
@@ -73,14 +72,13 @@ def content_of(request: Any) -> bytes:
     if isinstance(request, OverlongLine):
         return b"overlong"
     try:
-        value: Any = dict(cast(Mapping[str, Any], request)) if isinstance(request, Mapping) else request
-        return _sorted(value).encode("utf-8", "surrogatepass")
-    except Exception:  # a value that is no request, and will fail as one
-        return type(request).__name__.encode()
+        fields = fields_of(request)
+        custom_id = take_key(fields)
+        return content_by(custom_id, digest_of(*completion_of(fields)))
+    except ConfigurationError as error:  # it is none, and will fail
+        return str(error).encode("utf-8", "surrogatepass")
 
 
-def _name_of_type(value: object) -> str:
-    return type(value).__name__
-
-
-_sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_name_of_type).encode
+def content_by(custom_id: str | None, digest: str) -> bytes:
+    """Return what identifies a request that is no line."""
+    return f"{digest}{custom_id or ''}".encode("utf-8", "surrogatepass")

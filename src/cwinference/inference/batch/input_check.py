@@ -6,7 +6,6 @@ they may come in another order. Nothing in OUT can be confused then.
 """
 
 from pathlib import Path
-from typing import Any
 
 from ...errors import ConfigurationError
 from .fingerprint import Fingerprint, RollingFingerprint
@@ -45,9 +44,9 @@ class InputCheck:
         """The fingerprint for the manifest; None as long as the earlier one is to stay there."""
         return self._rolling.now if self._is_settled else None
 
-    def add(self, line: int, request: Any) -> None:
-        """Take a request that was read."""
-        self._rolling.add(line, request)
+    def add(self, line: int, content: bytes) -> None:
+        """Take a request that was read, by what identifies it."""
+        self._rolling.add(line, content)
         if self._is_settled or self._earlier is None or self._differs_at is not None:
             return
         count = self._rolling.count

@@ -11,6 +11,7 @@ from typing import Any
 from ..._text import one_line
 from ...errors import ConfigurationError, InferenceError
 from .._request import CompletionMethod
+from .fingerprint import content_by, content_of
 from .input_check import InputCheck
 from .key_set import UNDIGESTED, CompletedKeys, KeySet, digest_number
 from .manifest import refused
@@ -60,6 +61,8 @@ class Reader:
         self._seen = KeySet()
         self._earlier = Earlier()
         self._number = 0
+        self._content: bytes | None = None
+        """What identifies the request that was read last, if that was found on the way."""
 
     def start(
         self,
@@ -115,12 +118,14 @@ class Reader:
         self._release_if_known(0)
         for line, value in self._source.lines():
             self.line = line
-            check.add(line, value)
             if shard is not None and not shard.has(line):
+                check.add(line, content_of(value))
                 continue
             self.count += 1
+            self._content = None
             try:
                 item = self._next(line, value, fail)
+                check.add(line, self._content or content_of(value))
                 if check.differs and item is not None and not (self._queue.is_held and self._queue.has_room(item)):
                     raise check.error(self._source.name, self._out)
             except ConfigurationError as error:
@@ -157,6 +162,7 @@ class Reader:
                 return None
             method, body = completion_of(fields)
             digest = digest_of(method, body)
+            self._content = None if isinstance(value, bytes | str) else content_by(custom_id, digest)
         except ConfigurationError as error:
             self._invalid(key, line, error, fail)
             return None
