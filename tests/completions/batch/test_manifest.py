@@ -13,6 +13,7 @@ from cwinference.inference import BatchResult
 from tests.support.batch_files import UNREACHABLE, batch_request, echo, echoed_texts, read_lines, read_texts
 from tests.support.batch_runs import run_batch, run_command, write_requests
 from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
+from tests.support.waiting import wait_until
 
 
 def body(number: int) -> Any:
@@ -40,6 +41,19 @@ async def test_a_manifest_says_what_was_read_and_where_it_was_sent(kind: str, tm
         "out.jsonl",
         "out.manifest.json",
     ]
+
+
+async def test_a_manifest_is_there_before_the_first_completion(kind: str, tmp_path: Path) -> None:
+    out, counts = tmp_path / "out.jsonl", list[int]()
+
+    def requests() -> Iterator[Any]:
+        yield batch_request(0)
+        wait_until(lambda: bool(out.read_bytes()))
+        counts.append(json.loads((tmp_path / "out.manifest.json").read_text())["requests"]["count"])
+
+    with ScriptedModelServer(echo) as server:
+        await run_batch(kind, server.url, requests(), out)
+    assert counts == [1]
 
 
 async def test_another_model_server_is_refused_by_name_unless_it_is_forced(kind: str, tmp_path: Path) -> None:

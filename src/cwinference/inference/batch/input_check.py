@@ -27,7 +27,7 @@ class InputCheck:
         self._found = 0
         self._equal = 0
         self._differs_at: int | None = None
-        self._is_settled = self._earlier is None
+        self._is_settled = self._earlier is None or self._earlier.count == 0
 
     @property
     def is_settled(self) -> bool:

@@ -24,7 +24,7 @@ WRITE_SECONDS = 0.05
 SYNC_SECONDS = 1.0
 """How often what was written is synced to the disk, so that a crash of the machine loses little."""
 _MANIFEST_SECONDS = 5.0
-"""How often the manifest is saved, if it has changed."""
+"""How often the manifest is saved in the end, if it has changed."""
 
 _MOST_UNWRITTEN = 64 << 20
 """Bytes that wait to be written, beyond which a slow disk slows the batch down."""
@@ -63,6 +63,7 @@ class ResultFiles:
         """Which earlier failures have another outcome by now."""
         self._manifest: Manifest | None = None
         self._next_sync = self._next_manifest = 0.0
+        self._manifest_pause = WRITE_SECONDS
 
     def open(self, requests: os.stat_result | None, is_stopped: Callable[[], bool]) -> Earlier:
         """Open them; return what is in them. `requests` is the file of requests, if it is a file.
@@ -104,16 +105,20 @@ class ResultFiles:
             self._handled.add(key)
 
     def write(self, requests: Fingerprint | None = None) -> None:
-        """Write what was added; to be called every `WRITE_SECONDS`, by one thread. Raises OSError with a path."""
+        """Write what was added; to be called every `WRITE_SECONDS`, by one thread. Raises OSError with a path.
+
+        The manifest is there before the first completion of the run, and is saved ever less often.
+        """
+        now = time.monotonic()
+        if requests is not None and requests.count and now >= self._next_manifest:
+            self._save_manifest(requests, is_finished=False)
+            self._manifest_pause = min(_MANIFEST_SECONDS, 2 * self._manifest_pause)
+            self._next_manifest = time.monotonic() + self._manifest_pause
         self._completions.write()
         self._failures.write()
-        now = time.monotonic()
         if now >= self._next_sync:
             self._completions.sync()
             self._next_sync = time.monotonic() + SYNC_SECONDS
-        if requests is not None and now >= self._next_manifest:
-            self._save_manifest(requests, is_finished=False)
-            self._next_manifest = time.monotonic() + _MANIFEST_SECONDS
 
     def close(
         self, requests: Fingerprint | None, changed: CompletedKeys, *, has_ended: bool, is_finished: bool
