@@ -11,6 +11,7 @@ import pytest
 from cwinference import errors
 from cwinference.inference import BatchResult
 from cwinference.inference.batch.access import manifest_path
+from cwinference.inference.batch.recovery import read_results
 from tests.support.batch_files import UNREACHABLE, batch_request, echo, read_lines
 from tests.support.batch_runs import completed_line, run_batch, run_command, write_requests
 from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
@@ -106,6 +107,29 @@ async def test_nothing_of_an_edited_input_is_sent_even_if_the_first_requests_had
         write_requests(source, map(body, range(510)))
         assert await run_batch(kind, server.url, source, out) == BatchResult(12, 0, 498)
     assert pairs(out) == {(str(number + 1), f"text {number}") for number in range(510)}
+
+
+async def test_nothing_is_sent_because_it_takes_long_to_read_what_is_completed(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.jsonl"
+    await complete(out, body(0), body(1))
+
+    def read_slowly(*arguments: Any) -> Any:
+        threading.Event().wait(1)
+        return read_results(*arguments)
+
+    def requests() -> Iterator[Any]:
+        yield {**body(5), "custom_id": "x"}
+        threading.Event().wait(0.2)
+        yield from (body(0), body(1))
+
+    monkeypatch.setattr("cwinference.inference.batch.batch._STALLED", 10)
+    monkeypatch.setattr("cwinference.inference.batch.result_files.read_results", read_slowly)
+    with ScriptedModelServer(echo) as server:
+        with pytest.raises(errors.ConfigurationError, match="is another request"):
+            await run_batch(kind, server.url, requests(), out)
+        assert server.requests == []
 
 
 async def test_a_producer_that_waits_for_a_result_gets_it_although_lines_are_compared_first(

@@ -35,8 +35,6 @@ class ShardOf(Converter[tuple[int, int]]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Return the two numbers."""
-        if isinstance(value, tuple):
-            return value
         found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", str(value))
         if found is None or not 1 <= int(found[1]) <= int(found[2]):
             self.fail(f"expected K/N, the K-th of N parts, from 1/N to N/N, got {value!r}", param, ctx)

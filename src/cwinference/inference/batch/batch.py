@@ -189,7 +189,7 @@ class Batch:
         if self._was_behind and not self._files.is_behind:
             self._was_behind = False
             self._wake()
-        if self._queue.is_held:
+        if self._queue.is_held and self._reader.has_opened.is_set():
             self._stalled_for = self._stalled_for + 1 if self._reader.line == self._stalled_at else 0
             self._stalled_at = self._reader.line
             if self._stalled_for >= _STALLED:
