@@ -70,7 +70,7 @@ OWNERS = {
 """The part of the library that alone may import another library. The generated Connect stubs alone need connectrpc."""
 
 LAYERS = [
-    {"_version", "_text", "_locks", "_json", "_retry_rules", "_secrets", "_signals", "_type_docs"},
+    {"_version", "_lazy", "_text", "_locks", "_json", "_retry_rules", "_secrets", "_signals", "_type_docs"},
     {"errors", "types", "_html"},
     {"_arguments", "_gevent", "_places", "_tokens", "status"},
     {"_yaml"},

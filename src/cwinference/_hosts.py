@@ -4,18 +4,20 @@ import re
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._arguments import shown
 from ._text import printable
 from .errors import ConfigurationError
 
-Address: TypeAlias = IPv4Address | IPv6Address
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 HOST = re.compile(r"[^\s/\\<>\"'`{}|^%]+")
 """The characters of a host: names, addresses and international names alike."""
+
+_PLAIN_URL = re.compile(r"(https?)://([a-z0-9._-]+)(?::([0-9]{1,4}))?(/[a-z0-9._/-]*)?")
+"""What nobody could read in two ways. Nearly all URLs are so, and reading the others loads much."""
 
 _PATTERN = re.compile(r"(\*\.)?[^\s/\\:*@?#%\[\]]+")
 _OLD_ADDRESS = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*")
@@ -23,13 +25,22 @@ _OLD_ADDRESS = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*")
 _LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback")
 
 
-def address_of(host: str) -> Address | None:
+def address_of(host: str) -> "IPv4Address | IPv6Address | None":
     """Return the address that a host is, None for a name. An IPv4 address that is written as IPv6 is IPv4."""
+    if _is_name(host):
+        return None
+    from ipaddress import IPv6Address, ip_address  # most hosts are names, and `localhost` or 127.0.0.1
+
     try:
         address = ip_address(host)
     except ValueError:
         return None
     return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
+
+
+def _is_name(host: str) -> bool:
+    """Return whether a host is certainly no address, which has a colon or ends in a digit."""
+    return ":" not in host and not host[-1:].isdigit()
 
 
 def ascii_host(host: str) -> str:
@@ -47,6 +58,18 @@ def normal_host(host: str) -> str:
     return str(address_of(host) or host.lower().rstrip("."))
 
 
+def parts_of_url(url: str) -> tuple[str, str, int | None, str]:
+    """Return scheme, host, port and path. Raises ValueError for what is no URL."""
+    plain = _PLAIN_URL.fullmatch(url)
+    if plain is not None:
+        scheme, host, port, path = plain.groups(default="")
+        return scheme, host, int(port) if port else None, path
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port, parts.path
+
+
 def authority(host: str, port: int) -> str:
     """Return a host and a port as URLs have them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -54,8 +77,10 @@ def authority(host: str, port: int) -> str:
 
 def is_loopback(host: str) -> bool:
     """Return whether a host means this machine: `localhost`, or a loopback address."""
+    if host in ("localhost", "127.0.0.1"):
+        return True
     address = address_of(host)
-    return host == "localhost" if address is None else address.is_loopback
+    return address is not None and address.is_loopback
 
 
 def is_private(host: str) -> bool:
@@ -71,26 +96,33 @@ def is_private(host: str) -> bool:
     if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
         return True
     address = address_of(name) or _address_in_old_form(name)
+    if address is None:
+        return False
+    from ipaddress import IPv6Address
+
     if isinstance(address, IPv6Address):
         address = address.sixtofour or address
-    return address is not None and (not address.is_global or address.is_multicast or address.is_reserved)
+    return not address.is_global or address.is_multicast or address.is_reserved
 
 
-def _address_in_old_form(name: str) -> Address | None:
+def _address_in_old_form(name: str) -> "IPv4Address | None":
+    if not _OLD_ADDRESS.fullmatch(name):
+        return None
+    from ipaddress import IPv4Address
+
     try:
-        return IPv4Address(socket.inet_aton(name)) if _OLD_ADDRESS.fullmatch(name) else None
+        return IPv4Address(socket.inet_aton(name))
     except OSError:
         return None
 
 
-@dataclass(frozen=True)
-class GatewayHosts:
+class GatewayHosts(NamedTuple):
     """Where the token may go if nobody but a gateway's own response says so."""
 
     patterns: tuple[str, ...] | None = None
     """The hosts that are allowed; None: all that are not private."""
-    may_be_private: bool = False
-    """Whether the API's own endpoint is private, so that a gateway of it may be too."""
+    api: str | None = None
+    """The host of the API: if it is private, a gateway of it may be too. None: it is not."""
 
     def check(self, host: str) -> None:
         """Raise ConfigurationError if the token must not go to a host."""
@@ -99,7 +131,7 @@ class GatewayHosts:
             if not any(_is_match(pattern, host) for pattern in self.patterns):
                 allowed = ", ".join(self.patterns)
                 raise ConfigurationError(f"{problem}, to which the token is not sent; gateway_hosts allows {allowed}")
-        elif is_private(host) and not self.may_be_private:
+        elif is_private(host) and not (self.api is not None and is_private(self.api)):
             problem += ", a loopback or private address, to which the token is not sent; if that is right, "
             raise ConfigurationError(
                 f"{problem}create the client with gateway_hosts=[{host!r}]",

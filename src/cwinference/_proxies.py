@@ -6,13 +6,15 @@ This one verdict counts for all transports. Their libraries would read the envir
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from urllib.parse import unquote, urlsplit
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._hosts import HOST, address_of, ascii_host, authority, is_loopback, normal_host
 from ._secrets import Secret
 from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
 
 PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 NO_PROXY_VARIABLES = ("no_proxy", "NO_PROXY")
@@ -24,8 +26,7 @@ _EXEMPTION = re.compile(r"(\[[^]]+\]|[^:]+)(?::(\d+))?")
 """An entry of NO_PROXY: a name, a network or an address, the latter in brackets if it is IPv6; and a port."""
 
 
-@dataclass(frozen=True)
-class Proxy:
+class Proxy(NamedTuple):
     """A proxy, and where it was set: `proxy`, or the name of a variable."""
 
     source: str
@@ -52,15 +53,17 @@ class Proxy:
         return Secret("Basic " + b64encode(":".join(self.credentials.reveal()).encode()).decode("ascii"))
 
 
-@dataclass(frozen=True)
-class Proxies:
+class Proxies(NamedTuple):
     """The proxies that were set when a client was made."""
 
     given: Proxy | None = None
-    variables: Mapping[str, Secret[str]] = field(default_factory=dict[str, Secret[str]], hash=False)
+    variables: Mapping[str, Secret[str]] = MappingProxyType({})
     """Those of `PROXY_VARIABLES` that are set, by name."""
     exempt: str = ""
     """The value of NO_PROXY."""
+
+    def __hash__(self) -> int:
+        return hash((self.given, self.exempt))  # a mapping has no hash
 
     def to(self, scheme: str, host: str, port: int) -> Proxy | None:
         """Return the proxy that leads to a server; None for a direct connection, as always to loopback.
@@ -93,6 +96,8 @@ def parse_proxy(text: str, source: str) -> Proxy:
 
 
 def _parsed(text: str, source: str) -> Proxy | None:
+    from urllib.parse import unquote, urlsplit
+
     text = text.strip()
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
@@ -134,7 +139,9 @@ def _is_match(entry: str, host: str, port: int) -> bool:
     return name != "" and f".{normal_host(host)}".endswith(f".{name}")
 
 
-def _network(text: str) -> IPv4Network | IPv6Network | None:
+def _network(text: str) -> "IPv4Network | IPv6Network | None":
+    from ipaddress import ip_network
+
     try:
         return ip_network(text, strict=False)
     except ValueError:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
-from . import types
+from . import resources, types
 from ._arguments import UNSET, check_timeout
 from ._calls.attempts import Context, OnCall
 from ._calls.clock import Clock
@@ -29,19 +29,18 @@ from .config import (
     resolve_token,
 )
 from .errors import ApiError, ConfigurationError, ProtocolError
-from .following._cache import cache
-from .following._cache_core import CacheCore
-from .following._change import KINDS, Kind, check_kinds
-from .following._following import Following, Source, following
-from .following._watch import watch
-from .resources import CapacityClaims, Deployments, Gateways, HotLoads
+from .following._declarations import cache, watch
+from .following._kinds import KINDS, Kind, check_kinds
 from .retry import Budget, Retry, check_retry
 from .transports.factory import open_async, open_sync
 
 if TYPE_CHECKING:
     from ._calls.flow import Flow
     from ._telemetry.telemetry import Telemetry
+    from .following._cache_core import CacheCore
+    from .following._following import Following, Source
     from .inference import AsyncInference, Inference, Limit
+    from .resources import CapacityClaims, Deployments, Gateways, HotLoads
     from .rollout import Gate, Rollout
     from .stacks import Plan, PlanStep, Stack
 
@@ -51,13 +50,13 @@ InferenceT = TypeVar("InferenceT", "Inference", "AsyncInference")
 class BaseClient(Generic[Mode, InferenceT]):
     """What both clients have in common: settings, and the resources that share them."""
 
-    gateways: Gateways[Mode] = group(Gateways)
+    gateways: "Gateways[Mode]" = group(lambda: resources.Gateways)
     """Gateways: the public entry points to deployed models."""
-    deployments: Deployments[Mode] = group(Deployments)
+    deployments: "Deployments[Mode]" = group(lambda: resources.Deployments)
     """Deployments: models that run on GPUs behind one or more gateways."""
-    capacity_claims: CapacityClaims[Mode] = group(CapacityClaims)
+    capacity_claims: "CapacityClaims[Mode]" = group(lambda: resources.CapacityClaims)
     """Capacity claims: GPU instances reserved for the organization's deployments."""
-    hot_loads: HotLoads[Mode] = group(HotLoads)
+    hot_loads: "HotLoads[Mode]" = group(lambda: resources.HotLoads)
     """Hot-loads: new weights loaded into the running replicas of a deployment."""
 
     @checks_keywords("Client")
@@ -172,7 +171,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         interval: tuple[float, float] = (1.0, 30.0),
         relist: float = 300.0,
         on_error: Callable[[ApiError | ProtocolError], object] | None = None,
-    ) -> Following[types.Gateway | types.Deployment | types.CapacityClaim]:
+    ) -> "Following[types.Gateway | types.Deployment | types.CapacityClaim]":
         """Return an endless iterator over what changes in gateways, deployments and capacity claims.
 
         It works as `client.deployments.watch` does, with one "synced" for each kind.
@@ -188,6 +187,8 @@ class BaseClient(Generic[Mode, InferenceT]):
             ConfigurationError: an argument is wrong, or the client is closed.
             ApiError, ProtocolError: at a step, a failure that will not pass, such as PermissionDenied.
         """
+        from .following._following import following
+
         return following(self._sources(kinds), self._driver.context, interval, relist, on_error)
 
     @cache
@@ -198,7 +199,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         interval: tuple[float, float] = (1.0, 30.0),
         relist: float = 300.0,
         on_error: Callable[[ApiError | ProtocolError], object] | None = None,
-    ) -> CacheCore:
+    ) -> "CacheCore":
         """Return a cache: views of gateways, deployments and claims that are kept up to date, for many readers.
 
         Use it in a `with` block (`async with` on `AsyncClient`). For as long as that lasts, one thread (one task) polls
@@ -216,6 +217,9 @@ class BaseClient(Generic[Mode, InferenceT]):
         Raises:
             ConfigurationError: an argument is wrong, or the client is closed.
         """
+        from .following._cache_core import CacheCore
+        from .following._following import following
+
         return CacheCore(following(self._sources(kinds), self._driver.context, interval, relist, on_error))
 
     @operation
@@ -319,7 +323,7 @@ class BaseClient(Generic[Mode, InferenceT]):
 
         return export(self._groups, names, timeout, retry)
 
-    def _sources(self, kinds: Collection[Kind]) -> list[Source[Any]]:
+    def _sources(self, kinds: Collection[Kind]) -> "list[Source[Any]]":
         return [self._groups[kind]._source() for kind in check_kinds(kinds)]
 
     @property

@@ -5,13 +5,12 @@ import re
 import stat
 import sys
 import warnings
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, TypeAlias
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from ._arguments import check_count, check_http_version
-from ._hosts import HOST, GatewayHosts, ascii_host, authority, check_gateway_hosts, is_loopback, is_private
+from ._hosts import HOST, GatewayHosts, ascii_host, authority, check_gateway_hosts, is_loopback, parts_of_url
 from ._proxies import NO_PROXY_VARIABLES, PROXY_VARIABLES, Proxies, Proxy, parse_proxy
 from ._secrets import Secret
 from ._signals import from_signal_handler
@@ -37,7 +36,7 @@ HttpVersion: TypeAlias = Literal[1, 2]
 USER_AGENT = f"cwinference/{__version__} python/{'.'.join(map(str, sys.version_info[:3]))}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TLS:
     """How connections over https are secured, the same for every transport and for completions.
 
@@ -74,8 +73,7 @@ class Certificates:
     key: bytes | None = None
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """The URL of a server, in parts."""
 
     scheme: str
@@ -101,8 +99,7 @@ class Endpoint:
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """Everything that a transport needs to reach the API."""
 
     endpoint: Endpoint
@@ -110,9 +107,9 @@ class Settings:
     codec: Codec = "proto"
     http_version: HttpVersion | None = None
     certificates: Certificates = Certificates()
-    proxies: Proxies = field(default_factory=Proxies)
+    proxies: Proxies = Proxies()
     max_reply_bytes: int = MAX_REPLY_BYTES
-    gateway_hosts: GatewayHosts = field(default_factory=GatewayHosts)
+    gateway_hosts: GatewayHosts = GatewayHosts()
 
     @property
     def proxy(self) -> Proxy | None:
@@ -139,7 +136,7 @@ class Settings:
     def for_rest(self) -> "Settings":
         """Return the settings for REST on the same endpoint, for calls that may travel only as JSON."""
         version = None if self.transport == "grpc" else self.http_version
-        return replace(self, transport="rest", codec="json", http_version=version)
+        return self._replace(transport="rest", codec="json", http_version=version)
 
 
 def resolve(
@@ -174,7 +171,7 @@ def resolve(
         certificates=read_certificates(tls),
         proxies=read_proxies(proxy),
         max_reply_bytes=check_count(max_reply_bytes, "max_reply_bytes"),
-        gateway_hosts=GatewayHosts(check_gateway_hosts(gateway_hosts), is_private(found.host)),
+        gateway_hosts=GatewayHosts(check_gateway_hosts(gateway_hosts), found.host),
     )
     return with_usable_proxy(settings)
 
@@ -234,16 +231,16 @@ def parse_endpoint(text: str, *, argument: str, allow_plaintext: bool = False) -
     if set("@?#") & set(text):
         raise ConfigurationError(f"{argument}: a URL with user, password, query or fragment is not accepted")
     try:
-        parts = urlsplit(text.strip())
-        host, port = ascii_host(parts.hostname or ""), parts.port
+        scheme, name, port, path = parts_of_url(text.strip())
+        host = ascii_host(name)
     except ValueError:
         raise ConfigurationError(f"{argument}: not a URL: {redacted(text)!r}") from None
-    if parts.scheme not in ("http", "https") or not HOST.fullmatch(host):
+    if scheme not in ("http", "https") or not HOST.fullmatch(host):
         raise ConfigurationError(
             f"{argument}: expected https://<host> (http:// for loopback only), got {redacted(text)!r}"
         )
-    default_port = 443 if parts.scheme == "https" else 80
-    found = Endpoint(parts.scheme, host, port or default_port, parts.path.rstrip("/"))
+    default_port = 443 if scheme == "https" else 80
+    found = Endpoint(scheme, host, port or default_port, path.rstrip("/"))
     if not found.secure and not found.loopback:
         if not allow_plaintext:
             problem = f"{argument}: http:// would send the token unencrypted to {found.host}; use https://"

@@ -36,7 +36,7 @@ OnCall: TypeAlias = Callable[[str, str, int, float], object]
 """What `on_call=` accepts: a function of a call's method, code, number of attempts, and duration in seconds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Context:
     """What all calls of a client share: its defaults, and what they are made with."""
 

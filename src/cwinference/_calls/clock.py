@@ -12,7 +12,7 @@ def _random() -> float:
     return int.from_bytes(os.urandom(6)) / 2**48
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Clock:
     """A client's source of time and randomness: `Client(clock=...)`. Tests replace single functions of it.
 

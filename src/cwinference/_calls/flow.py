@@ -5,8 +5,7 @@ returns its own result. `drivers.py` contains the two small loops that perform s
 """
 
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ..auth import Credentials, Metadata
 from ..errors import ApiError
@@ -73,8 +72,7 @@ class Session(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Send:
+class Send(NamedTuple):
     """Send one attempt of a call. The result is the response."""
 
     call: Call[Any]
@@ -83,8 +81,7 @@ class Send:
     session: Session
 
 
-@dataclass(slots=True)
-class GetToken:
+class GetToken(NamedTuple):
     """Get the token's header: the cached one, or a new one in place of the one that the server refused."""
 
     credentials: Credentials
@@ -92,23 +89,20 @@ class GetToken:
     timeout: float | None
 
 
-@dataclass(slots=True)
-class Sleep:
+class Sleep(NamedTuple):
     """Let time pass."""
 
     seconds: float
 
 
-@dataclass(slots=True)
-class Run:
+class Run(NamedTuple):
     """Do work that exists as a blocking and as an async function. The result is what the chosen one returns."""
 
     run_sync: Callable[[], Any]
     run_async: Callable[[], Awaitable[Any]]
 
 
-@dataclass(slots=True)
-class Emit(Generic[ItemT]):
+class Emit(NamedTuple, Generic[ItemT]):
     """Give items to the code that iterates over the flow."""
 
     items: Iterable[ItemT]

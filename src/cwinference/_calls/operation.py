@@ -73,7 +73,7 @@ class _Group:
     So `help(Client.gateways)` works without a client.
     """
 
-    def __init__(self, kind: type[Resource[Any]]) -> None:
+    def __init__(self, kind: Callable[[], type[Resource[Any]]]) -> None:
         self._kind = kind
         self._name = ""
 
@@ -82,13 +82,16 @@ class _Group:
 
     def __get__(self, client: Any, owner: Any) -> Any:
         if client is None:
-            return self._kind
-        group = client.__dict__[self._name] = self._kind._of(client)  # pyright: ignore[reportPrivateUsage]
+            return self._kind()
+        group = client.__dict__[self._name] = self._kind()._of(client)  # pyright: ignore[reportPrivateUsage]
         return group
 
 
-def group(kind: type[Resource[Any]]) -> Any:
-    """Declare a group of methods as an attribute of a client's class; its type is given by the annotation."""
+def group(kind: Callable[[], type[Resource[Any]]]) -> Any:
+    """Declare a group of methods as an attribute of a client's class; its type is given by the annotation.
+
+    `kind` returns its class, so that this need not be loaded before somebody asks for the group.
+    """
     return _Group(kind)
 
 

@@ -5,8 +5,7 @@ in our .proto files. A message that contains one may travel only as JSON, where 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
@@ -19,8 +18,7 @@ from .. import types
 FIRST_PLACEHOLDER = 60001
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRule:
+class HttpRule(NamedTuple):
     """How a method is reached over REST: `GET /v1alpha1/inference/gateways/{id}`."""
 
     verb: str
@@ -29,16 +27,15 @@ class HttpRule:
     """`"*"`: all fields that are not in the path form the body; empty: they form the query."""
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(NamedTuple):
     """A unary method: everything that a transport needs to know of it."""
 
     name: str
     service: str
     path: str
     """`/<package>.<Service>/<Method>`, as in gRPC and Connect."""
-    request: type[Message] = field(repr=False)
-    response: type[Message] = field(repr=False)
+    request: type[Message]
+    response: type[Message]
     read_only: bool
     """Declared NO_SIDE_EFFECTS: calling it again changes nothing."""
     http: HttpRule | None = None

@@ -231,7 +231,7 @@ def _settings_for(name: TransportName, settings: Settings) -> Settings:
     if name == "rest":
         return settings.for_rest()
     forced = settings.http_version if name == "connect" and settings.transport != "grpc" else None
-    return replace(settings, transport=name, codec="proto", http_version=forced)
+    return settings._replace(transport=name, codec="proto", http_version=forced)
 
 
 def _secrets(settings: Settings) -> list[Secret[str]]:

@@ -13,11 +13,28 @@ _watch.py       the iterators
 _view.py        read-only views of what is known, with their indices
 _cache_core.py  the flow that keeps views up to date
 _cache.py       the thread and the task that run it, and what readers ask for
+_declarations.py  the decorators of the methods that return them
 """
 
-from ._cache import AsyncCache, Cache
-from ._change import Change, ChangeType, Kind
-from ._view import DeploymentView, View
-from ._watch import AsyncWatch, Watch
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
+from ._kinds import ChangeType, Kind
+
+if TYPE_CHECKING:
+    from ._cache import AsyncCache, Cache
+    from ._change import Change
+    from ._view import DeploymentView, View
+    from ._watch import AsyncWatch, Watch
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "_cache": ["AsyncCache", "Cache"],
+            "_change": ["Change"],
+            "_view": ["DeploymentView", "View"],
+            "_watch": ["AsyncWatch", "Watch"],
+        },
+    )
 
 __all__ = ["AsyncCache", "AsyncWatch", "Cache", "Change", "ChangeType", "DeploymentView", "Kind", "View", "Watch"]

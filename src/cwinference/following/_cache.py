@@ -8,22 +8,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from inspect import Signature
-from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Self, TypeVar, overload
+from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from .. import types
 from .._arguments import check_callback, check_timeout
 from .._calls.closing import AsyncClosing, Closing
 from .._calls.deadline import Deadline
 from .._calls.drivers import AsyncDriver, SyncDriver
-from .._calls.operation import AsyncOwner, Declaration, SyncOwner
-from .._calls.signatures import method_of
 from .._locks import condition_of
 from ..errors import ConfigurationError, WaitTimeout
 from ._cache_core import CacheCore
-from ._change import Change, Kind
+from ._change import Change
+from ._kinds import Kind
 from ._view import DeploymentView, View
 
-P = ParamSpec("P")
 T = TypeVar("T")
 DriverT = TypeVar("DriverT", SyncDriver, AsyncDriver)
 
@@ -272,27 +270,6 @@ class AsyncCache(AsyncClosing, BaseCache[AsyncDriver]):
                     raise self._too_late(goal, deadline) from None
         finally:
             self._waiting.discard(changed)
-
-
-class cache(Declaration[P], Generic[P]):  # noqa: N801 - read as a decorator
-    """Turns a declaration of what to keep into a method that returns a `Cache`, or on `AsyncClient` an `AsyncCache`."""
-
-    def __init__(self, build: Callable[Concatenate[Any, P], CacheCore]) -> None:
-        super().__init__(build, lambda _: Cache)
-
-    def _bind(self, resource: Any) -> Any:
-        build, driver = self._build.__get__(resource), resource._driver
-        kind: type[Any] = Cache if isinstance(driver, SyncDriver) else AsyncCache
-        return method_of(build, lambda core: kind(core, driver), lambda _: kind)
-
-    @overload
-    def __get__(self, resource: None, owner: Any) -> Callable[Concatenate[Any, P], Any]: ...
-    @overload
-    def __get__(self, resource: SyncOwner, owner: Any) -> Callable[P, Cache]: ...
-    @overload
-    def __get__(self, resource: AsyncOwner, owner: Any) -> Callable[P, AsyncCache]: ...
-    def __get__(self, resource: Any, owner: Any) -> Any:
-        return self._get(resource)
 
 
 def _check_function(value: object, argument: str) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 from .. import errors
 from .._calls.flow import Flow, Sleep
 from .._calls.transient import passes
-from ._change import Change, Kind
+from ._change import Change
 from ._following import Following
+from ._kinds import Kind
 from ._view import DeploymentView, View, empty_view, view_after
 
 log = logging.getLogger("cwinference")

@@ -1,28 +1,18 @@
 """A change, as watches and caches report it, and the line of the log that says the same."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeAlias, TypeVar, get_args
+from typing import Generic, TypeVar
 
 from .. import types
-from .._arguments import shown
 from .._html import Displayed, Table
-from ..errors import ConfigurationError
 from ..status import name_of, state_text
+from ._kinds import ChangeType, Kind
 
 log = logging.getLogger("cwinference")
 
 R = TypeVar("R", bound=types.Gateway | types.Deployment | types.CapacityClaim)
-
-Kind: TypeAlias = Literal["gateway", "deployment", "capacity_claim"]
-"""A kind of resource that can be followed."""
-
-KINDS: Sequence[Kind] = get_args(Kind)
-"""All of them."""
-
-ChangeType: TypeAlias = Literal["added", "changed", "removed", "synced"]
-"""What has happened to a resource; "synced": all resources that there were at first have been reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +56,3 @@ def _text(change: Change[R], resource: R) -> str:
         return f"{change.type}, {now}"
     state = now if state_text(before) == now else f"{state_text(before)} -> {now}"
     return f"{state}, spec changed" if resource.spec != before.spec else state
-
-
-def check_kinds(kinds: Collection[object]) -> Sequence[Kind]:
-    """Return the given kinds, each once."""
-    if isinstance(kinds, str) or not isinstance(kinds, Collection) or not kinds:
-        raise ConfigurationError(f"kinds: expected a list of some of {', '.join(KINDS)}, got {shown(kinds)}")
-    unknown = [each for each in kinds if each not in KINDS]
-    if unknown:
-        raise ConfigurationError(f"kinds: there is no {shown(unknown[0])}; use some of {', '.join(KINDS)}")
-    return [each for each in KINDS if each in kinds]

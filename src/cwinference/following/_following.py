@@ -16,7 +16,8 @@ from .._calls.flow import Flow, Sleep
 from .._calls.session import ClientSession
 from .._calls.transient import PollError, passes, server_delay
 from .._text import one_line
-from ._change import Change, Kind, log_change
+from ._change import Change, log_change
+from ._kinds import Kind
 from ._schedule import Pace, Schedule
 from ._table import Table
 

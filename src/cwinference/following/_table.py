@@ -14,7 +14,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from .. import types
 from ..status import State, is_ready
-from ._change import Change, ChangeType, Kind
+from ._change import Change
+from ._kinds import ChangeType, Kind
 
 R = TypeVar("R", bound=types.Gateway | types.Deployment | types.CapacityClaim)
 

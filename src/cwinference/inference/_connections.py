@@ -1,7 +1,6 @@
 """The connections of completions: a transport for each server."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
@@ -39,7 +38,7 @@ class Connections(Generic[TransportT]):
             if self._closed:
                 raise closed()
             if key not in self._transports:
-                self._transports[key] = self._open_transport(replace(self.settings, endpoint=endpoint))
+                self._transports[key] = self._open_transport(self.settings._replace(endpoint=endpoint))
             if len(self._recent) >= _MOST_RECENT:
                 self._recent.clear()
             self._recent[id(endpoint)] = endpoint, self._transports[key]

@@ -68,11 +68,11 @@ class Shared(NamedTuple):
 class BaseInference(Resource[Mode]):
     """What both kinds have in common: settings, a model server, and what is requested of it."""
 
-    chat: Chat[Mode] = group(Chat)
+    chat: Chat[Mode] = group(lambda: Chat)
     """Chats: `chat.completions`."""
-    completions: Completions[Mode] = group(Completions)
+    completions: Completions[Mode] = group(lambda: Completions)
     """Completions of plain prompts."""
-    models: Models[Mode] = group(Models)
+    models: Models[Mode] = group(lambda: Models)
     """The models that can be requested."""
 
     @checks_keywords("Inference")
@@ -186,7 +186,7 @@ class BaseInference(Resource[Mode]):
         owns_connections = http_version is not UNSET
         if owns_connections:
             version = check_http_version(http_version)
-            connections = cls._new_connections(replace(connections.settings, http_version=version))
+            connections = cls._new_connections(connections.settings._replace(http_version=version))
         shared = Shared(connections, limiter_of(limit, management.clock), Counters())
         gateways: Sequence[types.Gateway | str] = checked_gateways(gateway, endpoint)
 

@@ -1,7 +1,6 @@
 """The openai package's own client for a gateway, with the right URL, token and headers."""
 
 import ssl
-from dataclasses import replace
 from importlib import import_module
 from typing import Any
 from urllib.parse import quote
@@ -36,7 +35,7 @@ def openai_client(
     }
     if "http_client" not in options:
         kind = package.DefaultAsyncHttpxClient if is_async else package.DefaultHttpxClient
-        ours["http_client"] = _http_client(kind, replace(settings, endpoint=route.endpoint))
+        ours["http_client"] = _http_client(kind, settings._replace(endpoint=route.endpoint))
     return (package.AsyncOpenAI if is_async else package.OpenAI)(**{**ours, **options})
 
 

@@ -301,7 +301,7 @@ class ChatCompletions(InferenceResource[Mode]):
 class Chat(InferenceResource[Mode]):
     """`inference.chat`: its `completions`."""
 
-    completions: ChatCompletions[Mode] = group(ChatCompletions)
+    completions: ChatCompletions[Mode] = group(lambda: ChatCompletions)
     """Chat completions: the next message of a conversation."""
 
 

@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
@@ -21,11 +20,12 @@ from ..retry import Retry
 from ..status import State, is_ready, name_of
 from ._arguments import given_or_new
 from ._changes import check_unknown_fields, copy_spec, replace_fields
-from ._comparison import Difference, desired, differences, given_in, names_placeholder
 from ._handles import of_resource, written_to
 from ._managed import ManagedResource, Waiting, spec_of
 from ._parts import fill, materialized
-from ._waits import LAG_SECONDS, POLLING
+
+if TYPE_CHECKING:
+    from ._comparison import Difference
 
 log = logging.getLogger("cwinference")
 
@@ -35,8 +35,7 @@ _GONE_TIMEOUT = 1200.0
 """Seconds for which `wait=True` waits until an old resource of the name is gone, unless the call has a timeout."""
 
 
-@dataclass(frozen=True)
-class Goal:
+class Goal(NamedTuple):
     """What a resource should be like."""
 
     layers: Sequence[Mapping[str, Any]]
@@ -44,8 +43,10 @@ class Goal:
     immutable: Collection[str] = ()
     """Fields that cannot change once the resource exists."""
 
-    def differences(self, resource: Any) -> Sequence[Difference]:
+    def differences(self, resource: Any) -> "Sequence[Difference]":
         """Return what is not as it should be. Raises ConfigurationError for a field that cannot change."""
+        from ._comparison import desired, differences
+
         found = [*differences(resource.spec, desired(resource.spec, *self.layers))]
         fixed = [each for each in found if each.field in self.immutable]
         if fixed:
@@ -78,8 +79,7 @@ class _Found(Enum):
     CHANGED = "it was changed"
 
 
-@dataclass(frozen=True)
-class _Options(Generic[R]):
+class _Options(NamedTuple, Generic[R]):
     timeout: float | None
     deadline: Deadline
     retry: Retry | None
@@ -123,6 +123,8 @@ class EnsuredResource(ManagedResource[Mode, R], Generic[Mode, R]):
         named = {name: materialized(value) for name, value in fields.items() if value is not None}
         if spec is None:
             return [named]
+        from ._comparison import given_in
+
         spec_of(spec, type(self._kind().spec))
         return [{name: value for name, value in given_in(spec).items() if name in fields}, named]
 
@@ -153,6 +155,8 @@ class EnsuredResource(ManagedResource[Mode, R], Generic[Mode, R]):
 
     def _find_as_needed(self, name: str, goal: Goal, options: _Options[R]) -> Flow[R | None]:
         """Return the resource of that name, or None; as JSON if only that shows all of the given fields."""
+        from ._comparison import names_placeholder
+
         kind = cast(Descriptor, self._create_request.DESCRIPTOR)
         as_json = any(names_placeholder(kind, layer) for layer in goal.layers)
         request = self._list_request()
@@ -245,6 +249,8 @@ class _Race:
 
     def pause(self, lost: errors.ApiError) -> Flow[None]:
         """Wait before the next try; raise the error if that has gone on for too long."""
+        from ._waits import LAG_SECONDS, POLLING
+
         if self._limit is None:
             self._limit = Deadline(LAG_SECONDS, self._clock.monotonic)
         if self._limit.has_passed():

@@ -1,7 +1,7 @@
 """What watches and caches need of gateways, deployments and capacity claims: how to list and to read them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -10,12 +10,12 @@ from .._arguments import UNSET, check_id, shown
 from .._calls.flow import Flow
 from .._calls.operation import Mode, operation
 from .._calls.rpc import many
-from .._calls.transient import PollError
-from ..following._change import Kind
-from ..following._following import Follower, Following, Source, following
+from ..following._kinds import Kind
 from ._ensure import EnsuredResource
-from ._wait_all import until_all_ready
-from ._waits import Awaited, WaitClock
+
+if TYPE_CHECKING:
+    from .._calls.transient import PollError
+    from ..following._following import Following, Source
 
 R = TypeVar("R", types.Gateway, types.Deployment, types.CapacityClaim)
 
@@ -48,6 +48,10 @@ class FollowedResource(EnsuredResource[Mode, R], Generic[Mode, R]):
             ConfigurationError: an argument is wrong.
             ApiError, ProtocolError: a failure of the list that will not pass, such as PermissionDenied.
         """
+        from ..following._following import Follower
+        from ._wait_all import until_all_ready
+        from ._waits import Awaited, WaitClock
+
         clock = self._driver.context.clock
         wait = WaitClock(clock, timeout)
         waiting = {each: Awaited[R](clock, wait.deadline, None, on_change, error_after) for each in _checked(ids)}
@@ -56,7 +60,7 @@ class FollowedResource(EnsuredResource[Mode, R], Generic[Mode, R]):
 
     def _source(
         self, covers: Callable[[R], bool] = lambda _: True, timeout: Callable[[], Any] = lambda: UNSET, **scope: str
-    ) -> Source[R]:
+    ) -> "Source[R]":
         """Return how to read this kind.
 
         Args:
@@ -64,6 +68,7 @@ class FollowedResource(EnsuredResource[Mode, R], Generic[Mode, R]):
             timeout: returns that of the next call.
             scope: filters for lists of everything.
         """
+        from ..following._following import Source
 
         def list_(updated_after: Timestamp | None) -> Flow[Sequence[R]]:
             filters: dict[str, Any] = dict(scope) if updated_after is None else {"updated_after": updated_after}
@@ -76,12 +81,14 @@ class FollowedResource(EnsuredResource[Mode, R], Generic[Mode, R]):
 
     def _following(
         self,
-        source: Source[R],
+        source: "Source[R]",
         interval: tuple[float, float],
         relist: float,
-        on_error: Callable[[PollError], object] | None,
-    ) -> Following[R]:
+        on_error: "Callable[[PollError], object] | None",
+    ) -> "Following[R]":
         """Return what a watch follows. The arguments are checked, and a closed client is refused."""
+        from ..following._following import following
+
         return following([source], self._driver.context, interval, relist, on_error)
 
 

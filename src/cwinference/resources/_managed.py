@@ -29,7 +29,6 @@ from ._changes import (
 )
 from ._handles import of_resource, written_to
 from ._parts import fill, materialized
-from ._waits import until_gone, until_ready
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R", types.Gateway, types.Deployment, types.CapacityClaim)
@@ -44,7 +43,7 @@ FROM_SPEC: Final[Any] = _FromSpec()
 """The default of an argument that is required unless `spec` is given."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Waiting(Generic[R]):
     """Whether and how a method that has written something waits for the result."""
 
@@ -217,11 +216,15 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
                 raise
 
     def _until_ready(self, id: str, timeout: float | None, **how: Any) -> Flow[R]:
+        from ._waits import until_ready
+
         with of_resource(id):
             found: R = yield from until_ready(self._reader(id), self._driver.context.clock, timeout=timeout, **how)
         return found
 
     def _until_gone(self, id: str, timeout: float | None) -> Flow[None]:
+        from ._waits import until_gone
+
         with of_resource(id):
             yield from until_gone(self._reader(id), self._driver.context.clock, timeout=timeout)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -11,13 +11,15 @@ from .._arguments import UNSET, check_id
 from .._calls.flow import Flow
 from .._calls.operation import Mode, operation
 from .._calls.rpc import Rpc, many, whole
-from ..following._following import Following
-from ..following._watch import watch
+from ..following._declarations import watch
 from ..retry import Retry
 from ._arguments import given_or_new, later_than
 from ._followed import FollowedResource
 from ._managed import FROM_SPEC, Waiting, named_in
 from ._managed import whole as whole_request
+
+if TYPE_CHECKING:
+    from ..following._following import Following
 
 
 class Gateways(FollowedResource[Mode, types.Gateway]):
@@ -408,7 +410,7 @@ class Gateways(FollowedResource[Mode, types.Gateway]):
         interval: tuple[float, float] = (1.0, 30.0),
         relist: float = 300.0,
         on_error: Callable[[errors.ApiError | errors.ProtocolError], object] | None = None,
-    ) -> Following[types.Gateway]:
+    ) -> "Following[types.Gateway]":
         """Return an endless iterator over changes: first all gateways as "added", then "synced", then what changes.
 
         Each step of it polls and sleeps as needed, on the calling thread or task: leave the loop to end it. It is

@@ -13,7 +13,7 @@ from .._calls.deadline import Deadline
 from .._calls.flow import Flow
 from .._calls.rpc import Rpc
 from .._text import one_line
-from ..following._change import Kind
+from ..following._kinds import Kind
 from ..resources._comparison import desired
 from ..resources._ensure import Goal
 from ..resources._handles import written_to

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from .. import types
-from ..following._change import Kind
+from ..following._kinds import Kind
 
 
 @dataclass(frozen=True)

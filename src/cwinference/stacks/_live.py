@@ -7,7 +7,7 @@ from typing import Any
 from .. import errors
 from .._calls.flow import Flow
 from .._calls.rpc import Rpc, listed
-from ..following._change import Kind
+from ..following._kinds import Kind
 from ..resources._comparison import fingerprint
 from ..status import State
 from ._kinds import SECTIONS

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 from .._html import Displayed, Table
 from .._text import one_line
 from ..errors import ConfigurationError
-from ..following._change import Kind
+from ..following._kinds import Kind
 from ..resources._parts import is_mapping
 from ._stack import Stack
 

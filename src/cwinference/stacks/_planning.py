@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from .. import errors, types
-from ..following._change import Kind
+from ..following._kinds import Kind
 from ..resources._comparison import Difference, desired, differences
 from ..resources._ensure import Goal
 from ..resources._parts import is_mapping

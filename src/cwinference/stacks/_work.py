@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from ..following._change import Kind
+from ..following._kinds import Kind
 from ._live import LiveResource
 from ._plan import FieldChange, PlanStep
 

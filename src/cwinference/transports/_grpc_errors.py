@@ -6,7 +6,7 @@ the patterns below look for them; each was seen on the wire, with the oldest and
 
 import re
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from google.protobuf.message import Message
@@ -18,23 +18,24 @@ from .._wire.methods import Method
 from ._tls import UNUSABLE_TLS, tls_advice
 from .base import has_timed_out
 
-_OWN_DEADLINE = re.compile(r"(Stream removed \()?Deadline Exceeded\)?")
-_UNRESOLVED = re.compile(r"errors resolving |DNS resolution failed", re.IGNORECASE)
+_OWN_DEADLINE = ("Deadline Exceeded", "Stream removed (Deadline Exceeded)")
+_UNRESOLVED = ("errors resolving ", "dns resolution failed")
 _NO_SUCH_NAME = re.compile(r"(DNS|lookup).*(name not found|not known|no such host|misformatted)", re.IGNORECASE)
-_NOT_CONNECTED = re.compile(rf"failed to connect to all addresses|{_UNRESOLVED.pattern}", re.IGNORECASE)
-_REFUSED = re.compile(r"RST_STREAM with error code 7\b")
-_GOAWAY = re.compile(r"(Stream removed \()?GOAWAY received")
+_NOT_CONNECTED = ("failed to connect to all addresses", *_UNRESOLVED)
+_GOAWAY = ("GOAWAY received", "Stream removed (GOAWAY received")
 """A stream above the last one that a GOAWAY accepts, so it was not processed; one that was accepted and then lost
 mentions a socket first. Still no proof for an update: a server may relay this text about a call of its own."""
 
-_LOST = re.compile(
-    r"socket closed|connection reset|broken pipe|stream removed|endpoint clos|keepalive|ping timeout", re.IGNORECASE
-)
-_NO_HANDSHAKER = re.compile(r"Failed to create security handshaker")
-_TLS_FAILURE = re.compile(r"handshak|certificate|CERTIFICATE_VERIFY|verification check failed", re.IGNORECASE)
+_LOST = (
+    "socket closed", "connection reset", "broken pipe", "stream removed", "endpoint clos", "keepalive", "ping timeout",
+)  # fmt: skip
+_NO_HANDSHAKER = "Failed to create security handshaker"
+_TLS_FAILURE = ("handshak", "certificate", "CERTIFICATE_VERIFY", "verification check failed")
 _TOO_LARGE = re.compile(r"(^|CLIENT: )(Received|Decompressed) message larger than max")
-_STREAM_CANCELLED = re.compile(r"RST_STREAM with error code 8\b")
-_UNUSABLE = re.compile(r"parsing 'grpc-encoding' metadata")
+_RESET = re.compile(r"RST_STREAM with error code (\d+)")
+_REFUSED = "7"
+_CANCELLED = "8"
+_UNUSABLE = "parsing 'grpc-encoding' metadata"
 """After a response with an unknown encoding, gRPC fails every later one on the same connection with this text."""
 
 _HTTP_STATUS = re.compile(r"http2 header with status: (\d{3})")
@@ -44,12 +45,12 @@ _UNCONNECTED = frozenset({Hint.NOT_SENT, Hint.NO_SUCH_NAME, Hint.UNTRUSTED})
 
 def is_own_deadline(error: Any) -> bool:
     """Return whether the error is a timeout of ours, of which no server knows."""
-    return _OWN_DEADLINE.fullmatch(error.details() or "") is not None
+    return error.details() in _OWN_DEADLINE
 
 
 def ends_connection(error: Any) -> bool:
     """Return whether all later calls on the same connection would fail as well."""
-    return _UNUSABLE.search(error.details() or "") is not None
+    return _UNUSABLE in (error.details() or "")
 
 
 def is_unconnected(failure: errors.InferenceError) -> bool:
@@ -72,7 +73,7 @@ def translate(
     """
     kind = errors.BY_NUMBER.get(error.code().value[0], errors.Unknown)
     message = error.details() or ""
-    if _STREAM_CANCELLED.search(message) and has_timed_out(timeout, seconds):
+    if _reset_code(message) == _CANCELLED and has_timed_out(timeout, seconds):
         kind = errors.DeadlineExceeded
     if kind is errors.ResourceExhausted and _TOO_LARGE.search(message):
         return errors.ProtocolError(message, method=method.name)
@@ -80,11 +81,11 @@ def translate(
     extra = {key: value for key, value in error.trailing_metadata() or () if key.startswith("grpc-")}
     details, delay = _details(extra.get("grpc-status-details-bin"))
     pushback = _pushback(extra.get("grpc-retry-pushback-ms"))
-    if timeout is not None and _OWN_DEADLINE.fullmatch(message):
+    if timeout is not None and message in _OWN_DEADLINE:
         message = f"no response within {timeout:.3g} s"
     hint = Hint.NONE
     if kind is errors.Unavailable:
-        if not _is_from_server(error) and _NO_HANDSHAKER.search(message):
+        if not _is_from_server(error) and _NO_HANDSHAKER in message:
             return errors.ConfigurationError(f"{UNUSABLE_TLS}: gRPC's own log says why")
         hint = _hint(error, message, is_ready)
         if hint is Hint.UNTRUSTED:
@@ -103,18 +104,30 @@ def translate(
 def _hint(error: Any, message: str, is_ready: Callable[[], bool]) -> Hint:
     """Return what an UNAVAILABLE says beyond its code. The texts count only if they are gRPC's own, because a server
     may relay the very same words about a call that it made itself."""
-    if _TLS_FAILURE.search(message) and not _UNRESOLVED.search(message):
+    lower = message.lower()
+    if _has(message, _TLS_FAILURE) and not _has(lower, _UNRESOLVED):
         return Hint.NO_RETRY if _is_from_server(error) else Hint.UNTRUSTED
     if _is_from_server(error):
         # With headers but without trailers, a response has broken off; a server's own error mostly has both.
-        return Hint.LOST if _LOST.search(message) and not error.trailing_metadata() else Hint.NONE
-    if _REFUSED.search(message):
+        return Hint.LOST if _has(lower, _LOST) and not error.trailing_metadata() else Hint.NONE
+    if _reset_code(message) == _REFUSED:
         return Hint.REFUSED
-    if _NOT_CONNECTED.search(message) and not is_ready():
+    if _has(lower, _NOT_CONNECTED) and not is_ready():
         return Hint.NO_SUCH_NAME if _NO_SUCH_NAME.search(message) else Hint.NOT_SENT
-    if _GOAWAY.match(message):
+    if message.startswith(_GOAWAY):
         return Hint.GOING_AWAY
-    return Hint.LOST if _LOST.search(message) else Hint.NONE
+    return Hint.LOST if _has(lower, _LOST) else Hint.NONE
+
+
+def _has(text: str, signs: Iterable[str]) -> bool:
+    """Return whether a text contains one of some others."""
+    return any(sign in text for sign in signs)
+
+
+def _reset_code(message: str) -> str | None:
+    """Return the error code with which a stream was reset, if that is what a text says."""
+    found = _RESET.search(message)
+    return None if found is None else found.group(1)
 
 
 def _details(serialized: bytes | None) -> tuple[tuple[Message, ...], float | None]:
