@@ -112,7 +112,11 @@ def _hint(error: Any, message: str, is_ready: Callable[[], bool]) -> Hint:
         return Hint.LOST if _has(lower, _LOST) and not error.trailing_metadata() else Hint.NONE
     if _reset_code(message) == _REFUSED:
         return Hint.REFUSED
-    if _has(lower, _NOT_CONNECTED) and not is_ready():
+    if _has(lower, _NOT_CONNECTED):
+        if is_ready():
+            # Most likely the connection was made while this error waited to be read, but a server may say so of a call
+            # of its own. So it is no proof for an update; and calls that fail together take little of the budget.
+            return Hint.LOST
         return Hint.NO_SUCH_NAME if _NO_SUCH_NAME.search(message) else Hint.NOT_SENT
     if message.startswith(_GOAWAY):
         return Hint.GOING_AWAY
