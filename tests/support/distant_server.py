@@ -46,8 +46,8 @@ class DistantServer:
         self._server = Server(FaultMiddleware(self._respond, faults, lambda *_: None), tls=certificate)
         self.url = f"{'https' if certificate else 'http'}://localhost:{self._server.port}"
         self.on_arrival: Callable[[str], object] = lambda name: None
-        self.given_up_on = Counter[int]()
-        """How many calls that are given up came by each connection, by the client's port."""
+        self.given_up_on = Counter[object]()
+        """How many calls that are given up came by each connection. (Its port may be used again by another one.)"""
 
     @property
     def open_connections(self) -> int:
@@ -77,7 +77,7 @@ class DistantServer:
         is_stream = scope["path"].endswith("/completions")
         name = json.loads(body)["model"] if is_stream else types.GetGatewayRequest.FromString(body).id
         if name not in (LONG, PROMPT):
-            self.given_up_on[scope["client"][1]] += 1
+            self.given_up_on[scope["state"]["connection"]] += 1
             self.on_arrival(name)
         working = asyncio.create_task(self._send_stream(name, send) if is_stream else self._send_whole(name, send))
         leaving = asyncio.create_task(_wait_until_left(receive))
