@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -292,6 +293,29 @@ def test_a_transport_is_loaded_only_when_it_was_chosen(transport: str, allowed: 
         f" cwinference.Client('t', endpoint='http://localhost:1', transport={transport!r}, retry=None).gateways.list()"
     )
     assert loaded_by(program) & HEAVY == allowed
+
+
+def test_a_first_call_loads_only_what_it_needs() -> None:
+    program = (
+        "import contextlib, cwinference\n"
+        "with contextlib.suppress(cwinference.errors.Unavailable):\n"
+        " cwinference.Client('t', endpoint='http://localhost:1', retry=None).gateways.list()\n"
+        "import sys\nprint(*sys.modules)"
+    )
+    later = {
+        "cwinference.resources.deployments", "cwinference.resources._waits", "cwinference.resources._comparison",
+        "cwinference.following._following", "cwinference.following._cache", "cwinference.stacks", "cwinference.rollout",
+        "ipaddress", "urllib.parse", "pathlib",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"},
+    )
+    assert later & set(done.stdout.split()) == set()
 
 
 @pytest.mark.parametrize(
