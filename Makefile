@@ -8,7 +8,7 @@ GOOGLEAPIS = third_party/googleapis
 IN_PARALLEL = --numprocesses logical --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers browser pictures stubs docs reference ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers browser pictures stubs pyqwest docs reference ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,7 +102,10 @@ pictures: setup ## take the pictures in docs/: of the command line, and of the e
 stubs: setup ## the tests of gRPC once more, with grpcio called by its stubs instead of below them
 	$(DEV)/python -m pytest --grpc-stubs tests/stories tests/faults tests/unit -k grpc
 
-ci-extra: setup docs breaking guard demo stubs conformance peers browser ## what CI runs in addition to the tests: site, wheel matrix, speed guard, demo, stubs, conformance, peers, browser
+pyqwest: setup ## the tests of completions once more, with all of them sent by pyqwest
+	$(DEV)/python -m pytest --pyqwest tests/completions tests/faults -k "async-1 or completion or stream"
+
+ci-extra: setup docs breaking guard demo stubs pyqwest conformance peers browser ## what CI runs in addition to the tests: site, wheel matrix, speed guard, demo, stubs, pyqwest, conformance, peers, browser
 	.venv-demo/bin/python tools/check_model.py
 	$(DEV)/python tools/check_wheel.py
 

@@ -54,6 +54,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 OWNERS = {
     "grpc": "transports",
     "pyqwest": "transports",
+    "httptools": "transports",
     "msgspec": "_json",
     "coreweave": "types",
     "hypercorn": "emulator",

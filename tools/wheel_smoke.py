@@ -119,7 +119,7 @@ def main(neighbors: list[str]) -> None:
         rpc.stop(None).wait()
         http.shutdown()
         http.server_close()
-    names = ("grpcio", "protobuf", "msgspec", "pyqwest", *(("connectrpc",) if has_stubs() else ()))
+    names = ("grpcio", "protobuf", "msgspec", "pyqwest", "httptools", *(("connectrpc",) if has_stubs() else ()))
     print(", ".join(f"{name} {version(name)}" for name in names))
 
 

@@ -15,6 +15,7 @@ import pytest
 from cwinference import TLS, AsyncClient, errors
 from cwinference.emulator.server import Certificate
 from cwinference.inference import AsyncInference, Chunk
+from cwinference.transports import _http1
 from cwinference.transports._pool import EARLY_ENDS_PER_CONNECTION, Lane
 from tests.support import certificates
 from tests.support.client_kinds import TOKEN
@@ -213,7 +214,8 @@ async def test_a_response_that_is_kept_does_not_keep_the_connection_open(server:
 
 
 @pytest.mark.parametrize("kind", ["sync-1", "async-1"])
-async def test_over_http1_early_ends_are_not_counted(kind: str) -> None:
+async def test_over_http1_early_ends_are_not_counted(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_http1, "is_direct", False)
     async with connected(kind, respond_endlessly) as (inference, _):
         for _ in range(EARLY_ENDS_PER_CONNECTION + 1):
             await inference.read(inference.stream(), 1)

@@ -66,7 +66,7 @@ def whole(received: Received, limit: int) -> HttpResponse:
 def read_body(response: pyqwest.SyncResponse, chunks: list[Any], limit: int) -> None:
     """Read a body into a list, of which the caller keeps what was received if this fails."""
     if is_success(response.status):
-        check_size(_announced_size(response.headers) or 0, limit)
+        check_size(announced_size(response.headers) or 0, limit)
     size = 0
     for chunk in response.content:
         size += len(chunk)
@@ -82,7 +82,7 @@ async def read_body_async(
     Then the response is added to those that are `kept`: dropping it now would reset its stream.
     """
     try:
-        announced = _announced_size(response.headers)
+        announced = announced_size(response.headers)
         if is_success(response.status):
             check_size(announced or 0, limit)
         size, is_stream = 0, response.http_version != HTTP1
@@ -129,7 +129,7 @@ def _lost(failure: Exception, response: HttpResponse) -> errors.Unavailable | No
     return error
 
 
-def _announced_size(headers: pyqwest.Headers) -> int | None:
+def announced_size(headers: pyqwest.Headers) -> int | None:
     """Return the content-length; None if there is none."""
     text = headers.get("content-length", "")
     return int(text[:20]) if text.isdecimal() else None

@@ -18,6 +18,8 @@ from ..auth import Metadata
 from ..config import Settings
 from ._content_coding import BodyDecoder, check_size
 from ._http import AsyncHttp, Release, SyncHttp
+from ._http1 import Http1, can_send
+from ._http1_connection import Response
 from ._http_response import (
     ERROR_BYTES,
     ERROR_SECONDS,
@@ -204,6 +206,7 @@ class AsyncCompletionTransport:
     """Completions for event loops."""
 
     def __init__(self, settings: Settings) -> None:
+        self._direct = Http1(settings) if can_send(settings) else None
         self._http = AsyncHttp(settings, _HTTP_VERSION, **_CONNECTIONS)
         self._limit = settings.max_reply_bytes
         self._takes_whole = False
@@ -214,9 +217,11 @@ class AsyncCompletionTransport:
     ) -> HttpResponse:
         """Perform one exchange.
 
-        While the server succeeds and announces the sizes of its responses, they are taken whole, which is much
-        cheaper, and their size is checked afterwards. Their status is not known if their body is not received.
+        If pyqwest does it, responses are taken whole, which is much cheaper, while the server succeeds and announces
+        their sizes, and their size is checked afterwards. Their status is not known if their body is not received.
         """
+        if self._direct is not None:
+            return await self._direct.fetch(verb, url, headers, content, timeout)
         try:
             if not self._takes_whole:
                 response = await self._http.fetch(verb, url, headers, content, timeout)
@@ -237,20 +242,21 @@ class AsyncCompletionTransport:
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
     ) -> "AsyncBody":
         """Begin an exchange whose response is read piece by piece. `timeout` limits the time until it begins."""
-        response, release = await self._http.open(verb, url, headers, content, timeout)
+        http = self._direct or self._http
+        response, release = await http.open(verb, url, headers, content, timeout)
         return (_DecodedAsyncBody if "content-encoding" in response.headers else AsyncBody)(response, release)
 
     async def close(self) -> None:
         """Release all connections."""
-        await self._http.close()
+        await (self._direct or self._http).close()
 
 
 class AsyncBody(_Body):
     """The body of a response, read piece by piece on an event loop."""
 
-    def __init__(self, response: pyqwest.Response, release: Release) -> None:
+    def __init__(self, response: pyqwest.Response | Response, release: Release) -> None:
         super().__init__(response.status, response.headers, release)
-        self._response: pyqwest.Response | None = response
+        self._response: pyqwest.Response | Response | None = response
         self._pieces: AsyncIterator[Any] | None = aiter(response.content)
 
     async def read(self, limit: float | None) -> bytes | None:
@@ -312,7 +318,7 @@ class AsyncBody(_Body):
 class _DecodedAsyncBody(AsyncBody):
     """The same with a content coding, which is undone."""
 
-    def __init__(self, response: pyqwest.Response, release: Release) -> None:
+    def __init__(self, response: pyqwest.Response | Response, release: Release) -> None:
         super().__init__(response, release)
         self._decoding = BodyDecoder(content_encoding(response.headers))
 

@@ -1,0 +1,277 @@
+"""HTTP/1.1 for event loops, without encryption and proxies, several times cheaper than by pyqwest.
+
+pyqwest has threads of its own, and to hand a request over to them and its response back costs more than all the rest.
+Here an exchange stays on the thread of its event loop. Only completions use it: elsewhere HTTP/2 and TLS are usual.
+
+Idle connections are kept for the next request, those used last first. They belong to their event loop, and are closed
+with it.
+"""
+
+import asyncio
+import os
+import re
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote, urlsplit
+from weakref import WeakKeyDictionary, WeakSet
+
+from .. import errors
+from .._gevent import has_patched_threads
+from .._locks import lock_of
+from .._retry_rules import Hint
+from ..auth import Metadata
+from ..config import Settings
+from ._content_coding import check_size
+from ._http1_connection import Connection, Response
+from ._http_response import ERROR_BYTES, ERROR_SECONDS, HttpResponse, Received, announced_size, is_success, whole
+from ._pyqwest import is_usable, no_response, note_use
+from ._time_limit import TimeLimit
+
+is_direct = True
+"""Whether it is used; tests turn it off, to have everything done by pyqwest."""
+
+MOST_IDLE = 1000
+IDLE_SECONDS = 4.0
+"""Enough idle connections for many calls at once, kept for less than the 5 s after which common servers close them."""
+
+_SECOND_ADDRESS = {"happy_eyeballs_delay": 0.25}
+"""After how many seconds the next address of a host is tried as well, by event loops that know how."""
+_SAFE = "/%:@!$&'()*+,;=~[]|^\\"
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
+_NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
+
+
+def can_send(settings: Settings) -> bool:
+    """Return whether requests to this server can be sent this way."""
+    usual = is_direct and not has_patched_threads() and hasattr(select, "poll")  # it is missing on Windows
+    return usual and not settings.endpoint.secure and settings.http_version != 2 and settings.proxy is None
+
+
+class Http1:
+    """HTTP/1.1 to one server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limit = settings.max_reply_bytes
+        self._error_limit = min(self._limit, ERROR_BYTES)
+        self._host, self._port = settings.endpoint.host, settings.endpoint.port
+        self._authority = settings.endpoint.authority.removesuffix(":80")
+        self._target = ("", "")
+        """The latest URL, and what stands for it in a request."""
+        self._idle: WeakKeyDictionary[asyncio.AbstractEventLoop, _Idle] = WeakKeyDictionary()
+        self._is_closed = False
+        self._lock = lock_of(self)
+
+    async def fetch(
+        self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
+    ) -> HttpResponse:
+        """Perform one exchange. `timeout` in seconds; None for no limit."""
+        limit = TimeLimit(timeout)
+        connection: Connection | None = None
+        response: Response | None = None
+        chunks, failure = list[bytes](), None
+        try:
+            with limit:
+                connection = await self._take()
+                response = connection.send(self._request(verb, url, headers, content))
+                await response.begin()
+                if is_success(response.status):
+                    await _read(response, chunks, self._limit)
+                else:
+                    with TimeLimit(ERROR_SECONDS):
+                        await _read(response, chunks, self._error_limit)
+        except (errors.InferenceError, TimeoutError) as error:
+            if response is None or not response.status or is_success(response.status):
+                raise (no_response(timeout) if isinstance(error, TimeoutError) else error) from None
+            failure = error
+        finally:
+            if connection is not None:
+                self._give(connection)
+        return whole(Received(response.status, response.headers, b"".join(chunks), failure), self._limit)
+
+    async def open(
+        self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
+    ) -> tuple[Response, Callable[[bool], None]]:
+        """Begin an exchange; return the response, whose body the caller reads, and how to give the connection back.
+
+        `timeout` limits the time until the response begins, in seconds.
+        """
+        connection: Connection | None = None
+        try:
+            with TimeLimit(timeout):
+                connection = taken = await self._take()
+                response = taken.send(self._request(verb, url, headers, content))
+                await response.begin()
+        except BaseException as error:
+            if connection is not None:
+                connection.abort()
+            if isinstance(error, TimeoutError):
+                raise no_response(timeout) from None
+            raise
+        return response, lambda _: self._give(taken)
+
+    async def close(self) -> None:
+        """Release all connections that are idle; in a forked child they are the parent's."""
+        if is_usable():
+            with self._lock:
+                self._is_closed = True
+                every = list(self._idle.values())
+                self._idle.clear()
+            for idle in every:
+                idle.close()
+            await asyncio.sleep(0)  # the next turn of the event loop closes the sockets
+
+    async def _take(self) -> Connection:
+        """Return a connection that nobody uses. Raises ApiError."""
+        loop = asyncio.get_running_loop()
+        idle = self._idle.get(loop)
+        if idle is None:
+            idle = await self._idle_of(loop)
+        return idle.take() or await self._connect(loop)
+
+    async def _idle_of(self, loop: asyncio.AbstractEventLoop) -> "_Idle":
+        note_use()
+        idle = _Idle()
+        with self._lock:
+            for other in [each for each in self._idle if each.is_closed()]:
+                del self._idle[other]
+            if not self._is_closed:
+                idle = self._idle.setdefault(loop, idle)
+        await _close_with(loop, idle)
+        return idle
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop) -> Connection:
+        more: Any = _SECOND_ADDRESS if isinstance(loop, asyncio.BaseEventLoop) else {}
+        try:
+            return (await loop.create_connection(Connection, self._host, self._port, **more))[1]
+        except (OSError, UnicodeError) as error:
+            raise _no_connection(error, f"http://{self._authority}") from None
+
+    def _give(self, connection: Connection) -> None:
+        """Keep a connection for the next request, if that is possible."""
+        if connection.is_kept() and not self._is_closed:
+            idle = self._idle.get(connection.loop)
+            if idle is not None and idle.keep(connection):
+                return
+        connection.abort()
+
+    def _request(self, verb: str, url: str, headers: Metadata, content: bytes | None) -> bytes:
+        """Return a request as it is sent. It shows the token, so no variable may hold it."""
+        known, target = self._target
+        if known != url:
+            target = quote(urlsplit(url).path, _SAFE) or "/"
+            self._target = url, target
+        length = f"content-length: {len(content or b'')}\r\n" if content or verb != "GET" else ""
+        first = f"{verb} {target} HTTP/1.1\r\nhost: {self._authority}\r\n{length}"
+        return _encoded([first, *[f"{name}: {value}\r\n" for name, value in headers.reveal()], "\r\n"]) + (
+            content or b""
+        )
+
+
+class _Idle:
+    """The idle connections of an event loop, the one used last at the end."""
+
+    def __init__(self) -> None:
+        self._connections = deque[Connection]()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def take(self) -> Connection | None:
+        """Return the connection that was used last; None if none can be used."""
+        connections, oldest = self._connections, time.monotonic() - IDLE_SECONDS
+        while connections:
+            connection = connections.pop()  # only the event loop itself takes any, unless all is being closed
+            if connection.idle_since > oldest and connection.is_fresh():
+                return connection
+            connection.abort()
+        return None
+
+    def keep(self, connection: Connection) -> bool:
+        """Keep a connection; return whether there is room. Only on its event loop."""
+        if self._is_closed or len(self._connections) >= MOST_IDLE:
+            return False
+        if not connection.is_on_its_loop():
+            return False
+        connection.idle_since = time.monotonic()
+        self._connections.append(connection)
+        if self._timer is None:
+            self._timer = connection.loop.call_later(IDLE_SECONDS, self._expire)
+        return True
+
+    def close(self) -> None:
+        """Close all; on any thread."""
+        self._is_closed = True
+        self._timer = None  # it would keep a closed event loop alive
+        with suppress(IndexError):  # the event loop may take some at the same time
+            while True:
+                self._connections.pop().abort()
+
+    def _expire(self) -> None:
+        """Close those that have been idle for too long, and come back for the others."""
+        connections, now = self._connections, time.monotonic()
+        while connections and now - connections[0].idle_since >= IDLE_SECONDS:
+            connections.popleft().abort()
+        self._timer = None
+        if connections:
+            loop = connections[0].loop
+            self._timer = loop.call_later(connections[0].idle_since + IDLE_SECONDS - now, self._expire)
+
+
+async def _read(response: Response, chunks: list[bytes], limit: int) -> None:
+    """Read a body into a list, of which the caller keeps what was received if this fails."""
+    if is_success(response.status):
+        check_size(announced_size(response.headers) or 0, limit)
+    size = 0
+    async for chunk in response:
+        size += len(chunk)
+        check_size(size, limit)
+        chunks.append(chunk)
+
+
+async def _close_with(loop: asyncio.AbstractEventLoop, idle: _Idle) -> None:
+    """Close idle connections when their event loop ends, as `asyncio.run` ends it. It would warn of them otherwise.
+
+    The only thing that an event loop ends in good order are its async generators, so one of them waits for that.
+    """
+    guards: dict[str, Any] = loop.__dict__
+    if "_cwinference_idle" not in guards:
+        every = WeakSet[_Idle]()
+        guard = _at_end(every)
+        guards["_cwinference_idle"] = every, guard
+        await anext(guard)
+    guards["_cwinference_idle"][0].add(idle)
+
+
+async def _at_end(every: WeakSet[_Idle]) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        for idle in every:
+            idle.close()
+        await asyncio.sleep(0)
+
+
+def _encoded(lines: list[str]) -> bytes:
+    """Return the head of a request. Raises ConfigurationError if a value has what would add a line to it."""
+    for each in lines[1:-1]:
+        if not each.isascii() or not each[:-2].replace("\t", " ").isprintable():
+            raise errors.ConfigurationError(
+                f"headers: the value of {each.partition(':')[0]!a} contains characters that no header may contain"
+            )
+    return "".join(lines).encode("ascii")
+
+
+def _no_connection(error: Exception, where: str) -> errors.ApiError:
+    """Return the error of a connection that could not be made."""
+    if isinstance(error, socket.gaierror | UnicodeError):
+        unknown = isinstance(error, UnicodeError) or error.errno in _NO_SUCH_NAME
+        text = f"dns error: {getattr(error, 'strerror', None) or error}"
+        hint = Hint.NO_SUCH_NAME if unknown else Hint.NOT_SENT
+    else:
+        numbers = [error.errno] if isinstance(error, OSError) and error.errno else _ERRNO.findall(str(error))
+        text, hint = os.strerror(int(numbers[-1])) if numbers else str(error), Hint.NOT_SENT
+    return errors.with_hint(errors.Unavailable(f"no connection to {where}: {text}"), hint)

@@ -1,0 +1,342 @@
+"""Completions on an event loop without pyqwest: what servers do to connections, and what is done to them here."""
+
+import asyncio
+import gc
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cwinference import errors
+from cwinference.inference import AsyncInference
+from cwinference.transports import _http1
+from cwinference.transports._http1_connection import Connection
+from tests.support.client_kinds import TOKEN
+from tests.support.inference_kinds import MESSAGES
+from tests.support.scripted_model_server import (
+    DONE,
+    MODEL,
+    ScriptedModelServer,
+    chunk_event,
+    completion,
+    json_response,
+    stream_response,
+)
+from tests.support.scripted_server import http_response, read_request
+from tests.support.socket_servers import SocketServer
+from tests.support.waiting import wait_until_async
+
+ROOT = Path(__file__).parents[2]
+PARIS = json_response(completion())
+BODY = b"".join(PARIS.pieces)
+LENGTH = b"content-length: %d\r\n" % len(BODY)
+OK = b"HTTP/1.1 200 OK\r\n"
+MIB = 1024 * 1024
+
+pytestmark = pytest.mark.skipif("config.getoption('--pyqwest')")
+
+
+class RawServer(SocketServer):
+    """Has a function respond to each request, given its connection and number."""
+
+    def __init__(self, respond: Callable[[socket.socket, int], object]) -> None:
+        super().__init__(self._respond)
+        self._act = respond
+        self.heads: list[tuple[str, str, Any]] = []
+
+    def _respond(self, connection: socket.socket) -> None:
+        with connection.makefile("rb") as stream:
+            while True:
+                verb, path, headers, _ = read_request(stream)
+                self.heads.append((verb, path, headers))
+                self._act(connection, len(self.heads))
+
+
+def always(response: bytes) -> Callable[[socket.socket, int], object]:
+    return lambda connection, _: connection.sendall(response)
+
+
+@asynccontextmanager
+async def connected(
+    respond: Callable[[socket.socket, int], object],
+) -> AsyncGenerator[tuple[AsyncInference, RawServer]]:
+    with RawServer(respond) as server:
+        async with AsyncInference(server.endpoint, token=TOKEN, retry=None) as inference:
+            yield inference, server
+
+
+async def chat(inference: AsyncInference, content: str = "x") -> str:
+    messages = [{"role": "user", "content": content}]
+    return (await inference.chat.completions.create(model=MODEL, messages=messages, timeout=20)).text
+
+
+@pytest.mark.parametrize("response", [
+    OK + LENGTH + b"\r\n" + BODY,
+    OK + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % len(BODY) + BODY + b"\r\n0\r\ntrailer: 1\r\n\r\n",
+    OK.replace(b"1.1", b"1.0") + b"connection: keep-alive\r\n" + LENGTH + b"\r\n" + BODY,
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + OK + LENGTH + b"\r\n" + BODY,
+    OK + b"upgrade: h2c\r\nconnection: upgrade\r\n" + LENGTH + b"\r\n" + BODY,
+])  # fmt: skip
+async def test_a_connection_is_used_again(response: bytes) -> None:
+    async with connected(always(response)) as (inference, server):
+        assert [await chat(inference) for _ in range(3)] == ["Paris"] * 3
+        assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize("response", [
+    OK + LENGTH + b"connection: close\r\n\r\n" + BODY,
+    OK.replace(b"1.1", b"1.0") + LENGTH + b"\r\n" + BODY,
+    OK + LENGTH + b"\r\n" + BODY + b"HTTP/1.1 408 Request Timeout\r\n\r\n",
+    OK + LENGTH + b"\r\n" + BODY + b"\0\0",
+])  # fmt: skip
+async def test_it_is_not_used_again_if_the_server_says_so_or_sends_more(response: bytes) -> None:
+    async with connected(always(response)) as (inference, server):
+        assert [await chat(inference) for _ in range(3)] == ["Paris"] * 3
+        assert len(server.connections) == 3
+
+
+async def test_a_body_may_end_with_its_connection() -> None:
+    def respond(connection: socket.socket, _: int) -> None:
+        connection.sendall(OK + b"\r\n" + BODY)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    async with connected(respond) as (inference, _):
+        assert await chat(inference) == "Paris"
+
+
+async def test_a_connection_that_the_server_closes_while_it_is_idle_costs_no_request() -> None:
+    """The event loop has no turn in which it could notice."""
+    async with connected(always(OK + LENGTH + b"\r\n" + BODY)) as (inference, server):
+        for _ in range(3):
+            assert await chat(inference) == "Paris"
+            server.connections[-1].shutdown(socket.SHUT_RDWR)
+        assert len(server.connections) == 3
+        assert len(server.heads) == 3
+
+
+async def test_bytes_that_nobody_asked_for_make_an_idle_connection_useless() -> None:
+    async with connected(always(OK + LENGTH + b"\r\n" + BODY)) as (inference, server):
+        for _ in range(2):
+            assert await chat(inference) == "Paris"
+            server.connections[-1].sendall(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+async def test_a_refusal_counts_although_the_request_is_still_being_sent(hangs_up: bool) -> None:
+    """The server reads no more than the beginning, so that the rest can never be written."""
+    done = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
+        if not hangs_up:
+            done.wait(20)
+
+    with SocketServer(serve) as server:
+        async with AsyncInference(server.endpoint, token=TOKEN, retry=None) as inference:
+            for _ in range(2):
+                with pytest.raises(errors.InferenceError) as caught:
+                    await chat(inference, "x" * 20 * MIB)
+                assert getattr(caught.value, "http_status", None) == 413
+        done.set()
+        assert len(server.connections) == 2
+
+
+async def test_a_refusal_that_has_arrived_counts_although_a_write_fails_before_it_is_read() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        _, connection = await asyncio.get_running_loop().create_connection(Connection, sock=ours)
+        response = connection.send(b"POST / HTTP/1.1\r\n\r\n")
+        theirs.sendall(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
+        connection.connection_lost(BrokenPipeError())  # as the event loop says it
+        await response.begin()
+        assert (response.status, [piece async for piece in response]) == (413, [b"no"])
+        connection._transport.abort()
+        await asyncio.sleep(0)
+
+
+async def test_a_stream_that_nobody_reads_is_not_received() -> None:
+    sent = 0
+
+    def respond(connection: socket.socket, _: int) -> None:
+        nonlocal sent
+        connection.sendall(OK + b"content-type: text/event-stream\r\n\r\n" + chunk_event("a"))
+        connection.settimeout(1.0)
+        while sent < 64 * MIB:  # until the buffers on the way are full
+            sent += connection.send(b": " + b"x" * MIB + b"\n\n")
+
+    async with (
+        connected(respond) as (inference, server),
+        inference.chat.completions.stream(model=MODEL, messages=MESSAGES) as stream,
+    ):
+        assert (await anext(aiter(stream))).text == "a"
+        await asyncio.to_thread(server._threads[-1].join)
+        assert sent < 32 * MIB
+
+
+async def test_a_server_that_waits_for_room_to_send_hears_at_once_of_the_end() -> None:
+    left = threading.Event()
+
+    events = chunk_event("a") + b"data: no JSON\n\n" + b": " * 32 * MIB
+
+    def respond(connection: socket.socket, _: int) -> None:
+        try:
+            connection.sendall(OK + b"content-type: text/event-stream\r\n\r\n" + events)
+        except OSError:
+            left.set()
+
+    async with connected(respond) as (inference, _):
+        chunks = aiter(inference.chat.completions.stream(model=MODEL, messages=MESSAGES))
+        assert (await anext(chunks)).text == "a"
+        await asyncio.sleep(0.2)  # until the buffers on the way are full
+        with pytest.raises(errors.ProtocolError):
+            await anext(chunks)
+        assert left.wait(20)  # without another turn of the event loop
+
+
+async def test_all_of_a_large_stream_is_received() -> None:
+    count = 3000
+    events = [chunk_event("x" * 2000) for _ in range(count)]
+    with ScriptedModelServer(lambda _: stream_response(b"".join(events), DONE)) as server:
+        async with AsyncInference(server.url, token=TOKEN, retry=None) as inference:
+            for _ in range(2):
+                async with inference.chat.completions.stream(model=MODEL, messages=MESSAGES) as stream:
+                    assert len([chunk async for chunk in stream]) == count
+            assert server.connections == 1
+
+
+async def test_a_canceled_call_closes_its_connection_at_once() -> None:
+    left = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(1000)
+        while connection.recv(1000):
+            pass
+        left.set()
+
+    with SocketServer(serve) as server:
+        async with AsyncInference(server.endpoint, token=TOKEN, retry=None) as inference:
+            call = asyncio.create_task(chat(inference))
+            await wait_until_async(lambda: bool(server.connections))
+            await asyncio.sleep(0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert left.wait(20)
+
+
+async def test_a_stream_goes_on_while_its_client_is_closed_and_closes_its_connection() -> None:
+    more = threading.Event()
+
+    def rest() -> Iterator[bytes]:
+        assert more.wait(20)
+        yield chunk_event("b") + DONE
+
+    with ScriptedModelServer(lambda _: stream_response(chunk_event("a"), after=rest())) as server:
+        inference = AsyncInference(server.url, token=TOKEN, retry=None)
+        async with inference.chat.completions.stream(model=MODEL, messages=MESSAGES) as stream:
+            chunks = aiter(stream)
+            assert (await anext(chunks)).text == "a"
+            await inference.close()
+            more.set()
+            assert [chunk.text async for chunk in chunks] == ["b"]
+        assert await asyncio.to_thread(is_closed, server._server.connections[0])
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Return whether a client closes a connection soon, on which the server's own thread may wait as well."""
+    try:
+        connection.settimeout(20)
+        return not connection.recv(1)
+    except OSError:
+        return True
+
+
+async def test_idle_connections_are_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_http1, "IDLE_SECONDS", 0.05)
+    async with connected(always(OK + LENGTH + b"\r\n" + BODY)) as (inference, server):
+        await asyncio.gather(*(chat(inference) for _ in range(3)))
+        for each in server._threads[1:]:  # their connections are
+            await asyncio.to_thread(each.join)
+        assert await chat(inference) == "Paris"
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_event_loops_have_connections_of_their_own_which_end_with_them(closes: bool) -> None:
+    """Without a warning, though the client is not closed."""
+
+    async def main(inference: AsyncInference) -> None:
+        for _ in range(2):
+            assert await chat(inference) == "Paris"
+        if closes:
+            await inference.close()
+
+    with RawServer(always(OK + LENGTH + b"\r\n" + BODY)) as server:
+        inference = AsyncInference(server.endpoint, token=TOKEN, retry=None)
+        for number in range(1 if closes else 3):
+            asyncio.run(main(inference))
+            gc.collect()
+            assert len(server.connections) == number + 1
+            assert is_closed(server.connections[-1])
+
+
+def test_a_client_may_be_closed_on_another_event_loop() -> None:
+    with RawServer(always(OK + LENGTH + b"\r\n" + BODY)) as server, event_loop() as loop:
+        inference = AsyncInference(server.endpoint, token=TOKEN, retry=None)
+        assert asyncio.run_coroutine_threadsafe(chat(inference), loop).result(20) == "Paris"
+        asyncio.run(inference.close())
+        assert is_closed(server.connections[0])
+
+
+@contextmanager
+def event_loop() -> Generator[asyncio.AbstractEventLoop]:
+    """Run an event loop on a thread."""
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        yield loop
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+async def test_a_path_is_sent_as_urls_have_it_and_a_host_with_its_port() -> None:
+    with RawServer(always(OK + LENGTH + b"\r\n" + BODY)) as server:
+        url = f"{server.endpoint}/a b/é%20/{{x}}"
+        async with AsyncInference(url, token=TOKEN, retry=None) as inference:
+            assert await chat(inference) == "Paris"
+    verb, path, headers = server.heads[0]
+    assert (verb, path) == ("POST", "/a%20b/%C3%A9%20/%7Bx%7D/v1/chat/completions")
+    assert headers["host"] == f"127.0.0.1:{server.port}"
+    assert headers["authorization"] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize("value", ["a\r\nx-more: 1", "a\nb", "a\0", "é", "\ud800"])
+def test_a_header_cannot_add_another_one(value: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match="'x-odd' contains characters") as caught:
+        _http1._encoded(["POST / HTTP/1.1\r\n", f"x-odd: {value}\r\n", "\r\n"])
+    assert value not in str(caught.value)
+
+
+async def test_headers_that_are_no_text_are_empty() -> None:
+    odd = b"HTTP/1.1 503 No\r\nx-latin: caf\xe9\r\nx-utf: caf\xc3\xa9\r\ncontent-length: 0\r\n\r\n"
+    async with connected(always(odd)) as (inference, _):
+        with pytest.raises(errors.Unavailable) as caught:
+            await chat(inference)
+    assert caught.value.headers["x-latin"] == ""
+    assert caught.value.http_status == 503
+
+
+def test_a_child_that_is_forked_during_a_call_leaves_the_connection_alone() -> None:
+    with RawServer(always(http_response(200, BODY, {"content-type": "application/json"}))) as server:
+        command = [sys.executable, "-W", "ignore", "-m", "tests.support.direct_fork_program", server.endpoint]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout.splitlines() == ["before: Paris", "child: ConfigurationError", "after: Paris"]
+        assert len(server.connections) == 1
