@@ -31,6 +31,9 @@ class TokenFile:
     def __repr__(self) -> str:
         return f"from_file({str(self.path)!r})"
 
+    def __reduce__(self) -> "tuple[type[TokenFile], tuple[Path]]":
+        return TokenFile, (self.path,)  # for other processes, which read it themselves
+
     @forgets_locals
     def __call__(self) -> str:
         return self.read().reveal()
