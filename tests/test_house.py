@@ -62,6 +62,8 @@ OWNERS = {
     "hyperframe": "emulator",
     "h11": "emulator",
     "tqdm": "inference",
+    "ray": "ray",
+    "pyarrow": "ray",
     "openai": "inference",
     "yaml": "_yaml",
     "click": "_cli",
@@ -89,7 +91,7 @@ LAYERS = [
     {"inference"},
     {"rollout"},
     {"client"},
-    {"doctor"},
+    {"doctor", "ray"},
     {"_notebook"},
     {"__init__"},
     {"emulator"},
@@ -123,6 +125,7 @@ FACADE = (
     "following",
     "inference",
     "messages",
+    "ray",
     "resources",
     "retry",
     "rollout",
@@ -252,7 +255,8 @@ def loaded_by(statement: str) -> set[str]:
 
 HEAVY = {
     "grpc", "connectrpc", "pyqwest", "hypercorn", "h2", "openai", "httpx", "requests", "protobuf",
-    "opentelemetry", "cwinference.emulator", "cwinference.inference", "cwinference.doctor", "cwinference._telemetry",
+    "opentelemetry", "cwinference.emulator", "cwinference.ray", "cwinference.inference", "cwinference.doctor",
+    "cwinference._telemetry", "ray", "pyarrow",
 }  # fmt: skip
 
 
@@ -322,7 +326,7 @@ def test_a_first_call_loads_only_what_it_needs() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "", ".auth", ".config", ".doctor", ".emulator", ".errors", ".following", ".inference", ".messages", ".rollout",
+        "", ".auth", ".config", ".doctor", ".emulator", ".errors", ".following", ".inference", ".messages", ".ray", ".rollout",
         ".stacks", ".status", ".types",
     ],
 )  # fmt: skip
@@ -451,6 +455,7 @@ PUBLIC_MODULES = [
     ".errors",
     ".following",
     ".inference",
+    ".ray",
     ".resources",
     ".rollout",
     ".stacks",

@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 USERS_STUBS = ("types-grpcio", "types-protobuf")
 OLDEST_MINOR, NEWEST_MINOR = 11, 15
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-EXTRAS = PROJECT["optional-dependencies"]
+EXTRAS = {name: needed for name, needed in PROJECT["optional-dependencies"].items() if name != "ray"}
+"""All but `ray`, which is 600 MB in each environment: `make distributed` has it."""
 FLOORS = {
     name: floor.split(",")[0]
     for name, _, floor in (each.partition(">=") for each in chain(PROJECT["dependencies"], *EXTRAS.values()))

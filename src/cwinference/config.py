@@ -276,6 +276,11 @@ def read_proxies(proxy: str | None) -> Proxies:
     return Proxies(variables=variables, exempt=_first_set(NO_PROXY_VARIABLES) or "")
 
 
+def set_default_variable(name: str, value: str) -> None:
+    """Set a variable for libraries that read it, unless it is set."""
+    os.environ.setdefault(name, value)
+
+
 def forces_color() -> bool:
     """Return whether colors are wanted although the output is no terminal."""
     return bool(os.environ.get("FORCE_COLOR"))

@@ -56,6 +56,13 @@ def completion_line(key: str, body: bytes, digest: str, *, replaces: bool = Fals
     they can be escaped, and ends of lines occur only outside. Raises ProtocolError if it could be written, but not read
     back.
     """
+    body = kept_body(body)
+    end = b',"request_digest":"' + digest.encode() + (b'"' + _REPLACES if replaces else b'"}\n')
+    return b"".join([_BEGINNING, _encode(key).encode(), _BEFORE_BODY, body, _AFTER_BODY, end])
+
+
+def kept_body(body: bytes) -> bytes:
+    """Return a body as it stands in a line. Raises ProtocolError if it could be written, but not read back."""
     body = body.removeprefix(BYTE_ORDER_MARK)
     if body.count(b"{") + body.count(b"[") > _MANY_BRACKETS:
         _check_depth(body)
@@ -63,8 +70,7 @@ def completion_line(key: str, body: bytes, digest: str, *, replaces: bool = Fals
         body = _BEYOND_ASCII.sub(_escaped, str(body, "utf-8")).encode()
     if b"\n" in body or b"\r" in body:
         body = body.translate(_LINE_ENDS_TO_SPACES)
-    end = b',"request_digest":"' + digest.encode() + (b'"' + _REPLACES if replaces else b'"}\n')
-    return b"".join([_BEGINNING, _encode(key).encode(), _BEFORE_BODY, body, _AFTER_BODY, end])
+    return body
 
 
 def without_mark(line: bytes) -> bytes:

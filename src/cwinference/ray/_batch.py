@@ -1,0 +1,215 @@
+"""`batch`: many completions on a cluster, from files into a folder, each once, whoever dies in between.
+
+A run has two parts. The first one finds out what is to be sent: it joins the requests with the completions that there
+are, and keeps the rest in files. The second one reads those, requests completions, and writes. It has no joins, so Ray
+repeats whatever part of it is lost with a worker or a node. What is lost with the first part has cost nothing.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from .._arguments import check_count, check_flag
+from ..auth import TokenSource
+from ..config import TLS, TransportName
+from ..errors import InferenceError
+from ..inference.batch.outcomes import BatchResult
+from ..retry import Retry
+from ._completions import CompletedLines
+from ._limit import SharedLimit
+from ._ray import check_installed, connect, quiet_data, ray_module
+from ._sharing import GAVE_UP
+from ._sink import Written, new_sink
+from ._source import Requests, read_prepared, read_requests
+from ._store import Store
+from ._target import Target
+from ._todo import find_todo
+from ._usage import plus, usage_of
+
+_ROUNDS = 5
+"""How often a run is begun again, after Ray has failed to repeat what was lost."""
+_FILES = 4000
+"""About how many files a batch consists of at most, while that leaves enough rows for each."""
+_CALLS = 3
+"""How many blocks a worker has in progress: when one of them is nearly done, the next keeps its slots busy."""
+
+
+def batch(
+    requests: Requests,
+    out_dir: str | os.PathLike[str],
+    *,
+    gateway: str | Sequence[str] | None = None,
+    base_url: str | Sequence[str] | None = None,
+    concurrency: int = 64,
+    workers: int | None = None,
+    token: TokenSource | None = None,
+    timeout: float | None = 600.0,
+    retry: Retry | None = Retry(),  # noqa: B008 - frozen
+    endpoint: str | None = None,
+    transport: TransportName | None = None,
+    tls: TLS | None = None,
+    allow_plaintext: bool = False,
+    address: str | None = None,
+    keep_going: bool = False,
+) -> BatchResult:
+    """Request many completions on a cluster and write each once into a folder, continuing where an earlier run stopped.
+
+    The folder gets lines as those of `Inference.batch`, in files `completed-*.jsonl`; what failed is in
+    `failed-*.jsonl`, and sent again by the next run. Both are whole files at any time, so they can be read while a run
+    goes on: `ray.data.read_json(out_dir)` has the columns `custom_id`, `response` and `error`. Nodes, workers and the
+    driver may die: whatever is not in the folder by then is requested again, by Ray or by the next run.
+
+    Args:
+        requests: JSONL or Parquet: a file, a folder, a pattern such as `in/*.jsonl`, or a list of them; or a dataset of
+            Ray. Each row is a request with a `custom_id`: a body, or OpenAI's batch form. What is no request becomes a
+            failure.
+        out_dir: the folder, on a disk that all nodes share, or a URL that pyarrow knows, such as `s3://bucket/path`.
+            It must be empty, or have been written by such a batch.
+        gateway: name or id of a gateway, which each worker reads, or several. Or give `base_url`.
+        base_url: URL of an OpenAI-compatible server, or several of servers with the same models.
+        concurrency: how many requests are in flight at most, in all workers together (64). When the server says 429
+            or 503, all of them pause for as long as it asked for, and go on with half as many for a while.
+        workers: how many actors of Ray send requests. None: one for each node.
+        token: a source of the token that can be pickled, as `auth.from_file` and `auth.from_command` return; it is
+            asked on the workers. A string is refused, because Ray would log it. None: for a gateway, what the
+            environment of the workers says, as for `AsyncClient`; for a URL, no token is sent.
+        timeout: seconds for a whole request (600), all attempts included. None for no limit.
+        retry: how failures before the response are retried; None turns retries off.
+        endpoint: URL of the API, which knows the gateway. None: as for `AsyncClient`.
+        transport: how the gateway is read: "rest" (default), "grpc" or "connect".
+        tls: certificate authorities and client certificate, as paths.
+        allow_plaintext: allow http:// beyond loopback, which sends the token unencrypted.
+        address: of a cluster, unless this process is connected to one. None: that of RAY_ADDRESS, or one on this
+            machine; if there is none, one is started for this process.
+        keep_going: continue however many requests fail. Otherwise the run ends, and its result has `gave_up`, when 100
+            of them, or twice as many as are in flight, have failed without a success in between.
+
+    Returns:
+        The counts of this run. `failed` is 0 if everything is completed.
+
+    Raises:
+        ConfigurationError: an argument is wrong, the folder cannot be used, or has the completion of another request;
+            or the extra `ray` is not installed.
+        Unauthenticated: the token was refused, also for a single request; what was completed is in the folder.
+        ApiError: the gateway could not be read.
+    """
+    target = Target(gateway, base_url, token, timeout, retry, endpoint, transport, tls, allow_plaintext)
+    check_count(concurrency, "concurrency")
+    if workers is not None:
+        check_count(workers, "workers")
+    check_installed()
+    store = Store(out_dir)
+    limits = _Limits(concurrency, workers, check_flag(keep_going, "keep_going"))
+    is_own = connect(address)
+    try:
+        lock = store.open()
+        try:
+            with quiet_data():
+                return _ClusterBatch(requests, store, target, limits).run()
+        finally:
+            if lock is not None:
+                lock.close()
+    finally:
+        if is_own:
+            ray_module().shutdown()
+
+
+class _Limits(NamedTuple):
+    """How much at once, and when it is enough."""
+
+    concurrency: int
+    workers: int | None
+    keeps_going: bool
+
+
+class _ClusterBatch:
+    """The runs of one call of `batch`: one, unless Ray cannot repeat what was lost."""
+
+    def __init__(self, requests: Requests, store: Store, target: Target, limits: _Limits) -> None:
+        self._requests = requests
+        self._store = store
+        self._target = target
+        self._limits = limits
+        self._workers = limits.workers or _nodes()
+
+    def run(self) -> BatchResult:
+        """Run until everything has an outcome. Raises the error that ends the batch."""
+        errors = ray_module("ray.exceptions")
+        for left in reversed(range(_ROUNDS)):
+            try:
+                return self._run(uuid4().hex)
+            except errors.RayError as error:
+                failure = _cause(error)
+                if not left or failure is not None:
+                    raise failure or error from None
+        raise AssertionError
+
+    def _run(self, run: str) -> BatchResult:
+        self._store.note(self._target.servers, finished=False)
+        earlier = self._store.begin(run)
+        todo = find_todo(self._store, run, read_requests(self._requests), earlier, _nodes(), self._rows)
+        written, stop, error = self._send(run) if todo.missing else (Written(), "", None)
+        self._store.finish(run, earlier)
+        if error is not None:
+            raise error
+        self._store.note(self._target.servers, finished=stop == "")
+        return BatchResult(
+            completed=written.completed,
+            failed=written.failed,
+            skipped=todo.completed,
+            first_failure=written.first_failure,
+            failures=self._store.failures if written.failed else None,
+            gave_up=stop == GAVE_UP,
+            usage=usage_of(written.tokens),
+            total_usage=usage_of(plus(written.tokens, todo.tokens)),
+        )
+
+    def _rows(self, count: int) -> int:
+        """Return how many rows a worker gets at once, and a file has: enough to keep it busy, few enough to lose."""
+        share = -(-self._limits.concurrency // self._workers)
+        return max(-(-count // _FILES), min(4 * share, -(-count // (4 * self._workers))))
+
+    def _send(self, run: str) -> tuple[Written, str, Exception | None]:
+        """Send what is missing; return what was written, why nothing more was sent, and the error if there was one."""
+        ray = ray_module()
+        limit = SharedLimit(self._limits.concurrency)
+        if not self._limits.keeps_going:
+            limit.keeper.give_up.remote()
+        try:
+            written = self._write(run, limit)
+            stop, error = ray.get(limit.keeper.outcome.remote())
+        finally:
+            ray.kill(limit.keeper)
+        return written, stop, error
+
+    def _write(self, run: str, limit: SharedLimit) -> Written:
+        data = ray_module("ray.data")
+        sink = new_sink(self._store, run)
+        lines = read_prepared(self._store.parts(self._store.todo(run)), self._store.system).map_batches(
+            CompletedLines,
+            fn_constructor_kwargs={"target": self._target, "concurrency": limit},
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=data.ActorPoolStrategy(size=self._workers, max_concurrent_calls_per_actor=_CALLS),
+            num_cpus=0,  # they wait most of the time; what reads and writes needs the CPUs
+        )
+        lines.write_datasink(sink)
+        written: Written = sink.written
+        return written
+
+
+def _nodes() -> int:
+    """Return how many nodes there are that may get work."""
+    nodes = [each for each in ray_module().nodes() if each["Alive"] and each["Resources"].get("CPU")]
+    return max(1, len(nodes))
+
+
+def _cause(error: BaseException) -> InferenceError | None:
+    """Return our own error, which Ray has wrapped; None if there is none."""
+    cause: Any = error
+    while cause is not None:
+        if isinstance(cause, InferenceError):
+            return cause
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    return None

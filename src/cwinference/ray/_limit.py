@@ -1,0 +1,85 @@
+"""The actor that keeps one limit for all workers, and the handle by which they find it."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Any
+
+from .._arguments import check_count
+from ._ray import check_installed, ray_module
+from ._sharing import Demand, Grant, Sharing
+
+_PERIOD = 0.2
+"""Seconds between two reports of a worker: what is granted in bulk need not be asked for request by request."""
+
+
+class Keeper:
+    """The actor. Reports wait for their response, so that a pause reaches all workers at once."""
+
+    def __init__(self, limit: int) -> None:
+        is_restarted = bool(ray_module().get_runtime_context().was_current_actor_reconstructed)
+        self._sharing = Sharing(limit, time.monotonic(), is_restarted=is_restarted)
+        self._version = 0
+        self._changed = asyncio.Event()
+        self._error: Exception | None = None
+
+    async def report(self, demand: Demand, version: int) -> tuple[Grant, int]:
+        """Return what a worker gets, as soon as there is news, or after a moment."""
+        if version == self._version:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), _PERIOD)
+        return self._sharing.report(demand, time.monotonic()), self._version
+
+    async def refuse(self, pause: float) -> None:
+        """Take the pause that a server asked for, and report it to all."""
+        if self._sharing.refuse(pause, time.monotonic()):
+            self._tell()
+
+    async def stop(self, error: Exception) -> None:
+        """Let nothing more be sent, because of an error that every request would have."""
+        self._error = self._error or error
+        self._sharing.stop = self._sharing.stop or type(error).__name__
+        self._tell()
+
+    async def give_up(self) -> None:
+        """Let nothing more be sent when too many requests have failed in a row, from now on."""
+        self._sharing.gives_up = True
+
+    async def outcome(self) -> tuple[str, Exception | None]:
+        """Return why nothing more was sent: empty if everything was; and the error if there was one."""
+        return self._sharing.stop, self._error
+
+    def _tell(self) -> None:
+        self._version += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class SharedLimit:
+    """One limit for all workers of a cluster together, for `concurrency=` of `Completions`.
+
+    Keep it for as long as they run. It is an actor of Ray, which the workers report to several times a second, and not
+    with each request. When the server says 429 or 503, all of them pause for as long as it asked for (`Retry-After`),
+    go on with half as many, and return to the whole number within half a minute.
+    """
+
+    def __init__(self, limit: int = 64) -> None:
+        """Start the actor, on the node of the driver.
+
+        Args:
+            limit: how many requests are in flight at most (64).
+
+        Raises:
+            ConfigurationError: `limit` is no positive number, or the extra `ray` is not installed.
+        """
+        self.limit = check_count(limit, "limit")
+        check_installed()
+        ray = ray_module()
+        here = ray_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=True
+        )
+        options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here}
+        self.keeper: Any = ray.remote(Keeper).options(**options).remote(self.limit)
+
+    def __repr__(self) -> str:
+        return f"SharedLimit({self.limit})"

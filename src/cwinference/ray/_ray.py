@@ -1,0 +1,69 @@
+"""The only importer of Ray, when it is needed: an extra, and 240 MB of it."""
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from ..config import set_default_variable
+from ..errors import ConfigurationError
+
+_OFF = ("enable_progress_bars", "enable_operator_progress_bars", "print_on_execution_start", "use_datasource_v2")
+"""What is switched off: progress bars, and a reader of Parquet that starts 32 actors, however small the cluster is."""
+_EXTRA = "cwinference.ray needs Ray with its data library, and polars; install cwinference[ray]"
+
+
+def ray_module(name: str = "ray") -> Any:
+    """Return a module of Ray or pyarrow. Raises ConfigurationError that names the extra if it is not installed."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ConfigurationError(f"{_EXTRA} ({error})") from None
+
+
+def check_installed() -> None:
+    """Raise ConfigurationError that names the extra, unless all of it is installed."""
+    for name in ("ray", "pyarrow", "ray.data", "polars"):
+        ray_module(name)
+
+
+def connect(address: str | None) -> bool:
+    """Connect to a cluster, unless this process is connected; return whether it was not.
+
+    Without an address: that of RAY_ADDRESS, or one that runs on this machine; else one is started for this process.
+    """
+    check_installed()
+    ray = ray_module()
+    if ray.is_initialized():
+        return False
+    set_default_variable("RAY_BACKEND_LOG_LEVEL", "fatal")  # notes of Ray's own code, on standard error
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        ray.init(address=address or "auto", **quiet)
+    except ConnectionError as error:
+        if address is not None:
+            raise ConfigurationError(f"address: no Ray cluster at {address!r}: {error}") from None
+        set_default_variable("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(include_dashboard=False, **quiet)
+    except ValueError as error:
+        raise ConfigurationError(f"address: {error}") from None
+    return True
+
+
+@contextmanager
+def quiet_data() -> Generator[Any]:
+    """Run Ray Data without progress bars and notes; yield its context."""
+    context = ray_module("ray.data").DataContext.get_current()
+    before = {name: getattr(context, name) for name in _OFF if hasattr(context, name)}
+    logger = logging.getLogger("ray.data")
+    level = logger.level
+    try:
+        for name in before:
+            setattr(context, name, False)
+        logger.setLevel(logging.ERROR)
+        yield context
+    finally:
+        logger.setLevel(level)
+        for name, value in before.items():
+            setattr(context, name, value)

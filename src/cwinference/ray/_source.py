@@ -1,0 +1,176 @@
+"""What a batch reads, by readers of Ray Data: JSONL, Parquet, or a dataset; and its own files."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+from ..errors import ConfigurationError
+from ..inference.batch.lines import entry_in
+from ..inference.batch.source import OverlongLine
+from . import _usage as usage
+from ._prepared import COLUMNS, Prepared, lines_in, prepared, prepared_row
+from ._ray import ray_module
+
+Requests: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Any"
+"""A file, a folder, a pattern or several of them, of JSONL or Parquet; or a dataset of Ray."""
+
+_JSON = (".jsonl", ".json", ".ndjson", ".jsonl.gz", ".json.gz", ".ndjson.gz")
+_PARQUET = (".parquet", ".pq")
+_BLOCK = 1 << 18
+_ROWS = 1000
+"""How many rows are handed on at once,"""
+_BYTES = 1 << 24
+"""if they are not larger."""
+
+
+def read_requests(requests: Requests) -> Any:
+    """Return the requests as a dataset of prepared rows. Raises ConfigurationError."""
+    if hasattr(requests, "map_batches"):
+        return _from_table(requests)
+    paths = _paths_of(requests)
+    system, found = _files_at(paths)
+    parquet = [path for path in found if path.endswith(_PARQUET)]
+    lines = [path for path in found if path.endswith(_JSON)]
+    if not found or len(parquet) + len(lines) < len(found):
+        other = next((path for path in found if path not in {*parquet, *lines}), paths[0])
+        raise ConfigurationError(
+            f"requests: {other} is no JSONL or Parquet (.jsonl, .json, .ndjson, .gz; .parquet, .pq)"
+            if found
+            else f"requests: no file at {', '.join(paths)}"
+        )
+    data = ray_module("ray.data")
+    sets = [_from_lines(lines, system)] if lines else []
+    if parquet:
+        sets.append(_from_table(data.read_parquet(parquet, filesystem=system)))
+    return sets[0] if len(sets) == 1 else sets[0].union(sets[1])
+
+
+def read_completed(paths: Sequence[str], system: Any) -> Any:
+    """Return the keys, digests and tokens of the completions in files of a batch."""
+
+    def entries(blocks: Iterable[bytes], path: str) -> Iterator[Mapping[str, Any]]:
+        for line in lines_in(blocks):
+            entry = None if isinstance(line, OverlongLine) else entry_in(line)
+            if entry is not None and entry.is_completed:
+                tokens = dict(zip(usage.COLUMNS, usage.counts_of(entry.usage), strict=True))
+                yield {"custom_id": entry.key, "completed": entry.digest or "", **tokens}
+
+    kinds = {"custom_id": "large_string", "completed": "large_string", **dict.fromkeys(usage.COLUMNS, "int64")}
+    return _read(paths, system, entries, kinds)
+
+
+def read_prepared(paths: Sequence[str], system: Any) -> Any:
+    """Return prepared rows that were kept in files, one block for each file."""
+
+    def read_stream(self: Any, file: Any, path: str) -> Iterator[Any]:
+        yield ray_module("pyarrow.ipc").open_stream(file).read_all()
+
+    return _dataset(paths, system, read_stream, override_num_blocks=len(paths))
+
+
+def table_of(rows: Sequence[Prepared]) -> Any:
+    """Return prepared rows as a table of pyarrow."""
+    return _table([row._asdict() for row in rows], _KINDS)
+
+
+_KINDS: dict[str, str] = dict(
+    zip(COLUMNS, ("large_string", "int64", "large_binary", "large_string", "large_string"), strict=True)
+)
+
+
+def _from_lines(paths: Sequence[str], system: Any) -> Any:
+    def rows(blocks: Iterable[bytes], path: str) -> Iterator[Mapping[str, Any]]:
+        for number, line in enumerate(lines_in(blocks), 1):
+            if isinstance(line, OverlongLine) or line.strip():
+                yield prepared(line, f"{path}:{number}", number)._asdict()
+
+    return _read(paths, system, rows, _KINDS)
+
+
+def _from_table(dataset: Any) -> Any:
+    def prepare(table: Any) -> Any:
+        return table_of([prepared_row(row) for row in table.to_pylist()])
+
+    return dataset.map_batches(prepare, batch_format="pyarrow", batch_size=_ROWS)
+
+
+def _read(paths: Sequence[str], system: Any, parse: Any, kinds: Mapping[str, str]) -> Any:
+    """Return the rows that `parse` finds in the bytes of files. Ray opens, decompresses and distributes the files."""
+
+    def read_stream(self: Any, file: Any, path: str) -> Iterator[Any]:
+        rows: list[Mapping[str, Any]] = []
+        size = 0
+        for row in parse(iter(lambda: file.read(_BLOCK), b""), path):
+            rows.append(row)
+            size += len(row.get("request", b""))
+            if len(rows) >= _ROWS or size >= _BYTES:
+                yield _table(rows, kinds)
+                rows, size = [], 0
+        if rows:
+            yield _table(rows, kinds)
+
+    return _dataset(paths, system, read_stream)
+
+
+def _dataset(paths: Sequence[str], system: Any, read_stream: Any, **options: Any) -> Any:
+    """Return what a function reads of opened files."""
+    base = ray_module("ray.data.datasource").FileBasedDatasource
+    source = type("BatchDatasource", (base,), {"_read_stream": read_stream})(list(paths), filesystem=system)
+    return ray_module("ray.data").read_datasource(source, **options)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, str]) -> Any:
+    arrow = ray_module("pyarrow")
+    schema = arrow.schema([(name, getattr(arrow, kind)()) for name, kind in kinds.items()])
+    return arrow.Table.from_pylist(list(rows), schema=schema)
+
+
+def _paths_of(requests: object) -> list[str]:
+    several = cast(Sequence[object], requests if isinstance(requests, list | tuple) else [requests])
+    paths: list[str] = []
+    for each in several:
+        kind = type(each).__name__
+        path: object = os.fspath(cast(str, each)) if isinstance(each, str | os.PathLike) else None
+        if not isinstance(path, str) or not path:
+            raise ConfigurationError(f"requests: expected paths of JSONL or Parquet, or a dataset of Ray, got {kind}")
+        paths.append(path)
+    if not paths:
+        raise ConfigurationError("requests: the list is empty")
+    return paths
+
+
+def _files_at(paths: Sequence[str]) -> tuple[Any, list[str]]:
+    """Return the file system, and the files at paths, which may be folders and patterns. Raises ConfigurationError."""
+    files = ray_module("pyarrow.fs")
+    found: list[str] = []
+    system: Any = None
+    for path in paths:
+        try:
+            here, inside = files.FileSystem.from_uri(path) if "://" in path else (None, str(Path(path).absolute()))
+            here = here or files.LocalFileSystem()
+            if system is not None and not here.equals(system):
+                raise ConfigurationError("requests: the files are on several file systems; read them one by one")
+            system = here
+            found += _expanded(files, here, inside)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"requests: {path}: {error}") from None
+    return system, found
+
+
+def _expanded(files: Any, system: Any, path: str) -> list[str]:
+    info = system.get_file_info(path)
+    if info.type == files.FileType.File:
+        return [path]
+    if info.type == files.FileType.Directory:
+        inside = system.get_file_info(files.FileSelector(path, recursive=True))
+        names = [str(each.path) for each in inside if each.type == files.FileType.File]
+        hidden = ("_", ".")
+        return sorted(n for n in names if not any(p.startswith(hidden) for p in n[len(path) :].strip("/").split("/")))
+    if not any(mark in path for mark in "*?["):
+        raise FileNotFoundError("no such file or folder")
+    from fnmatch import fnmatch
+
+    folder = path[: min(path.index(mark) for mark in "*?[" if mark in path)].rpartition("/")[0] or "/"
+    inside = system.get_file_info(files.FileSelector(folder, recursive="**" in path))
+    return sorted(str(each.path) for each in inside if each.type == files.FileType.File and fnmatch(each.path, path))
