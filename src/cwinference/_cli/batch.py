@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from . import batch_on_ray
 from .exit_codes import INTERRUPTED
 from .output import complain, is_terminal, say
 from .parsing.counts import COUNT_OR_AUTO, MOST, SHARD
@@ -27,6 +28,8 @@ _OTHER_FILES = 64
 """How many of the open files that a process may have are no connections."""
 
 _TIMEOUT = 600.0
+_OTHERS = ("gateway", "base_url", "ray", "workers")
+"""Options that are no arguments of `batch`."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class _Options:
     force: bool
     retry_failed: bool
     shard: tuple[int, int] | None
+    ray: str | None
+    workers: int | None
 
 
 class _Batch(Command):
@@ -94,6 +99,15 @@ class _Batch(Command):
     help="Send only the K-th of N parts, into an OUT of its own; `cwinference batch merge OUT PART...` joins them.",
 )
 @click.option("--force", is_flag=True, help="Go on with another input or server; what has changed is sent again.")
+@click.option(
+    "--ray",
+    metavar="[ADDRESS]",
+    is_flag=False,
+    flag_value=batch_on_ray.HERE,
+    help="Run on a cluster of Ray: IN may be a folder or a pattern of JSONL and Parquet, OUT a folder that all nodes "
+    "share. Without ADDRESS: that of RAY_ADDRESS, or on this machine. Needs cwinference[ray].",
+)
+@click.option("--workers", type=int, metavar="N", help="With --ray: how many workers send requests (one per node).")
 @output_options("text", "json")
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> int:
@@ -112,6 +126,7 @@ def command(context: click.Context, /, **given: Any) -> int:
     options = _Options(**given)
     if bool(options.gateway) == bool(options.base_url):
         raise click.UsageError("give one of --gateway and --base-url", context)
+    batch_on_ray.check(context, given)
     return perform(options, context.obj)
 
 
@@ -129,7 +144,10 @@ def perform(options: _Options, run: "Run") -> int:
     handler = _Printer(logging.WARNING)
     log.addHandler(handler)
     try:
-        result = asyncio.run(_batch(options, run))
+        if options.ray is None:
+            result = asyncio.run(_batch(options, run))
+        else:
+            result = batch_on_ray.perform(vars(options), run, run.timeout or _TIMEOUT)
     except KeyboardInterrupt:
         run.note("interrupted; run the same command again to continue")
         return INTERRUPTED
@@ -207,7 +225,7 @@ async def _batch(options: _Options, run: "Run") -> "BatchResult":
 
     timeout, limit = run.timeout or _TIMEOUT, _most_connections(options.concurrency)
     arguments: dict[str, Any] = {
-        each.name: getattr(options, each.name) for each in fields(options) if each.name not in ("gateway", "base_url")
+        each.name: getattr(options, each.name) for each in fields(options) if each.name not in _OTHERS
     }
     if run.quiet:
         arguments["progress"] = False

@@ -1,0 +1,38 @@
+"""Options of `cwinference batch --ray` that do not go together. What it does is tested in tests/distributed."""
+
+from importlib.util import find_spec
+
+import pytest
+
+from cwinference._cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--workers", "2"], "--workers goes with --ray"),
+        (["--ray", "--ordered"], "--ordered does not go with --ray"),
+        (["--ray", "--shard", "1/2"], "--shard does not go with --ray"),
+        (["--ray", "--force"], "--force does not go with --ray"),
+        (["--ray", "--retry-failed"], "--retry-failed does not go with --ray"),
+        (["--ray", "--concurrency", "auto"], "--concurrency auto does not go with --ray"),
+        (["--ray", "--proxy", "http://proxy:1"], "--proxy does not go with --ray"),
+    ],
+    ids=["workers", "ordered", "shard", "force", "retry-failed", "auto", "proxy"],
+)
+def test_options_of_one_machine_and_of_a_cluster_do_not_go_together(
+    arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["batch", "in.jsonl", "out", "--gateway", "front", *arguments]) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_a_cluster_does_not_read_standard_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["batch", "-", "out", "--gateway", "front", "--ray"]) == 2
+    assert "--ray reads files" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
+def test_without_ray_the_command_names_the_extra(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["batch", "in.jsonl", "out", "--gateway", "front", "--ray", "10.0.0.5:6379"]) == 2
+    assert "cwinference[ray]" in capsys.readouterr().err
