@@ -8,7 +8,7 @@ GOOGLEAPIS = third_party/googleapis
 IN_PARALLEL = --numprocesses logical --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers browser pictures stubs pyqwest docs reference ci-extra lock clean
+.PHONY: help setup demo test lint fix types generate rules protojson soak fuzz fresh breaking bench speed guard conformance peers distributed browser pictures stubs pyqwest docs reference ci-extra lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ conformance: setup ## run the Connect conformance suite against our transports (
 peers: setup .venv-peers/ready ## test completions against other projects' model servers
 	$(DEV)/python -m pytest tests/peers
 
+distributed: .venv-distributed/ready ## test batches on a local cluster of Ray with two nodes (installs 650 MB)
+	.venv-distributed/bin/python -m pytest -W default tests/distributed
+
 browser: setup ## test the emulator's page in Chromium (installs Debian's package where it can)
 	tools/get-chromium
 	$(DEV)/python -m pytest --browser tests/browser
@@ -105,7 +108,7 @@ stubs: setup ## the tests of gRPC once more, with grpcio called by its stubs ins
 pyqwest: setup ## the tests of completions once more, with all of them sent by pyqwest
 	$(DEV)/python -m pytest --pyqwest tests/completions tests/faults -k "async-1 or completion or stream"
 
-ci-extra: setup docs breaking guard demo stubs pyqwest conformance peers browser ## what CI runs in addition to the tests: site, wheel matrix, speed guard, demo, stubs, pyqwest, conformance, peers, browser
+ci-extra: setup docs breaking guard demo stubs pyqwest conformance peers distributed browser ## what CI runs in addition to the tests: site, wheel matrix, speed guard, demo, stubs, pyqwest, conformance, peers, Ray, browser
 	.venv-demo/bin/python tools/check_model.py
 	$(DEV)/python tools/check_wheel.py
 
@@ -120,6 +123,8 @@ lock: ## pin the newest allowed versions, with hashes, into requirements/ (needs
 		--group peers -o requirements/peers.txt
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--group docs -o requirements/docs.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--group distributed --extra emulator --extra ray pyproject.toml -o requirements/distributed.txt
 
 clean: ## remove everything that git ignores
 	git clean -fdX
@@ -151,6 +156,12 @@ clean: ## remove everything that git ignores
 .venv-docs/ready: requirements/docs.txt
 	$(PYTHON) -m venv --clear .venv-docs
 	.venv-docs/bin/python $(PIP) --require-hashes -r requirements/docs.txt
+	@touch $@
+
+.venv-distributed/ready: requirements/distributed.txt pyproject.toml
+	$(PYTHON) -m venv --clear .venv-distributed
+	.venv-distributed/bin/python $(PIP) --require-hashes -r requirements/distributed.txt
+	.venv-distributed/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv-fuzz/ready: requirements/dev.txt

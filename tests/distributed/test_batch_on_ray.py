@@ -1,0 +1,230 @@
+"""Batches on a cluster of Ray: what is asked, what is written, and what remains when something is killed."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cwinference.ray
+from cwinference import auth
+from tests.distributed.conftest import TOKEN
+from tests.support.batch_files import batch_request, echo
+from tests.support.batch_runs import write_requests
+from tests.support.ray_cluster import RayCluster, files_with, keys_in, once, rows_in, wait_until
+from tests.support.ready_gateways import ready_gateway
+from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
+
+
+def asked(server: ScriptedModelServer) -> list[str]:
+    return [request.body["messages"][-1]["content"] for request in server.requests]
+
+
+def slowly(request: HttpRequest) -> ScriptedResponse:
+    time.sleep(0.1)
+    return echo(request)
+
+
+def write_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
+    import_module("pyarrow.parquet").write_table(import_module("pyarrow").Table.from_pylist(rows), path)
+    return path
+
+
+def test_each_request_of_many_files_is_completed_once_and_a_bad_row_is_a_row(
+    cluster: RayCluster, tmp_path: Path
+) -> None:
+    def respond(request: HttpRequest) -> ScriptedResponse:
+        if request.body["messages"][-1]["content"] == "text 3":
+            return json_response({"error": {"message": "too long"}}, 400)
+        return echo(request)
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_requests(folder / "a.jsonl", map(batch_request, range(20)))
+    bad = ["no JSON", json.dumps({"custom_id": "nobody"}), json.dumps(batch_request(4)), json.dumps({"body": {}})]
+    (folder / "b.jsonl").write_text("\n".join([*bad, "", json.dumps(batch_request(20))]))
+    bodies = [{"custom_id": f"id-{n}", **batch_request(n)["body"]} for n in range(21, 25)]
+    write_parquet(folder / "c.parquet", [{**each, "seed": None} for each in bodies])
+    token = tmp_path / "token"
+    token.write_text("token-of-a-file-5e8a")
+    out = tmp_path / "out"
+    with ScriptedModelServer(respond) as server:
+        settings: dict[str, Any] = {"base_url": server.url, "token": auth.from_file(token), "workers": 2}
+        result = cwinference.ray.batch(folder, out, **settings)
+
+        assert (result.completed, result.failed, result.skipped) == (24, 5, 0)
+        failed = {row["custom_id"]: row["error"]["message"] for row in rows_in(out) if row["error"]}
+        b = folder / "b.jsonl"
+        assert failed.keys() == {"id-3", "id-4", "nobody", f"{b}:1", f"{b}:4"}
+        assert keys_in(out) == once(range(25)) + Counter(["id-4", "nobody", f"{b}:1", f"{b}:4"])
+        assert "duplicate custom_id" in failed["id-4"]
+        assert "not JSON" in failed[f"{b}:1"]
+        assert "prompt is missing" in failed["nobody"]
+        assert "custom_id is missing" in failed[f"{b}:4"]
+        assert {request.headers["authorization"] for request in server.requests} == {"Bearer token-of-a-file-5e8a"}
+        assert all("seed" not in request.body for request in server.requests)
+
+        server.requests.clear()
+        write_requests(folder / "d.jsonl", map(batch_request, range(30, 33)))
+        again = cwinference.ray.batch([f"{folder}/*.jsonl", folder / "c.parquet"], out, **settings)
+
+        assert sorted(asked(server)) == ["text 3", "text 30", "text 31", "text 32"]
+        assert (again.completed, again.failed, again.skipped) == (3, 5, 24)
+        assert keys_in(out)["id-3"] == 1
+
+        server.requests.clear()
+        write_requests(folder / "a.jsonl", [batch_request(0), batch_request(1, temperature=1)])
+        with pytest.raises(cwinference.errors.ConfigurationError, match="'id-1' is another request"):
+            cwinference.ray.batch(folder / "a.jsonl", out, **settings)
+        assert server.requests == []
+    assert files_with("token-of-a-file-5e8a", cluster.folder, out) == []
+    read = import_module("ray.data").read_json(str(out))
+    assert {"custom_id", "response", "error"} <= set(read.schema().names)
+
+
+def test_workers_take_the_token_of_their_environment_for_a_gateway_and_nothing_shows_it(
+    cluster: RayCluster, tmp_path: Path
+) -> None:
+    requests, out = write_requests(tmp_path / "in.jsonl", map(batch_request, range(6))), tmp_path / "out"
+    with ready_gateway(token=TOKEN) as ready:
+        result = cwinference.ray.batch(requests, out, gateway="front", endpoint=ready.emulator.endpoint, workers=2)
+
+    assert (result.completed, result.failed) == (6, 0)
+    assert files_with(TOKEN, cluster.folder, out) == []
+
+
+def test_a_refused_token_ends_the_run(cluster: RayCluster, tmp_path: Path) -> None:
+    requests, out = write_requests(tmp_path / "in.jsonl", map(batch_request, range(40))), tmp_path / "out"
+    refusal = json_response({"error": {"message": "who are you"}}, 401)
+    with (
+        ScriptedModelServer(lambda _: refusal) as server,
+        pytest.raises(cwinference.errors.Unauthenticated, match="who are you"),
+    ):
+        cwinference.ray.batch(requests, out, base_url=server.url, workers=1, concurrency=4)
+
+    assert 0 < len(server.requests) <= 8
+    assert keys_in(out) == {}
+
+
+def test_a_429_pauses_all_workers_together(cluster: RayCluster, tmp_path: Path) -> None:
+    times: list[float] = []
+    refused: list[float] = []
+
+    def respond(request: HttpRequest) -> ScriptedResponse:
+        times.append(time.monotonic())
+        if len(times) == 30:
+            refused.append(time.monotonic())
+            return json_response({"error": {"message": "slow down"}}, 429, retry_after="2")
+        return slowly(request)
+
+    requests, out = write_requests(tmp_path / "in.jsonl", map(batch_request, range(80))), tmp_path / "out"
+    with ScriptedModelServer(respond) as server:
+        result = cwinference.ray.batch(requests, out, base_url=server.url, workers=2, concurrency=8)
+
+    assert (result.completed, result.failed) == (80, 0)
+    began = refused[0] + 0.5
+    assert [each - began for each in times if began < each < refused[0] + 1.9] == []
+    assert sum(each < refused[0] for each in times) >= 29
+
+
+def test_each_request_is_completed_once_when_the_driver_is_killed_and_in_the_next_run_a_worker(
+    cluster: RayCluster, tmp_path: Path
+) -> None:
+    requests, out = write_requests(tmp_path / "in.jsonl", map(batch_request, range(160))), tmp_path / "out"
+    with ScriptedModelServer(slowly) as server:
+        words: list[str] = ["--base-url", server.url, "--workers", "2", "--concurrency", "4", "--ray", cluster.address]
+        command = [sys.executable, "-m", "cwinference", "batch", str(requests), str(out), *words]
+        with subprocess.Popen(command) as driver:
+            wait_until(lambda: len(list(out.glob("completed-*"))) >= 2 or driver.poll() is not None, 200)
+            driver.kill()
+        wait_until(lambda: cluster.workers() == [], 30)
+        before = set(keys_in(out))
+        assert 0 < len(before) < 160
+        server.requests.clear()
+        kill = kill_after(10, server, cluster.kill_worker)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+        kill.join()
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"{160 - len(before)} completed, 0 failed, {len(before)} skipped\n"
+        assert {f"id-{text.removeprefix('text ')}" for text in asked(server)} & before == set()
+    assert keys_in(out) == once(range(160))
+    assert {path.name for path in out.iterdir() if path.suffix != ".jsonl"} == {"_lock", "_manifest.json"}
+
+
+def test_the_memory_of_the_driver_does_not_grow_with_the_requests(cluster: RayCluster, tmp_path: Path) -> None:
+    count, padding = 40_000, "x" * 500
+    rows = ({**batch_request(n), "custom_id": f"{padding}-{n}"} for n in range(count))
+    requests, out = write_requests(tmp_path / "in.jsonl", rows), tmp_path / "out"
+    find = import_module("cwinference.ray._todo").find_todo
+    read = import_module("cwinference.ray._source").read_requests
+    store = import_module("cwinference.ray._store").Store(out)
+    store.open()
+    with import_module("cwinference.ray._ray").quiet_data():
+        find(
+            store,
+            "warm",
+            read(write_requests(tmp_path / "few.jsonl", map(batch_request, range(5)))),
+            store.begin("warm"),
+            2,
+        )
+        before = resident()
+        found = find(store, "run", read(requests), store.begin("run"), 2)
+        grown = resident() - before
+
+    assert found.missing == count
+    assert grown < count * len(padding) / 2
+
+
+def test_a_pipeline_of_ones_own_has_a_response_or_an_error_in_each_row(cluster: RayCluster) -> None:
+    data = import_module("ray.data")
+    rows: list[dict[str, Any]] = [{"custom_id": "a", **batch_request(1)["body"]}, {"custom_id": "b", "messages": None}]
+    with ScriptedModelServer(echo) as server:
+        completions = data.from_items(rows).map_batches(
+            cwinference.ray.Completions,
+            fn_constructor_kwargs={"base_url": server.url, "concurrency": cwinference.ray.SharedLimit(4)},
+            compute=data.ActorPoolStrategy(size=1),
+            num_cpus=0,
+            batch_format="pyarrow",
+        )
+        found = {row["custom_id"]: row for row in completions.take_all()}
+
+    response = json.loads(found["a"]["response"])
+    assert (response["status_code"], response["body"]["choices"][0]["message"]["content"]) == (200, "text 1")
+    assert found["a"]["error"] is None
+    assert found["b"]["response"] is None
+    assert json.loads(found["b"]["error"])["message"] == "prompt is missing"
+
+
+def test_each_request_is_completed_once_when_a_node_is_killed(cluster: RayCluster, tmp_path: Path) -> None:
+    requests, out = write_requests(tmp_path / "in.jsonl", map(batch_request, range(100))), tmp_path / "out"
+    with ScriptedModelServer(slowly) as server:
+        kill = kill_after(20, server, cluster.kill_node)
+        result = cwinference.ray.batch(requests, out, base_url=server.url, workers=2, concurrency=4)
+        kill.join()
+
+    assert (result.completed, result.failed) == (100, 0)
+    assert keys_in(out) == once(range(100))
+
+
+def kill_after(count: int, server: ScriptedModelServer, kill: Any) -> threading.Thread:
+    """Start a thread that kills something when the server has got a number of requests."""
+
+    def run() -> None:
+        wait_until(lambda: len(server.requests) >= count, 120)
+        kill()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
