@@ -2,7 +2,6 @@
 
 import json
 import pickle
-from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,9 +9,8 @@ import pytest
 
 import cwinference.ray
 from cwinference import TLS, auth, errors
-from cwinference.inference.batch.source import OverlongLine
 from cwinference.ray import _prepared
-from cwinference.ray._prepared import Prepared, fields_of_row, lines_in, prepared, prepared_row, request_in
+from cwinference.ray._prepared import Prepared, fields_of_row, prepared, prepared_row, request_in
 from cwinference.ray._target import Target
 from tests.support.batch_files import batch_request
 
@@ -56,20 +54,6 @@ def test_a_row_of_a_table_is_a_body_or_has_one_and_its_nulls_are_dropped() -> No
     assert fields_of_row({"custom_id": "a", "body": json.dumps(expected)}) == {"custom_id": "a", "body": expected}
     assert prepared_row(row).digest == prepared(json.dumps({"custom_id": "a", **expected}), "", 1).digest
     assert prepared_row({"model": "m"}).custom_id == prepared_row({"model": "m"}).custom_id != ""
-
-
-def test_lines_are_found_in_whatever_blocks_they_come_and_a_long_one_is_not_kept(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(_prepared, "LONGEST", 4)
-    text = b"a\n\nbcd\nlonger\nef"
-
-    def blocks(size: int) -> Iterator[bytes]:
-        return (text[at : at + size] for at in range(0, len(text), size))
-
-    for size in range(1, 6):
-        found = [None if isinstance(line, OverlongLine) else line for line in lines_in(blocks(size))]
-        assert found == [b"a", b"", b"bcd", None, b"ef"], size
 
 
 @pytest.mark.parametrize(

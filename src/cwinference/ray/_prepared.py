@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, NamedTuple, cast
@@ -10,10 +10,7 @@ from typing import Any, NamedTuple, cast
 from ..errors import ConfigurationError
 from ..inference._request import CompletionRequest
 from ..inference.batch.requests import completion_of, completion_request, digest_of, fields_of, take_key
-from ..inference.batch.source import OverlongLine
 
-LONGEST = 1 << 28
-"""Bytes of a line beyond which it is not read as a whole."""
 COLUMNS = ("custom_id", "line", "request", "digest", "problem")
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
@@ -72,24 +69,6 @@ def fields_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
             with suppress(ValueError, RecursionError):  # whoever checks the fields says what was expected
                 fields[name] = json.loads(fields[name])
     return fields
-
-
-def lines_in(blocks: Iterable[bytes]) -> Iterator[bytes | OverlongLine]:
-    """Yield the lines of a file without their ends; of one that is too long, only that."""
-    begun: list[bytes] = []
-    size = 0
-    for block in blocks:
-        first, *others = block.split(b"\n")
-        size += len(first)
-        if size <= LONGEST:
-            begun.append(first)
-        if others:
-            yield b"".join(begun) if size <= LONGEST else OverlongLine()
-            begun = [others.pop()]
-            size = len(begun[0])
-            yield from others
-    if size:
-        yield b"".join(begun) if size <= LONGEST else OverlongLine()
 
 
 def _plain(value: Any) -> Any:

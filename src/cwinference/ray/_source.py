@@ -7,9 +7,9 @@ from typing import Any, TypeAlias, cast
 
 from ..errors import ConfigurationError
 from ..inference.batch.lines import entry_in
-from ..inference.batch.source import OverlongLine
+from ..inference.batch.source import OverlongLine, lines_in
 from . import _usage as usage
-from ._prepared import COLUMNS, Prepared, lines_in, prepared, prepared_row
+from ._prepared import COLUMNS, Prepared, prepared, prepared_row
 from ._ray import ray_module
 
 Requests: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Any"

@@ -154,8 +154,8 @@ class Source:
                 break
         encoding = self._encoding(head)
         if encoding == "utf-8":
-            return _lines(chain([head.removeprefix(codecs.BOM_UTF8)], blocks))
-        return _lines(_in_utf_8(chain([head[2:]], blocks), encoding))
+            return lines_in(chain([head.removeprefix(codecs.BOM_UTF8)], blocks))
+        return lines_in(_in_utf_8(chain([head[2:]], blocks), encoding))
 
     def _blocks(self, file: FileIO | BytesIO, path: Path) -> Iterator[bytes]:
         """Yield what can be read at once, and wait only if there is nothing."""
@@ -209,8 +209,8 @@ def _in_utf_8(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         yield b"\xff"
 
 
-def _lines(blocks: Iterable[bytes]) -> Iterator[bytes | OverlongLine]:
-    """Yield lines without their newlines."""
+def lines_in(blocks: Iterable[bytes]) -> Iterator[bytes | OverlongLine]:
+    """Yield the lines of a file without their newlines; of one that is too long, only that."""
     begun: list[bytes] = []
     size = 0
     for block in blocks:
