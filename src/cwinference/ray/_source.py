@@ -22,6 +22,8 @@ _ROWS = 1000
 """How many rows are handed on at once,"""
 _BYTES = 1 << 24
 """if they are not larger."""
+_TASKS = 200
+"""How many tasks of Ray read at most."""
 
 
 def read_requests(requests: Requests) -> Any:
@@ -110,7 +112,8 @@ def _read(paths: Sequence[str], system: Any, parse: Any, kinds: Mapping[str, str
         if rows:
             yield _table(rows, kinds)
 
-    return _dataset(paths, system, read_stream)
+    # Ray would divide a file into many small blocks, each of which is a task of its own later.
+    return _dataset(paths, system, read_stream, override_num_blocks=min(len(paths), _TASKS))
 
 
 def _dataset(paths: Sequence[str], system: Any, read_stream: Any, **options: Any) -> Any:
