@@ -7,13 +7,12 @@ repeats whatever part of it is lost with a worker or a node. What is lost with t
 
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 from .._arguments import check_count, check_flag
 from ..auth import TokenSource
 from ..config import TLS, TransportName
-from ..errors import InferenceError
 from ..inference.batch.outcomes import BatchResult
 from ..retry import Retry
 from ._completions import CompletedLines
@@ -93,6 +92,7 @@ def batch(
             or the extra `ray` is not installed.
         Unauthenticated: the token was refused, also for a single request; what was completed is in the folder.
         ApiError: the gateway could not be read.
+        OSError: the folder could not be written.
     """
     target = Target(gateway, base_url, token, timeout, retry, endpoint, transport, tls, allow_plaintext)
     check_count(concurrency, "concurrency")
@@ -135,15 +135,15 @@ class _ClusterBatch:
 
     def run(self) -> BatchResult:
         """Run until everything has an outcome. Raises the error that ends the batch."""
-        errors = ray_module("ray.exceptions")
-        for left in reversed(range(_ROUNDS)):
+        failure = ray_module("ray.exceptions").RayError
+        for _ in range(_ROUNDS - 1):
             try:
                 return self._run(uuid4().hex)
-            except errors.RayError as error:
-                failure = _cause(error)
-                if not left or failure is not None:
-                    raise failure or error from None
-        raise AssertionError
+            except failure as error:
+                cause = _cause(error)
+                if not isinstance(cause, failure):
+                    raise cause from None
+        return self._run(uuid4().hex)
 
     def _run(self, run: str) -> BatchResult:
         self._store.note(self._target.servers, finished=False)
@@ -205,11 +205,8 @@ def _nodes() -> int:
     return max(1, len(nodes))
 
 
-def _cause(error: BaseException) -> InferenceError | None:
-    """Return our own error, which Ray has wrapped; None if there is none."""
-    cause: Any = error
-    while cause is not None:
-        if isinstance(cause, InferenceError):
-            return cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    return None
+def _cause(error: Exception) -> Exception:
+    """Return what a task of Ray has raised; the error itself if Ray has lost something."""
+    while isinstance(cause := getattr(error, "cause", None), Exception):
+        error = cause
+    return error

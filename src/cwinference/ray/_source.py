@@ -103,6 +103,7 @@ def _read(paths: Sequence[str], system: Any, parse: Any, kinds: Mapping[str, str
     def read_stream(self: Any, file: Any, path: str) -> Iterator[Any]:
         rows: list[Mapping[str, Any]] = []
         size = 0
+        yield _table(rows, kinds)  # so that an empty file has columns too
         for row in parse(iter(lambda: file.read(_BLOCK), b""), path):
             rows.append(row)
             size += len(row.get("request", b""))
