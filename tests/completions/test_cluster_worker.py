@@ -1,0 +1,154 @@
+"""A worker of a cluster without the cluster: what it sends, and what it makes of the limit that all workers share."""
+
+import asyncio
+import threading
+import time
+from concurrent.futures import Future
+from itertools import chain
+from typing import Any
+
+from cwinference import Retry, errors
+from cwinference.inference._request import CompletionRequest
+from cwinference.inference.batch.requests import completion_of, completion_request
+from cwinference.ray._limit import SharedLimit
+from cwinference.ray._sharing import Demand, Grant, Sharing
+from cwinference.ray._target import Target
+from cwinference.ray._worker import Worker
+from tests.support.batch_files import batch_request, echo
+from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
+
+
+def requests(count: int) -> list[CompletionRequest]:
+    return [completion_request(*completion_of(batch_request(number)["body"])) for number in range(count)]
+
+
+class FakeKeeper:
+    """The limit's actor as workers see it, but in this process."""
+
+    def __init__(self, limit: int) -> None:
+        self.sharing = Sharing(limit, time.monotonic())
+        self.errors: list[Exception] = []
+
+    def report(self, demand: Demand, version: int) -> tuple[Grant, int]:
+        time.sleep(0.01)
+        return self.sharing.report(demand, time.monotonic()), version + 1
+
+    def refuse(self, pause: float) -> None:
+        self.sharing.refuse(pause, time.monotonic())
+
+    def stop(self, error: Exception) -> None:
+        self.errors.append(error)
+        self.sharing.stop = "stopped"
+
+
+class _Reference:
+    """What a call of an actor returns."""
+
+    def __init__(self, call: Any) -> None:
+        self._future: Future[Any] = Future()
+
+        def run() -> None:
+            self._future.set_result(call())
+
+        threading.Thread(target=run).start()
+
+    def future(self) -> "Future[Any]":
+        return self._future
+
+
+class _Method:
+    def __init__(self, method: Any) -> None:
+        self._method = method
+
+    def remote(self, *arguments: Any) -> _Reference:
+        return _Reference(lambda: self._method(*arguments))
+
+
+class _Handle:
+    def __init__(self, keeper: FakeKeeper) -> None:
+        self._keeper = keeper
+
+    def __getattr__(self, name: str) -> _Method:
+        return _Method(getattr(self._keeper, name))
+
+
+def shared(keeper: FakeKeeper) -> SharedLimit:
+    limit = object.__new__(SharedLimit)
+    limit.limit, limit.keeper = 1, _Handle(keeper)
+    return limit
+
+
+class Busy:
+    """Echoes slowly, and notes how many requests it had at the same time."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, request: HttpRequest) -> ScriptedResponse:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.02)
+        with self._lock:
+            self.now -= 1
+        return echo(request)
+
+
+async def test_a_worker_has_as_many_requests_in_flight_as_it_may_and_an_outcome_for_each() -> None:
+    busy = Busy()
+    with ScriptedModelServer(busy) as server:
+        outcomes = await Worker(Target(base_url=server.url), 3).ask(requests(12))
+
+    assert [isinstance(each, bytes) and b"text" in each for each in outcomes] == [True] * 12
+    assert busy.most == 3
+
+
+async def test_workers_share_one_limit() -> None:
+    busy, keeper = Busy(), FakeKeeper(4)
+    with ScriptedModelServer(busy) as server:
+        workers = [Worker(Target(base_url=server.url), shared(keeper), may_end_run=True) for _ in range(3)]
+        outcomes = await asyncio.gather(*(each.ask(requests(15)) for each in workers))
+
+    assert all(isinstance(each, bytes) for each in chain(*outcomes))
+    assert busy.most <= 4
+
+
+async def test_a_refusal_that_one_worker_gets_pauses_the_other() -> None:
+    times: list[float] = []
+    lock = threading.Lock()
+
+    def respond(request: HttpRequest) -> ScriptedResponse:
+        with lock:
+            times.append(time.monotonic())
+            if len(times) == 10:
+                return json_response({"error": {"message": "slow down"}}, 429, retry_after="1")
+        time.sleep(0.01)
+        return echo(request)
+
+    keeper = FakeKeeper(4)
+    with ScriptedModelServer(respond) as server:
+        workers = [Worker(Target(base_url=server.url), shared(keeper), may_end_run=True) for _ in range(2)]
+        outcomes = await asyncio.gather(*(each.ask(requests(20)) for each in workers))
+
+    assert all(isinstance(each, bytes) for each in chain(*outcomes))
+    refused = times[9]
+    assert [each - refused for each in times if refused + 0.4 < each < refused + 0.95] == []
+    assert len(times) == 41
+
+
+async def test_a_refused_token_ends_the_run_and_a_refused_request_does_not() -> None:
+    def respond(request: HttpRequest) -> ScriptedResponse:
+        text = request.body["messages"][-1]["content"]
+        return json_response({"error": {"message": "no"}}, 401 if text == "text 3" else 400)
+
+    keeper = FakeKeeper(1)
+    with ScriptedModelServer(respond) as server:
+        worker = Worker(Target(base_url=server.url, retry=Retry()), shared(keeper), may_end_run=True)
+        outcomes = await worker.ask(requests(8))
+
+        assert [type(each) for each in outcomes[:3]] == [errors.InvalidArgument] * 3
+        assert outcomes[5:] == [None] * 3  # the one after the refusal was on its way
+        assert len(server.requests) <= 5
+        assert await worker.ask(requests(2)) == [None, None]
+    assert [type(each) for each in keeper.errors] == [errors.Unauthenticated]
