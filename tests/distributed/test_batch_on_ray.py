@@ -151,7 +151,8 @@ def test_each_request_is_completed_once_when_the_driver_is_killed_and_in_the_nex
         done = subprocess.run(command, capture_output=True, text=True, timeout=250)
         kill.join()
 
-        assert (done.returncode, done.stderr) == (0, "")
+        said = [line for line in done.stderr.splitlines() if "Set ray log level" not in line]  # what Ray says of itself
+        assert (done.returncode, said) == (0, [])
         assert done.stdout == f"{160 - len(before)} completed, 0 failed, {len(before)} skipped\n"
         assert {f"id-{text.removeprefix('text ')}" for text in asked(server)} & before == set()
     assert keys_in(out) == once(range(160))
