@@ -23,8 +23,8 @@ from ._sink import Written, new_sink
 from ._source import Requests, read_prepared, read_requests
 from ._store import Store
 from ._target import Target
-from ._todo import find_todo
-from ._usage import plus, usage_of
+from ._todo import Todo, find_todo
+from ._usage import minus, plus, usage_of
 
 _ROUNDS = 5
 """How often a run is begun again, after Ray has failed to repeat what was lost."""
@@ -123,6 +123,10 @@ class _Limits(NamedTuple):
     keeps_going: bool
 
 
+class _OutcomesLost(Exception):
+    """Ray says that all is done, and some requests have no outcome."""
+
+
 class _ClusterBatch:
     """The runs of one call of `batch`: one, unless Ray cannot repeat what was lost."""
 
@@ -132,6 +136,8 @@ class _ClusterBatch:
         self._target = target
         self._limits = limits
         self._workers = limits.workers or _nodes()
+        self._first: Todo | None = None
+        """What there was to do before the first round."""
 
     def run(self) -> BatchResult:
         """Run until everything has an outcome. Raises the error that ends the batch."""
@@ -139,6 +145,8 @@ class _ClusterBatch:
         for _ in range(_ROUNDS - 1):
             try:
                 return self._run(uuid4().hex)
+            except _OutcomesLost:
+                continue
             except failure as error:
                 cause = _cause(error)
                 if not isinstance(cause, failure):
@@ -149,20 +157,24 @@ class _ClusterBatch:
         self._store.note(self._target.servers, finished=False)
         earlier = self._store.begin(run)
         todo = find_todo(self._store, run, read_requests(self._requests), earlier, _nodes(), self._rows)
+        first = self._first = self._first or todo
         written, stop, error = self._send(run) if todo.missing else (Written(), "", None)
+        if not stop and written.completed + written.failed < todo.missing:
+            raise _OutcomesLost
         self._store.finish(run, earlier)
         if error is not None:
             raise error
         self._store.note(self._target.servers, finished=stop == "")
+        total = plus(written.tokens, todo.tokens)
         return BatchResult(
-            completed=written.completed,
+            completed=todo.completed + written.completed - first.completed,
             failed=written.failed,
-            skipped=todo.completed,
+            skipped=first.completed,
             first_failure=written.first_failure,
             failures=self._store.failures if written.failed else None,
             gave_up=stop == GAVE_UP,
-            usage=usage_of(written.tokens),
-            total_usage=usage_of(plus(written.tokens, todo.tokens)),
+            usage=usage_of(minus(total, first.tokens)),
+            total_usage=usage_of(total),
         )
 
     def _rows(self, count: int) -> int:

@@ -78,7 +78,12 @@ class SharedLimit:
         here = ray_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=True
         )
-        options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here}
+        options: dict[str, Any] = {
+            "num_cpus": 0,
+            "max_restarts": -1,
+            "max_task_retries": -1,
+            "scheduling_strategy": here,
+        }
         self.keeper: Any = ray.remote(Keeper).options(**options).remote(self.limit)
 
     def __repr__(self) -> str:

@@ -30,6 +30,11 @@ def plus(one: Counts, other: Counts) -> Counts:
     return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
+def minus(one: Counts, other: Counts) -> Counts:
+    """Return what remains of the first without the second."""
+    return one[0] - other[0], one[1] - other[1], one[2] - other[2]
+
+
 def usage_of(counts: Counts) -> Usage:
     """Return the numbers as the usage of a completion."""
     return Usage(dict(zip(COLUMNS, counts, strict=True)))
