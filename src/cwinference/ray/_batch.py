@@ -5,14 +5,17 @@ are, and keeps the rest in files. The second one reads those, requests completio
 repeats whatever part of it is lost with a worker or a node. What is lost with the first part has cost nothing.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import uuid4
 
 from .._arguments import check_count, check_flag
+from .._text import one_line
 from ..auth import TokenSource
 from ..config import TLS, TransportName
+from ..errors import InferenceError
 from ..inference.batch.outcomes import BatchResult
 from ..retry import Retry
 from ._completions import CompletedLines
@@ -25,6 +28,8 @@ from ._store import Store
 from ._target import Target
 from ._todo import Todo, find_todo
 from ._usage import minus, plus, usage_of
+
+log = logging.getLogger("cwinference.batch")
 
 _ROUNDS = 5
 """How often a run is begun again, after Ray has failed to repeat what was lost."""
@@ -123,7 +128,7 @@ class _Limits(NamedTuple):
     keeps_going: bool
 
 
-class _OutcomesLost(Exception):
+class _OutcomesLost(InferenceError):
     """Ray says that all is done, and some requests have no outcome."""
 
 
@@ -145,12 +150,11 @@ class _ClusterBatch:
         for _ in range(_ROUNDS - 1):
             try:
                 return self._run(uuid4().hex)
-            except _OutcomesLost:
-                continue
-            except failure as error:
+            except (_OutcomesLost, failure) as error:
                 cause = _cause(error)
-                if not isinstance(cause, failure):
+                if not isinstance(cause, _OutcomesLost | failure):
                     raise cause from None
+                log.warning("%s; what has no outcome is sent again", one_line(str(cause).strip().partition("\n")[0]))
         return self._run(uuid4().hex)
 
     def _run(self, run: str) -> BatchResult:
@@ -160,7 +164,7 @@ class _ClusterBatch:
         first = self._first = self._first or todo
         written, stop, error = self._send(run) if todo.missing else (Written(), "", None)
         if not stop and written.completed + written.failed < todo.missing:
-            raise _OutcomesLost
+            raise _OutcomesLost("outcomes of requests are lost; run the batch again")
         self._store.finish(run, earlier)
         if error is not None:
             raise error
