@@ -14,12 +14,20 @@ import pytest
 
 import cwinference.ray
 from cwinference import auth
+from cwinference.inference.batch.lines import completion_line
+from cwinference.inference.batch.requests import completion_of, digest_of
 from tests.distributed.conftest import TOKEN
 from tests.support.batch_files import batch_request, echo
 from tests.support.batch_runs import write_requests
 from tests.support.ray_cluster import RayCluster, files_with, keys_in, once, rows_in, wait_until
 from tests.support.ready_gateways import ready_gateway
-from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
+from tests.support.scripted_model_server import (
+    HttpRequest,
+    ScriptedModelServer,
+    ScriptedResponse,
+    completion,
+    json_response,
+)
 
 
 def asked(server: ScriptedModelServer) -> list[str]:
@@ -160,27 +168,30 @@ def test_each_request_is_completed_once_when_the_driver_is_killed_and_in_the_nex
 
 
 def test_the_memory_of_the_driver_does_not_grow_with_the_requests(cluster: RayCluster, tmp_path: Path) -> None:
-    count, padding = 40_000, "x" * 500
-    rows = ({**batch_request(n), "custom_id": f"{padding}-{n}"} for n in range(count))
+    count, padding = 30_000, "x" * 1000
+    rows = [{**batch_request(n), "custom_id": f"{padding}-{n}"} for n in range(count)]
     requests, out = write_requests(tmp_path / "in.jsonl", rows), tmp_path / "out"
+    few = write_requests(tmp_path / "few.jsonl", rows[:5])
+    out.mkdir()
+    with (out / f"completed-{'0' * 32}-000000.jsonl").open("wb") as file:
+        for row in rows[::2]:
+            digest = digest_of(*completion_of(dict(row)))
+            file.write(completion_line(row["custom_id"], json.dumps(completion()).encode(), digest))
+    size = requests.stat().st_size
+    del rows
     find = import_module("cwinference.ray._todo").find_todo
     read = import_module("cwinference.ray._source").read_requests
     store = import_module("cwinference.ray._store").Store(out)
-    store.open()
     with import_module("cwinference.ray._ray").quiet_data():
-        find(
-            store,
-            "warm",
-            read(write_requests(tmp_path / "few.jsonl", map(batch_request, range(5)))),
-            store.begin("warm"),
-            2,
-        )
+        find(store, "few", read(few), store.begin("few"), 1, lambda total: 1000)
         before = resident()
-        found = find(store, "run", read(requests), store.begin("run"), 2)
+        found = find(store, "all", read(requests), store.begin("all"), 1, lambda total: 1000)
         grown = resident() - before
 
-    assert found.missing == count
-    assert grown < count * len(padding) / 2
+    half = count // 2
+    assert (found.missing, found.completed, found.tokens) == (half, half, (3 * half, 2 * half, 5 * half))
+    assert size > 30_000_000
+    assert grown < size / 3
 
 
 def test_a_pipeline_of_ones_own_has_a_response_or_an_error_in_each_row(cluster: RayCluster) -> None:
