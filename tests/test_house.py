@@ -326,8 +326,8 @@ def test_a_first_call_loads_only_what_it_needs() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "", ".auth", ".config", ".doctor", ".emulator", ".errors", ".following", ".inference", ".messages", ".ray", ".rollout",
-        ".stacks", ".status", ".types",
+        "", ".auth", ".config", ".doctor", ".emulator", ".errors", ".following", ".inference", ".messages", ".ray",
+        ".rollout", ".stacks", ".status", ".types",
     ],
 )  # fmt: skip
 def test_public_names_exist_and_stand_once(name: str) -> None:
