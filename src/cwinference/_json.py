@@ -8,7 +8,7 @@ Where only a part of a text is asked for, msgspec reads that part alone: it chec
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -16,13 +16,15 @@ T = TypeVar("T")
 try:
     from msgspec import DecodeError, defstruct
     from msgspec.json import Decoder
+    from msgspec.structs import asdict
 except ImportError:  # where there is no wheel for it
     _defstruct: Any = None
     _decoder: Any = None
+    _asdict: Any = None
     _decode: Callable[[bytes | str], Any] | None = None
     _refusals: tuple[type[Exception], ...] = ()
 else:
-    _defstruct, _decoder = defstruct, Decoder
+    _defstruct, _decoder, _asdict = defstruct, Decoder, asdict
     _decode = Decoder().decode
     _refusals = (DecodeError, ValueError, RecursionError)  # not in every version is a DecodeError a ValueError
 
@@ -70,6 +72,46 @@ def part_reader(kind: type[T]) -> Callable[[bytes], T | None]:
             found = decode(text)
             # The encoding of what it passes over is the one thing that msgspec does not check.
             return found if text.isascii() or str(text, "utf-8") else None
+        except _refusals:
+            return None
+
+    return read
+
+
+members: Callable[[Any], dict[str, Any]] = _asdict
+"""Returns the members of an object of a `record_type`, by attribute; what the JSON lacks is None."""
+
+
+def record_type(name: str, fields: Iterable[tuple[str, str, Any]]) -> Any:
+    """Return a type for JSON objects, given the attribute, the name in JSON and the type of each member.
+
+    They may lack some, but have no others.
+    """
+    given = [*fields]
+    return _defstruct(
+        name,
+        [(attribute, kind | None, None) for attribute, _, kind in given],
+        rename={attribute: in_json for attribute, in_json, _ in given},
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+
+
+def record_reader(make: Callable[[], Any]) -> Callable[[bytes], Any]:
+    """Return a function that reads a JSON text of the `record_type` that `make` returns; None if it is of another.
+
+    `make` may raise a TypeError if there is no such type.
+    """
+    try:
+        decode = None if _decoder is None else _decoder(make()).decode
+    except TypeError:
+        decode = None
+    if decode is None:
+        return lambda _: None
+
+    def read(text: bytes) -> Any:
+        try:
+            return decode(text)
         except _refusals:
             return None
 

@@ -1,7 +1,7 @@
 """The tables that decode JSON return what protobuf's own json_format returns."""
 
 import json
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 from google.protobuf.json_format import MessageToDict, MessageToJson, Parse, ParseDict
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cwinference import errors, types
-from cwinference._wire.json_reader import parse
+from cwinference._wire.json_reader import _read_typed, parse
 from cwinference._wire.methods import METHODS
 from tests.support import samples
 from tests.support.random_messages import messages_of
@@ -30,6 +30,19 @@ def test_a_sample_is_decoded_as_json_format_decodes_it(name: str) -> None:
     body = json.dumps(samples.value(name)).encode()
 
     assert parse(body, samples.method_of(name).response) == samples.response(name)
+
+
+@pytest.mark.parametrize("name", ["ListDeployments", "GetGateway", "ListCapacityClaims"])
+def test_the_usual_json_is_read_in_the_fastest_way(name: str) -> None:
+    method = samples.BY_NAME[name]
+    body = MessageToJson(samples.response_to(method)).encode()
+
+    assert _read_typed(method.response, cast(Any, method.response.DESCRIPTOR), body) == samples.response_to(method)
+
+
+def test_what_the_fastest_way_does_not_know_is_left_to_the_others() -> None:
+    for text in ('{"spec": {"organization_id": "o"}}', '{"spec": {"newField": 1}}', '{"status": {"status": 6.5}}'):
+        assert _read_typed(types.Gateway, types.Gateway.DESCRIPTOR, text.encode()) is None
 
 
 @settings(max_examples=150, deadline=None)

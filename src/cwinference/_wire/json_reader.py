@@ -4,16 +4,14 @@ It reads what json_format reads, and is as lenient as a client has to be: unknow
 collected on request), unknown names of enum values become 0 (in a list they are dropped), and `"True"` and `"False"`
 are accepted for the status of a condition, because the API's documentation prints them.
 
-There are two ways. Most JSON differs from a message constructor's arguments only in field names, so the quick way
-renames those in place and lets the constructor judge the values. If it refuses, the exact way reads field by field.
+There are three ways. Most JSON differs from a message constructor's arguments only in field names. Where it has nothing
+but fields that are known, in the types that are expected, msgspec renames them while it parses. Otherwise the quick way
+renames them in place. Both let the constructor judge the values. If it refuses, the exact way reads field by field.
 """
 
-import math
-import re
-from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from functools import cache, lru_cache, partial
+from functools import cache, partial
+from types import GenericAlias
 from typing import Any, TypeGuard, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -21,27 +19,28 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from .._json import loads
+from .._json import loads, members, record_reader, record_type
 from ..errors import ProtocolError
+from .json_values import ENUM_ALIASES, KEYS, SCALARS, TYPES, Convert, is_known, numbers_of, read_bytes, read_timestamp
 
 M = TypeVar("M", bound=Message)
-Convert = Callable[[Any], Any]
 _Reader = Callable[[Descriptor], Convert]
 
 _UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
 
-_ENUM_ALIASES = {"coreweave.inference.v1alpha1.Condition.Status": {"True": 2, "False": 1}}
 _LONGEST_NAME = 100
-_PLAIN_TIME = re.compile(r"([1-9]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 
 
 def parse(body: bytes, kind: type[M], unknown: list[str] | None = None) -> M:
     """Decode a JSON body. Names of fields that the type does not know are added to `unknown`. Raises ProtocolError."""
+    descriptor: Any = kind.DESCRIPTOR
+    message = None if unknown is not None else _read_typed(kind, descriptor, body)
+    if message is not None:
+        return message
     try:
         value = loads(body)
     except (ValueError, RecursionError):
         raise ProtocolError(f"the response ({len(body)} bytes) is not JSON") from None
-    descriptor: Any = kind.DESCRIPTOR
     try:
         if not _tabular(descriptor):
             message = ParseDict(value, kind(), ignore_unknown_fields=True)
@@ -52,6 +51,81 @@ def parse(body: bytes, kind: type[M], unknown: list[str] | None = None) -> M:
     except (*_UNREADABLE, ArithmeticError, RecursionError) as error:
         raise ProtocolError(f"the response is not a {descriptor.name}: {str(error)[:200]}") from None
     return message
+
+
+def _read_typed(kind: type[M], descriptor: Descriptor, body: bytes) -> M | None:
+    """Read what is exactly as expected; return None for everything else."""
+    found = _typed(descriptor)(body)
+    if found is None:
+        return None
+    try:
+        return kind(**_renamed(descriptor)(found))
+    except _UNREADABLE:
+        return None
+
+
+@cache
+def _typed(descriptor: Descriptor) -> Convert:
+    return record_reader(lambda: _record(descriptor))
+
+
+@cache
+def _record(descriptor: Descriptor) -> Any:
+    """Return the type of JSON that a message usually has. Raises TypeError for one that tables cannot read."""
+    if not _tabular(descriptor):
+        raise TypeError(descriptor.full_name)
+    return record_type(descriptor.name, [(each.name, each.json_name, _type_of(each)) for each in descriptor.fields])
+
+
+def _type_of(field: FieldDescriptor) -> Any:
+    kind = field.message_type
+    if kind is not None and kind.GetOptions().map_entry:
+        entry = (kind.fields_by_name["key"], kind.fields_by_name["value"])
+        if any(_single_type(each) is not str for each in entry):
+            raise TypeError(kind.full_name)
+        return dict[str, str]
+    single: Any = _single_type(field)
+    return GenericAlias(list, (single,)) if field.is_repeated else single
+
+
+def _single_type(field: FieldDescriptor) -> Any:
+    if field.message_type is not None:
+        return str if _is_timestamp(field) else _record(field.message_type)
+    if field.enum_type is not None:
+        return str | int
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        raise TypeError(field.full_name)
+    return TYPES[field.cpp_type]
+
+
+@cache
+def _renamed(descriptor: Descriptor) -> Convert:
+    """Return a function that turns what `_typed` reads into the arguments of its message's constructor."""
+    table = [(field.name, field.is_repeated, convert) for field in descriptor.fields if (convert := _from_typed(field))]
+
+    def read(found: Any) -> dict[str, Any]:
+        values = members(found)
+        for name, is_repeated, convert in table:
+            value = values[name]
+            if value is not None:
+                values[name] = [*map(convert, value)] if is_repeated else convert(value)
+        return values
+
+    return read if table else members
+
+
+def _from_typed(field: FieldDescriptor) -> Convert | None:
+    """Return what turns a value that `_typed` reads into one that the constructor takes; None if it is one."""
+    kind = field.message_type
+    if kind is not None:
+        is_map = kind.GetOptions().map_entry
+        return None if is_map else read_timestamp if _is_timestamp(field) else _renamed(kind)
+    has_aliases = field.enum_type is not None and field.enum_type.full_name in ENUM_ALIASES
+    return numbers_of(field.enum_type).__getitem__ if has_aliases else None
+
+
+def _is_timestamp(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.full_name == Timestamp.DESCRIPTOR.full_name
 
 
 def _read_quickly(kind: type[M], descriptor: Descriptor, value: Any) -> M | None:
@@ -109,7 +183,7 @@ def _unknown(descriptor: Descriptor, value: Mapping[str, Any], path: str) -> Ite
             for each in item if _is_list(item) else [item]:
                 if field.message_type is not None and isinstance(each, dict) and not _has_own_form(field.message_type):
                     yield from _unknown(field.message_type, cast(Any, each), f"{path}{field.name}.")
-                elif field.enum_type is not None and isinstance(each, str) and not _is_known(field.enum_type, each):
+                elif field.enum_type is not None and isinstance(each, str) and not is_known(field.enum_type, each):
                     yield f"{path}{field.name}={each[:_LONGEST_NAME]}"
 
 
@@ -136,11 +210,11 @@ def _differing(descriptor: Descriptor) -> tuple[tuple[str, str, Convert | None],
 def _accepted_as_is(field: FieldDescriptor) -> bool:
     kind = field.message_type
     if kind is not None and kind.GetOptions().map_entry:
-        return _accepted_as_is(kind.fields_by_name["value"]) and kind.fields_by_name["key"].cpp_type not in _KEYS
+        return _accepted_as_is(kind.fields_by_name["value"]) and kind.fields_by_name["key"].cpp_type not in KEYS
     if field.is_repeated or field.type == FieldDescriptor.TYPE_BYTES:
         return False
     if field.enum_type is not None:
-        return field.enum_type.full_name not in _ENUM_ALIASES
+        return field.enum_type.full_name not in ENUM_ALIASES
     return kind is None or (kind.full_name != Timestamp.DESCRIPTOR.full_name and not _differing(kind))
 
 
@@ -164,7 +238,7 @@ def _converter(field: FieldDescriptor, reader: _Reader) -> Convert | None:
     kind = field.message_type
     if kind is not None and kind.GetOptions().map_entry:
         key, value = kind.fields_by_name["key"], kind.fields_by_name["value"]
-        return partial(_map, _KEYS.get(key.cpp_type), _single(value, reader))
+        return partial(_map, KEYS.get(key.cpp_type), _single(value, reader))
     if field.is_repeated and field.enum_type is not None:
         return partial(_enum_list, field.enum_type)
     single = _single(field, reader)
@@ -173,11 +247,10 @@ def _converter(field: FieldDescriptor, reader: _Reader) -> Convert | None:
 
 def _single(field: FieldDescriptor, reader: _Reader) -> Convert | None:
     if field.message_type is not None:
-        timestamp = field.message_type.full_name == Timestamp.DESCRIPTOR.full_name
-        return _timestamp if timestamp else reader(field.message_type)
+        return read_timestamp if _is_timestamp(field) else reader(field.message_type)
     if field.enum_type is not None:
-        return _numbers(field.enum_type).__getitem__
-    return _SCALARS.get(field.cpp_type) if field.type != FieldDescriptor.TYPE_BYTES else _bytes
+        return numbers_of(field.enum_type).__getitem__
+    return SCALARS.get(field.cpp_type) if field.type != FieldDescriptor.TYPE_BYTES else read_bytes
 
 
 def _is_list(value: object) -> TypeGuard[list[Any]]:
@@ -192,98 +265,10 @@ def _list(single: Convert | None, value: object) -> list[Any]:
 
 def _enum_list(descriptor: EnumDescriptor, value: object) -> list[Any]:
     """Return the numbers; unknown names are dropped, because a 0 among them would be a value that nobody set."""
-    known = [each for each in _list(None, value) if not isinstance(each, str) or _is_known(descriptor, each)]
-    return [_numbers(descriptor)[each] for each in known]
+    known = [each for each in _list(None, value) if not isinstance(each, str) or is_known(descriptor, each)]
+    return [numbers_of(descriptor)[each] for each in known]
 
 
 def _map(key: Convert | None, single: Convert | None, value: Any) -> dict[Any, Any]:
     items = value.items()
     return {name if key is None else key(name): each if single is None else single(each) for name, each in items}
-
-
-class _Numbers(dict[Any, int]):
-    """The numbers of an enum by name. Unknown numbers are kept, also those in a string; unknown names become 0."""
-
-    def __missing__(self, value: Any) -> int:
-        return (_number_in(value) or 0) if isinstance(value, str) else int(value)
-
-
-@cache
-def _numbers(descriptor: EnumDescriptor) -> _Numbers:
-    aliases = _ENUM_ALIASES.get(descriptor.full_name, {})
-    return _Numbers({value.name: value.number for value in descriptor.values} | aliases)
-
-
-def _is_known(descriptor: EnumDescriptor, name: str) -> bool:
-    return name in _numbers(descriptor) or _number_in(name) is not None
-
-
-def _number_in(text: str) -> int | None:
-    """Return the number of an enum value that is written as a string; None if it is a name."""
-    try:
-        return int(text)
-    except ValueError:
-        return None
-
-
-@lru_cache(4096)
-def _timestamp(value: Any) -> Any:
-    plain = _PLAIN_TIME.fullmatch(value)
-    if plain is None:
-        time = Timestamp()
-        time.FromJsonString(value)
-        return time
-    second, fraction = plain.groups()
-    seconds = int(datetime.fromisoformat(second).replace(tzinfo=UTC).timestamp())
-    return {"seconds": seconds, "nanos": int(fraction.ljust(9, "0"))} if fraction else {"seconds": seconds}
-
-
-def _integer(value: Any) -> int:
-    if type(value) is int:
-        return value
-    if isinstance(value, str):
-        return _integer_in(value)
-    if isinstance(value, bool) or value != int(value):
-        raise ValueError("not a whole number")
-    return int(value)
-
-
-def _integer_in(text: str) -> int:
-    """Return the whole number in a string, which may be written as a float: "8", "8.0" and "8e0" are the same."""
-    if " " in text:
-        raise ValueError("not a whole number")
-    try:
-        return int(text)
-    except ValueError:
-        number = float(text)
-    if number != int(number):
-        raise ValueError("not a whole number")
-    return int(number)
-
-
-def _float(value: Any) -> float:
-    if isinstance(value, bool):
-        raise ValueError("not a number")
-    return {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value) or float(value)
-
-
-def _bytes(value: Any) -> bytes:
-    text = value.replace("+", "-").replace("/", "_")
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-_SCALARS: Mapping[int, Convert] = {
-    FieldDescriptor.CPPTYPE_INT32: _integer,
-    FieldDescriptor.CPPTYPE_INT64: _integer,
-    FieldDescriptor.CPPTYPE_UINT32: _integer,
-    FieldDescriptor.CPPTYPE_UINT64: _integer,
-    FieldDescriptor.CPPTYPE_FLOAT: _float,
-    FieldDescriptor.CPPTYPE_DOUBLE: _float,
-}
-_KEYS: Mapping[int, Convert] = {
-    FieldDescriptor.CPPTYPE_BOOL: {"true": True, "false": False}.__getitem__,
-    FieldDescriptor.CPPTYPE_INT32: _integer_in,
-    FieldDescriptor.CPPTYPE_INT64: _integer_in,
-    FieldDescriptor.CPPTYPE_UINT32: _integer_in,
-    FieldDescriptor.CPPTYPE_UINT64: _integer_in,
-}
