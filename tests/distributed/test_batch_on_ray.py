@@ -161,7 +161,8 @@ def test_each_request_is_completed_once_when_the_driver_is_killed_and_in_the_nex
 
         said = [line for line in done.stderr.splitlines() if "Set ray log level" not in line]  # what Ray says of itself
         assert (done.returncode, said) == (0, [])
-        assert done.stdout == f"{160 - len(before)} completed, 0 failed, {len(before)} skipped\n"
+        # Ray itself prints to standard output that a worker died.
+        assert done.stdout.splitlines()[-1] == f"{160 - len(before)} completed, 0 failed, {len(before)} skipped"
         assert {f"id-{text.removeprefix('text ')}" for text in asked(server)} & before == set()
     assert keys_in(out) == once(range(160))
     assert {path.name for path in out.iterdir() if path.suffix != ".jsonl"} == {"_lock", "_manifest.json"}
