@@ -24,7 +24,7 @@ async def chat(request: requests.Request) -> responses.Response:
         opening = asyncio.ensure_future(anext(chunks := aiter(stream)))
         while not (await asyncio.wait([opening], timeout=0.2))[0]:
             if await request.is_disconnected():
-                opening.cancel()  # the caller has left: hang up on the model
+                opening.cancel()  # the caller has left: stop the model
         first = await opening
     except asyncio.CancelledError:
         return responses.Response(status_code=499)
@@ -33,7 +33,7 @@ async def chat(request: requests.Request) -> responses.Response:
         return responses.JSONResponse({"error": {"message": str(error)}}, status if status >= 400 else 502)
 
     async def events() -> AsyncGenerator[str]:
-        async with stream:  # left early when the caller leaves, and that hangs up
+        async with stream:  # left early when the caller leaves, which stops the model
             yield f"data: {json.dumps(first.raw)}\n\n"
             async for chunk in chunks:
                 yield f"data: {json.dumps(chunk.raw)}\n\n"

@@ -45,7 +45,7 @@ def golden(name: str) -> dict[str, Any]:
     ("sentence", "count"),
     [
         (r"([\d,]+) requests, each", lambda: sum(map(len, golden("rules.golden.json")["results"].values()))),
-        (r"([\d,]+) spellings\. ", lambda: len(golden("json_spellings.golden.json")["results"])),
+        (r"([\d,]+) JSON texts\. ", lambda: len(golden("json_spellings.golden.json")["results"])),
         (r"([\d,]+) samples", lambda: len(json.loads((samples.DIRECTORY / "wire-vectors.json").read_text("utf-8")))),
     ],
     ids=["requests", "spellings", "samples"],
