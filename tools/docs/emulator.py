@@ -59,6 +59,19 @@ def routes() -> str:
     )
 
 
+def bodies() -> str:
+    """Return the table of what the bodies of the admin routes contain, from the same document."""
+    text = resources.files("cwinference.emulator.admin").joinpath("openapi.json").read_text("utf-8")
+    schemas: dict[str, Any] = json.loads(text)["components"]["schemas"]
+    return table(
+        ("body", "members"),
+        ((f"`{name}`", _described(schema)) for name, schema in schemas.items() if name in _BODIES),
+    )
+
+
+_BODIES = ("Reset", "Advance", "Fate", "NewFault", "State", "Resource", "Clock", "Count")
+"""The ones that people write, and what they are most likely to read."""
+
 _KEYS = ("method", "path", "deployment", "nth", "probability", "seed", "times")
 
 
@@ -91,12 +104,36 @@ def _pairs(lines: list[str]) -> Iterator[tuple[str, str]]:
         yield name, text
 
 
+def _described(schema: dict[str, Any]) -> str:
+    """Return the members of a JSON object, and what its description adds."""
+    return ". ".join(filter(None, ["; ".join(_members(schema)), schema.get("description", "")]))
+
+
+def _members(schema: dict[str, Any]) -> Iterator[str]:
+    """Yield the members of a JSON object: name, kind and meaning of each."""
+    for name, member in schema["properties"].items():
+        needed = "" if name in schema["required"] else ", optional"
+        meaning = member.get("description", "").rstrip(".")
+        yield f"`{name}` ({_kind(member)}{needed})" + (f": {meaning}" if meaning else "")
+
+
+def _kind(member: dict[str, Any]) -> str:
+    """Return what kind of value a member has."""
+    if "anyOf" in member:
+        return " or ".join(_kind(each) for each in member["anyOf"])
+    if "enum" in member:
+        return " or ".join(f'"{each}"' for each in member["enum"])
+    if "const" in member:
+        return str(member["const"])
+    return f"`{name}`" if (name := member.get("$ref", "").rpartition("/")[2]) else str(member["type"])
+
+
 def _schema(body: dict[str, Any]) -> str:
     """Return the name of what a request or response contains, with a mark if it may be left out."""
     content = body.get("content", {}).get("application/json", {}).get("schema", {})
     name = content.get("$ref", "").rpartition("/")[2]
     if not name:
-        return "JSON" if content else ""
+        return _kind(content) if "anyOf" in content else "JSON" if content else ""
     return f"`{name}`" if body.get("required", True) else f"`{name}`, optional"
 
 

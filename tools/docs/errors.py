@@ -19,7 +19,8 @@ ADVICE: Mapping[type[errors.InferenceError], str] = {
     errors.DeadlineExceeded: "Allow more time with `timeout=`. A change may have been made: read the resource first.",
     errors.NotFound: "Check the id, and whether the token is of the same organization.",
     errors.AlreadyExists: "Choose another name, or use `ensure`.",
-    errors.PermissionDenied: "Use a token with the role Inference Viewer for reads, Inference Admin for writes.",
+    errors.PermissionDenied: "Use a token with the role Inference Viewer for reads, Inference Admin for writes; for "
+    "completions, one of the gateway's organization.",
     errors.ResourceExhausted: "Ask for a larger quota, or send less; `retry_after` says when, if the server knows.",
     errors.FailedPrecondition: "Wait, or remove what is in the way: `details` and `explain` say what it is.",
     errors.Aborted: "Read the resource, and make the change again.",

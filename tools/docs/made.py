@@ -15,6 +15,7 @@ PAGES = DOCS / "reference"
 DASHBOARD = DOCS / "grafana-dashboard.json"
 
 TABLES: Mapping[str, Callable[[], str]] = {
+    "admin bodies": emulator.bodies,
     "admin routes": emulator.routes,
     "behavior": emulator.behavior,
     "calls": calls.tables,
