@@ -17,7 +17,7 @@ import yaml
 
 from cwinference import Inference
 from cwinference._cli.main import parsed
-from cwinference.emulator import Emulator
+from cwinference.emulator import Emulator, EmulatorClock
 from cwinference.emulator.admin.app import ROUTES
 from cwinference.stacks import Stack
 
@@ -48,7 +48,7 @@ def stack(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def emulator(stack: Path) -> Iterator[Emulator]:
-    with Emulator(seed=stack) as running:
+    with Emulator(seed=stack, clock=EmulatorClock(running=False)) as running:  # some commands advance the clock
         yield running
 
 
