@@ -7,9 +7,9 @@
 
 Client, AsyncClient         manage gateways, deployments, capacity claims and hot-loads
 Inference, AsyncInference   request completions; `client.inference(gateway)` makes one
-Stack, Plan                 what should be, from a file, and what it takes: `client.plan(stack)`, `client.apply(plan)`
+Stack, Plan                 desired resources from a file, and the changes: `client.plan(stack)`, `client.apply(plan)`
 Change                      what `client.watch()`, `client.gateways.watch()` and so on emit
-Rollout, gates              `client.rollout()`: traffic to another deployment step by step, and what decides on it
+Rollout, gates              `client.rollout()`: moves traffic to another deployment in steps; what decides after each
 State, HotLoadState         `State.of(gateway)`: the state of a resource; `describe(gateway)`: the same as text
 to_dict, to_json            `to_json(gateway)`: a message as the API's JSON; `from_json(types.Gateway, text)`: back
 Retry, TLS, Clock           settings: retries; certificates; time and randomness, for tests
@@ -71,14 +71,14 @@ else:
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """Show messages of the API as tables in notebooks, as text in IPython: `%load_ext cwinference` calls this."""
+    """Show messages of the API as tables in notebooks, and as text in IPython: `%load_ext cwinference` calls this."""
     from ._notebook.extension import load
 
     load(ipython)
 
 
 def unload_ipython_extension(ipython: Any) -> None:
-    """Undo that: `%unload_ext cwinference` calls this."""
+    """Undo `load_ipython_extension`: `%unload_ext cwinference` calls this."""
     from ._notebook.extension import unload
 
     unload(ipython)

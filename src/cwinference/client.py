@@ -181,7 +181,7 @@ class BaseClient(Generic[Mode, InferenceT]):
             interval: seconds between two polls: the shortest, while anything is CREATING, UPDATING or DELETING, and the
                 longest, to which it backs off when nothing moves (1, 30). Each kind has a pace of its own.
             relist: seconds between two lists of everything, which find removals that nothing else shows (300).
-            on_error: called with each failure that passes, when the client's own retries have given up.
+            on_error: called with each transient failure, after the client's own retries have given up.
 
         Raises:
             ConfigurationError: an argument is wrong, or the client is closed.
@@ -211,7 +211,7 @@ class BaseClient(Generic[Mode, InferenceT]):
             interval: seconds between two polls: the shortest, while anything is CREATING, UPDATING or DELETING, and the
                 longest, to which it backs off when nothing moves (1, 30). Each kind has a pace of its own.
             relist: seconds between two lists of everything, which find removals that nothing else shows (300).
-            on_error: called with each failure that passes, when the client's own retries have given up. Polling goes on
+            on_error: called with each transient failure, after the client's own retries have given up. Polling goes on
                 after others too; `cache.error` is the last one.
 
         Raises:
@@ -411,7 +411,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         Args:
             new: name or id of the deployment that is to get the traffic.
             replaces: name or id of the deployment that has it.
-            journal: path of a file that does not exist yet, for what is needed to go on after a crash and to go back.
+            journal: path of a file that does not exist yet. It records what is needed to go on or to revert.
                 It contains no secrets. Keep it for as long as you may want to revert.
             steps: the shares of the new one in percent, ascending (1, 5, 25, 100); the last one is 100.
             soak: seconds to let pass after each step before the gate is asked (60).

@@ -31,16 +31,16 @@ _PACKAGE = types.Gateway.DESCRIPTOR.file.package
 def to_dict(message: Message, *, secrets: bool = False) -> dict[str, Any]:
     """Return a message as plain data, in the form of the API's JSON.
 
-    Names are those of the API's JSON (`gatewayIds`), enum values are their full names, times are strings in RFC 3339,
-    and 64-bit numbers are strings. What is not set is missing, and so are 0, False and empty values.
+    Names are those of the API's JSON (`gatewayIds`), enum values are full names, times are strings as in RFC 3339, and
+    64-bit numbers are strings. Unset fields are missing, and so are 0, False and empty values.
 
     Args:
         message: a resource, or any other message of `types`.
-        secrets: whether the write-only `api_key`, which only a message of your own can have, is kept. Without it, the
-            result is what a read would return. The values of an `engine_env` are always there.
+        secrets: whether to keep the write-only `api_key`, which only a message that you have made can contain. Without
+            it, the result is what a read would return. The values of an `engine_env` are always kept.
 
     Raises:
-        ConfigurationError: it is something else.
+        ConfigurationError: `message` is something else.
     """
     kind = type(message)
     if not _is_ours(kind):
@@ -50,31 +50,31 @@ def to_dict(message: Message, *, secrets: bool = False) -> dict[str, Any]:
 
 @forgets_locals
 def to_json(message: Message, *, secrets: bool = False, indent: int | None = 2) -> str:
-    """Return a message as JSON text, as the API has it. `from_json` reads it.
+    """Return a message as JSON text, in the form of the API's JSON. `from_json` reads it.
 
     Args:
         message: as in `to_dict`.
         secrets: as in `to_dict`.
-        indent: by how many spaces each level is indented (2); None: all is on one line.
+        indent: by how many spaces each level is indented (2). None: everything is on one line.
 
     Raises:
-        ConfigurationError: it is no message of `types`.
+        ConfigurationError: `message` is not a message of `types`.
     """
     return json.dumps(to_dict(message, secrets=secrets), indent=indent, ensure_ascii=False)
 
 
 @forgets_locals
 def from_json(kind: type[MessageT], data: str | bytes | Mapping[str, Any], *, ignore_unknown: bool = False) -> MessageT:
-    """Return the message that JSON describes: of `to_json`, of the API itself, or of `-o json` of the command line.
+    """Return the message that JSON describes: from `to_json`, from the API itself, or from `-o json` of a command.
 
     Args:
         kind: the class of the message, such as `types.Gateway`.
-        data: JSON text, or a mapping as `to_dict` returns it. Names of fields in snake_case are accepted, too.
-        ignore_unknown: whether fields and enum values that this release does not know are left out.
+        data: JSON text, or a mapping as `to_dict` returns it. Field names in snake_case are accepted, too.
+        ignore_unknown: whether to leave out fields and enum values that this release does not know.
 
     Raises:
-        ConfigurationError: it is not JSON, or not that of such a message; or it has something that this release does
-            not know.
+        ConfigurationError: `data` is not JSON, or not that of such a message, or contains something that this release
+            does not know.
     """
     if not isinstance(kind, type) or not _is_ours(kind):
         raise ConfigurationError(f"kind: expected a message class of cwinference.types, got {shown(kind)}")

@@ -72,7 +72,7 @@ class _Batch(Command):
     metavar="NAME",
     type=WORDS,
     multiple=True,
-    help="Name or id of the gateway; several, or A,B: each request goes to the less loaded one. WANDB_API_KEY is used "
+    help="Name or id of the gateway. Several (or A,B): each request goes to a less loaded one. WANDB_API_KEY is used "
     "for W&B auth.",
 )
 @click.option(
@@ -80,43 +80,43 @@ class _Batch(Command):
     metavar="URL",
     type=WORDS,
     multiple=True,
-    help="An OpenAI-compatible server instead of a gateway; several likewise. It gets a token only from --token-file.",
+    help="OpenAI-compatible server to use instead of a gateway, or several. It gets a token only from --token-file.",
 )
 @click.option(
     "--concurrency",
     type=COUNT_OR_AUTO,
     default=64,
     metavar="N|auto",
-    help="Requests in flight at most (64), as far as this process may have open files; or as many as the server takes.",
+    help="Most requests in flight (64), if the limit of open files allows it; auto: as many as the server takes.",
 )
 @click.option("--ordered", is_flag=True, help="Write completions in the order of the requests.")
-@click.option("--keep-going", is_flag=True, help="Continue even if many requests fail in a row.")
+@click.option("--keep-going", is_flag=True, help="Continue even if many requests in a row fail.")
 @click.option("--retry-failed", is_flag=True, help="Send only the requests that are in OUT.errors.jsonl.")
 @click.option(
     "--shard",
     type=SHARD,
     metavar="K/N",
-    help="Send only the K-th of N parts, into an OUT of its own; `cwinference batch merge OUT PART...` joins them.",
+    help="Send only the K-th of N parts. Each needs its own OUT; `cwinference batch merge OUT PART...` joins them.",
 )
-@click.option("--force", is_flag=True, help="Go on with another input or server; what has changed is sent again.")
+@click.option("--force", is_flag=True, help="Continue with another input or server; changed requests are sent again.")
 @click.option(
     "--ray",
     metavar="[ADDRESS]",
     is_flag=False,
     flag_value=batch_on_ray.HERE,
-    help="Run on a cluster of Ray: IN may be a folder or a pattern of JSONL and Parquet, OUT a folder that all nodes "
-    "share. Without ADDRESS: that of RAY_ADDRESS, or on this machine. Needs cwinference[ray].",
+    help="Run on a Ray cluster. IN may be a folder or a pattern of JSONL and Parquet files; OUT is a folder that all "
+    "nodes share. Without ADDRESS: RAY_ADDRESS, or this machine. Needs the extra ray.",
 )
-@click.option("--workers", type=int, metavar="N", help="With --ray: how many workers send requests (one per node).")
+@click.option("--workers", type=int, metavar="N", help="With --ray: number of workers (one per node).")
 @output_options("text", "json")
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> int:
     """Request completions from a JSONL file.
 
-    Request completions for the lines of IN.jsonl (- is standard input), which are bodies or OpenAI's batch form. Write
-    each once into OUT.jsonl, and continue where an earlier run stopped. Failures go to OUT.errors.jsonl and are retried
-    by the next run. OUT.manifest.json notes what was read and where it was sent; a run with another input or server is
-    refused.
+    Request completions for the lines of IN.jsonl (- is standard input), which are bodies or have OpenAI's batch format.
+    Write each completion once into OUT.jsonl, and continue where an earlier run stopped. Failures are written to
+    OUT.errors.jsonl and retried by the next run. OUT.manifest.json records which requests were read and where they were
+    sent; a run with another input or server is refused.
 
     `cwinference batch merge OUT.jsonl PART.jsonl...` joins the parts that --shard made.
 

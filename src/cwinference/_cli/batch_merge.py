@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def command(run: "Run", /, out: str, parts: Sequence[str]) -> int:
     """Join the parts of a batch.
 
-    Join the parts that `cwinference batch --shard K/N` made, with their failures, into OUT.jsonl, which must not exist.
-    All parts have to be there, finished, and of the same requests; the parts are left as they are.
+    Join the parts made by `cwinference batch --shard K/N`, with their failures, into OUT.jsonl, which must not exist.
+    All parts must exist, be finished, and be of the same requests. They are not changed.
 
     The exit code is 0 if everything is completed, 1 if something failed.
     """

@@ -1,4 +1,4 @@
-"""Tells IPython how to show messages. It is given IPython's shell, and so imports nothing of IPython."""
+"""Registers with IPython how messages are shown. It gets IPython's shell as an argument, and never imports IPython."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
@@ -19,7 +19,7 @@ _changed: WeakKeyDictionary[Any, _Before] = WeakKeyDictionary()
 
 
 def load(shell: Any) -> None:
-    """Show messages of the API, lists of them and views of caches as tables, in a terminal as text."""
+    """Show messages of the API, lists of them and views of caches as tables, or as text in a terminal."""
     if shell in _changed:
         return
     before: _Before = []
@@ -40,7 +40,7 @@ def load(shell: Any) -> None:
 
 
 def unload(shell: Any) -> None:
-    """Undo that."""
+    """Undo `load`."""
     for formatter, kind, former in _changed.pop(shell, []):
         if former is None:
             formatter.pop(kind, None)

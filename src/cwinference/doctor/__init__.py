@@ -28,16 +28,16 @@ def examine(client: AsyncClient, *, names: bool = False, timeout: float = 60.0) 
 def examine(
     client: Client | AsyncClient, *, names: bool = False, timeout: float = 60.0
 ) -> Report | Coroutine[Any, Any, Report]:
-    """Examine the way to the API: token, name, proxy, certificates, each transport, and the wire itself.
+    """Examine the connection to the API: token, host name, proxy, certificates, each transport, and the wire format.
 
-    It sends at most 20 calls, all of them reads, by gRPC, Connect and REST, with the client's endpoint, token,
-    certificates and proxy. It raises nothing for what it finds: a server that cannot be reached, refuses the token or
-    is slow is what the report is about.
+    It makes at most 20 calls, all of them reads, over gRPC, Connect and REST, with the client's endpoint, token,
+    certificates and proxy. It raises no errors for problems that it finds, such as a server that cannot be reached, is
+    slow, or refuses the token: the report lists them.
 
     Args:
         client: a `Client`, or an `AsyncClient`, for which the result has to be awaited.
         names: whether the report may contain names and ids of resources (False). Without them it can be sent to the
-            maintainers as it is. Secrets are never in it.
+            maintainers as it is. It never contains secrets.
         timeout: seconds for all of it (60); each call has 10 of them at most.
 
     Returns:

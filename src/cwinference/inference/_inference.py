@@ -252,33 +252,34 @@ class BaseInference(Resource[Mode]):
 
         Args:
             requests: a JSONL file or named pipe ("-" is standard input), or an iterable, which is read on a thread of
-                its own, few requests ahead: bodies, or OpenAI's batch form with `custom_id`, `url` and `body`. The key
-                of a request is its `custom_id`, else the number of its line. A digest of the request is written with
+                its own, a few requests ahead. A request is a body, or has OpenAI's batch format with `custom_id`, `url`
+                and `body`. Its key is its `custom_id`, or else its line number. A digest of the request is written with
                 each completion.
-            out: the file of completions, to which this run appends. Failures go to `OUT.errors.jsonl`, and are retried
-                by the next run; what was read and where it was sent to `OUT.manifest.json`. They may exist only if a
-                batch wrote them; anything else is refused and left as it is.
+            out: the file of completions, to which this run appends. Failures are written to `OUT.errors.jsonl`, and
+                are retried by the next run. `OUT.manifest.json` records which requests were read and where they were
+                sent. If one of these files contains anything else, it is refused and left as it is.
             concurrency: how many requests are in flight at most (64), within the `limit` of this `Inference`. "auto":
-                as many as the server is found to take, as with `limit="auto"`.
+                as many as the server turns out to take, as with `limit="auto"`.
             ordered: write the completions of this run in the order of the requests.
-            progress: show the progress: a bar with the extra `batch`, else lines. None: if standard error is a
-                terminal. Or a function, which gets a `BatchProgress` about twice a second and at the end, on a thread.
+            progress: whether to show the progress, as a bar with the extra `batch`, else as lines. None: only if
+                standard error is a terminal. Or a function, which gets a `BatchProgress` about twice a second and at
+                the end; it is called on a thread.
             keep_going: continue however many requests fail. Otherwise the run ends, and its result has `gave_up`, when
-                100 of them, or twice as many as are in flight, have failed without a success in between.
-            force: go on although the requests, the servers or the shard are others than those of the completions in
-                OUT. A request that has changed is sent again, and its completion replaces the one that is there.
-            retry_failed: send only requests that are in `OUT.errors.jsonl`.
-            shard: (k, n) sends only the k-th of n parts, from (1, n) to (n, n): every n-th line. Each part has an `out`
-                of its own; `merge_batches` puts them together.
+                100 requests, or twice as many as are in flight, have failed without a success in between.
+            force: continue although the requests, the servers or the shard differ from those of the completions in OUT.
+                A request that has changed is sent again, and its new completion replaces the earlier one.
+            retry_failed: send only the requests that are in `OUT.errors.jsonl`.
+            shard: (k, n) sends only the k-th of n parts, from (1, n) to (n, n): every n-th line. Each part needs an
+                `out` of its own; `merge_batches` joins them.
 
         Returns:
             The counts of this run. `failed` is 0 if everything is completed.
 
         Raises:
-            ConfigurationError: a file cannot be used; OUT has completions of other requests than these, of another
-                server or another shard; or the gateway rules out every request.
+            ConfigurationError: a file cannot be used; OUT has completions of other requests, of another server or of
+                another shard; or the gateway rules out every request.
             OSError: OUT could not be written; its `filename` and `strerror` say why.
-            Unauthenticated: the token was refused, also for a single request; what was completed is in the file.
+            Unauthenticated: the token was refused, even if only once; what was completed is in the file.
             ApiError: the gateway could not be read.
         """
         server, driver = self._server, self._driver

@@ -59,33 +59,33 @@ def batch(
 ) -> BatchResult:
     """Request many completions on a cluster and write each once into a folder, continuing where an earlier run stopped.
 
-    The folder gets lines as those of `Inference.batch`, in files `completed-*.jsonl`; what failed is in
-    `failed-*.jsonl`, and sent again by the next run. Both are whole files at any time, so they can be read while a run
-    goes on: `ray.data.read_json(out_dir)` has the columns `custom_id`, `response` and `error`. Nodes, workers and the
-    driver may die: whatever is not in the folder by then is requested again, by Ray or by the next run.
+    Files `completed-*.jsonl` in the folder contain lines like those of `Inference.batch`. Failures are in
+    `failed-*.jsonl`, and are sent again by the next run. Files are always complete, so they can be read during a run:
+    `ray.data.read_json(out_dir)` has the columns `custom_id`, `response` and `error`. Nodes, workers and the driver may
+    die: whatever is not in the folder by then is requested again, by Ray or by the next run.
 
     Args:
-        requests: JSONL or Parquet: a file, a folder, a pattern such as `in/*.jsonl`, or a list of them; or a dataset of
-            Ray. Each row is a request with a `custom_id`: a body, or OpenAI's batch form. What is no request becomes a
-            failure.
-        out_dir: the folder, on a disk that all nodes share, or a URL that pyarrow knows, such as `s3://bucket/path`.
-            It must be empty, or have been written by such a batch.
+        requests: JSONL or Parquet: a file, a folder, a pattern such as `in/*.jsonl`, or a list of these; or a Ray
+            dataset. Each row is a request with a `custom_id`: a body, or OpenAI's batch format. A row that is not a
+            valid request becomes a failure.
+        out_dir: the folder, on a disk that all nodes share, or a URL that pyarrow supports, such as `s3://bucket/path`.
+            It must be empty, or contain only what such a batch has written.
         gateway: name or id of a gateway, which each worker reads, or several. Or give `base_url`.
         base_url: URL of an OpenAI-compatible server, or several of servers with the same models.
-        concurrency: how many requests are in flight at most, in all workers together (64). When the server says 429
-            or 503, all of them pause for as long as it asked for, and go on with half as many for a while.
+        concurrency: how many requests are in flight at most, in all workers together (64). When the server responds
+            with 429 or 503, all of them pause for as long as it asks, and continue with half as many for a while.
         workers: how many actors of Ray send requests. None: one for each node.
-        token: a source of the token that can be pickled, as `auth.from_file` and `auth.from_command` return; it is
-            asked on the workers. A string is refused, because Ray would log it. None: for a gateway, what the
-            environment of the workers says, as for `AsyncClient`; for a URL, no token is sent.
+        token: a token source that can be pickled, as returned by `auth.from_file` and `auth.from_command`; the
+            workers call it. A string is refused, because Ray would log it. None: for a gateway, the token in the
+            environment of the workers, as for `AsyncClient`; for a URL, no token is sent.
         timeout: seconds for a whole request (600), all attempts included. None for no limit.
         retry: how failures before the response are retried; None turns retries off.
-        endpoint: URL of the API, which knows the gateway. None: as for `AsyncClient`.
+        endpoint: URL of the API from which the gateway is read. None: as for `AsyncClient`.
         transport: how the gateway is read: "rest" (default), "grpc" or "connect".
         tls: certificate authorities and client certificate, as paths.
         allow_plaintext: allow http:// beyond loopback, which sends the token unencrypted.
-        address: of a cluster, unless this process is connected to one. None: that of RAY_ADDRESS, or one on this
-            machine; if there is none, one is started for this process.
+        address: address of a cluster, unless this process is already connected to one. None: RAY_ADDRESS, or a cluster
+            on this machine; if there is none, one is started for this process.
         keep_going: continue however many requests fail. Otherwise the run ends, and its result has `gave_up`, when 100
             of them, or twice as many as are in flight, have failed without a success in between.
 
@@ -93,9 +93,9 @@ def batch(
         The counts of this run. `failed` is 0 if everything is completed.
 
     Raises:
-        ConfigurationError: an argument is wrong, the folder cannot be used, or has the completion of another request;
-            or the extra `ray` is not installed.
-        Unauthenticated: the token was refused, also for a single request; what was completed is in the folder.
+        ConfigurationError: an argument is wrong, the folder cannot be used or has a completion of another request, or
+            the extra `ray` is not installed.
+        Unauthenticated: the token was refused, even if only once; what was completed is in the folder.
         ApiError: the gateway could not be read.
         OSError: the folder could not be written.
     """

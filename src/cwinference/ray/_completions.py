@@ -24,12 +24,13 @@ from ._worker import Outcome, Worker
 class Completions:
     """Requests completions for the rows of a dataset: give it to `Dataset.map_batches` of Ray Data.
 
-    Each row is a request: the members of a body as columns (`model`, `messages`, ...), or OpenAI's batch form with
-    `body` (an object, or its JSON) and `url`. The result has three columns: `custom_id` as it was (null without one),
-    `response` and `error`, both JSON, one of them null. `response` is `{"status_code": 200, "body": {...}}`, `error` is
-    `{"code": ..., "message": ...}`. A row that fails is a row with an error, and never ends the pipeline.
+    Each row is a request: the members of a body as columns (`model`, `messages`, ...), or OpenAI's batch format with
+    `body` (an object, or its JSON) and `url`. The result has three columns: `custom_id` as it was (null if there was
+    none), `response` and `error`. The last two are JSON, and one of them is null. `response` is
+    `{"status_code": 200, "body": {...}}`, and `error` is `{"code": ..., "message": ...}`. A failed request becomes a
+    row with an error, and never ends the pipeline.
 
-    Each worker makes its own client, and has several batches in flight.
+    Each worker creates its own client, and has several batches in flight.
     """
 
     def __init__(
@@ -46,25 +47,25 @@ class Completions:
         tls: TLS | None = None,
         allow_plaintext: bool = False,
     ) -> None:
-        """Make one in a worker; Ray does that, with `fn_constructor_kwargs`.
+        """Create one in a worker; Ray does that, with `fn_constructor_kwargs`.
 
         Args:
             gateway: name or id of a gateway, which each worker reads, or several. Or give `base_url`.
             base_url: URL of an OpenAI-compatible server, or several of servers with the same models.
-            token: a source of the token that can be pickled, as `auth.from_file` and `auth.from_command` return; it is
-                asked on the workers. A string is refused, because Ray would log it. None: for a gateway, what the
-                environment of the workers says, as for `AsyncClient`; for a URL, no token is sent.
+            token: a token source that can be pickled, as returned by `auth.from_file` and `auth.from_command`; the
+                workers call it. A string is refused, because Ray would log it. None: for a gateway, the token in the
+                environment of the workers, as for `AsyncClient`; for a URL, no token is sent.
             concurrency: how many requests are in flight in this worker at most (64); or a `SharedLimit` for all
                 workers together.
             timeout: seconds for a whole request (600), all attempts included. None for no limit.
             retry: how failures before the response are retried; None turns retries off.
-            endpoint: URL of the API, which knows the gateway. None: as for `AsyncClient`.
+            endpoint: URL of the API from which the gateway is read. None: as for `AsyncClient`.
             transport: how the gateway is read: "rest" (default), "grpc" or "connect".
             tls: certificate authorities and client certificate, as paths.
             allow_plaintext: allow http:// beyond loopback, which sends the token unencrypted.
 
         Raises:
-            ConfigurationError: an argument is wrong; later, for a whole batch, the gateway cannot be used.
+            ConfigurationError: an argument is wrong; or later, for a whole batch, the gateway cannot be used.
         """
         if not isinstance(concurrency, SharedLimit):
             check_count(concurrency, "concurrency")

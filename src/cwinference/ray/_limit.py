@@ -58,9 +58,9 @@ class Keeper:
 class SharedLimit:
     """One limit for all workers of a cluster together, for `concurrency=` of `Completions`.
 
-    Keep it for as long as they run. It is an actor of Ray, which the workers report to several times a second, and not
-    with each request. When the server says 429 or 503, all of them pause for as long as it asked for (`Retry-After`),
-    go on with half as many, and return to the whole number within half a minute.
+    Keep a reference to it for as long as they run. It is a Ray actor, to which the workers report several times a
+    second rather than for each request. When the server responds with 429 or 503, all of them pause for as long as it
+    asks (`Retry-After`), continue with half as many requests, and return to the full number within half a minute.
     """
 
     def __init__(self, limit: int = 64) -> None:
@@ -70,7 +70,7 @@ class SharedLimit:
             limit: how many requests are in flight at most (64).
 
         Raises:
-            ConfigurationError: `limit` is no positive number, or the extra `ray` is not installed.
+            ConfigurationError: `limit` is not a positive number, or the extra `ray` is not installed.
         """
         self.limit = check_count(limit, "limit")
         check_installed()

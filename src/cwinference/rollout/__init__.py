@@ -1,9 +1,9 @@
-"""Rollouts: traffic from one deployment to another, step by step, with gates and a way back.
+"""Rollouts: move traffic from one deployment to another in steps, with gates and a way back.
 
     rollout = client.rollout("llama-v2", replaces="llama-v1", journal="llama.rollout.json")
     outcome = rollout.run(on_step=print)              # "promoted", "reverted" or "paused"
 
-Rollout              begins, goes on, and goes back; `Rollout.resume(client, journal)` after a crash
+Rollout              begins, continues and reverts; `Rollout.resume(client, journal)` after a crash
 gates                what decides after each step: `gates.ready()`, `gates.command([...])`, `gates.probe(...)`
 Step                 what a gate decides on
 """

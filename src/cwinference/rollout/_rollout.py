@@ -47,9 +47,9 @@ class Rollout(Resource[Mode], Displayed):
     ) -> "Rollout[AsyncDriver]": ...
     @staticmethod
     def resume(client: Any, journal: "str | os.PathLike[str]", gate: Gate | None = None) -> "Rollout[Any]":
-        """Return a rollout that was begun before, be it by a process that was killed. `run()` goes on with it.
+        """Return a rollout that was begun earlier, such as by a process that was killed. `run()` continues it.
 
-        This reads the journal, and sends nothing.
+        This only reads the journal.
 
         Args:
             client: a client of the same organization; an `AsyncClient` returns a rollout with coroutines.
@@ -57,7 +57,7 @@ class Rollout(Resource[Mode], Displayed):
             gate: decides after each step, as in `client.rollout`; the journal does not contain it.
 
         Raises:
-            ConfigurationError: the journal does not exist, is torn, or is something else; or the gate is none.
+            ConfigurationError: the journal does not exist, is damaged or is another file; or `gate` is not a gate.
         """
         file = Journal(journal)
         file.read()
@@ -70,25 +70,25 @@ class Rollout(Resource[Mode], Displayed):
 
     @operation
     def run(self, *, on_step: Callable[[Step], object] | None = None) -> Flow[Outcome]:
-        """Do what is left of the rollout, and return how it ended: "promoted", "reverted" or "paused".
+        """Do the rest of the rollout, and return how it ended: "promoted", "reverted" or "paused".
 
-        It is "promoted" once the last weights were read back, "reverted" once the former ones were. When it is paused,
-        the weights stay as they are; `run()` goes on, and `revert()` goes back. After any error, too: the journal says
-        where it stands.
+        It is "promoted" once the last weights were read back, and "reverted" once the former ones were. When it is
+        "paused", the weights stay as they are, and you can call `run()` to continue or `revert()` to go back. The same
+        is true after any error, because the journal contains the progress.
 
         Args:
             on_step: called with each `Step` when the API shows its weights, and with each that is skipped. Without
                 effect on the rollout, unless it raises.
 
         Raises:
-            ConfigurationError: the two deployments do not fit each other, have fields that a write would reset, or the
-                journal is in use; or the gate returned something else than a verdict, which pauses it.
+            ConfigurationError: the two deployments do not match each other, have fields that a write would reset, or
+                the journal is in use; or the gate returned something other than a verdict, which pauses the rollout.
             NotFound: there is no such deployment.
             FailedPrecondition: one of them is not READY at the beginning, or a hot-load is in progress.
             Conflict: somebody else has changed or deleted one of them. Nothing more is written.
             ResourceFailed: the old one has failed, or was in ERROR for longer than `patience`, so that no traffic can
                 go back to it. (If the new one has, the rollout is reverted.)
-            Exception: whatever the gate raises, which pauses it.
+            Exception: whatever the gate raises, which pauses the rollout.
         """
         check_callback(on_step, "on_step")
         return self._run(on_step)
@@ -97,14 +97,14 @@ class Rollout(Resource[Mode], Displayed):
     def revert(self) -> Flow[Outcome]:
         """Restore the former weights, autoscaling and `disabled` of both deployments, and return "reverted".
 
-        Other parts of their specs stay as they are, whoever has changed them. It may be called again, also after
-        "promoted", for as long as the journal is there.
+        Other parts of their specs stay as they are, whoever has changed them. This may be called again, also after
+        "promoted", as long as the journal exists.
 
         Raises:
             ConfigurationError: the rollout has not begun, so that there is no journal; or the journal is in use.
             FailedPrecondition: a hot-load is in progress.
             ResourceFailed, WaitTimeout: a deployment that is to get traffic back is not READY, and got none.
-            Conflict: one of them is gone; the other one is restored all the same.
+            Conflict: one of them is gone; the other one is restored nevertheless.
         """
         return self._revert()
 

@@ -164,7 +164,7 @@ class Faults:
     "goaway": the call is handled, and its connection accepts no more calls. Over HTTP/2 GOAWAY says so, and streams
         that are opened after it are refused; over HTTP/1.1 the response has `connection: close`. No options.
 
-    "garbage": the response's message is replaced by bytes that are no message in any encoding.
+    "garbage": the message in the response is replaced by random bytes that cannot be decoded.
         size: how many bytes, at least 1 (64).
 
     "oversized": the response's message is replaced by one that is too large.

@@ -30,19 +30,19 @@ class _Part(NamedTuple):
 def merge_batches(parts: Sequence[str | os.PathLike[str]], *, out: str | os.PathLike[str]) -> BatchResult:
     """Join the parts of a batch that was split by `shard`, with their failures, into one file.
 
-    It takes little memory, however long they are. The parts are left as they are. OUT appears when it is whole; a batch
-    of all requests may go on with it, for example to retry the failures.
+    This takes little memory, however long the parts are, and does not change them. OUT appears when it is complete; a
+    batch of all requests can continue with it, for example to retry the failures.
 
     Args:
         parts: the `out` of each part, in any order.
         out: the file to write, which must not exist.
 
     Returns:
-        The counts of all parts together; `completed` are the completions in OUT.
+        The counts of all parts together; `completed` is the number of completions in OUT.
 
     Raises:
-        ConfigurationError: a file cannot be used; parts are missing, unfinished, or of other requests than the others;
-            or two have a completion under the same key.
+        ConfigurationError: a file cannot be used; a part is missing, unfinished, or of other requests than the others;
+            or two parts have a completion under the same key.
         OSError: a file could not be read or written.
     """
     path = access.check_out(out)

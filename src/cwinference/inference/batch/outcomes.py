@@ -21,14 +21,14 @@ class BatchResult:
 
     Attributes:
         completed: completions that this run wrote.
-        failed: requests that failed. They are in the file of failures, and the next run retries them.
+        failed: requests that failed. They are in the file of failures; the next run retries them.
         skipped: requests that an earlier run had completed.
         first_failure: the line of the request that failed first, and why; None if none failed.
-        failures: the file of all failures; None if none failed.
-        gave_up: whether so many failed in a row that the remaining requests were not sent; the next run sends them.
+        failures: the path of the file with all failures; None if none failed.
+        gave_up: whether the run ended early because too many requests failed in a row; the next run sends the rest.
         unsent: requests without an outcome that were not sent, because `retry_failed` sends only those that failed.
         usage: the tokens of the completions that this run wrote, as far as the server reported them.
-        total_usage: the tokens of these and of the completions that OUT had before.
+        total_usage: the tokens of all completions in OUT, including those of earlier runs.
     """
 
     completed: int

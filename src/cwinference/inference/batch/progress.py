@@ -10,19 +10,19 @@ _WINDOW = 30.0
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a run of a batch is.
+    """The progress of a run of a batch.
 
     Attributes:
         completed: completions of this run.
         failed: requests that failed in this run.
         skipped: requests that an earlier run had completed.
         total: how many requests there are; None while that is not known, as with a pipe or a generator.
-        seconds: how long it has been running.
-        prompt_tokens: tokens of the prompts of its completions, as far as the server reported them.
-        completion_tokens: tokens that were generated for them.
+        seconds: how long the run has lasted so far.
+        prompt_tokens: tokens in the prompts of its completions, as far as the server reported them.
+        completion_tokens: tokens generated for them.
         rate: outcomes per second, over the last half minute.
         tokens_per_second: generated tokens per second, over the same time.
-        remaining: seconds that the rest takes at this rate; None if that cannot be told.
+        remaining: seconds that the remaining requests take at this rate; None if that is unknown.
     """
 
     completed: int
