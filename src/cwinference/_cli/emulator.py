@@ -91,15 +91,20 @@ def _parse_kinds(context: click.Context, parameter: click.Parameter, value: str 
 @click.option("--jitter", type=float, default=0.0, metavar="PART", help="Part by which these times vary, 0 to 1 (0).")
 @click.option("--seed", metavar="FILE", help="Stack to start with, READY at once: a file for `cwinference apply`.")
 @click.option("--record", metavar="FILE", help="Append all calls and completions to this file, as lines of JSON.")
-@click.option("--replay", metavar="FILE", help="Respond from such a file where it has the request, and else as usual.")
+@click.option(
+    "--replay", metavar="FILE", help="Respond from such a file to the requests in it, and to others as usual."
+)
 @click.option(
     "--clock",
     type=click.Choice(("running", "stopped")),
     default="running",
-    help="Whether time passes for resources, or only by POST /_emulator/clock (running).",
+    help="Whether time passes for resources by itself, or only through POST /_emulator/clock (running).",
 )
 @click.option(
-    "--admin", is_flag=True, default=None, help="Have the admin routes and the page also beyond the loopback interface."
+    "--admin",
+    is_flag=True,
+    default=None,
+    help="Enable the admin routes and the page beyond the loopback interface, too.",
 )
 @click.option(
     "--cors-origin",
@@ -130,8 +135,8 @@ def command(context: click.Context, /, *, fault: tuple[str, ...], log_level: str
     """Run an emulator of the API on a local port.
 
     It serves gRPC, gRPC-Web, Connect, REST and the OpenAI-compatible routes of the gateways on one port, until SIGTERM
-    or Ctrl-C. Programs in any language drive it by the routes below /_emulator/, with the admin token, and people by
-    the page whose URL it prints.
+    or Ctrl-C. Programs in any language control it over the routes below /_emulator/, with the admin token; people
+    use the page whose URL it prints.
     """
     if context.invoked_subcommand is not None:
         return
@@ -172,7 +177,7 @@ def _serve(faults: tuple[str, ...], settings: dict[str, Any]) -> None:
 def wait(*, endpoint: str, seconds: float) -> None:
     """Wait until an emulator is ready.
 
-    It ends with exit code 0 when the emulator is ready, and with 6 when the time is over. It needs no token.
+    The exit code is 0 when the emulator is ready, and 6 if it is not ready in time. No token is needed.
     """
     end = time.monotonic() + seconds
     while problem := _problem(endpoint):
@@ -187,8 +192,8 @@ def wait(*, endpoint: str, seconds: float) -> None:
 def descriptors(*, file: str) -> None:
     """Write the descriptions of the API's messages and methods to FILE.
 
-    FILE becomes a FileDescriptorSet, as grpcurl, buf and proxies read it: all that travels in binary, with all imports.
-    gRPC server reflection of the emulator gives the same.
+    FILE becomes a FileDescriptorSet for grpcurl, buf and proxies: all that can travel in binary, with all imports.
+    The emulator's gRPC server reflection returns the same.
     """
     Path(file).write_bytes(descriptor_set().SerializeToString())
 

@@ -55,8 +55,8 @@ def _gate_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--gate",
         metavar="COMMAND",
-        help="Program that decides after each step: exit code 0 goes on, 1 reverts, 2 waits. It gets the step as JSON "
-        "on standard input. Without it a step passes when both deployments are READY.",
+        help="Program that decides after each step: exit code 0 continues, 1 reverts, 2 waits. It gets the step as "
+        "JSON on standard input. Without it, a step passes when both deployments are READY.",
     )(function)
 
 
