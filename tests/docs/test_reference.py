@@ -113,3 +113,31 @@ def test_every_error_has_advice() -> None:
     kinds = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.InferenceError)}
     abstract = {errors.InferenceError, errors.ApiError}
     assert {kind for kind in kinds - abstract if not kind.__name__.startswith("_")} == {*error_tables.ADVICE}
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        (
+            "completions",
+            "inference.Completion.attempts inference.Completion.weights inference.Usage.raw Inference.chat",
+        ),
+        (
+            "streams",
+            "inference.Chunk.text inference.Chunk.finish_reason inference.Stream.usage inference.Stream.weights",
+        ),
+        ("errors", "errors.ApiError.message errors.StreamStalled.partial_text errors.ApiError.code"),
+        ("rollouts", "rollout.Step.percent"),
+    ],
+)
+def test_attributes_have_entries_however_a_class_has_them(page: str, names: str) -> None:
+    """Set by the constructor, inherited, or fields of a dataclass."""
+    anchors = python_reference.anchors_on(PAGES[f"docs/reference/python/{page}.md"].text)
+    assert {f"cwinference.{name}" for name in names.split()} <= anchors
+
+
+def test_arguments_that_create_needs_look_needed() -> None:
+    page = python_reference.expanded(PAGES["docs/reference/python/gateways.md"].text, python_reference.Plain())
+    create = page.partition("create(")[2]
+    assert create.startswith("name: str, *, id: str | None = None,")
+    assert "Required, unless `spec` has them: `name`." in create.partition("####")[0]

@@ -2,7 +2,7 @@
 
 import builtins
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from textwrap import dedent
 
 SECTIONS = {
@@ -23,6 +23,19 @@ def plain_link(section: str, name: str) -> str:
 def markdown(docstring: str, link: Link = plain_link) -> str:
     """Return a docstring as Markdown, with a list for each section."""
     return "\n\n".join(_block(block, link) for block in _blocks(dedent(docstring).strip("\n")))
+
+
+def without_attributes(docstring: str) -> tuple[str, Mapping[str, str]]:
+    """Return a docstring without its list of attributes, and the text of each of these."""
+    found: dict[str, str] = {}
+    kept: list[str] = []
+    for block in _blocks(dedent(docstring).strip("\n")):
+        items = [_ITEM.fullmatch(each) for each in list_items(block[1:])] if block[0] == "Attributes:" else [None]
+        if None in items:
+            kept.append("\n".join(block))
+        for item in items:
+            found |= {name.strip(): item["text"] for name in item["names"].split(",")} if item else {}
+    return "\n\n".join(kept), found
 
 
 def is_builtin(name: str) -> bool:

@@ -87,6 +87,8 @@ def _exit_code(kind: type[errors.InferenceError]) -> int:
 
 
 def _retried(code: str) -> str:
+    if code == "deadline_exceeded" and is_retryable(code, Hint.NONE, None):
+        return "an attempt, yes; the whole call, no"
     if is_retryable(code, Hint.NONE, None):
         return "yes"
     if is_retryable(code, Hint.NONE, 1.0):

@@ -45,6 +45,12 @@ def value_of(module: Path, name: str) -> ast.expr | None:
     return found[0].value if found is not None and isinstance(found[0], ast.Assign | ast.AnnAssign) else None
 
 
+def result_of(module: Path, name: str) -> ast.expr | None:
+    """Return the type that a function at the top of a module returns."""
+    found = _in_module(module, name)
+    return found[0].returns if found is not None and isinstance(found[0], ast.FunctionDef) else None
+
+
 @cache
 def listed(module: str) -> tuple[str, ...]:
     """Return the names in a public module's `__all__`; none if it has none."""

@@ -12,8 +12,8 @@ import everything, expand the aliases, and take the docstrings for reStructuredT
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from . import docstrings, signatures
 from .message_names import documented, message_in
@@ -139,7 +139,8 @@ def _class_entry(found: Definition, twin: Definition | None, style: Site | Plain
         heading = signatures.of_fields(found)
     else:
         heading = ""
-    members = list(_members(lineage))
+    text, listed = docstrings.without_attributes(text)
+    members = [*_members(lineage, listed)]
     body = [docstrings.markdown(text, style.link)]
     if bases := _public_bases(lineage):
         body.append(f"Bases: {', '.join(style.link('Bases', name) for name in bases)}")
@@ -152,9 +153,10 @@ def _class_entry(found: Definition, twin: Definition | None, style: Site | Plain
 def _twin_entry(found: Definition, twin: Definition, members: Sequence[Member], style: Site | Plain) -> str:
     """Return the entry of a class for asyncio: what it is, and what it has in addition."""
     known = {each.name for each in members}
-    own = [each for each in _members(list(_lineage(twin))) if each.name not in known]
+    text, listed = docstrings.without_attributes(twin.docstring)
+    own = [each for each in _members(list(_lineage(twin)), listed) if each.name not in known]
     same = f"Takes the same arguments as `{found.path}` and has the same methods; those that do I/O are coroutines."
-    body = [docstrings.markdown(twin.docstring), same, *(_member(each, style, twin.path) for each in own)]
+    body = [docstrings.markdown(text), same, *(_member(each, style, twin.path) for each in own)]
     return style.entry("class", twin.path, "\n\n".join(body))
 
 
@@ -193,15 +195,35 @@ def _assigns(found: Definition, name: str) -> bool:
     return any(isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == name for each in found.node.body)
 
 
-def _members(lineage: Sequence[Definition]) -> Iterator[Member]:
-    """Yield the public members of a class, those of its bases last."""
+def _members(lineage: Sequence[Definition], listed: Mapping[str, str]) -> Iterator[Member]:
+    """Yield the public members of a class, those of its bases last.
+
+    `listed`: the attributes that its docstring lists.
+    """
     seen = set[str]()
     for each in lineage:
         assert isinstance(each.node, ast.ClassDef)
-        for member in _own_members(each, each.node.body):
-            if member.name not in seen and member.docstring:
+        for member in (*_set_members(each), *_own_members(each, each.node.body)):
+            docstring = member.docstring or listed.get(member.name, "")
+            if member.name not in seen and docstring:
                 seen.add(member.name)
-                yield member
+                yield replace(member, docstring=docstring[:1].upper() + docstring[1:])
+    for name in listed:
+        if name not in seen:
+            yield Member("attribute", name, "", listed[name])
+
+
+def _set_members(found: Definition) -> Iterator[Member]:
+    """Yield the attributes that a constructor sets."""
+    function = _own(found, "__init__")
+    body = [] if function is None else function.body
+    for index, node in enumerate(body):
+        if function is not None and isinstance(node, ast.AnnAssign | ast.Assign):
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            if ast.unparse(target).startswith("self.") and not ast.unparse(target).startswith("self._"):
+                of_type = signatures.type_set(node, function, found.module)
+                name = ast.unparse(target).removeprefix("self.")
+                yield Member("attribute", name, of_type and f": {of_type}", text_after(body, index))
 
 
 def _own_members(found: Definition, body: list[ast.stmt]) -> Iterator[Member]:
@@ -217,6 +239,9 @@ def _own_members(found: Definition, body: list[ast.stmt]) -> Iterator[Member]:
             else:
                 kind = next((each for each in ("classmethod", "staticmethod") if each in decorators), "method")
                 text = signatures.of_function(node, found.module, without_self=kind != "staticmethod")
+                if needed := signatures.required(node):
+                    names = ", ".join(f"`{name}`" for name in needed)
+                    docstring = docstring.replace("\n\n", f"\n\nRequired, unless `spec` has them: {names}.\n\n", 1)
                 yield Member(kind, node.name, text, docstring)
         elif isinstance(node, ast.AnnAssign | ast.Assign):
             target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]

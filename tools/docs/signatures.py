@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .public_names import Definition, public_path, value_of
+from .public_names import Definition, public_path, result_of, value_of
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -22,8 +22,10 @@ _REPLACED = {
 """Private types in signatures, and what they are for users."""
 _DROPPED = {"Mode", "SyncDriver", "AsyncDriver"}
 """Arguments of generic types that mean the kind of client."""
-_HIDDEN_DEFAULTS = {"UNSET", "FROM_SPEC"}
+_HIDDEN_DEFAULTS = {"UNSET"}
 """Defaults that only say that nothing was given; the docstring says what that means."""
+_REQUIRED = "FROM_SPEC"
+"""The default of what has to be given, unless a whole spec is."""
 
 
 def of_function(function: Function, module: Path, *, without_self: bool) -> str:
@@ -64,9 +66,37 @@ def of_fields(definition: Definition) -> str:
     return f"({', '.join(['*', *shown] if keyword_only and shown else shown)})"
 
 
+def required(function: Function) -> Sequence[str]:
+    """Return the arguments without which a method that also takes a whole spec does not work."""
+    arguments, defaults = function.args.args, function.args.defaults
+    pairs = [
+        *zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True),
+        *zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True),
+    ]
+    return [each.arg for each, default in pairs if default is not None and ast.unparse(default) == _REQUIRED]
+
+
 def annotation(node: ast.expr, module: Path) -> str:
     """Return a type in a module as users know it."""
     return ast.unparse(_Public(module).visit(ast.parse(ast.unparse(node), mode="eval").body))
+
+
+def type_set(node: ast.Assign | ast.AnnAssign, function: Function, module: Path) -> str:
+    """Return the type of what a constructor assigns: as declared there, of the argument, or of a function's result."""
+    if isinstance(node, ast.AnnAssign):
+        return annotation(node.annotation, module)
+    value, is_given = node.value, False
+    if isinstance(value, ast.IfExp):  # `{} if headers is None else dict(headers)`
+        value, is_given = value.orelse, True
+    if isinstance(value, ast.Call) and ast.unparse(value.func) in ("tuple", "dict", "check_count"):
+        value = value.args[0]
+    if isinstance(value, ast.Call):
+        result = result_of(module, ast.unparse(value.func))
+        return "" if result is None else annotation(result, module)
+    arguments = [*function.args.args, *function.args.kwonlyargs]
+    declared = next((each.annotation for each in arguments if each.arg == ast.unparse(value)), None)
+    text = "" if declared is None else annotation(declared, module)
+    return text.removesuffix(" | None") if is_given else text
 
 
 def names_in(arguments: Iterable[ast.expr]) -> Sequence[str]:
@@ -76,7 +106,7 @@ def names_in(arguments: Iterable[ast.expr]) -> Sequence[str]:
 
 def _parameter(argument: ast.arg, default: ast.expr | None, module: Path) -> str:
     text = argument.arg if argument.annotation is None else f"{argument.arg}: {annotation(argument.annotation, module)}"
-    if default is None:
+    if default is None or ast.unparse(default) == _REQUIRED:
         return text
     equals = "=" if argument.annotation is None else " = "
     return f"{text}{equals}{_default(default, module)}"
