@@ -26,6 +26,8 @@ smartquotes = False
 python_maximum_signature_line_length = 88
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"cwinference {version}"
 html_copy_source = False
 html_show_sphinx = False
@@ -34,5 +36,9 @@ html_permalinks_icon = "#"
 
 
 def setup(app: site.App) -> None:
-    """Let Sphinx read pages as the site has them: with toctrees, included files and the Python reference."""
+    """Let Sphinx read pages as the site has them: with toctrees, included files and the Python reference.
+
+    The sidebar gets the groups of the how-to guides.
+    """
     app.connect("source-read", site.prepare)
+    app.connect("html-page-context", site.group_guides, priority=900)  # after the theme

@@ -48,3 +48,12 @@ def test_the_readme_is_short() -> None:
 def test_the_first_program_is_on_the_first_screen() -> None:
     screen = "\n".join(README.text.splitlines()[:24])
     assert README.of("python")[0].text in screen
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("docs/") and name.endswith("/index.md")])
+def test_an_index_calls_pages_by_their_titles(name: str) -> None:
+    """In the sidebar they have these."""
+    folder = PAGES[name].path.parent
+    rows = "\n".join(line for line in PAGES[name].text.splitlines() if line.startswith("|"))
+    for text, target in re.findall(r"\[([^\]]+)\]\(([\w-]+\.md)\)", rows):
+        assert PAGES[str((folder / target).relative_to(ROOT))].text.startswith(f"# {text}\n")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .pages import Command, Page, commands, slug
+from .pages import PAGES, Command, Page, commands, slug
 from .test_commands import fits
 from .test_programs import PageRunner
 
@@ -90,3 +90,20 @@ def test_output_fits_but_for_what_differs_from_run_to_run() -> None:
     assert fits("llama  3d\n...\nend\n", "llama   2s\none\ntwo\nend\n")
     assert not fits("llama  3d\nend\n", "llama   2s\none\nend\n")
     assert not fits("gpu_count: 8\n", "gpu_count: 4\n")
+
+
+CODE = ("python", "yaml", "toml", "console", "go", "typescript", "java")
+WIDEST = 88
+"""How many columns of code the site shows without scrolling."""
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name == "README.md" or name.startswith("docs/")])
+def test_code_on_a_page_is_not_wider_than_the_page(name: str) -> None:
+    """Apart from what commands print."""
+    typed = {
+        block.line + number
+        for block in PAGES[name].of(*CODE)
+        for number, line in enumerate(block.text.splitlines())
+        if len(line) > WIDEST and (block.language != "console" or line.startswith("$ "))
+    }
+    assert typed == set()

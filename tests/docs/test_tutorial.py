@@ -16,7 +16,7 @@ from .test_commands import fits
 
 PAGE = PAGES[TUTORIAL]
 SHOWN_ENDPOINT = "http://127.0.0.1:8080"
-NOT_HERE = ("python3 -m venv ", ". .venv-tutorial/", "pip install ", "cd .. && rm -r ")
+NOT_HERE = ("python3 -m venv ", ". .venv-tutorial/", "pip install ", "deactivate", "cd .. && rm -r ")
 """What the environment of the tests stands for."""
 HASTE = ["--port", "0", "--ready-after", "0.1", "--tokens-per-second", "500"]
 """A free port, and less time than readers have."""

@@ -15,6 +15,7 @@ _REPLACED = {
     "AnyResource": "types.Gateway | types.Deployment | types.CapacityClaim",
     "AsyncOwner": "AsyncClient",
     "CacheCore": "following.Cache",
+    "Entries": "Mapping[str, Mapping[str, Any]]",
     "InferenceT": "Inference",
     "StreamParts": "inference.Stream",
     "SyncOwner": "Client",

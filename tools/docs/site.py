@@ -24,10 +24,20 @@ _INCLUDED = re.compile(r"^```\{include\} \.\./(\w+\.md)\n```$", re.MULTILINE)
 _TO_ROOT = re.compile(r"(\]\()(docs/|(?=(?:CHANGELOG|CONTRIBUTING|SECURITY)\.md))([^)]*\))")
 
 
+class Builder(Protocol):
+    """What we use of Sphinx's writer of HTML."""
+
+    def get_relative_uri(self, from_: str, to: str) -> str:
+        """Return how a page links to another."""
+        ...
+
+
 class App(Protocol):
     """What we use of Sphinx."""
 
-    def connect(self, event: str, callback: Callable[[object, str, list[str]], None]) -> int:
+    builder: Builder
+
+    def connect(self, event: str, callback: Callable[..., None], priority: int = 500) -> int:
         """Have a function called at an event."""
         ...
 
@@ -49,10 +59,32 @@ def prepare(app: object, name: str, source: list[str]) -> None:
 def below(name: str, text: str) -> Sequence[str]:
     """Return the pages that an index page has below it: in the order of its links, then those that it does not link."""
     folder = (DOCS / name).parent
-    linked = [each for each in _LINK.findall(text) if "/" not in each or re.fullmatch(r"[\w-]+/index\.md", each)]
+    lists = "\n".join(line for line in text.splitlines() if line.startswith(("|", "-")))  # before links in sentences
+    linked = [
+        each
+        for each in _LINK.findall(lists) + _LINK.findall(text)
+        if "/" not in each or re.fullmatch(r"[\w-]+/index\.md", each)
+    ]
     own = sorted(path.name for path in folder.glob("*.md"))
     own += sorted(f"{path.parent.name}/index.md" for path in folder.glob("*/index.md"))
     return [each.removesuffix(".md") for each in dict.fromkeys([*linked, *own]) if each in own and each != "index.md"]
+
+
+def group_guides(app: App, name: str, template: str, context: dict[str, object], tree: object) -> None:
+    """Give the guides in the sidebar the groups that their index has, whose headings a toctree does not know."""
+    navigation = str(context.get("furo_navigation_tree", ""))
+    for heading, first in groups().items():
+        target = "current-page" if name == f"how-to/{first}" else ""
+        link = "#" if target else app.builder.get_relative_uri(name, f"how-to/{first}")
+        entry = re.compile(rf'<li class="toctree-l2[^"]*{target}"><a class="[^"]*" href="{re.escape(link)}"')
+        navigation = entry.sub(lambda found, text=heading: f'<li class="group">{text}</li>{found[0]}', navigation, 1)
+    context["furo_navigation_tree"] = navigation
+
+
+def groups() -> dict[str, str]:
+    """Return the headings of the index of how-to guides, each with the first page below it."""
+    sections = (DOCS / "how-to/index.md").read_text("utf-8").split("\n## ")[1:]
+    return {each.partition("\n")[0]: _LINK.findall(each)[0].removesuffix(".md") for each in sections}
 
 
 def with_files(text: str) -> str:
