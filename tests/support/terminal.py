@@ -81,10 +81,12 @@ class Terminal:
 
     @property
     def characters(self) -> list[list[Any]]:
-        """The characters of these lines, with their colors."""
+        """The characters of all lines down to the last that is not empty, with their colors."""
         with self._lock:
             rows = [[row[column] for column in range(self._screen.columns)] for row in self._rows()]
-        return [row for row in rows if "".join(each.data for each in row).strip()]
+        while rows and not "".join(each.data for each in rows[-1]).strip():
+            rows.pop()
+        return rows
 
     def _rows(self) -> list[Any]:
         return [self._screen.buffer[number] for number in range(self._screen.lines)]

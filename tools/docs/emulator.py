@@ -50,7 +50,7 @@ def routes() -> str:
             (
                 f"`{verb.upper()} {path}`",
                 operation["summary"] + ("" if operation.get("security") != [] else " Needs no token."),
-                _schema(operation.get("requestBody", {})),
+                _body(operation.get("requestBody", {}), document["components"]["schemas"]),
                 _success(operation["responses"]),
             )
             for path, verbs in document["paths"].items()
@@ -135,6 +135,17 @@ def _schema(body: dict[str, Any]) -> str:
     if not name:
         return _kind(content) if "anyOf" in content else "JSON" if content else ""
     return f"`{name}`" if body.get("required", True) else f"`{name}`, optional"
+
+
+def _body(body: dict[str, Any], schemas: dict[str, Any]) -> str:
+    """Return what a request contains: the name of its schema, and the fields of that."""
+    name = _schema(body)
+    schema = schemas.get(name.partition("`")[2].partition("`")[0], {})
+    fields = [*schema.get("properties", {})]
+    needed = [f"`{field}`" for field in fields if field in schema.get("required", ())]
+    others = [f"`{field}`" for field in fields if field not in schema.get("required", ())]
+    named = ", and optionally ".join(filter(None, [", ".join(needed), ", ".join(others)]))
+    return f"{name} with {named}" if named else name
 
 
 def _success(responses: dict[str, Any]) -> str:

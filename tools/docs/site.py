@@ -59,7 +59,9 @@ def prepare(app: object, name: str, source: list[str]) -> None:
 def below(name: str, text: str) -> Sequence[str]:
     """Return the pages that an index page has below it: in the order of its links, then those that it does not link."""
     folder = (DOCS / name).parent
-    lists = "\n".join(line for line in text.splitlines() if line.startswith(("|", "-")))  # before links in sentences
+    lists = "\n".join(
+        line for line in text.splitlines() if line.startswith(("|", "-", "  "))
+    )  # before links in sentences
     linked = [
         each
         for each in _LINK.findall(lists) + _LINK.findall(text)
@@ -77,7 +79,7 @@ def group_guides(app: App, name: str, template: str, context: dict[str, object],
         target = "current-page" if name == f"how-to/{first}" else ""
         link = "#" if target else app.builder.get_relative_uri(name, f"how-to/{first}")
         entry = re.compile(rf'<li class="toctree-l2[^"]*{target}"><a class="[^"]*" href="{re.escape(link)}"')
-        navigation = entry.sub(lambda found, text=heading: f'<li class="group">{text}</li>{found[0]}', navigation, 1)
+        navigation = entry.sub(rf'<li class="group">{heading}</li>\g<0>', navigation, count=1)
     context["furo_navigation_tree"] = navigation
 
 
