@@ -7,6 +7,7 @@ variables of `assumed`. To see why a page fails: pytest tests/docs -k how-to/dep
 import ast
 import asyncio
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,7 +110,9 @@ def run_script(page: Page, block: Block) -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_python_of_a_page_runs(name: str, assumed: dict[str, Any], folder: Path) -> None:
+def test_the_python_of_a_page_runs_and_prints_no_whole_messages(
+    name: str, assumed: dict[str, Any], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = PROGRAMS[name]
     page.write_files(folder)
     with asyncio.Runner() as runner, ExitStack() as stack:
@@ -126,6 +129,7 @@ def test_the_python_of_a_page_runs(name: str, assumed: dict[str, Any], folder: P
             except BaseException as error:
                 error.add_note(f"in the block of {page.name} that begins in line {block.line}")
                 raise
+    assert re.findall(r"^\W*\w+ \{$", capsys.readouterr().out, re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("name", TESTS)
