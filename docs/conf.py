@@ -18,7 +18,9 @@ extensions = ["myst_parser"]
 myst_enable_extensions = ["colon_fence", "html_image"]
 myst_heading_anchors = 4
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", name) for name in (*site.FOREIGN_NAMES, *type_variables())]
+nitpick_ignore_regex = [
+    ("py:.*", name) for name in (*site.FOREIGN_NAMES, *type_variables())
+]
 
 add_module_names = False
 toc_object_entries_show_parents = "hide"
@@ -36,9 +38,10 @@ html_permalinks_icon = "#"
 
 
 def setup(app: site.App) -> None:
-    """Let Sphinx read pages as the site has them: with toctrees, included files and the Python reference.
+    """Let Sphinx read pages as the site has them.
 
-    The sidebar gets the groups of the how-to guides.
+    They have toctrees, included files and the Python reference; the sidebar has the
+    groups of the how-to guides.
     """
     app.connect("source-read", site.prepare)
     app.connect("html-page-context", site.group_guides, priority=900)  # after the theme

@@ -92,18 +92,18 @@ def test_output_fits_but_for_what_differs_from_run_to_run() -> None:
     assert not fits("gpu_count: 8\n", "gpu_count: 4\n")
 
 
-CODE = ("python", "yaml", "toml", "console", "go", "typescript", "java")
+CODE = ("python", "yaml", "toml", "console")
 WIDEST = 88
 """How many columns of code the site shows without scrolling."""
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name == "README.md" or name.startswith("docs/")])
 def test_code_on_a_page_is_not_wider_than_the_page(name: str) -> None:
-    """Apart from what commands print."""
+    """Apart from what commands print, and from commands of others."""
     typed = {
         block.line + number
         for block in PAGES[name].of(*CODE)
         for number, line in enumerate(block.text.splitlines())
-        if len(line) > WIDEST and (block.language != "console" or line.startswith("$ "))
+        if len(line) > WIDEST and (block.language != "console" or line.startswith("$ cwinference "))
     }
     assert typed == set()
