@@ -129,3 +129,30 @@ def test_the_single_file_has_every_page_of_the_site() -> None:
     existing = {str(path.relative_to(site.DOCS))[:-3] for path in site.DOCS.rglob("*.md")}
     assert sorted(names) == sorted(existing)
     assert not [name for name, text in llms.pages() if "```{" in text]
+
+
+class SiteWithRelativeLinks:
+    builder: "SiteWithRelativeLinks"
+
+    def __init__(self) -> None:
+        self.builder = self
+
+    def get_relative_uri(self, from_: str, to: str) -> str:
+        return f"../{to}.html"
+
+    def connect(self, event: str, callback: object, priority: int = 500) -> int:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("page", ["index", "how-to/install"])
+def test_the_sidebar_has_the_groups_of_the_guides(page: str) -> None:
+    current, link = (" current current-page", "#") if page == "how-to/install" else ("", "../how-to/install.html")
+    entry = f'<li class="toctree-l2{current}"><a class="reference internal" href="{link}">Install</a></li>'
+    context: dict[str, object] = {"furo_navigation_tree": f"<ul>{entry}</ul>"}
+    site.group_guides(SiteWithRelativeLinks(), page, "page.html", context, None)
+    assert context["furo_navigation_tree"] == f'<ul><li class="group">Connect</li>{entry}</ul>'
+
+
+def test_an_index_has_pages_in_the_order_of_its_lists_and_then_of_its_sentences() -> None:
+    names = site.below("index", "See [a](glossary.md).\n\n| [b](speed.md) |\n- [c](security.md)\n")
+    assert names[:3] == ["speed", "security", "glossary"]

@@ -35,7 +35,10 @@ class Builder(Protocol):
 class App(Protocol):
     """What we use of Sphinx."""
 
-    builder: Builder
+    @property
+    def builder(self) -> Builder:
+        """Return what writes the pages."""
+        ...
 
     def connect(self, event: str, callback: Callable[..., None], priority: int = 500) -> int:
         """Have a function called at an event."""
