@@ -244,7 +244,7 @@ def _secrets(settings: Settings) -> list[Secret[str]]:
 
 def _environment() -> Mapping[str, str]:
     found = {"Python": platform.python_version()}
-    for package in ("grpcio", "protobuf", "pyqwest"):
+    for package in ("grpcio", "protobuf", "pyqwest", "httptools"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
