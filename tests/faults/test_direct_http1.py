@@ -6,10 +6,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,61 +18,22 @@ from cwinference.transports import _http1
 from cwinference.transports._http1_connection import Connection
 from tests.support.client_kinds import TOKEN
 from tests.support.inference_kinds import MESSAGES
+from tests.support.raw_model_server import BODY, LENGTH, OK, RawServer, always, chat, connected
 from tests.support.scripted_model_server import (
     DONE,
     MODEL,
     ScriptedModelServer,
     chunk_event,
-    completion,
-    json_response,
     stream_response,
 )
-from tests.support.scripted_server import http_response, read_request
+from tests.support.scripted_server import http_response
 from tests.support.socket_servers import SocketServer
 from tests.support.waiting import wait_until_async
 
 ROOT = Path(__file__).parents[2]
-PARIS = json_response(completion())
-BODY = b"".join(PARIS.pieces)
-LENGTH = b"content-length: %d\r\n" % len(BODY)
-OK = b"HTTP/1.1 200 OK\r\n"
 MIB = 1024 * 1024
 
 pytestmark = pytest.mark.skipif("config.getoption('--pyqwest')")
-
-
-class RawServer(SocketServer):
-    """Has a function respond to each request, given its connection and number."""
-
-    def __init__(self, respond: Callable[[socket.socket, int], object]) -> None:
-        super().__init__(self._respond)
-        self._act = respond
-        self.heads: list[tuple[str, str, Any]] = []
-
-    def _respond(self, connection: socket.socket) -> None:
-        with connection.makefile("rb") as stream:
-            while True:
-                verb, path, headers, _ = read_request(stream)
-                self.heads.append((verb, path, headers))
-                self._act(connection, len(self.heads))
-
-
-def always(response: bytes) -> Callable[[socket.socket, int], object]:
-    return lambda connection, _: connection.sendall(response)
-
-
-@asynccontextmanager
-async def connected(
-    respond: Callable[[socket.socket, int], object],
-) -> AsyncGenerator[tuple[AsyncInference, RawServer]]:
-    with RawServer(respond) as server:
-        async with AsyncInference(server.endpoint, token=TOKEN, retry=None) as inference:
-            yield inference, server
-
-
-async def chat(inference: AsyncInference, content: str = "x") -> str:
-    messages = [{"role": "user", "content": content}]
-    return (await inference.chat.completions.create(model=MODEL, messages=messages, timeout=20)).text
 
 
 @pytest.mark.parametrize("response", [

@@ -9,9 +9,7 @@ with it.
 
 import asyncio
 import os
-import re
 import select
-import socket
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -23,10 +21,10 @@ from weakref import WeakKeyDictionary, WeakSet
 from .. import errors
 from .._gevent import has_patched_threads
 from .._locks import lock_of
-from .._retry_rules import Hint
 from ..auth import Metadata
 from ..config import Settings
 from ._content_coding import check_size
+from ._http1_connect import connect, no_connection
 from ._http1_connection import Connection, Response
 from ._http_response import ERROR_BYTES, ERROR_SECONDS, HttpResponse, Received, announced_size, is_success, whole
 from ._pyqwest import is_usable, no_response, note_use
@@ -39,11 +37,7 @@ MOST_IDLE = 1000
 IDLE_SECONDS = 4.0
 """Enough idle connections for many calls at once, kept for less than the 5 s after which common servers close them."""
 
-_SECOND_ADDRESS = {"happy_eyeballs_delay": 0.25}
-"""After how many seconds the next address of a host is tried as well, by event loops that know how."""
 _SAFE = "/%:@!$&'()*+,;=~[]|^\\"
-_ERRNO = re.compile(r"\[Errno (\d+)\]")
-_NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
 
 
 def can_send(settings: Settings) -> bool:
@@ -145,11 +139,10 @@ class Http1:
         return idle
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> Connection:
-        more: Any = _SECOND_ADDRESS if isinstance(loop, asyncio.BaseEventLoop) else {}
         try:
-            return (await loop.create_connection(Connection, self._host, self._port, **more))[1]
+            return await connect(loop, self._host, self._port)
         except (OSError, UnicodeError) as error:
-            raise _no_connection(error, f"http://{self._authority}") from None
+            raise no_connection(error, f"http://{self._authority}") from None
 
     def _give(self, connection: Connection) -> None:
         """Keep a connection for the next request, if that is possible."""
@@ -263,15 +256,3 @@ def _encoded(lines: list[str]) -> bytes:
                 f"headers: the value of {each.partition(':')[0]!a} contains characters that no header may contain"
             )
     return "".join(lines).encode("ascii")
-
-
-def _no_connection(error: Exception, where: str) -> errors.ApiError:
-    """Return the error of a connection that could not be made."""
-    if isinstance(error, socket.gaierror | UnicodeError):
-        unknown = isinstance(error, UnicodeError) or error.errno in _NO_SUCH_NAME
-        text = f"dns error: {getattr(error, 'strerror', None) or error}"
-        hint = Hint.NO_SUCH_NAME if unknown else Hint.NOT_SENT
-    else:
-        numbers = [error.errno] if isinstance(error, OSError) and error.errno else _ERRNO.findall(str(error))
-        text, hint = os.strerror(int(numbers[-1])) if numbers else str(error), Hint.NOT_SENT
-    return errors.with_hint(errors.Unavailable(f"no connection to {where}: {text}"), hint)
