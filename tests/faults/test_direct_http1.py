@@ -14,7 +14,7 @@ import pytest
 
 from cwinference import errors
 from cwinference.inference import AsyncInference
-from cwinference.transports import _http1
+from cwinference.transports import _http1, _http1_response
 from cwinference.transports._http1_connection import Connection
 from tests.support.client_kinds import TOKEN
 from tests.support.inference_kinds import MESSAGES
@@ -31,6 +31,7 @@ from tests.support.socket_servers import SocketServer
 from tests.support.waiting import wait_until_async
 
 ROOT = Path(__file__).parents[2]
+CHUNKED = b"transfer-encoding: chunked\r\n"
 MIB = 1024 * 1024
 
 pytestmark = pytest.mark.skipif("config.getoption('--pyqwest')")
@@ -38,7 +39,10 @@ pytestmark = pytest.mark.skipif("config.getoption('--pyqwest')")
 
 @pytest.mark.parametrize("response", [
     OK + LENGTH + b"\r\n" + BODY,
-    OK + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % len(BODY) + BODY + b"\r\n0\r\ntrailer: 1\r\n\r\n",
+    OK + CHUNKED + b"\r\n%x\r\n" % len(BODY) + BODY + b"\r\n0\r\ntrailer: 1\r\n\r\n",
+    OK + CHUNKED + b"\r\n%x  \r\n" % len(BODY) + BODY + b"\r\n0 \r\ncontent-length: 1\r\n\r\n",
+    OK + b"x-long: " + b"x" * 400_000 + b"\r\n" + LENGTH + b"\r\n" + BODY,
+    (OK + LENGTH + b"\r\n").replace(b"\r", b"") + BODY,
     OK.replace(b"1.1", b"1.0") + b"connection: keep-alive\r\n" + LENGTH + b"\r\n" + BODY,
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + OK + LENGTH + b"\r\n" + BODY,
     OK + b"upgrade: h2c\r\nconnection: upgrade\r\n" + LENGTH + b"\r\n" + BODY,
@@ -54,6 +58,7 @@ async def test_a_connection_is_used_again(response: bytes) -> None:
     OK.replace(b"1.1", b"1.0") + LENGTH + b"\r\n" + BODY,
     OK + LENGTH + b"\r\n" + BODY + b"HTTP/1.1 408 Request Timeout\r\n\r\n",
     OK + LENGTH + b"\r\n" + BODY + b"\0\0",
+    OK + LENGTH + CHUNKED + b"\r\n%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n\r\n",
 ])  # fmt: skip
 async def test_it_is_not_used_again_if_the_server_says_so_or_sends_more(response: bytes) -> None:
     async with connected(always(response)) as (inference, server):
@@ -68,6 +73,60 @@ async def test_a_body_may_end_with_its_connection() -> None:
 
     async with connected(respond) as (inference, _):
         assert await chat(inference) == "Paris"
+
+
+@pytest.mark.parametrize("header", [
+    b"Transfer-Encoding: Chunked\r\n", b"transfer-encoding: identity\r\nx: y\r\n" + CHUNKED,
+])  # fmt: skip
+async def test_a_body_in_chunks_is_not_complete_without_the_last_one(header: bytes) -> None:
+    def respond(connection: socket.socket, _: int) -> None:
+        connection.sendall(OK + header + b"\r\n%x\r\n" % len(BODY) + BODY + b"\r\n")
+        connection.shutdown(socket.SHUT_RDWR)
+
+    async with connected(respond) as (inference, _):
+        with pytest.raises(errors.Unavailable, match="within its response") as caught:
+            await chat(inference)
+    assert not caught.value.retryable
+
+
+async def test_a_server_that_sends_no_more_and_never_reads_ends_the_exchange_at_once() -> None:
+    done = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.shutdown(socket.SHUT_WR)
+        done.wait(20)
+
+    with SocketServer(serve) as server:
+        async with AsyncInference(server.endpoint, token=TOKEN, retry=None) as inference:
+            with pytest.raises(errors.Unavailable, match="the server closed it before its response"):
+                await chat(inference, "x" * 20 * MIB)
+        done.set()
+
+
+async def test_a_connection_that_is_lost_before_it_is_used_ends_the_exchange() -> None:
+    ours, theirs = socket.socketpair()
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, sock=ours)
+    theirs.close()
+    await wait_until_async(lambda: connection._is_lost)
+    with pytest.raises(errors.Unavailable, match="the server closed it") as caught:
+        await connection.send(b"GET / HTTP/1.1\r\n\r\n").begin()
+    assert caught.value.retryable
+
+
+def test_what_interrupts_the_reading_of_a_response_is_no_fault_of_the_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as Ctrl-C, or what the handler of another signal raises."""
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    async def main(url: str) -> None:
+        async with AsyncInference(url, token=TOKEN, retry=None) as inference:
+            monkeypatch.setattr(_http1_response, "_headers", interrupted)
+            await chat(inference)
+
+    with RawServer(always(OK + LENGTH + b"\r\n" + BODY)) as server, pytest.raises(KeyboardInterrupt):
+        asyncio.run(main(server.endpoint))
 
 
 async def test_a_connection_that_the_server_closes_while_it_is_idle_costs_no_request() -> None:
@@ -247,6 +306,18 @@ def test_event_loops_have_connections_of_their_own_which_end_with_them(closes: b
             assert is_closed(server.connections[-1])
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_stream_that_is_open_at_the_end_of_its_event_loop_is_hung_up() -> None:
+    """Without a warning of its transport, though it is closed later, on another event loop."""
+    with RawServer(always(OK + b"content-type: text/event-stream\r\n\r\n" + chunk_event("a"))) as server:
+        inference = AsyncInference(server.endpoint, token=TOKEN, retry=None)
+        stream = inference.chat.completions.stream(model=MODEL, messages=MESSAGES)
+        asyncio.run(stream.__aenter__())
+        assert is_closed(server.connections[0])
+        asyncio.run(stream.close())
+        gc.collect()
+
+
 def test_a_client_may_be_closed_on_another_event_loop() -> None:
     with RawServer(always(OK + LENGTH + b"\r\n" + BODY)) as server, event_loop() as loop:
         inference = AsyncInference(server.endpoint, token=TOKEN, retry=None)
@@ -276,6 +347,18 @@ async def test_a_path_is_sent_as_urls_have_it_and_a_host_with_its_port() -> None
     assert (verb, path) == ("POST", "/a%20b/%C3%A9%20/%7Bx%7D/v1/chat/completions")
     assert headers["host"] == f"127.0.0.1:{server.port}"
     assert headers["authorization"] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize(("path", "sent"), [
+    ("/a/./b", "/a/b"), ("/a/../b", "/b"), ("/../a/%2E%2e/b", "/b"),
+    ("/a\\b", "/a/b"), ("/a//b", "/a//b"), ("/.a/b..", "/.a/b.."),
+])  # fmt: skip
+async def test_a_path_has_no_segments_of_dots(path: str, sent: str) -> None:
+    """As pyqwest sends it, so that both kinds of clients ask for the same."""
+    async with connected(always(OK + LENGTH + b"\r\n" + BODY)) as (_, server):
+        async with AsyncInference(server.endpoint + path, token=TOKEN, retry=None) as inference:
+            await chat(inference)
+        assert server.heads[0][1] == f"{sent}/v1/chat/completions"
 
 
 @pytest.mark.parametrize("value", ["a\r\nx-more: 1", "a\nb", "a\0", "é", "\ud800"])

@@ -8,7 +8,7 @@ with it.
 """
 
 import asyncio
-import os
+import re
 import select
 import time
 from collections import deque
@@ -25,7 +25,8 @@ from ..auth import Metadata
 from ..config import Settings
 from ._content_coding import check_size
 from ._http1_connect import connect, no_connection
-from ._http1_connection import Connection, Response
+from ._http1_connection import Connection
+from ._http1_response import Response
 from ._http_response import ERROR_BYTES, ERROR_SECONDS, HttpResponse, Received, announced_size, is_success, whole
 from ._pyqwest import is_usable, no_response, note_use
 from ._time_limit import TimeLimit
@@ -33,11 +34,15 @@ from ._time_limit import TimeLimit
 is_direct = True
 """Whether it is used; tests turn it off, to have everything done by pyqwest."""
 
+_OPEN = "_cwinference_open"
+"""The attribute of an event loop that has its open connections, and what closes them at its end."""
+
 MOST_IDLE = 1000
 IDLE_SECONDS = 4.0
 """Enough idle connections for many calls at once, kept for less than the 5 s after which common servers close them."""
 
-_SAFE = "/%:@!$&'()*+,;=~[]|^\\"
+_SAFE = "/%:@!$&'()*+,;=~[]|^"
+_DOTS = re.compile(r"/(\.|%2e){1,2}/", re.IGNORECASE)
 
 
 def can_send(settings: Settings) -> bool:
@@ -140,9 +145,11 @@ class Http1:
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> Connection:
         try:
-            return await connect(loop, self._host, self._port)
+            connection = await connect(loop, self._host, self._port)
         except (OSError, UnicodeError) as error:
             raise no_connection(error, f"http://{self._authority}") from None
+        loop.__dict__[_OPEN][0].add(connection)
+        return connection
 
     def _give(self, connection: Connection) -> None:
         """Keep a connection for the next request, if that is possible."""
@@ -156,7 +163,7 @@ class Http1:
         """Return a request as it is sent. It shows the token, so no variable may hold it."""
         known, target = self._target
         if known != url:
-            target = quote(urlsplit(url).path, _SAFE) or "/"
+            target = _target(url)
             self._target = url, target
         length = f"content-length: {len(content or b'')}\r\n" if content or verb != "GET" else ""
         first = f"{verb} {target} HTTP/1.1\r\nhost: {self._authority}\r\n{length}"
@@ -226,26 +233,41 @@ async def _read(response: Response, chunks: list[bytes], limit: int) -> None:
 
 
 async def _close_with(loop: asyncio.AbstractEventLoop, idle: _Idle) -> None:
-    """Close idle connections when their event loop ends, as `asyncio.run` ends it. It would warn of them otherwise.
+    """Close all connections when their event loop ends, as `asyncio.run` ends it. It would warn of them otherwise.
 
     The only thing that an event loop ends in good order are its async generators, so one of them waits for that.
     """
     guards: dict[str, Any] = loop.__dict__
-    if "_cwinference_idle" not in guards:
-        every = WeakSet[_Idle]()
+    if _OPEN not in guards:
+        every = WeakSet[_Idle | Connection]()
         guard = _at_end(every)
-        guards["_cwinference_idle"] = every, guard
+        guards[_OPEN] = every, guard
         await anext(guard)
-    guards["_cwinference_idle"][0].add(idle)
+    guards[_OPEN][0].add(idle)
 
 
-async def _at_end(every: WeakSet[_Idle]) -> AsyncGenerator[None]:
+async def _at_end(every: WeakSet[_Idle | Connection]) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        for idle in every:
-            idle.close()
+        for each in [*every]:
+            each.close()
         await asyncio.sleep(0)
+
+
+def _target(url: str) -> str:
+    """Return the path of a URL as a request has it: as browsers and pyqwest send it, without segments of dots."""
+    path = quote(urlsplit(url).path.replace("\\", "/"), _SAFE)
+    if not _DOTS.search(path):
+        return path or "/"
+    kept = list[str]()
+    for segment in path.split("/"):
+        dots = segment.lower().replace("%2e", ".")
+        if dots == "..":
+            del kept[max(1, len(kept) - 1) :]
+        elif dots != ".":
+            kept.append(segment)
+    return "/".join(kept)
 
 
 def _encoded(lines: list[str]) -> bytes:

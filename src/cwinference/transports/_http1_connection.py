@@ -1,7 +1,6 @@
-"""HTTP/1.1 on an event loop: a connection, and the response to the request that was sent on it.
+"""HTTP/1.1 on an event loop: a connection, on which one request at a time is sent and its response received.
 
-A request is written at once. Of a response no more is kept than its reader has to bear: the connection stops reading
-while a lot of it waits to be read.
+A request is written at once.
 """
 
 import asyncio
@@ -10,198 +9,18 @@ import socket
 from contextlib import suppress
 from typing import Any, cast
 
-import httptools
-import pyqwest
-
-from .. import errors
-from .._retry_rules import Hint
+from ._http1_response import MOST_WAITING, Response
 from ._pyqwest import leave_to_parent
 
-_MOST_WAITING = 256 * 1024
-"""How many bytes of a body wait for their reader before the connection stops reading."""
-_MOST_FIELDS = 100
-_MOST_OVERHEAD = 64 * 1024
-"""How many bytes of a response may be no body: its head, extensions of chunks, trailers."""
-_PER_PIECE = 64
-"""How many such bytes every piece of a body may have in addition, for the size of its chunk."""
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 30}
 """After how many seconds of silence TCP makes sure that the other side is still there: a model may think for long, and
 what lies between may forget a silent connection."""
 
 
-class Response:
-    """A response, as far as it was received; read piece by piece."""
-
-    __slots__ = (
-        "_connection",
-        "_fields",
-        "_has_begun",
-        "_overhead",
-        "_parser",
-        "_pieces",
-        "_waiter",
-        "_waiting_bytes",
-        "failure",
-        "headers",
-        "is_complete",
-        "keeps_alive",
-        "status",
-    )
-
-    def __init__(self, connection: "Connection") -> None:
-        self.status = 0
-        self.headers: pyqwest.Headers
-        """Known when it has begun."""
-        self.is_complete = False
-        self.keeps_alive = False
-        """Whether the server accepts another request on the connection."""
-        self.failure: errors.InferenceError | None = None
-        """Why it will not become complete."""
-        self._connection = connection
-        self._has_begun = False
-        self._fields = list[tuple[bytes, bytes]]()
-        self._pieces = list[bytes]()
-        self._waiting_bytes = 0
-        self._overhead = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-
-    # --- for its reader
-
-    async def begin(self) -> None:
-        """Wait for its status and headers. Raises ApiError or ProtocolError."""
-        while not self._has_begun:
-            if self.failure is not None:
-                raise self.failure
-            await self._wait()
-
-    @property
-    def content(self) -> "Response":
-        """The pieces of its body, as an iterator."""
-        return self
-
-    def __aiter__(self) -> "Response":
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Return the next piece. Raises ApiError or ProtocolError."""
-        while not self._pieces:
-            if self.is_complete:
-                raise StopAsyncIteration
-            if self.failure is not None:
-                raise self.failure
-            await self._wait()
-        pieces = self._pieces
-        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self._waiting_bytes = 0
-        self._connection.resume()
-        return piece
-
-    async def aclose(self) -> None:
-        """Let the event loop close the socket after a hang-up: a server that waits for room to send notices only that.
-
-        Whoever has taken the connection gives it back.
-        """
-        if not self.is_complete:
-            await asyncio.sleep(0)
-
-    async def _wait(self) -> None:
-        self._waiter = waiter = self._connection.loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-
-    # --- for its connection
-
-    def receive(self, data: bytes) -> bool:
-        """Take received bytes; return whether the connection should go on reading."""
-        parser = self._parser
-        if parser is None:
-            self.keeps_alive = False  # nobody asked for more
-            return False
-        self._overhead += len(data)
-        try:
-            parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # to a protocol that was not asked for
-            self.keeps_alive = False
-        except httptools.HttpParserError as error:
-            self.keeps_alive = False
-            self._fail(_unreadable(error))
-        if self._overhead > _MOST_OVERHEAD:
-            self._fail(errors.ProtocolError("the response cannot be read: message head is too large"))
-        self._overhead = max(0, self._overhead)
-        self._wake()
-        return self._waiting_bytes < _MOST_WAITING
-
-    def end(self, error: Exception | None) -> None:
-        """Note that the connection is closed."""
-        if error is None and self._has_begun and self._ends_with_connection():
-            self.is_complete = True
-        why = "the server closed it" if error is None else str(getattr(error, "strerror", None) or error)
-        self._fail(_lost(f"{why} {'within' if self._has_begun else 'before'} its response", begun=self._has_begun))
-        self._wake()
-
-    def _fail(self, failure: errors.InferenceError) -> None:
-        if not self.is_complete and self.failure is None:
-            self.failure = failure
-
-    def _wake(self) -> None:
-        """Let the reader go on, if there is something for it."""
-        if self.is_complete or self.failure is not None:
-            self._parser = None  # each refers to the other
-        elif not self._pieces and not self._has_begun:
-            return
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def _ends_with_connection(self) -> bool:
-        """Return whether nothing else tells where its body ends."""
-        return "content-length" not in self.headers and "chunked" not in self.headers.get("transfer-encoding", "")
-
-    # --- for the parser, which calls these by name
-
-    def on_message_begin(self) -> None:
-        """Note that something follows its end, which makes the connection useless."""
-        if self.is_complete:
-            self.keeps_alive = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; after the body, it is a trailer."""
-        if not self._has_begun:
-            self._fields.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Take the status, unless that of the final response is still to come."""
-        parser = self._parser
-        if parser is None or self.is_complete:
-            return
-        status = parser.get_status_code()
-        if len(self._fields) > _MOST_FIELDS or not 100 <= status <= 999:
-            raise ValueError("message head is too large" if self._fields else "invalid status parsed")
-        if status >= 200 or status == 101:
-            self.status, self.headers, self._has_begun = status, _headers(self._fields), True
-        self._fields.clear()
-
-    def on_body(self, piece: bytes) -> None:
-        """Take a piece of the body."""
-        self._overhead -= len(piece) + _PER_PIECE
-        if not self.is_complete:
-            self._pieces.append(piece)
-            self._waiting_bytes += len(piece)
-
-    def on_message_complete(self) -> None:
-        """Note the end, unless the final response is still to come."""
-        if self._has_begun and not self.is_complete and self._parser is not None:
-            self.is_complete, self.keeps_alive = True, self._parser.should_keep_alive()
-
-
 class Connection(asyncio.Protocol):
     """A connection to a server, used by one exchange at a time."""
 
-    __slots__ = ("_is_lost", "_is_paused", "_poll", "_response", "_transport", "idle_since", "loop")
+    __slots__ = ("__weakref__", "_is_lost", "_is_paused", "_poll", "_response", "_transport", "idle_since", "loop")
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -215,7 +34,10 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes) -> Response:
         """Send a request, and return the response to be read."""
         self._response = response = Response(self)
-        self._transport.write(request)
+        if self._is_lost:  # between being made and being used
+            response.end(None)
+        else:
+            self._transport.write(request)
         return response
 
     def is_kept(self) -> bool:
@@ -257,6 +79,8 @@ class Connection(asyncio.Protocol):
         except RuntimeError:  # its event loop is closed
             self._shut_down()
 
+    close = abort
+
     def _shut_down(self) -> None:
         """Let the server know now, not in the next turn of the event loop, which may have none."""
         with suppress(OSError), self._copy() as copy:
@@ -297,6 +121,14 @@ class Connection(asyncio.Protocol):
             self._is_paused = True
             self._transport.pause_reading()
 
+    def eof_received(self) -> bool:
+        """Note that the server sends no more, and hang up: it may never read what is still to be written."""
+        response = self._response
+        if response is not None and not response.is_complete:
+            response.end(None)
+            self.abort()
+        return False
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that it is closed."""
         self._is_lost = True
@@ -311,27 +143,6 @@ class Connection(asyncio.Protocol):
         """Read what has arrived, after a write has failed: servers that refuse a long request say so, and hang up."""
         with suppress(OSError), self._copy() as copy:
             copy.setblocking(False)
-            while not response.is_complete and (data := copy.recv(_MOST_WAITING)):
+            while not response.is_complete and (data := copy.recv(MOST_WAITING)):
                 if not response.receive(data):
                     break
-
-
-def _headers(fields: list[tuple[bytes, bytes]]) -> pyqwest.Headers:
-    """Return headers; a value that is no text becomes an empty one."""
-    try:
-        return pyqwest.Headers([(str(name, "ascii"), str(value.strip(), "utf-8")) for name, value in fields])
-    except ValueError:
-        texts = [(str(name, "ascii"), str(value.strip(), "latin-1")) for name, value in fields]
-        return pyqwest.Headers([(name, text if text.isascii() and text.isprintable() else "") for name, text in texts])
-
-
-def _unreadable(error: Exception) -> errors.ProtocolError:
-    cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
-    return errors.ProtocolError(f"the response cannot be read: {cause or error}")
-
-
-def _lost(why: str, *, begun: bool) -> errors.ApiError:
-    """Return the error of a lost connection. If the response had begun, the model has run, and it is not retried."""
-    return errors.with_hint(
-        errors.Unavailable(f"the connection was lost: {why}"), Hint.NO_RETRY if begun else Hint.LOST
-    )

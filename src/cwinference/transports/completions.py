@@ -19,7 +19,7 @@ from ..config import Settings
 from ._content_coding import BodyDecoder, check_size
 from ._http import AsyncHttp, Release, SyncHttp
 from ._http1 import Http1, can_send
-from ._http1_connection import Response
+from ._http1_response import Response
 from ._http_response import (
     ERROR_BYTES,
     ERROR_SECONDS,
