@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cwinference import errors
-from cwinference.inference import AsyncInference
+from cwinference.inference import AsyncInference, AsyncStream
 from cwinference.transports import _http1, _http1_response
 from cwinference.transports._http1_connection import Connection
 from tests.support.client_kinds import TOKEN
@@ -229,6 +229,33 @@ async def test_all_of_a_large_stream_is_received() -> None:
                 async with inference.chat.completions.stream(model=MODEL, messages=MESSAGES) as stream:
                     assert len([chunk async for chunk in stream]) == count
             assert server.connections == 1
+
+
+@pytest.mark.parametrize("cancels", [True, False])
+async def test_two_tasks_that_read_one_stream_both_end(cancels: bool) -> None:
+    """Each gets a part of it, as by pyqwest: nothing good, but no task waits forever."""
+    more = threading.Event()
+
+    def respond(connection: socket.socket, _: int) -> None:
+        connection.sendall(OK + b"content-type: text/event-stream\r\n\r\n")
+        assert more.wait(20)
+        connection.sendall(chunk_event("a") + DONE)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    async def read(stream: AsyncStream) -> list[str]:
+        return [chunk.text async for chunk in stream]
+
+    async with (
+        connected(respond) as (inference, _),
+        inference.chat.completions.stream(model=MODEL, messages=MESSAGES) as stream,
+    ):
+        readers = [asyncio.create_task(read(stream)) for _ in range(2)]
+        await asyncio.sleep(0)
+        if cancels:
+            readers[1].cancel()
+        more.set()
+        outcomes = await asyncio.wait_for(asyncio.gather(*readers, return_exceptions=True), 20)
+    assert cancels or ["a"] in outcomes
 
 
 async def test_a_canceled_call_closes_its_connection_at_once() -> None:

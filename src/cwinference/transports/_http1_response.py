@@ -108,11 +108,15 @@ class Response:
             await asyncio.sleep(0)
 
     async def _wait(self) -> None:
+        other = self._waiter
         self._waiter = waiter = self._connection.loop.create_future()
         try:
             await waiter
         finally:
-            self._waiter = None
+            if self._waiter is waiter:
+                self._waiter = None
+            if other is not None and not other.done():  # another task reads the same stream, and waits as well
+                other.set_result(None)
 
     # --- for its connection
 
