@@ -129,6 +129,27 @@ def test_what_interrupts_the_reading_of_a_response_is_no_fault_of_the_response(m
         asyncio.run(main(server.endpoint))
 
 
+async def test_its_reader_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Event loops do not agree on what becomes of an error in a callback."""
+
+    def interrupted(_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(_http1_response, "_headers", interrupted)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        _, connection = await asyncio.get_running_loop().create_connection(Connection, sock=ours)
+        response = connection.send(b"GET / HTTP/1.1\r\n\r\n")
+        reader = asyncio.create_task(response.begin())
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError):
+            response.receive(OK + b"\r\n")
+        with pytest.raises(errors.Unavailable, match="interrupted"):
+            await asyncio.wait_for(reader, 20)
+        connection.abort()
+        await asyncio.sleep(0)
+
+
 async def test_a_connection_that_the_server_closes_while_it_is_idle_costs_no_request() -> None:
     """The event loop has no turn in which it could notice."""
     async with connected(always(OK + LENGTH + b"\r\n" + BODY)) as (inference, server):

@@ -133,8 +133,12 @@ class Response:
             self.keeps_alive = False
         except httptools.HttpParserError as error:
             self.keeps_alive = False
+            interruption = _interruption(error)
+            if interruption is not None:
+                self._fail(_lost("its reading was interrupted", begun=True))
+                self._wake()
+                raise interruption from None
             self._fail(_unreadable(error))
-            _raise_foreign(error)
         if self._overhead > _MOST_OVERHEAD:
             self._fail(errors.ProtocolError("the response cannot be read: message head is too large"))
         self._overhead = max(0, self._overhead)
@@ -226,11 +230,10 @@ def _parser_for(response: Response) -> httptools.HttpResponseParser:
     return parser
 
 
-def _raise_foreign(error: httptools.HttpParserError) -> None:
-    """Raise what has interrupted a callback of the parser, such as KeyboardInterrupt. Only ValueErrors are ours."""
+def _interruption(error: httptools.HttpParserError) -> BaseException | None:
+    """Return what has interrupted a callback of the parser, such as KeyboardInterrupt. Only ValueErrors are ours."""
     cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
-    if cause is not None and not isinstance(cause, ValueError):
-        raise cause
+    return None if isinstance(cause, ValueError) else cause
 
 
 def _unreadable(error: Exception) -> errors.ProtocolError:
