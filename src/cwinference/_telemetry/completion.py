@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from .._json import loads
 from .._text import one_line
 from ..auth import Metadata
 from ..config import Endpoint
@@ -79,9 +78,9 @@ class CompletionSpan(ModelServerSpan):
             self._note_request(body)
 
     def received(self, result: Any) -> None:
-        """Note a whole completion, which is an object or, for a batch, its bytes."""
+        """Note a whole completion."""
         try:
-            raw = loads(result) if isinstance(result, bytes) else getattr(result, "raw", None)
+            raw = getattr(result, "raw", None)
             if not isinstance(raw, dict):
                 return
             response = cast(dict[str, Any], raw)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
 from .._arguments import UNSET
@@ -33,13 +33,25 @@ from ._routing import Route
 from ._sse import BYTE_ORDER_MARK
 from ._stats import Counters, Stats
 from ._stream_reader import StreamReader
-from ._usual_parts import read_completion
+from ._usual_parts import UsualCompletion, read_completion
 from ._weights import WeightsObservation, WeightsSource, observe_all
 
 T = TypeVar("T")
 
 Result: TypeAlias = Callable[["ModelServer", str, HttpResponse], T]
 """Returns what a caller wants of the response of a server to a method."""
+
+
+class CheckedBody(NamedTuple):
+    """The body of a completion, as received, and what it says of tokens."""
+
+    content: bytes
+    usage: Any
+
+    @property
+    def raw(self) -> Any:
+        """The JSON object as received."""
+        return loads(self.content, _strictly)
 
 
 class _Place:
@@ -167,7 +179,7 @@ class ModelServer:
             return self._request(request, partial(_with_weights, observe_all(self.servers, request.model)))
         return self._request(request, ModelServer.completion)
 
-    def complete_as_bytes(self, request: CompletionRequest) -> Operation[bytes]:
+    def complete_as_bytes(self, request: CompletionRequest) -> Operation[CheckedBody]:
         """Request a completion, and return its body as received, but checked."""
         return self._request(request, ModelServer.checked_body)
 
@@ -228,23 +240,15 @@ class ModelServer:
 
     def completion(self, method: str, response: HttpResponse) -> Completion:
         """Return the completion in a response, and count it. Raises ApiError or ProtocolError."""
-        usual = read_completion(response.body)
-        if usual is not None and len(usual.choices) == 1:
-            self.counters.succeed(total_tokens(usual.usage))
-            self.health.generate(completion_tokens(usual.usage))
-            return unread_completion(response.body, usual, response.headers, response.attempts)
-        try:
-            raw = check_completion(_parsed(response, method))
-        except (ApiError, ProtocolError) as error:
-            raise self._failed(error, method, response) from None
-        self.counters.succeed(total_tokens(raw.get("usage")))
-        self.health.generate(completion_tokens(raw.get("usage")))
-        return Completion(raw, response.headers, response.attempts)
+        found = self._read(method, response)
+        if isinstance(found, UsualCompletion):
+            return unread_completion(response.body, found, response.headers, response.attempts)
+        return Completion(found, response.headers, response.attempts)
 
-    def checked_body(self, method: str, response: HttpResponse) -> bytes:
+    def checked_body(self, method: str, response: HttpResponse) -> CheckedBody:
         """Return the body of a response that has a completion, and count it. Raises ApiError or ProtocolError."""
-        self.completion(method, response)
-        return response.body
+        found = self._read(method, response)
+        return CheckedBody(response.body, found.usage if isinstance(found, UsualCompletion) else found.get("usage"))
 
     def listed_models(self, method: str, response: HttpResponse) -> Sequence[Model]:
         """Return the models in a response, and count it. Raises ApiError or ProtocolError."""
@@ -254,6 +258,23 @@ class ModelServer:
             raise self._failed(error, method, response) from None
         self.counters.succeed(0)
         return models
+
+    def _read(self, method: str, response: HttpResponse) -> UsualCompletion | Json:
+        """Return the usual parts of a completion, or all of one that has others, and count it."""
+        usual = read_completion(response.body)
+        if usual is not None and len(usual.choices) == 1:
+            self._succeed(usual.usage)
+            return usual
+        try:
+            raw = check_completion(_parsed(response, method))
+        except (ApiError, ProtocolError) as error:
+            raise self._failed(error, method, response) from None
+        self._succeed(raw.get("usage"))
+        return raw
+
+    def _succeed(self, usage: Any) -> None:
+        self.counters.succeed(total_tokens(usage))
+        self.health.generate(completion_tokens(usage))
 
     def _failed(self, error: ApiError | ProtocolError, method: str, response: HttpResponse) -> ApiError | ProtocolError:
         """Count a response that is a success but does not contain one, and complete its error."""

@@ -13,11 +13,12 @@ from ..config import TLS, TransportName
 from ..errors import ConfigurationError
 from ..inference import AsyncInference
 from ..inference._limiter import Limiter
+from ..inference._model_server import CheckedBody
 from ..inference._request import CompletionRequest
 from ..inference._routing import route_to
 from ..retry import Retry, check_retry
 
-Send: TypeAlias = Callable[[CompletionRequest], Awaitable[bytes]]
+Send: TypeAlias = Callable[[CompletionRequest], Awaitable[CheckedBody]]
 CanRoute: TypeAlias = Callable[[CompletionRequest], bool]
 
 _MOST = 100_000

@@ -78,9 +78,9 @@ class Worker:
         try:
             if self._stopped:
                 return None
-            body: bytes = await self._send(request)
+            body = await self._send(request)
             self._completed, self._failed = self._completed + 1, 0
-            return body
+            return body.content
         except Exception as error:
             if self._may_end_run and isinstance(error, InferenceError) and self._is_fatal(request, error):
                 await self._halt(error)

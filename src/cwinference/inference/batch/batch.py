@@ -9,6 +9,7 @@ from ..._arguments import check_count
 from ...errors import ApiError, ConfigurationError, InferenceError, ProtocolError, Unauthenticated
 from .._auto_limiter import Limit
 from .._limiter import Limiter
+from .._model_server import CheckedBody
 from .._request import CHAT, TEXT, CompletionRequest
 from . import access
 from .lines import completion_line
@@ -21,7 +22,6 @@ from .requests import Item
 from .result_files import Earlier, ResultFiles
 from .source import Requests, Source
 from .terms import Terms
-from .tokens import usage_in
 from .writer import Writer
 
 CONCURRENCY = 64
@@ -118,14 +118,14 @@ class Batch:
         """Return the next request; None if there is none now, so that the worker has to end."""
         return None if self._files.is_behind else self._queue.take()
 
-    def complete(self, item: Item, body: bytes) -> None:
+    def complete(self, item: Item, body: CheckedBody) -> None:
         """Take a completion."""
         try:
-            line = completion_line(item.key, body, item.digest, replaces=item.replaces)
+            line = completion_line(item.key, body.content, item.digest, replaces=item.replaces)
         except ProtocolError as error:
             self.fail(item, error)
         else:
-            self._outcomes.complete(item, line, usage_in(body))
+            self._outcomes.complete(item, line, body.usage)
 
     def fail(self, item: Item, error: BaseException) -> None:
         """Take a failure. The batch ends if every other request would fail like that, or if it looks like that."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from ..._json import loads
 from ...errors import ConfigurationError
-from .._request import CHAT, TEXT, CompletionMethod, CompletionRequest, check_body, check_model
+from .._request import CHAT, TEXT, CompletionMethod, CompletionRequest, check_body
 from .source import OverlongLine
 
 _METHODS = {"/chat/completions": CHAT, "/completions": TEXT}
@@ -62,8 +62,8 @@ def completion_of(request: dict[str, Any]) -> tuple[CompletionMethod, dict[str, 
 
 def completion_request(method: CompletionMethod, body: dict[str, Any]) -> CompletionRequest:
     """Return the request for a completion. Raises ConfigurationError."""
-    model = check_model(body.get("model"))
-    return CompletionRequest(method, check_body(body, streamed=False), model=model)
+    checked = check_body(body, streamed=False)
+    return CompletionRequest(method, checked, model=checked["model"])
 
 
 def digest_of(method: CompletionMethod, body: dict[str, Any]) -> str:

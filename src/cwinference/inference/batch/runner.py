@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
+from .._model_server import CheckedBody
 from .._request import CompletionRequest
 from .batch import Batch
 from .outcomes import BatchResult
@@ -18,7 +19,7 @@ _LONGEST_WAIT = 1.0
 class _Threads:
     """Workers on threads. A worker ends when there is nothing for it to do."""
 
-    def __init__(self, batch: Batch, send: Callable[[CompletionRequest], bytes]) -> None:
+    def __init__(self, batch: Batch, send: Callable[[CompletionRequest], CheckedBody]) -> None:
         self._batch = batch
         self._send = send
         self._count = 0
@@ -73,7 +74,7 @@ class _Threads:
 class _Tasks:
     """Workers on an event loop. A worker ends when there is nothing for it to do."""
 
-    def __init__(self, batch: Batch, send: Callable[[CompletionRequest], Awaitable[bytes]]) -> None:
+    def __init__(self, batch: Batch, send: Callable[[CompletionRequest], Awaitable[CheckedBody]]) -> None:
         self._batch = batch
         self._send = send
         self._loop = asyncio.get_running_loop()
@@ -128,7 +129,7 @@ class _Tasks:
             self._start_workers()
 
 
-def run_on_threads(batch: Batch, send: Callable[[CompletionRequest], bytes]) -> BatchResult:
+def run_on_threads(batch: Batch, send: Callable[[CompletionRequest], CheckedBody]) -> BatchResult:
     """Perform a batch on threads of its own; raise the first error that ends it."""
     finished = threading.Event()
     workers = _Threads(batch, send)
@@ -142,7 +143,7 @@ def run_on_threads(batch: Batch, send: Callable[[CompletionRequest], bytes]) -> 
     return batch.result()
 
 
-async def run_on_loop(batch: Batch, send: Callable[[CompletionRequest], Awaitable[bytes]]) -> BatchResult:
+async def run_on_loop(batch: Batch, send: Callable[[CompletionRequest], Awaitable[CheckedBody]]) -> BatchResult:
     """Perform a batch on the running loop; raise the first error that ends it."""
     loop = asyncio.get_running_loop()
     workers = _Tasks(batch, send)

@@ -5,6 +5,8 @@ from typing import Any, cast
 from ..._json import loads, part, part_reader
 from .._responses import Usage
 
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+
 
 @part
 class _Used:
@@ -27,16 +29,18 @@ class TokenCount:
     @property
     def usage(self) -> Usage:
         """The sums, as the usage of a completion."""
-        counts = {"prompt_tokens": self.prompt, "completion_tokens": self.completion, "total_tokens": self.total}
-        return Usage(counts)
+        return Usage(dict(zip(_COUNTS, (self.prompt, self.completion, self.total), strict=True)))
 
     def add(self, reported: Any) -> None:
         """Add the `usage` of a response, if it has one."""
         if isinstance(reported, dict) and reported:
             usage = Usage(cast(dict[str, Any], reported))
-            self.prompt += usage.prompt_tokens
-            self.completion += usage.completion_tokens
-            self.total += usage.total_tokens
+            prompt, completion, total = map(usage.raw.get, _COUNTS)
+            if not (type(prompt) is type(completion) is type(total) is int and total):
+                prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+            self.prompt += prompt
+            self.completion += completion
+            self.total += total
 
     def plus(self, other: "TokenCount") -> Usage:
         """Return both sums together."""
