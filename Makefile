@@ -56,6 +56,7 @@ soak: setup ## the fault tests at full length, then a mixed load with faults for
 	CWINFERENCE_CUTS=1000 CWINFERENCE_READS=20000 CWINFERENCE_OUTAGES=3,20,60 CWINFERENCE_CANCELS=10000 \
 		CWINFERENCE_FAILURES=10000 CWINFERENCE_CALLS=100 CWINFERENCE_EXITS=200 CWINFERENCE_HISTORIES=10000 \
 		CWINFERENCE_STACKS=2000 CWINFERENCE_SCHEDULES=1000 CWINFERENCE_SPREADS=10000 CWINFERENCE_KILLS=100 \
+		CWINFERENCE_BATCH_REQUESTS=1000000 \
 		$(DEV)/python -m pytest tests/faults tests/unit/test_histories.py tests/unit/test_stack_properties.py \
 		tests/unit/test_spreading.py --timeout 3600
 	GRPC_VERBOSITY=error $(DEV)/python -m tests.soak --seconds $(or $(SOAK_SECONDS),600) --calls $(or $(SOAK_CALLS),200000)

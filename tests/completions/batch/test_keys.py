@@ -175,6 +175,16 @@ async def test_a_custom_id_that_is_the_line_number_of_the_same_request_is_the_sa
     assert await run_batch(kind, UNREACHABLE, [named], out) == BatchResult(0, 0, 1)
 
 
+async def test_a_line_number_that_is_a_custom_id_too_fails_with_what_to_do(kind: str, tmp_path: Path) -> None:
+    with ScriptedModelServer(echo) as server:
+        requests = [{**batch_request(0), "custom_id": "2"}, body(1)]
+        result = await run_batch(kind, server.url, requests, tmp_path / "out.jsonl")
+    assert (result.completed, result.failed) == (1, 1)
+    assert "line 2: it has no custom_id, and another request has the number of its line, '2'; give it one" in str(
+        result.first_failure
+    )
+
+
 async def test_a_custom_id_identifies_its_request_wherever_it_is(kind: str, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     await complete(out, batch_request(0), batch_request(1))

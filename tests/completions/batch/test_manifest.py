@@ -1,5 +1,6 @@
 """The manifest of a batch: by it, another input or another model server is refused by name."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from cwinference.inference import BatchResult
 from tests.support.batch_files import UNREACHABLE, batch_request, echo, echoed_texts, read_lines, read_texts
 from tests.support.batch_runs import run_batch, run_command, write_requests
 from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_async
 
 
 def body(number: int) -> Any:
@@ -31,6 +32,7 @@ async def test_a_manifest_says_what_was_read_and_where_it_was_sent(kind: str, tm
         assert len(found["requests"].pop("fingerprint")) == 32
         assert found == {
             "cwinference_batch": 1,
+            "out": "out.jsonl",
             "servers": [server.url],
             "shard": None,
             "requests": {"count": 2},
@@ -185,6 +187,75 @@ async def test_a_file_in_place_of_the_manifest_is_left_as_it_is(kind: str, tmp_p
     with pytest.raises(errors.ConfigurationError, match=f"^out: {manifest} is not the manifest of a batch"):
         await run_batch(kind, UNREACHABLE, [batch_request(0)], out, force=True)
     assert (manifest.read_text(), out.exists()) == (content, False)
+
+
+@pytest.mark.parametrize("version", ["9.9", None])
+async def test_a_manifest_of_a_later_version_is_refused_by_name(kind: str, tmp_path: Path, version: str | None) -> None:
+    out = tmp_path / "out.jsonl"
+    manifest = tmp_path / "out.manifest.json"
+    content = json.dumps({"cwinference_batch": 2, "version": version, "inputs": []})
+    manifest.write_text(content)
+    written = f"was written by {'version 9.9' if version else 'a later version'} of cwinference"
+    with pytest.raises(errors.ConfigurationError, match=f"^out: {manifest} {written}, .*; update cwinference"):
+        await run_batch(kind, UNREACHABLE, [batch_request(0)], out, force=True)
+    assert (manifest.read_text(), out.exists()) == (content, False)
+
+
+async def test_a_folder_in_place_of_the_manifest_is_one_clear_line(kind: str, tmp_path: Path) -> None:
+    manifest = tmp_path / "out.manifest.json"
+    manifest.mkdir()
+    with pytest.raises(errors.ConfigurationError, match=f"{manifest} is a folder; move it, or use another out$"):
+        await run_batch(kind, UNREACHABLE, [batch_request(0)], tmp_path / "out.jsonl")
+
+
+@pytest.mark.parametrize(("first", "second"), [("run", "run.jsonl"), ("run.jsonl", "run")])
+async def test_two_files_that_would_have_one_manifest_are_refused_by_name(
+    kind: str, tmp_path: Path, first: str, second: str
+) -> None:
+    with ScriptedModelServer(echo) as server:
+        await run_batch(kind, server.url, [batch_request(0)], tmp_path / first)
+        before = (tmp_path / "run.manifest.json").read_text()
+        message = f"the manifest and the failures of {tmp_path / first}, whose name differs only in .jsonl; use another"
+        with pytest.raises(errors.ConfigurationError, match=message):
+            await run_batch(kind, server.url, [batch_request(1)], tmp_path / second, force=True)
+        assert (tmp_path / "run.manifest.json").read_text() == before
+        assert not (tmp_path / second).exists()
+        (tmp_path / first).rename(tmp_path / second)  # which is the same batch under another name
+        result = await run_batch(kind, server.url, map(batch_request, range(2)), tmp_path / second)
+    assert result == BatchResult(1, 0, 1)
+
+
+async def test_two_that_begin_at_once_find_out_that_they_would_have_one_manifest(kind: str, tmp_path: Path) -> None:
+    go = threading.Event()
+
+    def requests() -> Iterator[Any]:
+        go.wait(60)
+        yield batch_request(1)
+
+    with ScriptedModelServer(echo) as server:
+        first = asyncio.create_task(run_batch(kind, server.url, requests(), tmp_path / "run"))
+        await wait_until_async((tmp_path / "run").exists)
+        await run_batch(kind, server.url, [batch_request(2)], tmp_path / "run.jsonl")
+        go.set()
+        with pytest.raises(errors.ConfigurationError, match=r"run\.jsonl, whose name differs only in \.jsonl"):
+            await first
+    assert read_texts(tmp_path / "run.jsonl") == echoed_texts(2)
+
+
+async def test_a_refused_run_leaves_the_manifest_as_it_was(kind: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    manifest = tmp_path / "out.manifest.json"
+    with ScriptedModelServer(echo) as server:
+        await run_batch(kind, server.url, map(batch_request, range(3)), out)
+        before = manifest.read_text()
+        changed = {**batch_request(9), "custom_id": "id-2"}
+        with pytest.raises(errors.ConfigurationError, match="^requests: request 4 is another request than the one"):
+            await run_batch(kind, server.url, [*map(batch_request, (0, 1, 7)), changed], out)
+        assert manifest.read_text() == before
+        manifest.unlink()
+        with pytest.raises(errors.ConfigurationError, match="^requests: request 2 is another request than the one"):
+            await run_batch(kind, server.url, [batch_request(8), changed], out)
+    assert not manifest.exists()
 
 
 async def test_the_producer_of_another_input_that_waits_for_results_gets_none(kind: str, tmp_path: Path) -> None:

@@ -368,6 +368,7 @@ async def test_a_folder_without_permission_is_found_before_the_first_failure(
 
 async def test_two_batches_cannot_share_a_file_of_failures(kind: str, tmp_path: Path) -> None:
     (tmp_path / "run.errors.jsonl").write_text(FAILURE + "\n")
+    symbolic(tmp_path / "other.errors.jsonl", tmp_path / "run.errors.jsonl")
     go = threading.Event()
 
     def respond(request: HttpRequest) -> ScriptedResponse:
@@ -378,6 +379,6 @@ async def test_two_batches_cannot_share_a_file_of_failures(kind: str, tmp_path: 
         first = asyncio.create_task(run_batch(kind, server.url, [batch_request(1)], tmp_path / "run.jsonl"))
         await wait_until_async(lambda: bool(server.requests))
         with pytest.raises(errors.ConfigurationError, match="^out: failures: another batch is writing to"):
-            await run_batch(kind, server.url, [batch_request(1)], tmp_path / "run")
+            await run_batch(kind, server.url, [batch_request(1)], tmp_path / "other.jsonl")
         go.set()
         await first

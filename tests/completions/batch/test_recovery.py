@@ -11,7 +11,7 @@ from cwinference import errors
 from cwinference.inference import BatchResult
 from tests.support.batch_files import UNREACHABLE, batch_request, echo, echoed_texts, read_lines, read_texts
 from tests.support.batch_runs import FAILURE, completed_line, response_line, run_batch, run_command, write_requests
-from tests.support.scripted_model_server import ScriptedModelServer, json_response
+from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20, 60])
@@ -153,6 +153,26 @@ def test_a_full_disk_ends_the_command_with_advice_and_leaves_whole_lines(tmp_pat
         code, output, error = run_command("batch", requests, out, "--base-url", server.url)
     assert (code, error) == (0, "")
     assert read_texts(out) == echoed_texts(*range(50))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file cannot be removed")
+@pytest.mark.parametrize("what", ["removed", "replaced"])
+async def test_a_file_that_is_lost_during_a_run_is_an_error_with_its_name(kind: str, tmp_path: Path, what: str) -> None:
+    out, requests = tmp_path / "out.jsonl", [*map(batch_request, range(3))]
+
+    def respond(request: HttpRequest) -> ScriptedResponse:
+        if len(server.requests) == 1:
+            out.unlink()
+            if what == "replaced":
+                out.touch()
+        return echo(request)
+
+    with ScriptedModelServer(respond) as server:
+        with pytest.raises(OSError, match=f"the file was {what} while a batch was writing to it") as caught:
+            await run_batch(kind, server.url, requests, out, concurrency=1)
+        assert caught.value.filename == str(out)
+        assert await run_batch(kind, server.url, requests, out) == BatchResult(3, 0, 0)
+    assert read_texts(out) == echoed_texts(0, 1, 2)
 
 
 async def test_a_slow_disk_slows_the_batch_down(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

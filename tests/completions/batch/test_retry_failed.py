@@ -52,6 +52,35 @@ async def test_only_failed_requests_are_sent_again(kind: str, tmp_path: Path) ->
     assert read_texts(out) == echoed_texts(*range(12))
 
 
+async def test_failures_of_requests_that_are_not_there_are_kept_by_a_retry_and_named(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, picky = tmp_path / "out.jsonl", Picky(1, 2, 3)
+    with ScriptedModelServer(picky) as server:
+        await run_batch(kind, server.url, map(batch_request, range(4)), out)
+        picky.refused = {"text 2"}
+        result = await run_batch(kind, server.url, map(batch_request, range(3)), out, retry_failed=True)
+        assert result == BatchResult(completed=1, failed=1, skipped=1)
+        assert failed_keys(out) == ["id-3", "id-2"]
+        assert "1 belong to none of these requests ('id-3') and stay there; a run without retry" in caplog.text
+        picky.refused.clear()
+        result = await run_batch(kind, server.url, map(batch_request, range(3)), out, retry_failed=True)
+        assert (result, failed_keys(out)) == (BatchResult(completed=1, failed=0, skipped=2), ["id-3"])
+        result = await run_batch(kind, server.url, map(batch_request, range(3)), out)
+        assert (result, failed_keys(out)) == (BatchResult(completed=0, failed=0, skipped=3), [])
+        assert "1 belong to none of these requests ('id-3'): removed" in caplog.text
+    assert read_texts(out) == echoed_texts(0, 1, 2)
+
+
+async def test_a_retry_with_another_input_forgets_no_failure(kind: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    await run_batch(kind, UNREACHABLE, map(batch_request, range(3)), out)
+    before = sorted(failed_keys(out))
+    result = await run_batch(kind, UNREACHABLE, map(batch_request, range(10, 12)), out, retry_failed=True)
+    assert result == BatchResult(0, 0, 0, unsent=2)
+    assert sorted(failed_keys(out)) == before == ["id-0", "id-1", "id-2"]
+
+
 async def test_lines_without_custom_ids_are_retried_by_their_numbers(kind: str, tmp_path: Path) -> None:
     out, picky = tmp_path / "out.jsonl", Picky(1)
     requests: list[Any] = [batch_request(number)["body"] for number in range(3)] + ["not JSON"]

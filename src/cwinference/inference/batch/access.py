@@ -115,7 +115,9 @@ def lock(file: FileIO, path: Path, argument: str) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigurationError(f"{argument}: another batch is writing to {path}; use another file") from None
+            raise ConfigurationError(
+                f"{argument}: another batch is writing to {path}; wait until it has ended, or use another file"
+            ) from None
         except OSError as error:
             raise ConfigurationError(
                 f"{argument}: {path} cannot be locked: {error.strerror}; use another disk"
@@ -134,7 +136,8 @@ def unusable(path: Path, argument: str, error: OSError | ValueError) -> Configur
 def refuse_special(path: Path, status: os.stat_result, argument: str) -> None:
     """Refuse what is not a regular file. Raises ConfigurationError."""
     if stat.S_ISDIR(status.st_mode):
-        raise ConfigurationError(f"{argument}: {path} is a folder; use the path of a file")
+        remedy = "move it, or use another out" if argument.startswith("out: ") else "use the path of a file"
+        raise ConfigurationError(f"{argument}: {path} is a folder; {remedy}")
     if not stat.S_ISREG(status.st_mode):  # a device or a pipe
         raise ConfigurationError(
             f"{argument}: {path} is not a regular file, in which a later run could see what is completed"
@@ -156,6 +159,17 @@ def refuse_same(
                 if other is not None and os.path.samestat(status, other):
                     raise ConfigurationError(f"{text} is {name}; use another out")
             others.append((status, f"the same file as {out}"))
+
+
+def refuse_lost(path: Path, file: FileIO) -> None:
+    """Raise OSError if a path leads to an open file no longer, so that what is written would be lost with it."""
+    try:
+        if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+            return
+        lost = "replaced"
+    except FileNotFoundError:
+        lost = "removed"
+    raise OSError(None, f"the file was {lost} while a batch was writing to it", str(path))
 
 
 def is_still_at(path: Path, file: FileIO) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
 
+from . import access
+
 
 class AppendedFile:
     """A file of lines. Without `open_file`, which opens it for the first line, `file` has to be set before that."""
@@ -18,7 +20,7 @@ class AppendedFile:
         self._open_file = open_file
         self._lock = threading.Lock()
         self._lines: list[bytes] = []
-        self._is_broken = False
+        self._is_broken = self._has_written = False
 
     def add(self, line: bytes) -> None:
         """Add a line, which `write` writes."""
@@ -44,10 +46,12 @@ class AppendedFile:
                 raise named(error, self.path) from None
 
     def sync(self) -> None:
-        """Wait until the disk has what was written. Raises OSError with the path."""
+        """Wait until the disk has what was written. Raises OSError with the path, also if it leads elsewhere by now."""
         try:
             if self.file is not None:
                 os.fsync(self.file.fileno())
+                if self._has_written:
+                    access.refuse_lost(self.path, self.file)
         except OSError as error:
             raise named(error, self.path) from None
 
@@ -59,7 +63,7 @@ class AppendedFile:
     def _append(self, file: FileIO, data: bytes) -> None:
         if self._is_broken:
             raise OSError(None, "an earlier line could not be written whole")
-        written = 0
+        written, self._has_written = 0, True
         try:
             while written < len(data):
                 written += file.write(memoryview(data)[written:]) or 0

@@ -173,8 +173,9 @@ class Batch:
         try:
             self._outcomes.flush()
             is_whole = self._has_ended and self._reader.unsent == 0
-            changed, requests = self._reader.changed, self._reader.check.to_save
-            self._files.close(requests, changed, has_ended=self._has_ended, is_finished=is_whole)
+            reader = self._reader
+            requests, changed, seen = reader.to_save, reader.changed, reader.seen
+            self._files.close(requests, changed, seen, has_ended=self._has_ended, is_finished=is_whole)
             self._show_progress()
             if self._progress is not None:
                 self._progress.close(self._measure)
@@ -185,7 +186,7 @@ class Batch:
 
     def _write(self) -> None:
         """Write what there is, and do what else has to be done regularly."""
-        self._files.write(self._reader.check.to_save if self._reader.has_opened.is_set() else None)
+        self._files.write(self._reader.to_save)
         if self._was_behind and not self._files.is_behind:
             self._was_behind = False
             self._wake()

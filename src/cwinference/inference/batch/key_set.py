@@ -61,7 +61,7 @@ class CompletedKeys(KeySet):
         self._digests: array[int] | None = None
         """Parallel to the slots; None as long as no key has a digest."""
         self.last_line = 0
-        """The largest line number with a digest."""
+        """The largest key that may be the number of a line."""
 
     def note(self, key: str, digest: str | None, *, replaces: bool = False) -> None:
         """Add the key of a completion, with the digest of its request if it has one.
@@ -69,14 +69,14 @@ class CompletedKeys(KeySet):
         With `replaces`, it is the digest of the key from now on; otherwise a key with two belongs to no request.
         """
         is_new = self.add(key)
+        if key.isdecimal() and len(key) < 20:
+            self.last_line = max(self.last_line, int(key))
         if digest is None and self._digests is None:
             return
         if self._digests is None:
             self._digests = array("Q", bytes(8 * len(self._slots)))
         slot, value = self._slot(_number(key)), UNDIGESTED if digest is None else digest_number(digest)
         self._digests[slot] = value if is_new or replaces or self._digests[slot] == value else _AMBIGUOUS
-        if digest is not None and key.isdecimal() and len(key) < 20:
-            self.last_line = max(self.last_line, int(key))
 
     def digest(self, key: str) -> int | None:
         """Return what `digest_number` returned for the digest of a key; None if there is no such key."""

@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from ..._text import one_line
 from ..._version import __version__
 from ...errors import ConfigurationError
 from .access import open_existing
@@ -51,13 +52,15 @@ class Manifest:
     finished: bool = False
     """Whether all requests were read, and each is completed or has failed."""
     version: str = __version__
+    out: str | None = None
+    """The name of OUT. `run` and `run.jsonl` would have the same manifest, and the same file of failures."""
 
     @classmethod
     def load(cls, path: Path) -> "Manifest | None":
         """Read one; None if there is none, or only what a power loss has left of one.
 
         Raises:
-            ConfigurationError: the file is something else.
+            ConfigurationError: the file is something else, or of a later version that this one does not know.
         """
         file = open_existing(path, "out: the manifest")
         if file is None:
@@ -65,7 +68,11 @@ class Manifest:
         with file:
             content = file.read(_LARGEST) or b""
         try:
-            return _manifest_in(json.loads(content))
+            value = json.loads(content)
+            _refuse_later(value, path)
+            return _manifest_in(value)
+        except ConfigurationError:  # which is a ValueError too
+            raise
         except (ValueError, TypeError, KeyError, RecursionError):
             text = content.rstrip(b"\0")
             beginning = f'{{"{_MARK}"'.encode()
@@ -81,6 +88,7 @@ class Manifest:
         value = {
             _MARK: _FORMAT,
             "version": self.version,
+            "out": self.out,
             "servers": self.servers,
             "shard": self.shard,
             "requests": None if self.requests is None else self.requests.to_json(),
@@ -92,6 +100,15 @@ class Manifest:
             write_all(file, content)
 
         replace_file(path, write, "out: the manifest").close()
+
+    def refuse_other_out(self, out: Path) -> None:
+        """Raise ConfigurationError if it is that of another OUT that is still there, and not of one renamed since."""
+        other = out.parent / (self.out or out.name)
+        if other.name != out.name and other.exists() and not (out.exists() and other.samefile(out)):
+            raise ConfigurationError(
+                f"out: {out} would have the manifest and the failures of {other}, whose name differs only in .jsonl; "
+                "use another out"
+            )
 
     def refuse_other_servers(self, servers: Sequence[str], out: Path) -> None:
         """Raise ConfigurationError if requests are about to be sent elsewhere than before."""
@@ -116,6 +133,20 @@ def refused(what: str, purpose: str) -> ConfigurationError:
     )
 
 
+def _refuse_later(value: Any, path: Path) -> None:
+    """Raise ConfigurationError if a later version wrote it, in a form that only that one understands."""
+    fields = cast(dict[str, Any], value) if isinstance(value, dict) else {}
+    form = fields.get(_MARK)
+    if isinstance(form, int) and form > _FORMAT:
+        version = f"version {fields['version']}" if isinstance(fields.get("version"), str) else "a later version"
+        raise ConfigurationError(
+            one_line(
+                f"out: {path} was written by {version} of cwinference, which this one ({__version__}) cannot continue; "
+                "update cwinference, or use another out"
+            )
+        )
+
+
 def _manifest_in(value: Any) -> Manifest:
     """Return the manifest in a value of JSON. Raises ValueError, TypeError or KeyError if it is none."""
     if not isinstance(value, dict) or _MARK not in value:
@@ -128,6 +159,7 @@ def _manifest_in(value: Any) -> Manifest:
         requests=None if requests is None else _fingerprint_in(requests),
         finished=fields["finished"] is True,
         version=str(fields["version"]),
+        out=None if fields.get("out") is None else str(fields["out"]),
     )
 
 

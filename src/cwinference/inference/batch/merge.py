@@ -64,7 +64,9 @@ def merge_batches(parts: Sequence[str | os.PathLike[str]], *, out: str | os.Path
 
 def _check_leftovers(out: Path) -> None:
     """Raise ConfigurationError if what is next to OUT was not written by a batch, such as a merge that was killed."""
-    Manifest.load(access.manifest_path(out))
+    manifest = Manifest.load(access.manifest_path(out))
+    if manifest is not None:
+        manifest.refuse_other_out(out)
     failures = access.open_existing(access.failures_path(out), "out: failures")
     if failures is not None:
         with failures:
@@ -145,7 +147,8 @@ def _join(parts: Sequence[_Part], out: Path) -> BatchResult:
         if not failed:
             remove_failures(file, failures)
     servers = {server for part in parts for server in part.manifest.servers}
-    Manifest(tuple(sorted(servers)), None, parts[0].manifest.requests, finished=True).save(access.manifest_path(out))
+    manifest = Manifest(tuple(sorted(servers)), None, parts[0].manifest.requests, finished=True, out=out.name)
+    manifest.save(access.manifest_path(out))
     replace_file(out, write_completions, "out").close()
     where, usage = failures if failed else None, tokens.usage
     return BatchResult(completed, failed, skipped=0, failures=where, usage=usage, total_usage=usage)

@@ -11,7 +11,7 @@ from typing import Any
 from ..._text import one_line
 from ...errors import ConfigurationError, InferenceError
 from .._request import CompletionMethod
-from .fingerprint import content_by, content_of
+from .fingerprint import Fingerprint, content_by, content_of
 from .input_check import InputCheck
 from .key_set import UNDIGESTED, CompletedKeys, KeySet, digest_number
 from .manifest import refused
@@ -54,15 +54,23 @@ class Reader:
         """Whether the requests are those of earlier runs."""
         self.changed = CompletedKeys()
         """The keys of completions that are to be removed, since their requests have changed, with the new digests."""
+        self.seen = KeySet()
+        """The keys of all requests that were read."""
         self._source = source
         self._out = out
         self._queue = queue
         self._terms = terms
-        self._seen = KeySet()
         self._earlier = Earlier()
         self._number = 0
+        self._is_known = False
+        """Whether what is completed was compared with the requests, and none was another one."""
         self._content: bytes | None = None
         """What identifies the request that was read last, if that was found on the way."""
+
+    @property
+    def to_save(self) -> Fingerprint | None:
+        """The fingerprint for the manifest; None as long as the input may be another one, or if it is."""
+        return self.check.to_save if self._is_known else None
 
     def start(
         self,
@@ -129,22 +137,25 @@ class Reader:
                 if check.differs and item is not None and not (self._queue.is_held and self._queue.has_room(item)):
                     raise check.error(self._source.name, self._out)
             except ConfigurationError as error:
+                self._is_known = False
                 stop(error)
                 return
             if item is not None and not self._queue.put(item):
                 return
             self._release_if_known(line)
-        self.has_read_all = True
+        self.has_read_all = self._is_known = True
         if not check.is_settled:
             stop(check.error(self._source.name, self._out))
         self._report()
 
     def _release_if_known(self, line: int) -> None:
         """Let requests be sent once what is completed was compared, so that nothing of another input is sent."""
-        # Without a manifest, the digests under the numbers of lines are what there is to compare.
+        # Without a manifest, the completions under the numbers of lines are what there is to compare.
         last = 0 if self._terms.force or self._earlier.manifest is not None else self._earlier.completed.last_line
-        if self._queue.is_held and self.check.is_settled and line >= last:
-            self._queue.release()
+        if self.check.is_settled and line >= last:
+            self._is_known = True
+            if self._queue.is_held:
+                self._queue.release()
 
     def _next(self, line: int, value: Any, fail: Fail) -> Item | None:
         """Return a request that is to be sent. Raises ConfigurationError if its key in OUT belongs to another one."""
@@ -153,8 +164,8 @@ class Reader:
             fields = fields_of(value)
             custom_id = take_key(fields)
             key = key if custom_id is None else custom_id
-            if not self._seen.add(key):
-                self._fail_again(key, line, fail)
+            if not self.seen.add(key):
+                self._fail_again(key, line, fail, is_custom=custom_id is not None)
                 return None
             expected = completed.digest(key) if completed else None
             if expected == UNDIGESTED and custom_id is not None:
@@ -202,10 +213,13 @@ class Reader:
             return
         fail(key, line, error)
 
-    def _fail_again(self, key: str, line: int, fail: Fail) -> None:
+    def _fail_again(self, key: str, line: int, fail: Fail, *, is_custom: bool) -> None:
         """Let a request fail whose key another one has had in this run."""
         if not self._is_unwanted(key):
-            fail(key, line, ConfigurationError(f"duplicate custom_id {key!r}"))
+            text = f"duplicate custom_id {key!r}"
+            if not is_custom:
+                text = f"it has no custom_id, and another request has the number of its line, {key!r}; give it one"
+            fail(key, line, ConfigurationError(text))
 
     def _skip(self) -> None:
         self.skipped += 1

@@ -1,5 +1,6 @@
 """The files that a batch writes: OUT, with each completion once whatever happened to earlier runs, and failures."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
 
+from ..._text import one_line
 from ...errors import ConfigurationError
 from . import access
 from .appended_file import AppendedFile, named
@@ -15,9 +17,11 @@ from .fingerprint import Fingerprint
 from .key_set import CompletedKeys, KeySet
 from .manifest import Manifest
 from .recovery import FailuresSoFar, read_failures, read_results
-from .rewriting import remove_failures, without_handled, without_replaced
+from .rewriting import failures_in, remove_failures, with_failures, without_replaced
 from .terms import Terms
 from .tokens import TokenCount
+
+log = logging.getLogger("cwinference.batch")
 
 WRITE_SECONDS = 0.05
 """How often lines are written."""
@@ -26,6 +30,8 @@ SYNC_SECONDS = 1.0
 _MANIFEST_SECONDS = 5.0
 """How often the manifest is saved in the end, if it has changed."""
 
+_MOST_NAMED = 10
+"""How many keys a warning names."""
 _MOST_UNWRITTEN = 64 << 20
 """Bytes that wait to be written, beyond which a slow disk slows the batch down."""
 
@@ -121,13 +127,20 @@ class ResultFiles:
             self._next_sync = time.monotonic() + SYNC_SECONDS
 
     def close(
-        self, requests: Fingerprint | None, changed: CompletedKeys, *, has_ended: bool, is_finished: bool
+        self,
+        requests: Fingerprint | None,
+        changed: CompletedKeys,
+        seen: KeySet,
+        *,
+        has_ended: bool,
+        is_finished: bool,
     ) -> None:
         """Write and sync everything, and close the files.
 
         Args:
             requests: those that were read; None if they are not to be noted.
             changed: the keys of completions whose requests have changed, with the digests of the new ones.
+            seen: the keys of all requests that were read.
             has_ended: whether the run has ended well: then there are no failures but those of this run.
             is_finished: whether nothing is left to do but to retry these.
         """
@@ -137,7 +150,7 @@ class ResultFiles:
             self._failures.sync()
             if self._completions.file is not None:
                 self._remove_replaced(changed, has_ended=has_ended)
-                self._remove_earlier_failures(has_ended=has_ended)
+                self._remove_earlier_failures(seen, has_ended=has_ended)
                 if requests is not None:
                     self._save_manifest(requests, is_finished=is_finished)
         finally:
@@ -152,7 +165,7 @@ class ResultFiles:
             access.refuse_same(out, found, found_failures, requests)
             if found is not None:
                 access.lock(found, out, "out")
-            manifest = Manifest.load(self._manifest_path)
+            manifest = self._load_manifest()
             if found_failures is not None:
                 access.lock(found_failures, failures, "out: failures")
                 failed = read_failures(found_failures, failures, is_stopped)
@@ -191,8 +204,17 @@ class ResultFiles:
             raise
         return file
 
+    def _load_manifest(self) -> Manifest | None:
+        manifest = Manifest.load(self._manifest_path)
+        if manifest is not None:
+            manifest.refuse_other_out(self._completions.path)
+        return manifest
+
     def _save_manifest(self, requests: Fingerprint, *, is_finished: bool) -> None:
-        manifest = replace(self._terms.manifest(), requests=requests, finished=is_finished)
+        out = self._completions.path.name
+        manifest = replace(self._terms.manifest(), requests=requests, finished=is_finished, out=out)
+        if self._manifest is None:
+            self._load_manifest()  # another batch may have written it since
         if manifest != self._manifest:
             manifest.save(self._manifest_path)
             self._manifest = manifest
@@ -206,21 +228,39 @@ class ResultFiles:
             )
             file.close()
 
-    def _remove_earlier_failures(self, *, has_ended: bool) -> None:
-        file, before = self._failures.file, self._earlier_failures
-        if file is None or not before:
+    def _remove_earlier_failures(self, seen: KeySet, *, has_ended: bool) -> None:
+        """Remove the earlier failures whose requests have another outcome by now, or are completed."""
+        file, path, before = self._failures.file, self._failures.path, self._earlier_failures
+        if file is None or not before or not (has_ended or self._handled):
             return
-        if has_ended and os.fstat(file.fileno()).st_size == before:
-            remove_failures(file, self._failures.path)
-        elif has_ended or self._handled:
-            handled = None if has_ended else self._handled
-            self._failures.file = without_handled(file, self._failures.path, before, handled)
-            file.close()
+        # If only failures are retried, others than these may be somewhere else, and are not to be forgotten.
+        keeps_unseen = not has_ended or self._terms.retry_failed
+        unseen = (
+            failures_in(file, before, lambda key: key not in seen and key not in self._handled) if has_ended else []
+        )
+        if unseen:
+            log.warning("%s", one_line(_unseen(unseen, path, are_kept=keeps_unseen)))
+        if has_ended and os.fstat(file.fileno()).st_size == before and not (unseen and keeps_unseen):
+            remove_failures(file, path)
+            return
+
+        def is_kept(key: str) -> bool:
+            return keeps_unseen and key not in self._handled and not (has_ended and key in seen)
+
+        self._failures.file = with_failures(file, path, before, is_kept)
+        file.close()
 
 
 def _existing(path: Path, argument: str, opened: ExitStack) -> FileIO | None:
     file = access.open_existing(path, argument)
     return None if file is None else opened.enter_context(file)
+
+
+def _unseen(keys: list[str], path: Path, *, are_kept: bool) -> str:
+    """Return what happens to failures whose requests are no longer there."""
+    named = ", ".join(map(repr, keys[:_MOST_NAMED])) + (", ..." if len(keys) > _MOST_NAMED else "")
+    which = f"of the failures in {path}, {len(keys)} belong to none of these requests ({named})"
+    return f"{which} and stay there; a run without retry_failed removes them" if are_kept else f"{which}: removed"
 
 
 def _refuse_missing(terms: Terms, out: Path, failures: FileIO | None) -> None:

@@ -1,14 +1,14 @@
 """What is removed from the files of a batch when a run ends: each file is replaced by one without it."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedWriter, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 from . import access
-from .key_set import CompletedKeys, KeySet, digest_number
+from .key_set import CompletedKeys, digest_number
 from .lines import Entry, entry_in, failed_key, without_mark
 from .recovery import lines_before
 from .replacing import replace_file
@@ -47,23 +47,28 @@ def without_replaced(
     return replace_file(path, write, "out")
 
 
-def without_handled(file: FileIO, path: Path, before: int, handled: KeySet | None) -> FileIO:
-    """Put a file without earlier failures in the place of the file of failures; return it, open.
+def failures_in(file: FileIO, before: int, is_meant: Callable[[str], bool]) -> list[str]:
+    """Return the keys of earlier failures of which `is_meant` is true, each once; `before` is as below."""
+    keys = dict.fromkeys(failed_key(line) or "" for line in _lines(file, before))
+    return [key for key in keys if is_meant(key)]
+
+
+def with_failures(file: FileIO, path: Path, before: int, is_kept: Callable[[str], bool]) -> FileIO:
+    """Put a file with fewer earlier failures in the place of the file of failures; return it, open.
 
     Args:
         file: the file of failures.
         path: its path.
         before: how many of its bytes are of earlier runs.
-        handled: which of their requests have another outcome by now; None for all.
+        is_kept: whether those with a key are kept.
     """
     size = os.fstat(file.fileno()).st_size
 
     def write(new: FileIO) -> None:
         with buffered(new) as writer:
-            if handled is not None:
-                for line in _lines(file, before):
-                    if (failed_key(line) or "") not in handled:
-                        writer.write(line)
+            for line in _lines(file, before):
+                if is_kept(failed_key(line) or ""):
+                    writer.write(line)
             copy(file, before, size, writer)
 
     return replace_file(path, write, "out: failures")
