@@ -8,6 +8,7 @@ import pytest
 
 from cwinference import errors
 from cwinference.inference import BatchResult, merge_batches
+from cwinference.inference.batch.access import manifest_path
 from tests.support.batch_files import batch_request, echo, echoed_texts, read_lines, read_texts
 from tests.support.batch_runs import run_batch, run_command, write_requests
 from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
@@ -95,9 +96,14 @@ async def test_parts_that_do_not_belong_together_are_refused_by_name(tmp_path: P
     other, half, whole = tmp_path / "other/part-3.jsonl", tmp_path / "half/part-2.jsonl", tmp_path / "whole.jsonl"
     unfinished = json.loads((tmp_path / "other/part-1.manifest.json").read_text())
     (tmp_path / "other/part-1.manifest.json").write_text(json.dumps({**unfinished, "finished": False}))
+    copy, link = tmp_path / "copy.jsonl", tmp_path / "folder" / ".." / two.name
+    (tmp_path / "folder").mkdir()
+    for path, name in ((copy, two), (manifest_path(copy), manifest_path(two))):
+        path.write_bytes(name.read_bytes())
     for parts, message in (
         ([one, two], "parts: shard 3/3 is missing"),
-        ([one, two, two], f"parts: {two} is shard 2/3, and so is {two}|another batch is writing to {two}"),
+        ([one, two, copy], f"parts: {copy} is shard 2/3, and so is {two}"),
+        ([one, two, link], f"parts: {link} is given twice, the first time as {two}; give each part once"),
         ([one, two, other], f"parts: {other} has read other requests than {one}"),
         ([one, two, half], f"parts: {half} is shard 2/2, and {one} is shard 1/3"),
         ([one, two, whole], f"parts: {whole} is not one of the parts"),
@@ -111,6 +117,8 @@ async def test_parts_that_do_not_belong_together_are_refused_by_name(tmp_path: P
         assert not out.exists()
     with pytest.raises(errors.ConfigurationError, match=f"^out: {whole} exists"):
         merge_batches([one, two, three], out=whole)
+    with pytest.raises(errors.ConfigurationError, match="^out: .*out.jsonl cannot be created, because its folder does"):
+        merge_batches([one, two, three], out=tmp_path / "no" / "out.jsonl")
     (tmp_path / "out.errors.jsonl").write_text("mine")
     with pytest.raises(errors.ConfigurationError, match="is not a failure of a batch"):
         merge_batches([one, two, three], out=out)

@@ -51,7 +51,10 @@ def merge_batches(parts: Sequence[str | os.PathLike[str]], *, out: str | os.Path
     paths = [access.check_path(each, "parts") for each in parts]
     if os.path.lexists(path):
         raise ConfigurationError(f"out: {path} exists; remove it, or use another out")
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"out: {path} cannot be created, because its folder does not exist; create the folder")
     access.check_folder(path, "out")
+    _refuse_repeated(paths)
     _check_leftovers(path)
     with ExitStack() as opened:
         found = [_opened(each, opened) for each in paths]
@@ -60,6 +63,15 @@ def merge_batches(parts: Sequence[str | os.PathLike[str]], *, out: str | os.Path
             return _join(found, path)
         except OSError as error:
             raise named(error, path) from None
+
+
+def _refuse_repeated(paths: Sequence[Path]) -> None:
+    """Raise ConfigurationError if a part is given twice, by whatever paths."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        first = seen.setdefault(os.path.realpath(path), path)
+        if first is not path:
+            raise ConfigurationError(f"parts: {path} is given twice, the first time as {first}; give each part once")
 
 
 def _check_leftovers(out: Path) -> None:
