@@ -119,6 +119,11 @@ async def test_parts_that_do_not_belong_together_are_refused_by_name(tmp_path: P
         merge_batches([one, two, three], out=whole)
     with pytest.raises(errors.ConfigurationError, match="^out: .*out.jsonl cannot be created, because its folder does"):
         merge_batches([one, two, three], out=tmp_path / "no" / "out.jsonl")
+    whole_part = two.read_bytes()
+    two.write_bytes(whole_part[: whole_part.index(b"\n") + 1])
+    with pytest.raises(errors.ConfigurationError, match="^parts: 2 requests have neither a completion nor a failure"):
+        merge_batches([one, two, three], out=out)
+    two.write_bytes(whole_part)
     (tmp_path / "out.errors.jsonl").write_text("mine")
     with pytest.raises(errors.ConfigurationError, match="is not a failure of a batch"):
         merge_batches([one, two, three], out=out)

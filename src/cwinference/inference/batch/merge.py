@@ -153,6 +153,7 @@ def _join(parts: Sequence[_Part], out: Path) -> BatchResult:
         with buffered(file) as writer:
             for part in parts:
                 completed += _copy(part.completions, part.path, writer, is_completed)
+        _refuse_removed(parts[0].manifest, completed + failed)
 
     failures = access.failures_path(out)
     with replace_file(failures, write_failures, "out: failures") as file:
@@ -164,6 +165,16 @@ def _join(parts: Sequence[_Part], out: Path) -> BatchResult:
     replace_file(out, write_completions, "out").close()
     where, usage = failures if failed else None, tokens.usage
     return BatchResult(completed, failed, skipped=0, failures=where, usage=usage, total_usage=usage)
+
+
+def _refuse_removed(manifest: Manifest, outcomes: int) -> None:
+    """Raise ConfigurationError if finished parts have fewer outcomes than there are requests: lines were removed."""
+    lost = 0 if manifest.requests is None else manifest.requests.count - outcomes
+    if lost > 0:
+        raise ConfigurationError(
+            f"parts: {lost} requests have neither a completion nor a failure in them any more; run all parts again, "
+            "which sends these"
+        )
 
 
 def _check_failure(line: bytes) -> bool | None:
