@@ -4,14 +4,14 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 _LENGTH = b"content-length:"
 
 
 @contextmanager
-def tiny_model_server() -> Iterator[str]:
+def tiny_model_server() -> Generator[str]:
     """Run the server; yield its URL."""
     with subprocess.Popen([sys.executable, "-m", __name__], stdout=subprocess.PIPE, text=True) as process:
         try:
