@@ -150,6 +150,8 @@ class Reader:
 
     def _release_if_known(self, line: int) -> None:
         """Let requests be sent once what is completed was compared, so that nothing of another input is sent."""
+        if self._is_known:
+            return
         # Without a manifest, the completions under the numbers of lines are what there is to compare.
         last = 0 if self._terms.force or self._earlier.manifest is not None else self._earlier.completed.last_line
         if self.check.is_settled and line >= last:
