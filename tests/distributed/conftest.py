@@ -24,6 +24,9 @@ def cluster() -> Generator[RayCluster]:
     settings = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_BACKEND_LOG_LEVEL": "fatal",
+        # Ray ends processes that idle if there are more than CPUs, and it takes seconds to start the next ones.
+        "RAY_num_workers_soft_limit": "8",
+        "RAY_idle_worker_killing_time_threshold_ms": "600000",
         "COREWEAVE_API_TOKEN": TOKEN,
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]),
     }

@@ -14,6 +14,7 @@ import pytest
 
 import cwinference.ray
 from cwinference import auth
+from cwinference._cli.main import main
 from cwinference.inference.batch.lines import completion_line
 from cwinference.inference.batch.requests import completion_of, digest_of
 from tests.distributed.conftest import TOKEN
@@ -87,6 +88,8 @@ def test_each_request_of_many_files_is_completed_once_and_a_bad_row_is_a_row(
         assert keys_in(out)["id-3"] == 1
 
         server.requests.clear()
+        with pytest.raises(cwinference.errors.ConfigurationError, match=f"are from {server.url}.*, and not from http:"):
+            cwinference.ray.batch(folder, out, base_url="http://127.0.0.1:9/v1")
         write_requests(folder / "a.jsonl", [batch_request(0), batch_request(1, temperature=1)])
         with pytest.raises(cwinference.errors.ConfigurationError, match="'id-1' is another request"):
             cwinference.ray.batch(folder / "a.jsonl", out, **settings)
@@ -99,11 +102,12 @@ def test_each_request_of_many_files_is_completed_once_and_a_bad_row_is_a_row(
 def test_workers_take_the_token_of_their_environment_for_a_gateway_and_nothing_shows_it(
     cluster: RayCluster, tmp_path: Path
 ) -> None:
-    requests, out = write_requests(tmp_path / "in.jsonl", map(batch_request, range(6))), tmp_path / "out"
+    requests, out = import_module("ray.data").from_items([batch_request(n) for n in range(6)]), tmp_path / "out"
     with ready_gateway(token=TOKEN) as ready:
         result = cwinference.ray.batch(requests, out, gateway="front", endpoint=ready.emulator.endpoint, workers=2)
 
     assert (result.completed, result.failed) == (6, 0)
+    assert keys_in(out) == once(range(6))
     assert files_with(TOKEN, cluster.folder, out) == []
 
 
@@ -120,7 +124,9 @@ def test_a_refused_token_ends_the_run(cluster: RayCluster, tmp_path: Path) -> No
     assert keys_in(out) == {}
 
 
-def test_a_429_pauses_all_workers_together(cluster: RayCluster, tmp_path: Path) -> None:
+def test_a_429_pauses_all_workers_together_and_progress_is_shown(
+    cluster: RayCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     times: list[float] = []
     refused: list[float] = []
 
@@ -133,8 +139,9 @@ def test_a_429_pauses_all_workers_together(cluster: RayCluster, tmp_path: Path) 
 
     requests, out = write_requests(tmp_path / "in.jsonl", map(batch_request, range(80))), tmp_path / "out"
     with ScriptedModelServer(respond) as server:
-        result = cwinference.ray.batch(requests, out, base_url=server.url, workers=2, concurrency=8)
+        result = cwinference.ray.batch(requests, out, base_url=server.url, workers=2, concurrency=8, progress=True)
 
+    assert "80 of 80 requests" in capsys.readouterr().err
     assert (result.completed, result.failed) == (80, 0)
     began = refused[0] + 0.5
     assert [each - began for each in times if began < each < refused[0] + 1.9] == []
@@ -142,7 +149,7 @@ def test_a_429_pauses_all_workers_together(cluster: RayCluster, tmp_path: Path) 
 
 
 def test_each_request_is_completed_once_when_the_driver_is_killed_and_in_the_next_run_a_worker(
-    cluster: RayCluster, tmp_path: Path
+    cluster: RayCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     requests, out = write_requests(tmp_path / "in.jsonl", map(batch_request, range(160))), tmp_path / "out"
     with ScriptedModelServer(slowly) as server:
@@ -156,13 +163,12 @@ def test_each_request_is_completed_once_when_the_driver_is_killed_and_in_the_nex
         assert 0 < len(before) < 160
         server.requests.clear()
         kill = kill_after(10, server, cluster.kill_worker)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+        code = main([*command[3:], "-o", "json"])
         kill.join()
 
-        said = [line for line in done.stderr.splitlines() if "Set ray log level" not in line]  # what Ray says of itself
-        assert (done.returncode, said) == (0, [])
-        # Ray itself prints to standard output that a worker died.
-        assert done.stdout.splitlines()[-1] == f"{160 - len(before)} completed, 0 failed, {len(before)} skipped"
+        assert code == 0
+        result = json.loads(capsys.readouterr().out)  # Ray says that a worker died, but not there
+        assert (result["completed"], result["failed"], result["skipped"]) == (160 - len(before), 0, len(before))
         assert {f"id-{text.removeprefix('text ')}" for text in asked(server)} & before == set()
     assert keys_in(out) == once(range(160))
     assert {path.name for path in out.iterdir() if path.suffix != ".jsonl"} == {"_lock", "_manifest.json"}
@@ -218,10 +224,12 @@ def test_a_pipeline_of_ones_own_has_a_response_or_an_error_in_each_row(cluster: 
 def test_each_request_is_completed_once_when_a_node_is_killed(cluster: RayCluster, tmp_path: Path) -> None:
     requests, out = write_requests(tmp_path / "in.jsonl", map(batch_request, range(100))), tmp_path / "out"
     with ScriptedModelServer(slowly) as server:
-        kill = kill_after(20, server, cluster.kill_node)
-        result = cwinference.ray.batch(requests, out, base_url=server.url, workers=2, concurrency=4)
+        nodes: list[int] = []
+        kill = kill_after(20, server, lambda: (nodes.append(cluster.nodes_with_workers()), cluster.kill_node()))
+        result = cwinference.ray.batch(requests, out, base_url=server.url, concurrency=4)
         kill.join()
 
+    assert nodes == [2]
     assert (result.completed, result.failed) == (100, 0)
     assert keys_in(out) == once(range(100))
 

@@ -34,6 +34,10 @@ class RayCluster:
         raylets = {node.all_processes["raylet"][0].process.pid for node in self._cluster.list_all_nodes()}
         return [pid for pid in _processes() if "CompletedLines" in _title(pid) and _parent(pid) in raylets]
 
+    def nodes_with_workers(self) -> int:
+        """Return on how many nodes these are."""
+        return len({_parent(pid) for pid in self.workers()})
+
     def kill_worker(self) -> None:
         """Kill one of the actors that send requests."""
         os.kill(self.workers()[0], signal.SIGKILL)

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from cwinference.ray._sharing import GAVE_UP, IN_A_ROW, LOST_AFTER, Demand, Sharing
+from cwinference.ray._sharing import GAVE_UP, IN_A_ROW, LOST_AFTER, Demand, Done, Sharing
 
 
 def test_a_worker_that_is_alone_gets_what_it_wants_up_to_the_limit() -> None:
@@ -63,10 +63,10 @@ def test_a_run_gives_up_after_many_failures_in_a_row_if_it_may() -> None:
     for may, expected in ((True, GAVE_UP), (False, "")):
         sharing = Sharing(10, 0.0)
         sharing.gives_up = may
-        sharing.report(Demand("a", 0, 9, failed=IN_A_ROW - 1), 0.0)
-        sharing.report(Demand("b", 0, 9, completed=1, failed=0), 0.1)
-        assert sharing.report(Demand("a", 0, 9, failed=IN_A_ROW - 1), 0.2).stop == ""
-        assert sharing.report(Demand("b", 0, 9, failed=1), 0.3).stop == expected
+        sharing.report(Demand("a", 0, 9, failed_in_a_row=IN_A_ROW - 1), 0.0)
+        sharing.report(Demand("b", 0, 9, Done(completed=1)), 0.1)
+        assert sharing.report(Demand("a", 0, 9, failed_in_a_row=IN_A_ROW - 1), 0.2).stop == ""
+        assert sharing.report(Demand("b", 0, 9, failed_in_a_row=1), 0.3).stop == expected
 
 
 @dataclass

@@ -161,7 +161,7 @@ def perform(options: _Options, run: "Run") -> int:
         run.document(result_json(result), lambda: counts(result))
     else:
         say(counts(result))  # what is lost of it is in the files
-    _report(result, run)
+    _report(result, options.out, run)
     return 1 if result.failed else 0
 
 
@@ -174,7 +174,7 @@ class _Printer(logging.Handler):
         _complain(one_line(f"{record.levelname.lower()}: {record.getMessage()}"))
 
 
-def _report(result: "BatchResult", run: "Run") -> None:
+def _report(result: "BatchResult", out: str, run: "Run") -> None:
     used = result.total_usage
     if used.total_tokens and is_terminal(sys.stderr):
         run.note(f"{used.prompt_tokens:,} tokens in prompts and {used.completion_tokens:,} generated, by all runs")
@@ -187,7 +187,7 @@ def _report(result: "BatchResult", run: "Run") -> None:
         )
     if result.failed:
         _complain(f"first failure: {result.first_failure}")
-        _complain(f"all failures: {result.failures}")
+        _complain(f"all failures: {result.failures or f'{out}/failed-*.jsonl'}")
 
 
 def _complain(text: str) -> None:

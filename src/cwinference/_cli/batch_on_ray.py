@@ -1,6 +1,8 @@
 """`cwinference batch IN OUT_DIR --ray [ADDRESS]`: the same on a cluster of Ray."""
 
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +15,12 @@ if TYPE_CHECKING:
 HERE = "auto"
 """What `--ray` says without an address."""
 _LOCAL = {
-    "ordered": "--ordered",
-    "retry_failed": "--retry-failed",
-    "shard": "--shard",
-    "force": "--force",
+    "ordered": "--ordered does not go with --ray: its files have no order",
+    "retry_failed": "--retry-failed does not go with --ray, which sends what failed again anyway",
+    "shard": "--shard does not go with --ray, which distributes the requests itself",
+    "force": "--force does not go with --ray; for another server, or changed requests, use another OUT_DIR",
 }
-"""Options that only a batch on one machine has."""
+"""Options that only a batch on one machine has, and what is said of them."""
 
 
 def check(context: click.Context, given: Mapping[str, Any]) -> None:
@@ -27,13 +29,13 @@ def check(context: click.Context, given: Mapping[str, Any]) -> None:
         if given["workers"] is not None:
             raise click.UsageError("--workers goes with --ray", context)
         return
-    wrong = next((option for name, option in _LOCAL.items() if given[name]), None)
+    wrong = next((problem for name, problem in _LOCAL.items() if given[name]), None)
     if wrong is not None:
-        raise click.UsageError(f"{wrong} does not go with --ray", context)
+        raise click.UsageError(wrong, context)
     if given["concurrency"] == "auto":
         raise click.UsageError("--concurrency auto does not go with --ray; give a number", context)
     if given["requests"] == "-":
-        raise click.UsageError("--ray reads files, not standard input", context)
+        raise click.UsageError("--ray reads files, not standard input; give a path", context)
 
 
 def perform(given: Mapping[str, Any], run: "Run", timeout: float) -> "BatchResult":
@@ -44,19 +46,22 @@ def perform(given: Mapping[str, Any], run: "Run", timeout: float) -> "BatchResul
 
     if run.proxy is not None:
         raise click.UsageError("--proxy does not go with --ray; set HTTPS_PROXY for the workers")
-    how: dict[str, Any] = {"endpoint": run.endpoint, "transport": run.transport}
-    return batch(
-        given["requests"],
-        given["out"],
-        gateway=list(given["gateway"]) or None,
-        base_url=list(given["base_url"]) or None,
-        concurrency=int(given["concurrency"]),
-        workers=given["workers"],
-        keep_going=given["keep_going"],
-        # The workers read the files, in folders of their own.
-        token=None if run.token_file is None else auth.from_file(Path(run.token_file).absolute()),
-        tls=None if run.ca is None else TLS(ca=Path(run.ca).absolute()),
-        timeout=timeout,
-        address=None if given["ray"] == HERE else given["ray"],
-        **how,
-    )
+    transport: Any = run.transport
+    with redirect_stdout(sys.stderr):  # Ray prints to standard output that a worker died, which is for the result
+        return batch(
+            given["requests"],
+            given["out"],
+            gateway=list(given["gateway"]) or None,
+            base_url=list(given["base_url"]) or None,
+            concurrency=int(given["concurrency"]),
+            workers=given["workers"],
+            keep_going=given["keep_going"],
+            # The workers read the files, in folders of their own.
+            token=None if run.token_file is None else auth.from_file(Path(run.token_file).absolute()),
+            tls=None if run.ca is None else TLS(ca=Path(run.ca).absolute()),
+            timeout=timeout,
+            endpoint=run.endpoint,
+            transport=transport,
+            address=None if given["ray"] == HERE else given["ray"],
+            progress=False if run.quiet else None,
+        )

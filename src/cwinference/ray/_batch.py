@@ -20,6 +20,7 @@ from ..inference.batch.outcomes import BatchResult
 from ..retry import Retry
 from ._completions import CompletedLines
 from ._limit import SharedLimit
+from ._progress import Progress
 from ._ray import check_installed, connect, quiet_data, ray_module
 from ._sharing import GAVE_UP
 from ._sink import Written, new_sink
@@ -56,6 +57,7 @@ def batch(
     allow_plaintext: bool = False,
     address: str | None = None,
     keep_going: bool = False,
+    progress: bool | None = None,
 ) -> BatchResult:
     """Request many completions on a cluster and write each once into a folder, continuing where an earlier run stopped.
 
@@ -88,6 +90,8 @@ def batch(
             on this machine; if there is none, one is started for this process.
         keep_going: continue however many requests fail. Otherwise the run ends, and its result has `gave_up`, when 100
             of them, or twice as many as are in flight, have failed without a success in between.
+        progress: show on standard error how far it is, once it is known what there is to send: a bar if tqdm is
+            installed (the extra `batch`), or else a line every ten seconds. None: if standard error is a terminal.
 
     Returns:
         The counts of this run. `failed` is 0 if everything is completed.
@@ -105,13 +109,14 @@ def batch(
         check_count(workers, "workers")
     check_installed()
     store = Store(out_dir)
-    limits = _Limits(concurrency, workers, check_flag(keep_going, "keep_going"))
+    shown = None if progress is None else check_flag(progress, "progress")
+    manner = _Manner(concurrency, workers, check_flag(keep_going, "keep_going"), shown)
     is_own = connect(address)
     try:
         lock = store.open()
         try:
             with quiet_data():
-                return _ClusterBatch(requests, store, target, limits).run()
+                return _ClusterBatch(requests, store, target, manner).run()
         finally:
             if lock is not None:
                 lock.close()
@@ -120,12 +125,13 @@ def batch(
             ray_module().shutdown()
 
 
-class _Limits(NamedTuple):
-    """How much at once, and when it is enough."""
+class _Manner(NamedTuple):
+    """How much is sent at once, when it is enough, and whether progress is shown."""
 
     concurrency: int
     workers: int | None
     keeps_going: bool
+    shows_progress: bool | None
 
 
 class _OutcomesLost(InferenceError):
@@ -135,12 +141,12 @@ class _OutcomesLost(InferenceError):
 class _ClusterBatch:
     """The runs of one call of `batch`: one, unless Ray cannot repeat what was lost."""
 
-    def __init__(self, requests: Requests, store: Store, target: Target, limits: _Limits) -> None:
+    def __init__(self, requests: Requests, store: Store, target: Target, manner: _Manner) -> None:
         self._requests = requests
         self._store = store
         self._target = target
-        self._limits = limits
-        self._workers = limits.workers or _nodes()
+        self._manner = manner
+        self._workers = manner.workers or _nodes()
         self._first: Todo | None = None
         """What there was to do before the first round."""
 
@@ -158,24 +164,27 @@ class _ClusterBatch:
         return self._run(uuid4().hex)
 
     def _run(self, run: str) -> BatchResult:
-        self._store.note(self._target.servers, finished=False)
+        servers = self._target.servers
+        self._store.refuse_other_servers(servers)
         earlier = self._store.begin(run)
+        self._store.note(run, servers, finished=False)
         todo = find_todo(self._store, run, read_requests(self._requests), earlier, _nodes(), self._rows)
         first = self._first = self._first or todo
-        written, stop, error = self._send(run) if todo.missing else (Written(), "", None)
-        if not stop and written.completed + written.failed < todo.missing:
+        written, stop, error = self._send(run, todo) if todo.missing else (Written(), "", None)
+        done = written.done
+        if not stop and done.completed + done.failed < todo.missing:
             raise _OutcomesLost("outcomes of requests are lost; run the batch again")
+        self._store.note(run, servers, finished=stop == "")
         self._store.finish(run, earlier)
         if error is not None:
             raise error
-        self._store.note(self._target.servers, finished=stop == "")
-        total = plus(written.tokens, todo.tokens)
+        total = plus(done.tokens, todo.tokens)
         return BatchResult(
-            completed=todo.completed + written.completed - first.completed,
-            failed=written.failed,
+            completed=todo.completed + done.completed - first.completed,
+            failed=done.failed,
             skipped=first.completed,
             first_failure=written.first_failure,
-            failures=self._store.failures if written.failed else None,
+            failures=self._store.failures if done.failed else None,
             gave_up=stop == GAVE_UP,
             usage=usage_of(minus(total, first.tokens)),
             total_usage=usage_of(total),
@@ -183,17 +192,19 @@ class _ClusterBatch:
 
     def _rows(self, count: int) -> int:
         """Return how many rows a worker gets at once, and a file has: enough to keep it busy, few enough to lose."""
-        share = -(-self._limits.concurrency // self._workers)
+        share = -(-self._manner.concurrency // self._workers)
         return max(-(-count // _FILES), min(4 * share, -(-count // (4 * self._workers))))
 
-    def _send(self, run: str) -> tuple[Written, str, Exception | None]:
+    def _send(self, run: str, todo: Todo) -> tuple[Written, str, Exception | None]:
         """Send what is missing; return what was written, why nothing more was sent, and the error if there was one."""
         ray = ray_module()
-        limit = SharedLimit(self._limits.concurrency)
-        if not self._limits.keeps_going:
+        limit = SharedLimit(self._manner.concurrency)
+        if not self._manner.keeps_going:
             limit.keeper.give_up.remote()
         try:
-            written = self._write(run, limit)
+            with Progress(self._manner.shows_progress, limit.keeper, self._first or todo, todo) as progress:
+                written = self._write(run, limit)
+                progress.finish(written.done)
             stop, error = ray.get(limit.keeper.outcome.remote())
         finally:
             ray.kill(limit.keeper)

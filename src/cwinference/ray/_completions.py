@@ -17,6 +17,7 @@ from . import _usage as usage
 from ._limit import SharedLimit
 from ._prepared import fields_of_row, request_in
 from ._ray import ray_module
+from ._sharing import Done
 from ._target import Target
 from ._worker import Outcome, Worker
 
@@ -103,7 +104,9 @@ class CompletedLines:
         found = [ConfigurationError(row["problem"]) if row["problem"] else next(outcomes) for row in rows]
         lines = [_line(row, outcome) for row, outcome in zip(rows, found, strict=True) if outcome is not None]
         columns = dict(zip(_KINDS, zip(*lines, strict=True), strict=False)) if lines else dict.fromkeys(_KINDS, ())
-        return _table(columns, _KINDS)
+        table = _table(columns, _KINDS)
+        self._worker.note(Done(failed=len(rows) - len(good), tokens=usage.sum_of(table)))
+        return table
 
 
 _KINDS = {"line": "large_binary", "is_completed": "bool_", **dict.fromkeys(usage.COLUMNS, "int64")}

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._arguments import check_count
 from ._ray import check_installed, ray_module
-from ._sharing import Demand, Grant, Sharing
+from ._sharing import Demand, Done, Grant, Sharing
 
 _PERIOD = 0.2
 """Seconds between two reports of a worker: what is granted in bulk need not be asked for request by request."""
@@ -49,6 +49,10 @@ class Keeper:
         """Return why nothing more was sent: empty if everything was; and the error if there was one."""
         return self._sharing.stop, self._error
 
+    async def done(self) -> Done:
+        """Return what became of the requests so far."""
+        return self._sharing.done
+
     def _tell(self) -> None:
         self._version += 1
         self._changed.set()
@@ -80,8 +84,7 @@ class SharedLimit:
         )
         options: dict[str, Any] = {
             "num_cpus": 0,
-            "max_restarts": -1,
-            "max_task_retries": -1,
+            "max_restarts": -1,  # and nothing is repeated for it: the next reports say all that it has to know
             "scheduling_strategy": here,
         }
         self.keeper: Any = ray.remote(Keeper).options(**options).remote(self.limit)

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ._usage import NONE, Counts, plus
+
 LOST_AFTER = 5.0
 """Seconds without a report after which a worker counts as dead, and its slots are free."""
 _SETTLING = 3.0
@@ -25,6 +27,19 @@ IN_A_ROW = 100
 GAVE_UP = "too many requests failed in a row"
 
 
+class Done(NamedTuple):
+    """What became of requests."""
+
+    completed: int = 0
+    failed: int = 0
+    tokens: Counts = NONE
+    """Those of the completed ones."""
+
+    def plus(self, other: "Done") -> "Done":
+        """Return both together."""
+        return Done(self.completed + other.completed, self.failed + other.failed, plus(self.tokens, other.tokens))
+
+
 class Demand(NamedTuple):
     """What a worker reports."""
 
@@ -33,9 +48,9 @@ class Demand(NamedTuple):
     """For how many requests it has slots, or has them in flight."""
     wants: int
     """How many requests it has, in flight or not."""
-    completed: int = 0
-    """How many completions it got since its last report."""
-    failed: int = 0
+    done: Done = Done()
+    """What became of its requests since its last report."""
+    failed_in_a_row: int = 0
     """How many requests failed since the last completion that it got, or since its last report."""
 
 
@@ -68,6 +83,8 @@ class Sharing:
         self._workers: dict[str, _Worker] = {}
         self._paused_until = -math.inf
         self._failed_in_a_row = 0
+        self.done = Done()
+        """What all workers have reported. A request that is sent again counts twice."""
         self.gives_up = False
         """Whether too many failures in a row are a reason to stop."""
         self.stop = ""
@@ -116,6 +133,7 @@ class Sharing:
             self._current = min(self._limit, self._current + (now - began) * max(1.0, self._limit / _SECONDS_TO_RETURN))
 
     def _count(self, demand: Demand) -> None:
-        self._failed_in_a_row = demand.failed + (0 if demand.completed else self._failed_in_a_row)
+        self.done = self.done.plus(demand.done)
+        self._failed_in_a_row = demand.failed_in_a_row + (0 if demand.done.completed else self._failed_in_a_row)
         if self._failed_in_a_row >= max(IN_A_ROW, 2 * self._limit) and self.gives_up:
             self.stop = self.stop or GAVE_UP

@@ -6,23 +6,21 @@ from typing import Any, NamedTuple
 
 from .._text import one_line
 from ._ray import ray_module
+from ._sharing import Done
 from ._store import Store
-from ._usage import NONE, Counts, plus, sum_of
+from ._usage import NONE, plus, sum_of
 
 
 class Written(NamedTuple):
     """What a task, or all of them, has written."""
 
-    completed: int = 0
-    failed: int = 0
+    done: Done = Done()
     first_failure: str | None = None
-    tokens: Counts = NONE
 
     def plus(self, other: "Written") -> "Written":
         """Return both together."""
         first = self.first_failure if self.first_failure is not None else other.first_failure
-        tokens = plus(self.tokens, other.tokens)
-        return Written(self.completed + other.completed, self.failed + other.failed, first, tokens)
+        return Written(self.done.plus(other.done), first)
 
 
 def write_lines(store: Store, run: str, blocks: Iterable[Any], task: int) -> Written:
@@ -37,7 +35,7 @@ def write_lines(store: Store, run: str, blocks: Iterable[Any], task: int) -> Wri
             for line, is_completed in zip(table["line"].to_pylist(), table["is_completed"].to_pylist(), strict=True):
                 lines[is_completed].append(line)
     store.put(run, task, b"".join(lines[True]), b"".join(lines[False]))
-    return Written(len(lines[True]), len(lines[False]), _first_failure(lines[False]), tokens)
+    return Written(Done(len(lines[True]), len(lines[False]), tokens), _first_failure(lines[False]))
 
 
 def new_sink(store: Store, run: str) -> Any:

@@ -123,22 +123,23 @@ class Store:
         with suppress(FileNotFoundError):
             self._system.delete_dir(f"{self.root}/_work")
 
-    def note(self, servers: tuple[str, ...], *, finished: bool) -> None:
-        """Write the manifest, if there is a disk to write it to.
-
-        Raises:
-            ConfigurationError: the completions that there are come from other servers.
-        """
-        if not self._is_local:
+    def refuse_other_servers(self, servers: tuple[str, ...]) -> None:
+        """Raise ConfigurationError if the completions that there are come from other servers."""
+        path = f"{self.root}/{MANIFEST}"
+        try:
+            with self._system.open_input_stream(path) as file:
+                before = Manifest.from_content(file.read(), path)
+        except FileNotFoundError:
             return
-        path = Path(self.root) / MANIFEST
-        before = Manifest.load(path)
         if before is not None and sorted(before.servers) != sorted(servers):
             raise ConfigurationError(
                 f"out_dir: the completions in {self.name} are from {', '.join(before.servers)}, and not from "
                 f"{', '.join(servers)}; use another folder"
             )
-        Manifest(servers=servers, finished=finished).save(path)
+
+    def note(self, run: str, servers: tuple[str, ...], *, finished: bool) -> None:
+        """Write the manifest."""
+        self.replace(MANIFEST, Manifest(servers=servers, finished=finished).content, run)
 
     @property
     def system(self) -> Any:
@@ -146,9 +147,9 @@ class Store:
         return self._system
 
     @property
-    def failures(self) -> Path:
-        """A pattern of the files of failures."""
-        return Path(self.name) / "failed-*.jsonl"
+    def failures(self) -> Path | None:
+        """A pattern of the files of failures; None for a URL, which is no path."""
+        return Path(self.name) / "failed-*.jsonl" if "://" not in self.name else None
 
     def _put_table(self, folder: str, name: str, table: Any) -> None:
         ipc = ray_module("pyarrow.ipc")

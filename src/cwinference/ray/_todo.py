@@ -118,8 +118,10 @@ def _new_sink(store: Store, run: str, doubled: frozenset[str], rows: int) -> Any
     def write(self: Any, blocks: Iterable[Any], context: Any) -> Todo:
         block_of = ray_module("ray.data.block").BlockAccessor.for_block
         arrow = ray_module("pyarrow")
-        tables = [block_of(block).to_arrow() for block in blocks]
-        table = arrow.concat_tables([each for each in tables if each.num_rows], promote_options="default")
+        tables = [table for block in blocks if (table := block_of(block).to_arrow()).num_rows]
+        if not tables:  # a partition of the join may have no rows
+            return Todo()
+        table = arrow.concat_tables(tables, promote_options="default")
         missing, found = _missing_in(store, run, context.task_idx, table, doubled)
         if missing.num_rows:
             store.put_todo(run, f"{context.task_idx:06}", missing.select(list(COLUMNS)), rows)

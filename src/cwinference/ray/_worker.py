@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 from uuid import uuid4
 
 from ..errors import ApiError, ConfigurationError, InferenceError, ProtocolError, Unauthenticated
+from ..inference._model_server import CheckedBody
 from ..inference._request import CHAT, TEXT, CompletionRequest
 from ._limit import SharedLimit
-from ._sharing import Demand, Grant
+from ._sharing import Demand, Done, Grant
 from ._slots import Slots
 from ._target import Target
 
@@ -19,6 +20,8 @@ Outcome: TypeAlias = bytes | InferenceError | None
 
 _AFTER_LOSS = 0.5
 """Seconds to wait for the limit's actor when it does not respond."""
+
+_COMPLETED, _FAILED = Done(completed=1), Done(failed=1)
 
 
 class Worker:
@@ -35,7 +38,9 @@ class Worker:
         self._turns = Slots()
         """Those of the requests: one more, because the time of a request begins with its turn."""
         self._resize(0 if isinstance(concurrency, SharedLimit) else concurrency)
-        self._completed = self._failed = 0
+        self._done = Done()
+        self._failed_in_a_row = 0
+        """Both since the last report."""
         self._stopped = False
         self._exits = AsyncExitStack()
         self._send: Any = None
@@ -52,6 +57,14 @@ class Worker:
             InferenceError: no request can be sent at all, and that may not end the run.
         """
         return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._ask(requests), self._loop))
+
+    def note(self, done: Done) -> None:
+        """Report also what is known only now: tokens, and requests that were not even sent. On any loop."""
+
+        def add() -> None:
+            self._done = self._done.plus(done)
+
+        self._loop.call_soon_threadsafe(add)
 
     async def _ask(self, requests: Sequence[CompletionRequest]) -> list[Outcome]:
         try:
@@ -78,14 +91,14 @@ class Worker:
         try:
             if self._stopped:
                 return None
-            body = await self._send(request)
-            self._completed, self._failed = self._completed + 1, 0
+            body: CheckedBody = await self._send(request)
+            self._done, self._failed_in_a_row = self._done.plus(_COMPLETED), 0
             return body.content
         except Exception as error:
             if self._may_end_run and isinstance(error, InferenceError) and self._is_fatal(request, error):
                 await self._halt(error)
                 return None
-            self._failed += 1
+            self._done, self._failed_in_a_row = self._done.plus(_FAILED), self._failed_in_a_row + 1
             return error if isinstance(error, InferenceError) else ProtocolError(f"{type(error).__name__}: {error}")
         finally:
             self._turns.leave()
@@ -116,10 +129,10 @@ class Worker:
                 self._name,
                 max(self._slots.limit, self._slots.in_flight),
                 self._turns.in_flight + self._turns.queued,
-                self._completed,
-                self._failed,
+                self._done,
+                self._failed_in_a_row,
             )
-            self._completed = self._failed = 0
+            self._done, self._failed_in_a_row = Done(), 0
             try:
                 grant, version = await asyncio.wrap_future(self._keeper.report.remote(demand, version).future())
             except Exception:  # it is restarted: until then, what was granted holds

@@ -66,7 +66,15 @@ class Manifest:
         if file is None:
             return None
         with file:
-            content = file.read(_LARGEST) or b""
+            return cls.from_content(file.read(_LARGEST) or b"", path)
+
+    @classmethod
+    def from_content(cls, content: bytes, path: Path | str) -> "Manifest | None":
+        """Return the one in the content of a file; None if that is only what a power loss has left of one.
+
+        Raises:
+            ConfigurationError: it is something else.
+        """
         try:
             value = json.loads(content)
             _refuse_later(value, path)
@@ -83,8 +91,9 @@ class Manifest:
                 f"out: {path} is not the manifest of a batch, so it was left as it is; move it, or use another out"
             ) from None
 
-    def save(self, path: Path) -> None:
-        """Write it in place of the one that is there. Raises OSError with the path, and ConfigurationError."""
+    @property
+    def content(self) -> bytes:
+        """What is in the file."""
         value = {
             _MARK: _FORMAT,
             "version": self.version,
@@ -94,7 +103,11 @@ class Manifest:
             "requests": None if self.requests is None else self.requests.to_json(),
             "finished": self.finished,
         }
-        content = json.dumps(value, indent=None).encode() + b"\n"
+        return json.dumps(value, indent=None).encode() + b"\n"
+
+    def save(self, path: Path) -> None:
+        """Write it in place of the one that is there. Raises OSError with the path, and ConfigurationError."""
+        content = self.content
 
         def write(file: FileIO) -> None:
             write_all(file, content)
