@@ -21,7 +21,7 @@ from ..retry import Retry
 from ._completions import CompletedLines
 from ._limit import SharedLimit
 from ._progress import Progress
-from ._ray import check_installed, connect, quiet_data, ray_module
+from ._ray import check_installed, connect, quiet_data, ray_module, spread
 from ._sharing import GAVE_UP
 from ._sink import Written, new_sink
 from ._source import Requests, read_prepared, read_requests
@@ -213,15 +213,17 @@ class _ClusterBatch:
     def _write(self, run: str, limit: SharedLimit) -> Written:
         data = ray_module("ray.data")
         sink = new_sink(self._store, run)
-        lines = read_prepared(self._store.parts(self._store.todo(run)), self._store.system).map_batches(
-            CompletedLines,
-            fn_constructor_kwargs={"target": self._target, "concurrency": limit},
-            batch_size=None,
-            batch_format="pyarrow",
-            compute=data.ActorPoolStrategy(size=self._workers, max_concurrent_calls_per_actor=_CALLS),
-            num_cpus=0,  # they wait most of the time; what reads and writes needs the CPUs
-        )
-        lines.write_datasink(sink)
+        requests = read_prepared(self._store.parts(self._store.todo(run)), self._store.system)
+        with spread(self._workers) as options:
+            lines = requests.map_batches(
+                CompletedLines,
+                fn_constructor_kwargs={"target": self._target, "concurrency": limit},
+                batch_size=None,
+                batch_format="pyarrow",
+                compute=data.ActorPoolStrategy(size=self._workers, max_concurrent_calls_per_actor=_CALLS),
+                **options,
+            )
+            lines.write_datasink(sink)
         written: Written = sink.written
         return written
 

@@ -11,6 +11,8 @@ from ..errors import ConfigurationError
 
 _OFF = ("enable_progress_bars", "enable_operator_progress_bars", "print_on_execution_start", "use_datasource_v2")
 """What is switched off: progress bars, and a reader of Parquet that starts 32 actors, however small the cluster is."""
+_PLACE = 1 << 20
+"""Bytes of memory that Ray sets aside for an actor."""
 _EXTRA = "cwinference.ray needs Ray with its data library, and polars; install cwinference[ray]"
 
 
@@ -49,6 +51,22 @@ def connect(address: str | None) -> bool:
     except ValueError as error:
         raise ConfigurationError(f"address: {error}") from None
     return True
+
+
+@contextmanager
+def spread(count: int) -> Generator[dict[str, Any]]:
+    """Yield the options of so many actors that shall be on different nodes, as far as there are; end them at last.
+
+    Left to Ray, all of them may be on one. Each gets a place of its own, which costs a bit of memory: CPUs are needed
+    by what reads and writes, to the last fraction.
+    """
+    place = {"memory": _PLACE}
+    util, strategies = ray_module("ray.util"), ray_module("ray.util.scheduling_strategies")
+    places = util.placement_group([place] * count, strategy="SPREAD")
+    try:
+        yield {**place, "num_cpus": 0, "scheduling_strategy": strategies.PlacementGroupSchedulingStrategy(places)}
+    finally:
+        util.remove_placement_group(places)
 
 
 @contextmanager
