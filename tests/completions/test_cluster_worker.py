@@ -11,7 +11,7 @@ from cwinference import Retry, errors
 from cwinference.inference._request import CompletionRequest
 from cwinference.inference.batch.requests import completion_of, completion_request
 from cwinference.ray._limit import SharedLimit
-from cwinference.ray._sharing import Demand, Grant, Sharing
+from cwinference.ray._sharing import Demand, Done, Grant, Sharing
 from cwinference.ray._target import Target
 from cwinference.ray._worker import Worker
 from tests.support.batch_files import batch_request, echo
@@ -109,7 +109,11 @@ async def test_workers_share_one_limit() -> None:
     with ScriptedModelServer(busy) as server:
         workers = [Worker(Target(base_url=server.url), shared(keeper), may_end_run=True) for _ in range(3)]
         outcomes = await asyncio.gather(*(each.ask(requests(15)) for each in workers))
+        workers[0].note(Done(failed=2, tokens=(1, 2, 3)))
+        while keeper.sharing.done.failed == 0:  # until its next report
+            await asyncio.sleep(0.01)
 
+    assert keeper.sharing.done == Done(45, 2, (1, 2, 3))
     assert all(isinstance(each, bytes) for each in chain(*outcomes))
     assert busy.most <= 4
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -163,11 +164,14 @@ def test_each_request_is_completed_once_when_the_driver_is_killed_and_in_the_nex
         assert 0 < len(before) < 160
         server.requests.clear()
         kill = kill_after(10, server, cluster.kill_worker)
+        capsys.readouterr()  # what Ray has said to this process, which is connected all the time
         code = main([*command[3:], "-o", "json"])
         kill.join()
 
         assert code == 0
-        result = json.loads(capsys.readouterr().out)  # Ray says that a worker died, but not there
+        printed = capsys.readouterr()
+        assert "(raylet)" in printed.err  # that a worker died
+        result = json.loads(printed.out)
         assert (result["completed"], result["failed"], result["skipped"]) == (160 - len(before), 0, len(before))
         assert {f"id-{text.removeprefix('text ')}" for text in asked(server)} & before == set()
     assert keys_in(out) == once(range(160))
@@ -201,6 +205,16 @@ def test_the_memory_of_the_driver_does_not_grow_with_the_requests(cluster: RayCl
     assert grown < size / 3
 
 
+def test_a_task_that_gets_no_rows_finds_nothing_to_send(cluster: RayCluster, tmp_path: Path) -> None:
+    todo = import_module("cwinference.ray._todo")
+    store = import_module("cwinference.ray._store").Store(tmp_path)
+    empty = import_module("cwinference.ray._source").table_of([])
+    for blocks in ([], [empty, empty]):
+        sink = todo._new_sink(store, "run", frozenset(), 10)
+
+        assert sink.write(blocks, SimpleNamespace(task_idx=0)) == todo.Todo()
+
+
 def test_a_pipeline_of_ones_own_has_a_response_or_an_error_in_each_row(cluster: RayCluster) -> None:
     data = import_module("ray.data")
     rows: list[dict[str, Any]] = [{"custom_id": "a", **batch_request(1)["body"]}, {"custom_id": "b", "messages": None}]
@@ -225,7 +239,12 @@ def test_each_request_is_completed_once_when_a_node_is_killed(cluster: RayCluste
     requests, out = write_requests(tmp_path / "in.jsonl", map(batch_request, range(100))), tmp_path / "out"
     with ScriptedModelServer(slowly) as server:
         nodes: list[int] = []
-        kill = kill_after(20, server, lambda: (nodes.append(cluster.nodes_with_workers()), cluster.kill_node()))
+
+        def kill_node() -> None:
+            nodes.append(cluster.nodes_with_workers())
+            cluster.kill_node()
+
+        kill = kill_after(20, server, kill_node)
         result = cwinference.ray.batch(requests, out, base_url=server.url, concurrency=4)
         kill.join()
 

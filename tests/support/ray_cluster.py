@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-_NODE = {"num_cpus": 2, "object_store_memory": 80_000_000}
+_NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
 
 
 class RayCluster:

@@ -58,7 +58,7 @@ def spread(count: int) -> Generator[dict[str, Any]]:
     """Yield the options of so many actors that shall be on different nodes, as far as there are; end them at last.
 
     Left to Ray, all of them may be on one. Each gets a place of its own, which costs a bit of memory: CPUs are needed
-    by what reads and writes, to the last fraction.
+    by what reads and writes, to the last fraction. Ray 2.64 will not take a `scheduling_strategy` like that any more.
     """
     place = {"memory": _PLACE}
     util, strategies = ray_module("ray.util"), ray_module("ray.util.scheduling_strategies")
