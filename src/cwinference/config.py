@@ -281,6 +281,11 @@ def set_default_variable(name: str, value: str) -> None:
     os.environ.setdefault(name, value)
 
 
+def ray_address() -> str | None:
+    """Return where RAY_ADDRESS says that a cluster is."""
+    return os.environ.get("RAY_ADDRESS") or None
+
+
 def forces_color() -> bool:
     """Return whether colors are wanted although the output is no terminal."""
     return bool(os.environ.get("FORCE_COLOR"))

@@ -15,6 +15,7 @@ from cwinference.ray._sharing import Demand, Done, Grant, Sharing
 from cwinference.ray._target import Target
 from cwinference.ray._worker import Worker
 from tests.support.batch_files import batch_request, echo
+from tests.support.ray_cluster import wait_until
 from tests.support.scripted_model_server import HttpRequest, ScriptedModelServer, ScriptedResponse, json_response
 
 
@@ -110,10 +111,8 @@ async def test_workers_share_one_limit() -> None:
         workers = [Worker(Target(base_url=server.url), shared(keeper), may_end_run=True) for _ in range(3)]
         outcomes = await asyncio.gather(*(each.ask(requests(15)) for each in workers))
         workers[0].note(Done(failed=2, tokens=(1, 2, 3)))
-        while keeper.sharing.done.failed == 0:  # until its next report
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(wait_until, lambda: keeper.sharing.done == Done(45, 2, (1, 2, 3)))
 
-    assert keeper.sharing.done == Done(45, 2, (1, 2, 3))
     assert all(isinstance(each, bytes) for each in chain(*outcomes))
     assert busy.most <= 4
 

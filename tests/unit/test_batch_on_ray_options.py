@@ -1,10 +1,13 @@
 """Options of `cwinference batch --ray` that do not go together. What it does is tested in tests/distributed."""
 
+import socket
 from importlib.util import find_spec
 
 import pytest
 
+from cwinference import errors
 from cwinference._cli.main import main
+from cwinference.ray._ray import _check_listens
 
 
 @pytest.mark.parametrize(
@@ -36,3 +39,13 @@ def test_a_cluster_does_not_read_standard_input(capsys: pytest.CaptureFixture[st
 def test_without_ray_the_command_names_the_extra(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["batch", "in.jsonl", "out", "--gateway", "front", "--ray", "10.0.0.5:6379"]) == 2
     assert "cwinference[ray]" in capsys.readouterr().err
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        _check_listens(address, "address")
+    with pytest.raises(errors.ConfigurationError, match=f"RAY_ADDRESS: no Ray cluster at '{address}': .*refused"):
+        _check_listens(address, "RAY_ADDRESS")
+    for what_only_ray_knows in ("auto", "local", "ray://127.0.0.1:1"):
+        _check_listens(what_only_ray_knows, "address")

@@ -1,18 +1,22 @@
 """The only importer of Ray, when it is needed: an extra, and 240 MB of it."""
 
 import logging
+import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from ..config import set_default_variable
+from .._text import reason_of
+from ..config import ray_address, set_default_variable
 from ..errors import ConfigurationError
 
 _OFF = ("enable_progress_bars", "enable_operator_progress_bars", "print_on_execution_start", "use_datasource_v2")
 """What is switched off: progress bars, and a reader of Parquet that starts 32 actors, however small the cluster is."""
 _PLACE = 1 << 20
 """Bytes of memory that Ray sets aside for an actor."""
+_PATIENCE = 10.0
+"""Seconds to wait for a cluster that is named."""
 _EXTRA = "cwinference.ray needs Ray with its data library, and polars; install cwinference[ray]"
 
 
@@ -35,22 +39,35 @@ def connect(address: str | None) -> bool:
 
     Without an address: that of RAY_ADDRESS, or one that runs on this machine; else one is started for this process.
     """
-    check_installed()
     ray = ray_module()
     if ray.is_initialized():
         return False
+    argument, named = ("RAY_ADDRESS", ray_address()) if address is None else ("address", address)
+    if named is not None:
+        _check_listens(named, argument)
     set_default_variable("RAY_BACKEND_LOG_LEVEL", "fatal")  # notes of Ray's own code, on standard error
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        ray.init(address=address or "auto", **quiet)
+        ray.init(address=named or "auto", **quiet)
     except ConnectionError as error:
-        if address is not None:
-            raise ConfigurationError(f"address: no Ray cluster at {address!r}: {error}") from None
+        if named is not None:
+            raise ConfigurationError(f"{argument}: no Ray cluster at {named!r}: {error}") from None
         set_default_variable("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(include_dashboard=False, **quiet)
     except ValueError as error:
-        raise ConfigurationError(f"address: {error}") from None
+        raise ConfigurationError(f"{argument}: {error}") from None
     return True
+
+
+def _check_listens(address: str, argument: str) -> None:
+    """Refuse HOST:PORT where nothing listens: Ray tries for minutes. Raises ConfigurationError."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{argument}: no Ray cluster at {address!r}: {reason_of(error)}") from None
 
 
 @contextmanager
