@@ -31,6 +31,9 @@ from tests.support.scripted_model_server import (
     json_response,
 )
 
+pytestmark = pytest.mark.timeout(300)
+"""The first one waits for the cluster too, and whatever else a machine does."""
+
 
 def asked(server: ScriptedModelServer) -> list[str]:
     return [request.body["messages"][-1]["content"] for request in server.requests]
