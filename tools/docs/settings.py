@@ -20,6 +20,7 @@ VARIABLES: Mapping[str, str] = {
     "no_proxy": "What is reached without a proxy: names with their subdomains, addresses, networks, or `*`.",
     "NO_PROXY": "The same, if `no_proxy` is not set.",
     "REQUEST_METHOD": "If set, the program is a CGI program: see `HTTP_PROXY`.",
+    "RAY_ADDRESS": "Ray cluster of `cwinference.ray.batch` and `--ray`, if no address is given.",
     "FORCE_COLOR": "If set, commands color their output although it is no terminal.",
     "GRPC_TRACE": "Only looked at, to warn when it makes gRPC print tokens.",
 }

@@ -146,7 +146,7 @@ def refused(what: str, purpose: str) -> ConfigurationError:
     )
 
 
-def _refuse_later(value: Any, path: Path) -> None:
+def _refuse_later(value: Any, path: Path | str) -> None:
     """Raise ConfigurationError if a later version wrote it, in a form that only that one understands."""
     fields = cast(dict[str, Any], value) if isinstance(value, dict) else {}
     form = fields.get(_MARK)
