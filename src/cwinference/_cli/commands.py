@@ -47,7 +47,7 @@ def root() -> click.Group:
         OTHER_NAMES,
         help="Tools for the CoreWeave Inference API (unofficial).",
         epilog="`cwinference COMMAND --help` describes a command. Exit codes: 0; 1 API or unexpected error; 2 usage; "
-        "3 not found; 4 credentials or permission; 5 conflict or failed precondition; 6 time over; 7 resource FAILED; "
+        "3 not found; 4 credentials or permission; 5 conflict or failed precondition; 6 timed out; 7 resource FAILED; "
         "8 plan has changes; 130 interrupted.",
         params=[_version_option()],
     )
