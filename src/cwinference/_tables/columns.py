@@ -27,10 +27,10 @@ def has_columns(kind: type[Any]) -> bool:
 
 def state_column(facts: Facts) -> Column:
     """Return the column for the state of any resource."""
-    return Column("STATE", lambda each: state_label(each, facts.screen), state_style, rank=1)
+    return Column("STATE", lambda each: state_label(each, facts.display), state_style, rank=1)
 
 
-def weight_column(facts: Facts, share: Callable[[Any], str]) -> Column:
+def weight_column(share: Callable[[Any], str]) -> Column:
     """Return the column for the weight of a deployment, and its share as `share` returns it."""
 
     def text(each: types.Deployment) -> str:
@@ -68,7 +68,7 @@ def _deployments(facts: Facts) -> Sequence[Column]:
         Column("NAME", lambda each: each.spec.name, rank=0),
         state_column(facts),
         Column("MODEL", lambda each: each.spec.model.name, rank=3),
-        weight_column(facts, lambda each: share_text([*facts.shares.get(each.spec.id, {}).values()])),
+        weight_column(lambda each: share_text([*facts.shares.get(each.spec.id, {}).values()])),
         replicas_column(),
         Column("ENGINE", lambda each: f"{each.spec.runtime.engine} {each.spec.runtime.version}", rank=7),
         Column("GATEWAYS", facts.gateways_of, rank=6),

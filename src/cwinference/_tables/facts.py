@@ -19,14 +19,14 @@ class Facts:
     """What tables know.
 
     Attributes:
-        screen: where they are printed.
+        display: where they are shown.
         gateway_names: names of gateways by their ids.
         deployment_names: names of deployments by their ids.
         shares: of each deployment by its id, its share of the requests for its model on each of its gateways.
         now: the time from which ages count.
     """
 
-    screen: Display
+    display: Display
     gateway_names: Mapping[str, str] = field(default_factory=dict[str, str])
     deployment_names: Mapping[str, str] = field(default_factory=dict[str, str])
     shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])

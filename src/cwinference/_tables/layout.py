@@ -38,32 +38,32 @@ class Column:
     is_right: bool = field(default=False, kw_only=True)
 
 
-def table_lines(columns: Sequence[Column], rows: Sequence[Any], screen: Display, *, fit: bool = True) -> list[str]:
+def table_lines(columns: Sequence[Column], rows: Sequence[Any], display: Display, *, fit: bool = True) -> list[str]:
     """Return the lines of a table. On a terminal it fits the width if `fit`; otherwise nothing is cut.
 
     Args:
         columns: its columns.
         rows: what the columns show.
-        screen: where it will be printed.
+        display: where it will be printed.
         fit: whether cells may be cut and columns left out.
     """
     cells = [[one_line(column.text(row)) for column in columns] for row in rows]
     widths = [
         max(map(width_of, (column.title, *(line[place] for line in cells)))) for place, column in enumerate(columns)
     ]
-    limit = screen.width if fit else None
+    limit = display.width if fit else None
     shown = [*range(len(columns))]
     if limit is not None:
         shown, widths = _fitting(columns, widths, limit)
-        screen.left_out.update((column.title, None) for place, column in enumerate(columns) if place not in shown)
-    ellipsis = "…" if screen.has_shapes else "~"
+        display.left_out.update((column.title, None) for place, column in enumerate(columns) if place not in shown)
+    ellipsis = "…" if display.has_shapes else "~"
 
     def line(texts: Sequence[str], styles: Sequence[str]) -> str:
         parts = list[str]()
         for place in shown:
             text = cut(texts[place], widths[place], ellipsis)
             padding = " " * (widths[place] - width_of(text))
-            painted = screen.paint(text, styles[place])
+            painted = display.paint(text, styles[place])
             parts.append(padding + painted if columns[place].is_right else painted + padding)
         return _GAP.join(parts).rstrip()
 

@@ -27,10 +27,10 @@ def state_style(resource: Any) -> str:
     return _LOOKS.get(state_of(resource), _UNKNOWN)[1]
 
 
-def state_label(resource: Any, screen: Display) -> str:
-    """Return the state of a resource, with a shape where the screen has some."""
+def state_label(resource: Any, display: Display) -> str:
+    """Return the state of a resource, with a shape where the display has some."""
     text = state_name(resource)
-    return f"{_LOOKS.get(state_of(resource), _UNKNOWN)[0]} {text}" if screen.has_shapes else text
+    return f"{_LOOKS.get(state_of(resource), _UNKNOWN)[0]} {text}" if display.has_shapes else text
 
 
 def state_name(resource: Any) -> str:

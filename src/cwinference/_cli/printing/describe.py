@@ -29,7 +29,7 @@ def description(resource: Any, facts: Facts, deployments: Sequence[types.Deploym
 
 
 def _lines(resource: Any, facts: Facts, deployments: Sequence[types.Deployment]) -> Iterator[str]:
-    screen, spec = facts.screen, resource.spec
+    screen, spec = facts.display, resource.spec
     name = spec.identity if isinstance(resource, types.HotLoad) else spec.name
     state = screen.paint(state_label(resource, screen), state_style(resource))
     yield f"{screen.paint(one_line(name), 'bold')}  {state}"
@@ -64,7 +64,7 @@ def condition_lines(resource: Any, facts: Facts) -> Iterator[str]:
     unmet = [key for key in groups if key[1] != types.Condition.STATUS_TRUE]
     for key in [*unmet, *(each for each in groups if each not in unmet)]:
         kind, status, reason, message = key
-        met = facts.screen.paint(met_text(status), _STYLES.get(status, "yellow"))
+        met = facts.display.paint(met_text(status), _STYLES.get(status, "yellow"))
         zones = ", ".join(each.zone for each in groups[key] if each.zone)
         times = [found for each in groups[key] if (found := moment(each.last_update_time)) is not None]
         since = f" for {age(max(times), facts.now)}" if times else ""

@@ -69,7 +69,7 @@ def _hidden(message: Descriptor, path: str = "") -> Iterator[str]:
 def show_table(run: "Run", message: type[Any], rows: Sequence[Any], facts: Facts, *, nothing: str) -> None:
     """Print messages of a type as a table; of none, say so on standard error."""
     columns, wide = columns_of(message, facts), run.form == "wide"
-    table = table_text(columns, rows, facts.screen, wide=wide, chosen=run.columns, order=run.sort_by)
+    table = table_text(columns, rows, facts.display, wide=wide, chosen=run.columns, order=run.sort_by)
     if rows:
         run.say(table)
     else:

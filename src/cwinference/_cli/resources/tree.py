@@ -81,12 +81,12 @@ def _rows(now: Snapshot, deployments: Sequence[types.Deployment]) -> Iterator[_R
 def _columns(facts: Facts) -> Sequence[Column]:
     def weight(row: _Row) -> str:
         share = facts.shares.get(row.resource.spec.id, {}).get(row.gateway)
-        return weight_column(facts, lambda _: share_text([] if share is None else [share])).text(row.resource)
+        return weight_column(lambda _: share_text([] if share is None else [share])).text(row.resource)
 
     def name(row: _Row) -> str:
         if row.resource is None:
             return _NO_GATEWAY
-        branch = _BRANCHES[facts.screen.has_shapes][row.is_last] if isinstance(row.resource, types.Deployment) else ""
+        branch = _BRANCHES[facts.display.has_shapes][row.is_last] if isinstance(row.resource, types.Deployment) else ""
         return f"{branch}{row.resource.spec.name}"
 
     more = {each.title: _adapted(each) for each in columns_of(DEPLOYMENTS.message, facts)}
