@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from .._calls.deadline import Deadline
 from ..errors import ApiError
 from ..inference._limiter import Limiter
 
@@ -14,7 +13,7 @@ _REFUSALS = frozenset({429, 503})
 class Slots(Limiter):
     """Slots whose number others decide. Zero of them is a number too."""
 
-    is_auto = True  # to be told of refusals
+    is_auto = True  # so that it learns of refusals
     limit: int
 
     def __init__(self, slots: int = 0) -> None:
@@ -46,15 +45,13 @@ class Slots(Limiter):
         A pause does not take from the time that a request may take.
         """
         remaining = await super().enter_async(timeout)
-        deadline = Deadline(remaining, time.monotonic)
-        left = deadline.remaining()
         try:
             while (pause := self._pause()) > 0:  # noqa: ASYNC110 - it may have become longer
                 await asyncio.sleep(pause)
         except BaseException:
             self.leave()
             raise
-        return left
+        return remaining
 
     def note_failure(self, error: BaseException, began: float) -> None:
         """Learn that the server asked for a pause."""
