@@ -1,4 +1,4 @@
-"""The Python reference: what stands in the fences of `docs/reference/python/*.md` that name classes and functions.
+"""The Python reference: what is in the fences of `docs/reference/python/*.md` that name classes and functions.
 
     ```{api}
     Client AsyncClient

@@ -33,13 +33,13 @@ class Keeper:
     async def refuse(self, pause: float) -> None:
         """Take the pause that a server asked for, and report it to all."""
         if self._sharing.refuse(pause, time.monotonic()):
-            self._tell()
+            self._notify()
 
     async def stop(self, error: Exception) -> None:
         """Let nothing more be sent, because of an error that every request would have."""
         self._error = self._error or error
         self._sharing.stop = self._sharing.stop or type(error).__name__
-        self._tell()
+        self._notify()
 
     async def give_up(self) -> None:
         """Let nothing more be sent when too many requests have failed in a row, from now on."""
@@ -53,7 +53,7 @@ class Keeper:
         """Return what became of the requests so far."""
         return self._sharing.done
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._version += 1
         self._changed.set()
         self._changed = asyncio.Event()

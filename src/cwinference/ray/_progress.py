@@ -13,7 +13,7 @@ from ._sharing import Done
 from ._todo import Todo
 
 _PERIOD = 0.5
-"""Seconds between two looks at the limit's actor, to which the workers report."""
+"""Seconds between two polls of the limit's actor, to which the workers report."""
 _PATIENCE = 5.0
 """Seconds to wait for it."""
 
@@ -46,7 +46,7 @@ class Progress:
                 self._bar.close(self._measure)
 
     def finish(self, done: Done) -> None:
-        """Take what was written, which the last reports of the workers may not have told yet."""
+        """Take what was written, which the last reports of the workers may not have included yet."""
         self._done = done
 
     def _run(self) -> None:

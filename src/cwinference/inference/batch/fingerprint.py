@@ -1,4 +1,4 @@
-"""A fingerprint of the requests of a batch, which grows with them, by which another input is told from a longer one."""
+"""A fingerprint of the requests of a batch, which grows with them, so that another input differs from a longer one."""
 
 from dataclasses import dataclass
 from hashlib import blake2b

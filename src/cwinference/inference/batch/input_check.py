@@ -1,6 +1,6 @@
 """Whether the requests are those of the earlier runs: before that is known, as few as possible are sent.
 
-They are if they begin with what the earlier runs have read, which the manifest tells by a fingerprint. Otherwise they
+They are if they begin with what the earlier runs have read, of which the manifest has a fingerprint. Otherwise they
 are nevertheless if every completion in OUT turns out to belong to one of them: where each request has a `custom_id`,
 they may come in another order. Nothing in OUT can be confused then.
 """

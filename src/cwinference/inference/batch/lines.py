@@ -62,7 +62,7 @@ def completion_line(key: str, body: bytes, digest: str, *, replaces: bool = Fals
 
 
 def kept_body(body: bytes) -> bytes:
-    """Return a body as it stands in a line. Raises ProtocolError if it could be written, but not read back."""
+    """Return a body as it is in a line. Raises ProtocolError if it could be written, but not read back."""
     body = body.removeprefix(BYTE_ORDER_MARK)
     if body.count(b"{") + body.count(b"[") > _MANY_BRACKETS:
         _check_depth(body)

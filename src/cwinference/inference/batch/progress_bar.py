@@ -47,20 +47,20 @@ class ProgressBar:
         if self._bar is not None:
             self._step_bar(measure())
         elif self.is_shown and self._monotonic() >= self._next:
-            self._tell(measure())
+            self._report(measure())
 
     def close(self, measure: Callable[[], BatchProgress]) -> None:
         """Show how it has ended, leave the bar as it is, and stop updating it."""
         if self._bar is not None:
             self._step_bar(measure())
         elif self.is_shown:
-            self._tell(measure())
+            self._report(measure())
         bar, self._bar, self._call, self._prints = self._bar, None, None, False
         if bar is not None:
             with suppress(Exception):
                 bar.close()
 
-    def _tell(self, progress: BatchProgress) -> None:
+    def _report(self, progress: BatchProgress) -> None:
         self._next = self._monotonic() + (_LINE_SECONDS if self._call is None else _CALL_SECONDS)
         if self._call is not None:
             self._call(progress)
