@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 from cwinference import Retry, errors
+from cwinference.inference._model_server import CheckedBody
 from cwinference.inference._request import CompletionRequest
 from cwinference.inference.batch.requests import completion_of, completion_request
 from cwinference.ray._limit import SharedLimit
@@ -101,7 +102,7 @@ async def test_a_worker_has_as_many_requests_in_flight_as_it_may_and_an_outcome_
     with ScriptedModelServer(busy) as server:
         outcomes = await Worker(Target(base_url=server.url), 3).ask(requests(12))
 
-    assert [isinstance(each, bytes) and b"text" in each for each in outcomes] == [True] * 12
+    assert [isinstance(each, CheckedBody) and b"text" in each.content for each in outcomes] == [True] * 12
     assert busy.most == 3
 
 
@@ -113,7 +114,7 @@ async def test_workers_share_one_limit() -> None:
         workers[0].note(Done(failed=2, tokens=(1, 2, 3)))
         await asyncio.to_thread(wait_until, lambda: keeper.sharing.done == Done(45, 2, (1, 2, 3)))
 
-    assert all(isinstance(each, bytes) for each in chain(*outcomes))
+    assert all(isinstance(each, CheckedBody) for each in chain(*outcomes))
     assert busy.most <= 4
 
 
@@ -134,7 +135,7 @@ async def test_a_refusal_that_one_worker_gets_pauses_the_other() -> None:
         workers = [Worker(Target(base_url=server.url), shared(keeper), may_end_run=True) for _ in range(2)]
         outcomes = await asyncio.gather(*(each.ask(requests(20)) for each in workers))
 
-    assert all(isinstance(each, bytes) for each in chain(*outcomes))
+    assert all(isinstance(each, CheckedBody) for each in chain(*outcomes))
     refused = times[9]
     assert [each - refused for each in times if refused + 0.4 < each < refused + 0.95] == []
     assert len(times) == 41

@@ -8,10 +8,10 @@ from .._arguments import check_count
 from ..auth import TokenSource
 from ..config import TLS, TransportName
 from ..errors import ConfigurationError, InferenceError, ProtocolError
+from ..inference._model_server import CheckedBody
 from ..inference._request import CompletionRequest
 from ..inference.batch.lines import completion_line, failure_line, kept_body
 from ..inference.batch.requests import completion_of, completion_request, fields_of
-from ..inference.batch.tokens import usage_in
 from ..retry import Retry
 from . import _usage as usage
 from ._limit import SharedLimit
@@ -112,12 +112,12 @@ class CompletedLines:
 _KINDS = {"line": "large_binary", "is_completed": "bool_", **dict.fromkeys(usage.COLUMNS, "int64")}
 
 
-def _line(row: Mapping[str, Any], outcome: bytes | InferenceError) -> tuple[Any, ...]:
+def _line(row: Mapping[str, Any], outcome: CheckedBody | InferenceError) -> tuple[Any, ...]:
     """Return the columns of a row, in the order of `_KINDS`."""
-    if isinstance(outcome, bytes):
+    if isinstance(outcome, CheckedBody):
         try:
-            line = completion_line(row["custom_id"], outcome, row["digest"])
-            return line, True, *usage.counts_of(usage_in(outcome))
+            line = completion_line(row["custom_id"], outcome.content, row["digest"])
+            return line, True, *usage.counts_of(outcome.usage)
         except ProtocolError as error:
             outcome = error
     return failure_line(row["custom_id"], row["line"], outcome), False, *usage.NONE
@@ -132,9 +132,9 @@ def _request_or_error(fields: dict[str, Any]) -> CompletionRequest | InferenceEr
 
 def _response_and_error(outcome: Outcome) -> tuple[str | None, str | None]:
     """Return the columns `response` and `error` of a row. They are what the members of a line are."""
-    if isinstance(outcome, bytes):
+    if isinstance(outcome, CheckedBody):
         try:
-            return f'{{"status_code":200,"body":{kept_body(outcome).decode()}}}', None
+            return f'{{"status_code":200,"body":{kept_body(outcome.content).decode()}}}', None
         except ProtocolError as error:
             outcome = error
     failure = json.loads(failure_line("", 0, outcome or InferenceError("not sent, because the run ended")))

@@ -15,7 +15,7 @@ from ._sharing import Demand, Done, Grant
 from ._slots import Slots
 from ._target import Target
 
-Outcome: TypeAlias = bytes | InferenceError | None
+Outcome: TypeAlias = CheckedBody | InferenceError | None
 """The body of a completion, or why there is none; None for a request that was not sent because the run ends."""
 
 _AFTER_LOSS = 0.5
@@ -93,7 +93,7 @@ class Worker:
                 return None
             body: CheckedBody = await self._send(request)
             self._done, self._failed_in_a_row = self._done.plus(_COMPLETED), 0
-            return body.content
+            return body
         except Exception as error:
             if self._may_end_run and isinstance(error, InferenceError) and self._is_fatal(request, error):
                 await self._halt(error)

@@ -2,20 +2,9 @@
 
 from typing import Any, cast
 
-from ..._json import loads, part, part_reader
 from .._responses import Usage
 
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
-
-
-@part
-class _Used:
-    """What is read of a response."""
-
-    usage: dict[str, Any] | None = None
-
-
-_read = part_reader(_Used)
 
 
 class TokenCount:
@@ -48,15 +37,3 @@ class TokenCount:
         for each in (self, other):
             both.add(each.usage.raw)
         return both.usage
-
-
-def usage_in(body: bytes) -> Any:
-    """Return the `usage` in a whole response that has been checked; None if there is none."""
-    found = _read(body)
-    if found is not None:
-        return found.usage
-    try:
-        value: Any = loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return cast(dict[str, Any], value).get("usage") if isinstance(value, dict) else None
