@@ -3,7 +3,8 @@
 import random
 from dataclasses import dataclass
 
-from cwinference.ray._sharing import GAVE_UP, IN_A_ROW, LOST_AFTER, Demand, Done, Sharing
+from cwinference.inference.batch.outcomes import IN_A_ROW
+from cwinference.ray._sharing import GAVE_UP, LOST_AFTER, Demand, Done, Sharing
 
 
 def test_a_worker_that_is_alone_gets_what_it_wants_up_to_the_limit() -> None:

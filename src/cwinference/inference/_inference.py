@@ -296,7 +296,7 @@ class BaseInference(Resource[Mode]):
             progress=progress,
             keep_going=keep_going,
             terms=terms,
-            is_unroutable=lambda request: not server.can_route(request),
+            can_route=server.can_route,
         )
         send: Any = driver.bind(server.complete_as_bytes)
         result: BatchResult = yield Run(lambda: run_on_threads(batch, send), lambda: run_on_loop(batch, send))

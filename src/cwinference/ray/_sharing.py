@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..inference.batch.outcomes import IN_A_ROW
 from ._usage import NONE, Counts, plus
 
 LOST_AFTER = 5.0
@@ -21,8 +22,6 @@ _LEAST_CUT = 1.0
 """Seconds within which refusals count as one: they were sent at the same time."""
 _SECONDS_TO_RETURN = 30.0
 """How long it takes from nothing back to the whole number when the server refuses nothing more."""
-IN_A_ROW = 100
-"""After how many failures without a success in between a run ends, if not more are in flight."""
 
 GAVE_UP = "too many requests failed in a row"
 

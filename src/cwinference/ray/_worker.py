@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
 from uuid import uuid4
 
-from ..errors import ApiError, ConfigurationError, InferenceError, ProtocolError, Unauthenticated
+from ..errors import InferenceError, ProtocolError
 from ..inference._model_server import CheckedBody
-from ..inference._request import CHAT, TEXT, CompletionRequest
+from ..inference._request import CompletionRequest
+from ..inference.batch.outcomes import is_fatal
 from ._limit import SharedLimit
 from ._sharing import Demand, Done, Grant
 from ._slots import Slots
@@ -95,21 +96,13 @@ class Worker:
             self._done, self._failed_in_a_row = self._done.plus(_COMPLETED), 0
             return body
         except Exception as error:
-            if self._may_end_run and isinstance(error, InferenceError) and self._is_fatal(request, error):
+            if self._may_end_run and isinstance(error, InferenceError) and is_fatal(error, request, self._can_route):
                 await self._halt(error)
                 return None
             self._done, self._failed_in_a_row = self._done.plus(_FAILED), self._failed_in_a_row + 1
             return error if isinstance(error, InferenceError) else ProtocolError(f"{type(error).__name__}: {error}")
         finally:
             self._turns.leave()
-
-    def _is_fatal(self, request: CompletionRequest, error: InferenceError) -> bool:
-        """Return whether every other request would fail like that: also if the gateway itself cannot be read."""
-        if isinstance(error, ApiError) and error.method not in (CHAT.name, TEXT.name):
-            return True
-        if isinstance(error, ConfigurationError):
-            return bool(self._can_route(request))
-        return isinstance(error, Unauthenticated)
 
     async def _halt(self, error: InferenceError) -> None:
         """Send nothing more, here and elsewhere."""

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from math import inf
 
 from ..._arguments import check_count
-from ...errors import ApiError, ConfigurationError, InferenceError, ProtocolError, Unauthenticated
+from ...errors import InferenceError, ProtocolError
 from .._auto_limiter import Limit
 from .._limiter import Limiter
 from .._model_server import CheckedBody
-from .._request import CHAT, TEXT, CompletionRequest
+from .._request import CompletionRequest
 from . import access
 from .lines import completion_line
-from .outcomes import BatchResult, Outcomes
+from .outcomes import IN_A_ROW, BatchResult, Outcomes, is_fatal
 from .progress import BatchProgress, Meter
 from .progress_bar import ProgressBar, Shown
 from .reader import Reader
@@ -29,10 +29,6 @@ CONCURRENCY = 64
 
 _WINDOW = 1000
 """How far requests may be ahead of the first without an outcome if the order is kept, if not more are in flight."""
-_FATAL = (ConfigurationError, Unauthenticated)
-"""Errors with which every other request would fail too. Not PermissionDenied: it may be about a single model."""
-_IN_A_ROW = 100
-"""After how many failures without a success in between a run ends, if not more are in flight."""
 _STALLED = 20
 """For how many rounds of the writer requests are held back while no other one is read."""
 
@@ -54,11 +50,11 @@ class Batch:
         progress: Shown,
         keep_going: bool,
         terms: Terms,
-        is_unroutable: Callable[[CompletionRequest], bool],
+        can_route: Callable[[CompletionRequest], bool],
     ) -> None:
         """Check the arguments; `start` opens the files.
 
-        `is_unroutable` says of a request with a ConfigurationError whether others would not have it.
+        `can_route` says whether a request can be routed: if not, only that one has a ConfigurationError.
         """
         self._most_workers = None if concurrency == "auto" else check_count(int(concurrency), "concurrency")
         self._limiter = limiter
@@ -77,7 +73,7 @@ class Batch:
         self._progress: ProgressBar | None = None
         self._meter = Meter(time.monotonic)
         self._keeps_going = keep_going
-        self._is_unroutable = is_unroutable
+        self._can_route = can_route
         self._workers = 0
         self._error: BaseException | None = None
         self._is_aborted = self._gave_up = self._has_ended = self._was_behind = False
@@ -129,9 +125,9 @@ class Batch:
 
     def fail(self, item: Item, error: BaseException) -> None:
         """Take a failure. The batch ends if every other request would fail like that, or if it looks like that."""
-        if not isinstance(error, InferenceError) or self._is_fatal(item, error):
+        if not isinstance(error, InferenceError) or is_fatal(error, item.request, self._can_route):
             self.stop(error)
-        elif self._outcomes.fail(item, error) >= (inf if self._keeps_going else max(_IN_A_ROW, 2 * self._workers)):
+        elif self._outcomes.fail(item, error) >= (inf if self._keeps_going else max(IN_A_ROW, 2 * self._workers)):
             self._gave_up = True
             self.stop()
 
@@ -230,14 +226,6 @@ class Batch:
     def _note(self, error: BaseException) -> None:
         if self._error is None:
             self._error = error
-
-    def _is_fatal(self, item: Item, error: InferenceError) -> bool:
-        """Return whether every other request would fail like that: also if the gateway itself cannot be read."""
-        if isinstance(error, ApiError) and error.method not in (CHAT.name, TEXT.name):
-            return True
-        if isinstance(error, ConfigurationError) and self._is_unroutable(item.request):
-            return False
-        return isinstance(error, _FATAL)
 
 
 def _do_nothing() -> None:

@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from ..._text import one_line
-from ...errors import InferenceError
+from ...errors import ApiError, ConfigurationError, InferenceError, Unauthenticated
+from .._request import CHAT, TEXT, CompletionRequest
 from .._responses import Usage
 from .lines import failure_line
 from .requests import Item
 from .result_files import ResultFiles
 from .tokens import TokenCount
+
+IN_A_ROW = 100
+"""After how many failures without a success in between a run ends, if not more are in flight."""
+
+_FATAL = (ConfigurationError, Unauthenticated)
+"""Errors with which every other request would fail too. Not PermissionDenied: it may be about a single model."""
 
 
 @dataclass(frozen=True)
@@ -113,3 +120,15 @@ class Outcomes:
             self._next_number += 1
         if self._next_number > before:
             self._advance(self._next_number + self._window)
+
+
+def is_fatal(error: InferenceError, request: CompletionRequest, can_route: Callable[[CompletionRequest], bool]) -> bool:
+    """Return whether every other request would fail like that: also if the gateway itself cannot be read.
+
+    `can_route` says whether a request can be routed: if not, only that one has a ConfigurationError.
+    """
+    if isinstance(error, ApiError) and error.method not in (CHAT.name, TEXT.name):
+        return True
+    if isinstance(error, ConfigurationError) and not can_route(request):
+        return False
+    return isinstance(error, _FATAL)
