@@ -20,7 +20,7 @@ from ..inference.batch.outcomes import BatchResult
 from ..retry import Retry
 from ._completions import CompletedLines
 from ._limit import SharedLimit
-from ._progress import Progress
+from ._progress import ProgressThread
 from ._ray import check_installed, connect, quiet_data, ray_module, spread
 from ._sharing import GAVE_UP
 from ._sink import Written, new_sink
@@ -110,13 +110,13 @@ def batch(
     check_installed()
     store = Store(out_dir)
     shown = None if progress is None else check_flag(progress, "progress")
-    manner = _Manner(concurrency, workers, check_flag(keep_going, "keep_going"), shown)
+    options = _RunOptions(concurrency, workers, check_flag(keep_going, "keep_going"), shown)
     is_own = connect(address)
     try:
         lock = store.open()
         try:
             with quiet_data():
-                return _ClusterBatch(requests, store, target, manner).run()
+                return _ClusterBatch(requests, store, target, options).run()
         finally:
             if lock is not None:
                 lock.close()
@@ -125,7 +125,7 @@ def batch(
             ray_module().shutdown()
 
 
-class _Manner(NamedTuple):
+class _RunOptions(NamedTuple):
     """How much is sent at once, when it is enough, and whether progress is shown."""
 
     concurrency: int
@@ -141,12 +141,12 @@ class _OutcomesLost(InferenceError):
 class _ClusterBatch:
     """The runs of one call of `batch`: one, unless Ray cannot repeat what was lost."""
 
-    def __init__(self, requests: Requests, store: Store, target: Target, manner: _Manner) -> None:
+    def __init__(self, requests: Requests, store: Store, target: Target, options: _RunOptions) -> None:
         self._requests = requests
         self._store = store
         self._target = target
-        self._manner = manner
-        self._workers = manner.workers or _nodes()
+        self._options = options
+        self._workers = options.workers or _nodes()
         self._first: Todo | None = None
         """What there was to do before the first round."""
 
@@ -192,17 +192,17 @@ class _ClusterBatch:
 
     def _rows(self, count: int) -> int:
         """Return how many rows a worker gets at once, and a file has: enough to keep it busy, few enough to lose."""
-        share = -(-self._manner.concurrency // self._workers)
+        share = -(-self._options.concurrency // self._workers)
         return max(-(-count // _FILES), min(4 * share, -(-count // (4 * self._workers))))
 
     def _send(self, run: str, todo: Todo) -> tuple[Written, str, Exception | None]:
         """Send what is missing; return what was written, why nothing more was sent, and the error if there was one."""
         ray = ray_module()
-        limit = SharedLimit(self._manner.concurrency)
-        if not self._manner.keeps_going:
+        limit = SharedLimit(self._options.concurrency)
+        if not self._options.keeps_going:
             limit.keeper.give_up.remote()
         try:
-            with Progress(self._manner.shows_progress, limit.keeper, self._first or todo, todo) as progress:
+            with ProgressThread(self._options.shows_progress, limit.keeper, self._first or todo, todo) as progress:
                 written = self._write(run, limit)
                 progress.finish(written.done)
             stop, error = ray.get(limit.keeper.outcome.remote())
@@ -214,14 +214,14 @@ class _ClusterBatch:
         data = ray_module("ray.data")
         sink = new_sink(self._store, run)
         requests = read_prepared(self._store.parts(self._store.todo(run)), self._store.system)
-        with spread(self._workers) as options:
+        with spread(self._workers) as placement:
             lines = requests.map_batches(
                 CompletedLines,
                 fn_constructor_kwargs={"target": self._target, "concurrency": limit},
                 batch_size=None,
                 batch_format="pyarrow",
                 compute=data.ActorPoolStrategy(size=self._workers, max_concurrent_calls_per_actor=_CALLS),
-                **options,
+                **placement,
             )
             lines.write_datasink(sink)
         written: Written = sink.written

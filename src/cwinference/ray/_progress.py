@@ -18,7 +18,7 @@ _PATIENCE = 5.0
 """Seconds to wait for it."""
 
 
-class Progress:
+class ProgressThread:
     """Shows the progress while it is entered: on a thread, because Ray Data has that of the driver."""
 
     def __init__(self, shown: bool | None, keeper: Any, first: Todo, todo: Todo) -> None:
@@ -33,7 +33,7 @@ class Progress:
         self._has_ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cwinference progress", daemon=True)
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressThread":
         if self._bar.is_shown:
             self._thread.start()
         return self
