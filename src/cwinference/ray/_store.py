@@ -128,7 +128,7 @@ class Store:
         path = f"{self.root}/{MANIFEST}"
         try:
             with self._system.open_input_stream(path) as file:
-                before = Manifest.from_content(file.read(), path)
+                before = Manifest.from_content(file.read(), path, "out_dir")
         except FileNotFoundError:
             return
         if before is not None and sorted(before.servers) != sorted(servers):

@@ -69,15 +69,15 @@ class Manifest:
             return cls.from_content(file.read(_LARGEST) or b"", path)
 
     @classmethod
-    def from_content(cls, content: bytes, path: Path | str) -> "Manifest | None":
+    def from_content(cls, content: bytes, path: Path | str, argument: str = "out") -> "Manifest | None":
         """Return the one in the content of a file; None if that is only what a power loss has left of one.
 
         Raises:
-            ConfigurationError: it is something else.
+            ConfigurationError: it is something else, or of a later version; `argument` says where to write instead.
         """
         try:
             value = json.loads(content)
-            _refuse_later(value, path)
+            _refuse_later(value, path, argument)
             return _manifest_in(value)
         except ConfigurationError:  # which is a ValueError too
             raise
@@ -88,7 +88,8 @@ class Manifest:
                 log.warning("%s is damaged, so it is not compared with; the completions themselves are", path)
                 return None
             raise ConfigurationError(
-                f"out: {path} is not the manifest of a batch, so it was left as it is; move it, or use another out"
+                f"{argument}: {path} is not the manifest of a batch, so it was left as it is; move it, or use another "
+                f"{argument}"
             ) from None
 
     @property
@@ -146,7 +147,7 @@ def refused(what: str, purpose: str) -> ConfigurationError:
     )
 
 
-def _refuse_later(value: Any, path: Path | str) -> None:
+def _refuse_later(value: Any, path: Path | str, argument: str) -> None:
     """Raise ConfigurationError if a later version wrote it, in a form that only that one understands."""
     fields = cast(dict[str, Any], value) if isinstance(value, dict) else {}
     form = fields.get(_MARK)
@@ -154,8 +155,8 @@ def _refuse_later(value: Any, path: Path | str) -> None:
         version = f"version {fields['version']}" if isinstance(fields.get("version"), str) else "a later version"
         raise ConfigurationError(
             one_line(
-                f"out: {path} was written by {version} of cwinference, which this one ({__version__}) cannot continue; "
-                "update cwinference, or use another out"
+                f"{argument}: {path} was written by {version} of cwinference, which this one ({__version__}) cannot "
+                f"continue; update cwinference, or use another {argument}"
             )
         )
 
