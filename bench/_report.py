@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 from ._peer import NAME
 
 Row = dict[str, Any]
-_LIBRARIES = ("grpcio", "protobuf", "connectrpc", "pyqwest", "protobuf-py", "msgspec", "httpx", "openai")
+_LIBRARIES = ("grpcio", "protobuf", "connectrpc", "pyqwest", "httptools", "protobuf-py", "msgspec", "httpx", "openai")
 _BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
 WIDE = 0.1
 """From which spread on a figure is measured again."""
