@@ -119,8 +119,10 @@ def _default(default: ast.expr, module: Path) -> str:
         value = None if default.id in _HIDDEN_DEFAULTS else value_of(module, default.id)
         if value is None:
             return "..." if default.id.isupper() else default.id
-        if default.id == "KINDS":
-            return "('gateway', 'deployment', 'capacity_claim')"
+        if isinstance(value, ast.Call) and ast.unparse(value.func) == "get_args":
+            choices = value_of(module, ast.unparse(value.args[0]))
+            assert isinstance(choices, ast.Subscript)
+            return ast.unparse(choices.slice)
         return _default(value, module)
     if isinstance(default, ast.BinOp):
         return str(eval(compile(ast.Expression(default), "", "eval")))  # noqa: S307 - 64 * 1024 * 1024
