@@ -1,4 +1,5 @@
-# `make` lists the targets. Everything is installed into .venv and .venv-generate; nothing outside the checkout changes.
+# `make` lists the targets. Everything is installed into .venv, .venv-generate and so on; only `make browser` and
+# `make pictures` change anything outside the checkout: they install Chromium.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = -m pip install --quiet --disable-pip-version-check
