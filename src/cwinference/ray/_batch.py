@@ -192,8 +192,9 @@ class _ClusterBatch:
 
     def _rows(self, count: int) -> int:
         """Return how many rows a worker gets at once, and a file has: enough to keep it busy, few enough to lose."""
-        share = -(-self._options.concurrency // self._workers)
-        return max(-(-count // _FILES), min(4 * share, -(-count // (4 * self._workers))))
+        in_flight = -(-self._options.concurrency // self._workers)
+        quarter_of_share = -(-count // (4 * self._workers))
+        return max(-(-count // _FILES), min(4 * in_flight, quarter_of_share))
 
     def _send(self, run: str, todo: Todo) -> tuple[Written, str, Exception | None]:
         """Send what is missing; return what was written, why nothing more was sent, and the error if there was one."""

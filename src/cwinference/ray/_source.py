@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -163,18 +164,21 @@ def _files_at(paths: Sequence[str]) -> tuple[Any, list[str]]:
 
 
 def _expanded(files: Any, system: Any, path: str) -> list[str]:
+    """Return the path of a file, the files in a folder, or those that match a pattern. Raises FileNotFoundError."""
     info = system.get_file_info(path)
     if info.type == files.FileType.File:
         return [path]
     if info.type == files.FileType.Directory:
         inside = system.get_file_info(files.FileSelector(path, recursive=True))
-        names = [str(each.path) for each in inside if each.type == files.FileType.File]
-        hidden = ("_", ".")
-        return sorted(n for n in names if not any(p.startswith(hidden) for p in n[len(path) :].strip("/").split("/")))
+        found = [str(each.path) for each in inside if each.type == files.FileType.File]
+        return sorted(each for each in found if not _is_hidden(each[len(path) :]))
     if not any(mark in path for mark in "*?["):
         raise FileNotFoundError("no such file or folder")
-    from fnmatch import fnmatch
-
     folder = path[: min(path.index(mark) for mark in "*?[" if mark in path)].rpartition("/")[0] or "/"
     inside = system.get_file_info(files.FileSelector(folder, recursive="**" in path))
     return sorted(str(each.path) for each in inside if each.type == files.FileType.File and fnmatch(each.path, path))
+
+
+def _is_hidden(path: str) -> bool:
+    """Return whether the name of a file, or of a folder that it is in, says that it is not data: `_SUCCESS`, `.tmp`."""
+    return any(name.startswith(("_", ".")) for name in path.strip("/").split("/"))
