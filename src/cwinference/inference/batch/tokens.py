@@ -24,12 +24,9 @@ class TokenCount:
         """Add the `usage` of a response, if it has one."""
         if isinstance(reported, dict) and reported:
             usage = Usage(cast(dict[str, Any], reported))
-            prompt, completion, total = map(usage.raw.get, _COUNTS)
-            if not (type(prompt) is type(completion) is type(total) is int and total):
-                prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
-            self.prompt += prompt
-            self.completion += completion
-            self.total += total
+            self.prompt += usage.prompt_tokens
+            self.completion += usage.completion_tokens
+            self.total += usage.total_tokens
 
     def plus(self, other: "TokenCount") -> Usage:
         """Return both sums together."""
