@@ -175,8 +175,11 @@ def _expanded(files: Any, system: Any, path: str) -> list[str]:
     if not any(mark in path for mark in "*?["):
         raise FileNotFoundError("no such file or folder")
     folder = path[: min(path.index(mark) for mark in "*?[" if mark in path)].rpartition("/")[0] or "/"
-    inside = system.get_file_info(files.FileSelector(folder, recursive="**" in path))
-    return sorted(str(each.path) for each in inside if each.type == files.FileType.File and fnmatch(each.path, path))
+    rest = path[len(folder) :].strip("/")
+    inside = system.get_file_info(files.FileSelector(folder, recursive="/" in rest or "**" in rest))
+    found = [str(each.path) for each in inside if each.type == files.FileType.File and fnmatch(each.path, path)]
+    # To fnmatch, * matches a / as well.
+    return sorted(each for each in found if "**" in rest or each.count("/") == path.count("/"))
 
 
 def _is_hidden(path: str) -> bool:

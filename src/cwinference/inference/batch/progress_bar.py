@@ -75,6 +75,7 @@ class ProgressBar:
             bar = self._bar
             if bar.total != progress.total:
                 bar.total = progress.total
+            bar.initial = progress.skipped  # the rate and the time that remains are those of what is sent
             tokens = f"{progress.tokens_per_second:.0f}" if progress.completion_tokens else "?"
             bar.set_postfix({"failed": progress.failed, "skipped": progress.skipped, "tokens/s": tokens}, refresh=False)
             bar.update(progress.completed + progress.failed + progress.skipped - bar.n)
@@ -85,7 +86,7 @@ class ProgressBar:
 
 def _bar() -> Any:
     try:
-        return import_module("tqdm").tqdm(unit=" requests", desc="batch")
+        return import_module("tqdm").tqdm(unit=" requests", desc="batch", smoothing=0)
     except ImportError:
         sys.stderr.write("batch: no progress bar, because tqdm is not installed (the extra `batch`)\n")
         return None
