@@ -20,6 +20,7 @@ TOKEN = "token-7c1d2f4e9b"
 def cluster() -> Generator[RayCluster]:
     if find_spec("ray") is None:
         pytest.skip("`make distributed` runs these")
+    # Ray makes sockets in it, whose paths may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     settings = {
         "RAY_USAGE_STATS_ENABLED": "0",
