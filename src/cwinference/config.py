@@ -215,9 +215,14 @@ def secret_variable(name: str) -> str | None:
     return _first_set((name,))
 
 
+def endpoint_variable() -> str | None:
+    """Return the endpoint in the environment; None if there is none."""
+    return _first_set(ENDPOINT_VARIABLES)
+
+
 def resolve_endpoint(endpoint: str | None, *, allow_plaintext: bool = False) -> Endpoint:
     """Return the endpoint from the argument, else the environment, else the public one."""
-    text = endpoint if endpoint is not None else _first_set(ENDPOINT_VARIABLES) or DEFAULT_ENDPOINT
+    text = endpoint if endpoint is not None else endpoint_variable() or DEFAULT_ENDPOINT
     found = parse_endpoint(text, argument="endpoint", allow_plaintext=allow_plaintext)
     if "v1alpha1" in found.path.split("/"):
         raise ConfigurationError("endpoint: omit /v1alpha1, which the client adds itself")

@@ -90,7 +90,7 @@ def test_a_change_by_somebody_else_is_5_and_says_how_to_go_back(full: CommandLin
     assert "llama has 99\nto go back: " in ran.err, "nothing there about revert() in Python"
     assert ran.err.splitlines()[-1] == f"to go back: cwinference rollout revert {journal}"
     status = full.ok("rollout", "status", journal)
-    assert status.lines[0] == "running, but not finished; nothing runs it now, step 2 of 4 (5 %)"
+    assert status.lines[0] == "unfinished, not running, step 2 of 4 (5 %)"
     assert full.ok("rollout", "revert", journal).out == "reverted\n"
     assert weights(full) == {"llama": 75, "llama-2": 25}
 

@@ -274,6 +274,8 @@ WRONG_BODIES: list[tuple[dict[str, Any], str]] = [
     ({"body": {}}, "model is missing"),
     ({"body": {"model": MODEL}}, "messages .* is missing"),
     ({"body": {"model": MODEL, "messages": []}}, "messages must not be empty"),
+    ({"body": {"model": MODEL, "messages": "Hi"}}, "messages: expected a list, got str"),
+    ({"body": {"model": MODEL, "prompt": 5}}, "prompt: expected a string or a list, got int"),
     ({"body": {"model": 5, "messages": MESSAGES}}, "model: expected the name of a model"),
     ({"body": {**ODD, "stop": {1}}}, "stop: cannot be encoded as JSON"),
     ({"body": {**ODD, ("a", "b"): 1}}, "body: cannot be encoded as JSON"),

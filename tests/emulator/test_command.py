@@ -217,6 +217,19 @@ def test_waiting_tells_another_server_from_the_emulator(capsys: pytest.CaptureFi
         assert main(["emulator", "wait", "--endpoint", emulator.endpoint]) == 0
 
 
+def test_waiting_without_an_endpoint_is_for_the_one_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Emulator() as emulator:
+        for variable in ("CW_BASE_URL", "COREWEAVE_API_ENDPOINT"):  # the latter takes precedence
+            monkeypatch.setenv(variable, emulator.endpoint)
+            assert main(["emulator", "wait", "--for", "0.01s"]) == 0
+            monkeypatch.setenv(variable, f"{emulator.endpoint}/base")
+            assert main(["emulator", "wait", "--for", "0.01s"]) == 6
+            assert f"no emulator is ready at {emulator.endpoint}/base after" in capsys.readouterr().err
+        assert main(["emulator", "wait", "--endpoint", emulator.endpoint]) == 0
+
+
 def test_the_descriptors_are_written_to_a_file(tmp_path: Path) -> None:
     file = tmp_path / "inference.binpb"
     assert main(["emulator", "descriptors", str(file)]) == 0

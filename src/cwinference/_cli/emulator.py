@@ -20,6 +20,7 @@ import click
 
 from .._hosts import is_loopback
 from .._text import one_line
+from ..config import ENDPOINT_VARIABLES, endpoint_variable
 from ..emulator import Behavior, Emulator, EmulatorClock
 from ..emulator.protocols.reflection import descriptor_set
 from ..errors import ConfigurationError
@@ -170,15 +171,20 @@ def _serve(faults: tuple[str, ...], settings: dict[str, Any]) -> None:
 
 
 @command.command("wait", cls=Command, has_settings=False)
-@click.option("--endpoint", metavar="URL", default=_ENDPOINT, help=f"Where the emulator is ({_ENDPOINT}).")
+@click.option(
+    "--endpoint",
+    metavar="URL",
+    help=f"URL of the emulator (else {', '.join(ENDPOINT_VARIABLES)}, {_ENDPOINT}).",
+)
 @click.option(
     "--for", "seconds", type=DURATION, default=30.0, metavar="DURATION", help="How long to wait at most (30s)."
 )
-def wait(*, endpoint: str, seconds: float) -> None:
+def wait(*, endpoint: str | None, seconds: float) -> None:
     """Wait until an emulator is ready.
 
     The exit code is 0 when the emulator is ready, and 6 if it is not ready in time. No token is needed.
     """
+    endpoint = endpoint if endpoint is not None else endpoint_variable() or _ENDPOINT
     end = time.monotonic() + seconds
     while problem := _problem(endpoint):
         if time.monotonic() >= end:

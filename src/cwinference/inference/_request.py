@@ -243,7 +243,8 @@ def _check_list(argument: str, value: Any, *, text_allowed: bool) -> None:
     if isinstance(value, str) and text_allowed:
         return
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ConfigurationError(f"{argument}: expected a list, got {type(value).__name__}")
+        expected = "a string or a list" if text_allowed else "a list"
+        raise ConfigurationError(f"{argument}: expected {expected}, got {type(value).__name__}")
     if not value:
         raise ConfigurationError(f"{argument} must not be empty")
 

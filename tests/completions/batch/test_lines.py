@@ -99,7 +99,7 @@ ODD_LINES: list[tuple[bytes, str]] = [
     (b'{"url": "http://[", "body": {"messages": [{}], "model": "m"}}', "url: expected /v1/chat/completions"),
     (b'{"custom_id": [], "model": "m", "prompt": "p"}', "custom_id: expected a string"),
     (b'{"model": [], "prompt": "p"}', "model: expected"),
-    (b'{"model": "m", "prompt": {}}', "prompt: expected a list"),
+    (b'{"model": "m", "prompt": {}}', "prompt: expected a string or a list, got dict"),
 ]
 
 

@@ -143,8 +143,9 @@ def _status(run: "Run", /, journal: str | None, option: str | None) -> None:
 
 def _text(found: Mapping[str, Any]) -> str:
     note = f" ({found['note']})" if found["note"] else ""
-    is_idle = found["phase"] in ("running", "reverting") and found["isRun"] is False
-    phase = f"{found['phase']}, but not finished; nothing runs it now" if is_idle else found["phase"]
+    phase = found["phase"]
+    if found["isRun"] is False:
+        phase = {"running": "unfinished, not running", "reverting": "revert unfinished, not running"}.get(phase, phase)
     lines = [f"{phase}{note}, step {found['step']} of {found['of']} ({found['percent']:g} %)"]
     for side in ("new", "old"):
         each = found[side]

@@ -96,7 +96,7 @@ def _opened(path: Path, opened: ExitStack) -> _Part:
     if manifest is None or manifest.shard is None or manifest.requests is None:
         raise ConfigurationError(f"parts: {path} is not one of the parts of a batch (shard=), by its manifest")
     if not manifest.finished:
-        raise ConfigurationError(f"parts: {path}, shard {manifest.shard}, is not finished; run it again before")
+        raise ConfigurationError(f"parts: {path}, shard {manifest.shard}, is not finished; run it again first")
     failures = access.open_existing(access.failures_path(path), "parts")
     if failures is not None:
         opened.enter_context(failures)
