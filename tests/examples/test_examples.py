@@ -18,7 +18,10 @@ import pytest
 from cwinference import Client
 from cwinference._cli.main import parsed
 from cwinference.emulator import Emulator
+from tests.docs.pages import PAGES, commands
+from tests.docs.test_commands import fits
 from tests.support import notebooks
+from tests.support.commands import CommandLine
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROGRAMS = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "demo.py")
@@ -122,6 +125,25 @@ def test_cache_shows_what_serves_a_model(run: Run, monkeypatch: pytest.MonkeyPat
     out = run("cache.py")
     assert "org/llama: llama with weight 100 READY" in out
     assert "all is well" in out
+
+
+def test_the_seed_has_what_the_readme_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [shown] = [
+        command.output
+        for block in PAGES["README.md"].of("console")
+        for command in commands(block)
+        if command.text == "cwinference status"
+    ]
+    with Emulator(seed=EXAMPLES / "seed.yaml") as emulator:
+        cli = CommandLine(emulator, monkeypatch, capsys)
+        assert fits(shown, cli.ok("status").out)
+        seeded = cli.ok("export").out
+    with Emulator() as emulator:
+        cli = CommandLine(emulator, monkeypatch, capsys)
+        cli.populate()
+        assert seeded == cli.ok("export").out, "the pages' commands are tested with these"
 
 
 def test_telemetry_prints_spans_and_metrics(emulator: Emulator) -> None:
