@@ -273,7 +273,8 @@ class BaseInference(Resource[Mode]):
                 `out` of its own; `merge_batches` joins them.
 
         Returns:
-            The counts of this run. `failed` is 0 if everything is completed.
+            The counts and the tokens of this run, and the tokens of all completions in OUT. `failed` is 0 if everything
+            is completed.
 
         Raises:
             ConfigurationError: a file cannot be used; OUT has completions of other requests, of another server or of

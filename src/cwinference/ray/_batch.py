@@ -94,7 +94,8 @@ def batch(
             installed (the extra `batch`), or else a line every ten seconds. None: if standard error is a terminal.
 
     Returns:
-        The counts of this run. `failed` is 0 if everything is completed.
+        The counts and the tokens of this run, and the tokens of all completions in the folder. `failed` is 0 if
+        everything is completed.
 
     Raises:
         ConfigurationError: an argument is wrong, the folder cannot be used or has a completion of another request, or
