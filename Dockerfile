@@ -18,6 +18,6 @@ WORKDIR /home/emulator
 ENV PYTHONUNBUFFERED=1
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["cwinference", "emulator", "wait", "--for", "3s"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["cwinference", "emulator", "wait", "--endpoint", "http://127.0.0.1:8080", "--for", "3s"]
 ENTRYPOINT ["cwinference", "emulator", "--host", "0.0.0.0", "--port", "8080"]
 CMD ["--ready-after", "2"]
