@@ -14,6 +14,7 @@ from cwinference.inference import AsyncInference
 from cwinference.transports import _http1_connect
 from tests.support.client_kinds import TOKEN
 from tests.support.raw_model_server import BODY, LENGTH, OK, RawServer, always, chat
+from tests.support.waiting import wait_until_async
 
 PARIS = always(OK + LENGTH + b"\r\n" + BODY)
 HERE = "127.0.0.1"
@@ -88,7 +89,7 @@ async def test_a_connection_that_comes_too_late_is_closed(monkeypatch: pytest.Mo
     monkeypatch.setattr(_http1_connect, "_connect_to", together)
     with RawServer(PARIS) as server:
         assert await at_name(server) == "Paris"
-        assert len(server.connections) == 2
+        await wait_until_async(lambda: len(server._threads) == 3)  # one that accepts, and one for each connection
         for each in server._threads[1:]:  # their connections are closed
             await asyncio.to_thread(each.join, 5)
             assert not each.is_alive()

@@ -49,8 +49,8 @@ class SocketServer:
 
     def _start(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, name=THREAD_NAME)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)  # only then, for others join what is here
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):

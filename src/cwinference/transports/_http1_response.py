@@ -15,8 +15,9 @@ from .._retry_rules import Hint
 MOST_WAITING = 256 * 1024
 """How many bytes of a body wait for their reader before the connection stops reading."""
 _MOST_FIELDS = 100
-_MOST_OVERHEAD = 512 * 1024
-"""How many bytes of a response may be no body: its head, extensions of chunks, trailers."""
+_LARGEST_HEAD = 512 * 1024
+_MOST_OVERHEAD = 64 * 1024
+"""How many bytes after the head may be no body: extensions of chunks, trailers."""
 _PER_PIECE = 64
 """How many such bytes every piece of a body may have in addition, for the size of its chunk."""
 
@@ -139,8 +140,9 @@ class Response:
                 self._wake()
                 raise interruption from None
             self._fail(_unreadable(error))
-        if self._overhead > _MOST_OVERHEAD:
-            self._fail(errors.ProtocolError("the response cannot be read: message head is too large"))
+        if self._overhead > (_MOST_OVERHEAD if self._has_begun else _LARGEST_HEAD):
+            what = "what is no body" if self._has_begun else "message head"
+            self._fail(errors.ProtocolError(f"the response cannot be read: {what} is too large"))
         self._overhead = max(0, self._overhead)
         self._wake()
         return self._waiting_bytes < MOST_WAITING
@@ -185,6 +187,8 @@ class Response:
         """Take a header; after the body, it is a trailer."""
         if not self._has_begun:
             self._fields.append((name, value))
+        elif len(value) > _MOST_OVERHEAD:  # it may have come together with the end, so that nothing was counted yet
+            raise ValueError("trailer is too large")
 
     def on_headers_complete(self) -> None:
         """Take the status, unless that of the final response is still to come."""
@@ -195,6 +199,8 @@ class Response:
         if len(self._fields) > _MOST_FIELDS or not 100 <= status <= 999:
             raise ValueError("message head is too large" if self._fields else "invalid status parsed")
         if status >= 200 or status == 101:
+            if self._overhead > _MOST_OVERHEAD:  # the head does not count any more; the rest may have begun to arrive
+                self._overhead -= sum(len(name) + len(value) + 4 for name, value in self._fields)
             self.status, self.headers, self._has_begun = status, _headers(self._fields), True
         self._fields.clear()
 
