@@ -108,7 +108,7 @@ stubs: setup ## the tests of gRPC once more, with grpcio called by its stubs ins
 	$(DEV)/python -m pytest $(IN_PARALLEL) --grpc-stubs tests/stories tests/faults tests/unit -k grpc
 
 pyqwest: setup ## the tests of completions once more, with all of them sent by pyqwest
-	$(DEV)/python -m pytest $(IN_PARALLEL) --pyqwest tests/completions tests/faults -k "async-1 or completion or stream"
+	$(DEV)/python -m pytest $(IN_PARALLEL) --pyqwest tests/completions tests/faults -k async-1
 
 ci-extra: setup docs breaking guard demo stubs pyqwest conformance peers distributed browser ## what CI runs in addition to the tests: site, wheel matrix, speed guard, demo, stubs, pyqwest, conformance, peers, Ray, browser
 	.venv-demo/bin/python tools/check_model.py
