@@ -64,3 +64,8 @@ def reason_of(error: OSError | ValueError) -> str:
 def redacted(text: str) -> str:
     """Return the text without CoreWeave tokens."""
     return _TOKEN.sub("CW-SECRET-***", text)
+
+
+def is_id(word: str) -> bool:
+    """Return whether a word is the id of a resource, rather than its name."""
+    return re.fullmatch(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", word, re.IGNORECASE) is not None

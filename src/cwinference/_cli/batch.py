@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .._text import is_id
 from . import batch_on_ray
 from .exit_codes import INTERRUPTED
 from .output import complain, is_terminal, say
 from .parsing.counts import COUNT_OR_AUTO, MOST, SHARD
 from .parsing.groups import Command
 from .parsing.options import output_options
-from .parsing.words import UUID, WORDS
+from .parsing.words import WORDS
 from .printing.batch_results import counts, result_json
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def _most_connections(wanted: int | str) -> int:
 
 async def _gateways(client: "AsyncClient", words: Sequence[str]) -> "list[types.Gateway | str]":
     """Return the gateways of names; those of ids are read by the batch itself."""
-    return [word if UUID.fullmatch(word) else await client.gateways.find(word) for word in words]
+    return [word if is_id(word) else await client.gateways.find(word) for word in words]
 
 
 async def _batch(options: _Options, run: "Run") -> "BatchResult":

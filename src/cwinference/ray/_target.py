@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
-from uuid import UUID
 
 from .._arguments import check_timeout
+from .._text import is_id
 from ..auth import TokenSource
 from ..client import AsyncClient
 from ..config import TLS, TransportName
@@ -86,7 +86,7 @@ class Target:
             return
         how: dict[str, Any] = {"endpoint": self.endpoint, "tls": self.tls, "allow_plaintext": self.allow_plaintext}
         async with AsyncClient(self.token, transport=self.transport or "rest", **how) as client:
-            gateways = [each if _is_id(each) else await client.gateways.find(each) for each in self._gateways]
+            gateways = [each if is_id(each) else await client.gateways.find(each) for each in self._gateways]
             yield _sender(client.inference(gateways if len(gateways) > 1 else gateways[0], **settings), slots)
 
 
@@ -94,10 +94,3 @@ def _sender(inference: Any, slots: Limiter) -> tuple[Send, CanRoute]:
     """Return what requests completions through other slots, as `batch` of an `AsyncInference` does."""
     server = inference._server.within(slots)
     return inference._new_driver(server.context).bind(server.complete_as_bytes), server.can_route
-
-
-def _is_id(word: str) -> bool:
-    try:
-        return str(UUID(word)) == word.lower()
-    except ValueError:
-        return False

@@ -1,13 +1,8 @@
 """How words of the command line look."""
 
-import re
-
 import click
 
 from .converter import Converter
-
-UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
-"""An id of a resource."""
 
 
 class Words(Converter[list[str]]):

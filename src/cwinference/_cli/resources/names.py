@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..._text import one_line
+from ..._text import is_id, one_line
 from ...errors import InferenceError, NotFound
 from ..exit_codes import NOT_FOUND, USAGE
 from ..failures import CommandError
 from ..parsing.options import CommandT
 from ..parsing.suggestions import did_you_mean
-from ..parsing.words import UUID
 from ..standard_input import read_input
 from .kinds import HOT_LOADS, KINDS, Kind, name_of
 
@@ -109,7 +108,7 @@ def _find(run: "Run", kind: Kind, word: str, existing: Sequence[Any]) -> Any:
     if by_id or by_name:
         found = (by_id or by_name)[0]
         return kind.methods(run).get(found.spec.id) if kind is HOT_LOADS else found  # a list lacks their state
-    if UUID.fullmatch(word):
+    if is_id(word):
         try:
             return kind.methods(run).get(word)  # a list may lag behind
         except NotFound:
