@@ -19,10 +19,10 @@ types, errors, auth         messages and enums of the API; exceptions; token sou
 `help(cwinference.Client)`, `help(Client.gateways)` and so on document arguments, results and errors.
 """
 
-import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+from ._lazy import lazy_names
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -56,15 +56,7 @@ else:
     }
     """Where the public names are defined. Nothing is loaded before it is asked for: the command starts in no time."""
 
-    def __getattr__(name: str) -> object:
-        """Return a public name or module, which is imported when it is first needed."""
-        home = next((module for module, names in _HOMES.items() if name in names), name)
-        if name not in __all__ and name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = importlib.import_module(f"{__name__}.{home}")
-        found = module if home == name else getattr(module, name)
-        globals()[name] = found
-        return found
+    __getattr__ = lazy_names(__name__, _HOMES, {*_HOMES, "auth", "doctor", "errors", "types"})
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})
