@@ -8,12 +8,14 @@ with it.
 """
 
 import asyncio
+import math
 import re
 import select
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 from weakref import WeakKeyDictionary, WeakSet
@@ -23,13 +25,14 @@ from .._gevent import has_patched_threads
 from .._locks import lock_of
 from ..auth import Metadata
 from ..config import Settings
-from ._content_coding import check_size
 from ._http1_connect import connect, no_connection
 from ._http1_connection import Connection
+from ._http1_exchange import Exchange
 from ._http1_response import Response
-from ._http_response import ERROR_BYTES, ERROR_SECONDS, HttpResponse, Received, announced_size, is_success, whole
+from ._http_response import HttpResponse
 from ._pyqwest import is_usable, no_response, note_use
-from ._time_limit import TimeLimit
+from ._time_limit import TimeLimit, limits_of_running_loop
+from .base import running_loop
 
 is_direct = True
 """Whether it is used; tests turn it off, to have everything done by pyqwest."""
@@ -56,7 +59,6 @@ class Http1:
 
     def __init__(self, settings: Settings) -> None:
         self._limit = settings.max_reply_bytes
-        self._error_limit = min(self._limit, ERROR_BYTES)
         self._host, self._port = settings.endpoint.host, settings.endpoint.port
         self._authority = settings.endpoint.authority.removesuffix(":80")
         self._target = ("", "")
@@ -69,28 +71,54 @@ class Http1:
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
     ) -> HttpResponse:
         """Perform one exchange. `timeout` in seconds; None for no limit."""
-        limit = TimeLimit(timeout)
-        connection: Connection | None = None
-        response: Response | None = None
-        chunks, failure = list[bytes](), None
+        exchange = self.begin(verb, url, headers, content, timeout)
+        if exchange is None:
+            limit = TimeLimit(timeout)
+            try:
+                with limit:
+                    connection = await self._take()
+            except TimeoutError:
+                raise no_response(timeout) from None
+            exchange = self._exchange(connection, verb, url, headers, content, timeout, limit.due)
+        if not exchange.is_over:
+            waiter = asyncio.get_running_loop().create_future()
+            exchange.when_over(partial(_wake, waiter))
+            try:
+                await waiter
+            except BaseException:
+                exchange.cancel()
+                raise
+        return exchange.response()
+
+    def begin(
+        self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
+    ) -> Exchange | None:
+        """Begin an exchange that nobody waits for; return None if there is no connection for it yet."""
+        loop = running_loop()
+        idle = self._idle.get(loop)
+        connection = None if idle is None else idle.take()
+        if connection is None:
+            return None
+        due = math.inf if timeout is None else loop.time() + timeout
+        return self._exchange(connection, verb, url, headers, content, timeout, due)
+
+    def _exchange(
+        self,
+        connection: Connection,
+        verb: str,
+        url: str,
+        headers: Metadata,
+        content: bytes | None,
+        timeout: float | None,
+        due: float,
+    ) -> Exchange:
         try:
-            with limit:
-                connection = await self._take()
-                response = connection.send(self._request(verb, url, headers, content))
-                await response.begin()
-                if is_success(response.status):
-                    await _read(response, chunks, self._limit)
-                else:
-                    with TimeLimit(ERROR_SECONDS):
-                        await _read(response, chunks, self._error_limit)
-        except (errors.InferenceError, TimeoutError) as error:
-            if response is None or not response.status or is_success(response.status):
-                raise (no_response(timeout) if isinstance(error, TimeoutError) else error) from None
-            failure = error
-        finally:
-            if connection is not None:
-                self._give(connection)
-        return whole(Received(response.status, response.headers, b"".join(chunks), failure), self._limit)
+            exchange = Exchange(connection, self._give, self._limit)
+            exchange.begin(self._request(verb, url, headers, content), limits_of_running_loop(), timeout, due)
+        except BaseException:
+            self._give(connection)
+            raise
+        return exchange
 
     async def open(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
@@ -221,15 +249,9 @@ class _Idle:
             self._timer = loop.call_later(connections[0].idle_since + IDLE_SECONDS - now, self._expire)
 
 
-async def _read(response: Response, chunks: list[bytes], limit: int) -> None:
-    """Read a body into a list, of which the caller keeps what was received if this fails."""
-    if is_success(response.status):
-        check_size(announced_size(response.headers) or 0, limit)
-    size = 0
-    async for chunk in response:
-        size += len(chunk)
-        check_size(size, limit)
-        chunks.append(chunk)
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 async def _close_with(loop: asyncio.AbstractEventLoop, idle: _Idle) -> None:

@@ -4,6 +4,7 @@ No more is kept of it than its reader has to bear: the connection stops reading 
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import httptools
@@ -47,6 +48,7 @@ class Response:
         "headers",
         "is_complete",
         "keeps_alive",
+        "on_change",
         "status",
     )
 
@@ -59,6 +61,8 @@ class Response:
         """Whether the server accepts another request on the connection."""
         self.failure: errors.InferenceError | None = None
         """Why it will not become complete."""
+        self.on_change: Callable[[], object] | None = None
+        """Called when there is more of it, or no more, for who does not wait for it as its reader does."""
         self._connection = connection
         self._has_begun = False
         self._fields = list[tuple[bytes, bytes]]()
@@ -93,12 +97,15 @@ class Response:
             if self.failure is not None:
                 raise self.failure
             await self._wait()
-        pieces = self._pieces
-        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
+        pieces = self.take()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def take(self) -> list[bytes]:
+        """Return the pieces that wait to be read, which may be none."""
+        pieces, self._pieces = self._pieces, []
         self._waiting_bytes = 0
         self._connection.resume()
-        return piece
+        return pieces
 
     async def aclose(self) -> None:
         """Let the event loop close the socket after a hang-up: a server that waits for room to send notices only that.
@@ -166,7 +173,9 @@ class Response:
         elif not self._pieces and not self._has_begun:
             return
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
+        if self.on_change is not None:
+            self.on_change()
+        elif waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def _ends_with_connection(self) -> bool:

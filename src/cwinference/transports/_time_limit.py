@@ -8,7 +8,7 @@ import asyncio
 import math
 import threading
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from .base import running_loop
 
@@ -19,7 +19,7 @@ class TimeLimit:
     __slots__ = ("_cancels_before", "_limits", "_task", "due", "expired")
 
     def __init__(self, seconds: float | None) -> None:
-        self._limits = limits = _limits_of_running_loop()
+        self._limits = limits = limits_of_running_loop()
         self._task: asyncio.Task[Any] | None = None
         self._cancels_before = 0
         self.due = math.inf if seconds is None else limits.loop.time() + seconds
@@ -37,7 +37,7 @@ class TimeLimit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._limits.waiting.discard(self)
+        self._limits.forget(self)
         if self.expired and self._task is not None:
             # If others canceled the task meanwhile, their cancel must win over our timeout.
             others = self._task.uncancel() > self._cancels_before
@@ -51,17 +51,32 @@ class TimeLimit:
             self._task.cancel()
 
 
-class _LoopLimits:
+class Limited(Protocol):
+    """What has a time limit."""
+
+    due: float
+    """When that is reached, on the loop's clock; infinity for no limit."""
+
+    def expire(self) -> None:
+        """End the work, since the time is over."""
+
+
+class LoopLimits:
     """The limits that are running on one event loop, and the timer that they share."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.waiting = set[TimeLimit]()
+        self._waiting = set[Limited]()
         self._wakes_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
+        self.forget = self._waiting.discard
+        """Let a limit expire no more."""
 
-    def watch(self, limit: TimeLimit) -> None:
-        self.waiting.add(limit)
+    def watch(self, limit: Limited) -> None:
+        """Let a limit expire when it is due."""
+        if limit.due == math.inf:
+            return
+        self._waiting.add(limit)
         if limit.due < self._wakes_at:
             self._wake_at(limit.due)
 
@@ -73,21 +88,21 @@ class _LoopLimits:
 
     def _expire_due(self) -> None:
         now = self.loop.time()
-        for each in [each for each in self.waiting if each.due <= now]:
-            self.waiting.discard(each)
+        for each in [each for each in self._waiting if each.due <= now]:
+            self._waiting.discard(each)
             each.expire()
-        self._wake_at(min((each.due for each in self.waiting), default=math.inf))
+        self._wake_at(min((each.due for each in self._waiting), default=math.inf))
 
 
 class _ThreadLimits(threading.local):
-    limits: _LoopLimits | None = None
+    limits: LoopLimits | None = None
 
 
-def _limits_of_running_loop() -> _LoopLimits:
-    """Return those of the running loop; a thread runs one at a time."""
+def limits_of_running_loop() -> LoopLimits:
+    """Return the limits of the running loop; a thread runs one at a time."""
     loop, limits = running_loop(), _local.limits
     if limits is None or limits.loop is not loop:
-        limits = _local.limits = _LoopLimits(loop)
+        limits = _local.limits = LoopLimits(loop)
     return limits
 
 

@@ -1,0 +1,128 @@
+"""One exchange over HTTP/1.1: a request, and its response as a whole, received without a task that waits for it.
+
+A task costs a turn of the event loop and a walk through all its coroutines for each response. So whoever has many
+requests to send is called back, and `Http1.fetch` waits for such a call too.
+"""
+
+import math
+from collections.abc import Callable
+
+from .. import errors
+from ._content_coding import check_size
+from ._http1_connection import Connection
+from ._http1_response import Response
+from ._http_response import ERROR_BYTES, ERROR_SECONDS, HttpResponse, Received, announced_size, is_success, whole
+from ._pyqwest import no_response
+from ._time_limit import LoopLimits
+
+WhenOver = Callable[[], object]
+
+
+class Exchange:
+    """An exchange, on a connection that it has taken, and gives back when it is over."""
+
+    __slots__ = (
+        "_chunks",
+        "_connection",
+        "_failure",
+        "_give",
+        "_limit",
+        "_limits",
+        "_response",
+        "_size",
+        "_timeout",
+        "_when_over",
+        "due",
+        "is_over",
+    )
+
+    def __init__(self, connection: Connection, give: Callable[[Connection], None], limit: int) -> None:
+        self._connection = connection
+        self._give = give
+        self._limit = limit
+        """How many bytes the body may have."""
+        self._limits: LoopLimits
+        self._timeout: float | None = None
+        self._response: Response
+        self._chunks = list[bytes]()
+        self._size = 0
+        self._failure: Exception | None = None
+        self._when_over: WhenOver | None = None
+        self.due = math.inf
+        self.is_over = False
+
+    def begin(self, request: bytes, limits: LoopLimits, timeout: float | None, due: float) -> None:
+        """Send the request. `due` is when `timeout` seconds will be over, on the event loop's clock."""
+        self._limits, self._timeout, self.due = limits, timeout, due
+        limits.watch(self)
+        self._response = response = self._connection.send(request)
+        response.on_change = self._receive
+        if response.failure is not None:
+            self._receive()
+
+    def when_over(self, call: WhenOver) -> None:
+        """Call a function when it is over, on the event loop; at once if it is over already."""
+        if self.is_over:
+            call()
+        else:
+            self._when_over = call
+
+    def response(self) -> HttpResponse:
+        """Return the response, when it is over. Raises ApiError or ProtocolError."""
+        response, failure = self._response, self._failure
+        status = response.status
+        if failure is not None and (not status or is_success(status)):
+            raise (no_response(self._timeout) if isinstance(failure, TimeoutError) else failure) from None
+        chunks = self._chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return whole(Received(status, response.headers, body, failure), self._limit)
+
+    def cancel(self) -> None:
+        """Hang up, unless it is over; nobody is called."""
+        self._when_over = None
+        self._end(None)
+
+    def expire(self) -> None:
+        """End it, since its time is over."""
+        self._end(TimeoutError())
+
+    def _receive(self) -> None:
+        """Take what has arrived of the response."""
+        response = self._response
+        failure: Exception | None = None
+        try:
+            if response.status:
+                self._collect(response)
+        except errors.InferenceError as error:  # it is too large
+            failure = error
+        if failure is not None or response.is_complete or response.failure is not None:
+            self._end(failure or response.failure)
+
+    def _collect(self, response: Response) -> None:
+        if not self._size and not is_success(response.status):
+            self._expect_error()
+        if not self._size and not response.is_complete and is_success(response.status):
+            check_size(announced_size(response.headers) or 0, self._limit)
+        for piece in response.take():
+            self._size += len(piece)
+            check_size(self._size, self._limit)
+            self._chunks.append(piece)
+
+    def _expect_error(self) -> None:
+        """Bear less of an error than of a success, in size and time: its status counts, and a retry should not wait."""
+        self._limit = min(self._limit, ERROR_BYTES)
+        due = self._limits.loop.time() + ERROR_SECONDS
+        if due < self.due:
+            self.due = due
+            self._limits.watch(self)
+
+    def _end(self, failure: Exception | None) -> None:
+        if self.is_over:
+            return
+        self.is_over, self._failure = True, failure
+        self._limits.forget(self)
+        self._response.on_change = None
+        self._give(self._connection)
+        call, self._when_over = self._when_over, None
+        if call is not None:
+            call()
