@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cwinference import Retry, errors
-from cwinference.transports import _http, _http1
+from cwinference.transports import _http, _http1_exchange
 from cwinference.transports import completions as completion_transport
 from tests.support.client_kinds import open_client
 from tests.support.inference_kinds import MESSAGES, AnyInference, connected
@@ -162,7 +162,7 @@ STATUSES: list[tuple[int, type[errors.ApiError], int]] = [
 @pytest.fixture
 def _short_time_for_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the bodies of errors take 0.05 s."""
-    for module in (_http, _http1, completion_transport):
+    for module in (_http, _http1_exchange, completion_transport):
         monkeypatch.setattr(module, "ERROR_SECONDS", 0.05)
 
 

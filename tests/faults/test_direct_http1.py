@@ -14,7 +14,7 @@ import pytest
 
 from cwinference import errors
 from cwinference.inference import AsyncInference, AsyncStream
-from cwinference.transports import _http1, _http1_response
+from cwinference.transports import _http1, _http1_exchange, _http1_response
 from cwinference.transports._http1_connection import Connection
 from tests.support.client_kinds import TOKEN
 from tests.support.inference_kinds import MESSAGES
@@ -114,7 +114,13 @@ async def test_a_connection_that_is_lost_before_it_is_used_ends_the_exchange() -
     assert caught.value.retryable
 
 
-def test_what_interrupts_the_reading_of_a_response_is_no_fault_of_the_response(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("module", "name", "end"), [
+    (_http1_exchange, "usual_response", LENGTH + b"\r\n" + BODY),
+    (_http1_response, "_headers", CHUNKED + b"\r\n"),
+])  # fmt: skip
+def test_what_interrupts_the_reading_of_a_response_is_no_fault_of_the_response(
+    module: object, name: str, end: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Such as Ctrl-C, or what the handler of another signal raises."""
 
     def interrupted(_: object) -> None:
@@ -122,10 +128,10 @@ def test_what_interrupts_the_reading_of_a_response_is_no_fault_of_the_response(m
 
     async def main(url: str) -> None:
         async with AsyncInference(url, token=TOKEN, retry=None) as inference:
-            monkeypatch.setattr(_http1_response, "_headers", interrupted)
+            monkeypatch.setattr(module, name, interrupted)
             await chat(inference)
 
-    with RawServer(always(OK + LENGTH + b"\r\n" + BODY)) as server, pytest.raises(KeyboardInterrupt):
+    with RawServer(always(OK + end)) as server, pytest.raises(KeyboardInterrupt):
         asyncio.run(main(server.endpoint))
 
 

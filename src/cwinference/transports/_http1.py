@@ -16,13 +16,14 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 from weakref import WeakKeyDictionary, WeakSet
 
 from .. import errors
 from .._gevent import has_patched_threads
 from .._locks import lock_of
+from .._secrets import Secret
 from ..auth import Metadata
 from ..config import Settings
 from ._http1_connect import connect, no_connection
@@ -31,7 +32,7 @@ from ._http1_exchange import Exchange
 from ._http1_response import Response
 from ._http_response import HttpResponse
 from ._pyqwest import is_usable, no_response, note_use
-from ._time_limit import TimeLimit, limits_of_running_loop
+from ._time_limit import TimeLimit, limits_of
 from .base import running_loop
 
 is_direct = True
@@ -61,8 +62,8 @@ class Http1:
         self._limit = settings.max_reply_bytes
         self._host, self._port = settings.endpoint.host, settings.endpoint.port
         self._authority = settings.endpoint.authority.removesuffix(":80")
-        self._target = ("", "")
-        """The latest URL, and what stands for it in a request."""
+        self._latest: _Head | None = None
+        """That of the latest request, since the next one's is often the same."""
         self._idle: WeakKeyDictionary[asyncio.AbstractEventLoop, _Idle] = WeakKeyDictionary()
         self._is_closed = False
         self._lock = lock_of(self)
@@ -114,7 +115,7 @@ class Http1:
     ) -> Exchange:
         try:
             exchange = Exchange(connection, self._give, self._limit)
-            exchange.begin(self._request(verb, url, headers, content), limits_of_running_loop(), timeout, due)
+            exchange.begin(self._request(verb, url, headers, content), limits_of(connection.loop), timeout, due)
         except BaseException:
             self._give(connection)
             raise
@@ -139,7 +140,7 @@ class Http1:
             if isinstance(error, TimeoutError):
                 raise no_response(timeout) from None
             raise
-        return response, lambda _: self._give(taken)
+        return response, lambda _: self._give_anywhere(taken)
 
     async def close(self) -> None:
         """Release all connections that are idle; in a forked child they are the parent's."""
@@ -158,7 +159,7 @@ class Http1:
         idle = self._idle.get(loop)
         if idle is None:
             idle = await self._idle_of(loop)
-        return idle.take() or await self._connect(loop)
+        return idle.take() or await self._connect(loop, idle)
 
     async def _idle_of(self, loop: asyncio.AbstractEventLoop) -> "_Idle":
         note_use()
@@ -166,38 +167,55 @@ class Http1:
         with self._lock:
             for other in [each for each in self._idle if each.is_closed()]:
                 del self._idle[other]
-            if not self._is_closed:
+            if self._is_closed:
+                idle.close()  # it keeps nothing
+            else:
                 idle = self._idle.setdefault(loop, idle)
         await _close_with(loop, idle)
         return idle
 
-    async def _connect(self, loop: asyncio.AbstractEventLoop) -> Connection:
+    async def _connect(self, loop: asyncio.AbstractEventLoop, idle: "_Idle") -> Connection:
         try:
             connection = await connect(loop, self._host, self._port)
         except (OSError, UnicodeError) as error:
             raise no_connection(error, f"http://{self._authority}") from None
+        connection.keeper = idle.keep
         loop.__dict__[_OPEN][0].add(connection)
         return connection
 
     def _give(self, connection: Connection) -> None:
-        """Keep a connection for the next request, if that is possible."""
-        if connection.is_kept() and not self._is_closed:
-            idle = self._idle.get(connection.loop)
-            if idle is not None and idle.keep(connection):
-                return
-        connection.abort()
+        """Keep a connection for the next request, if that is possible. Only on its event loop."""
+        if not (connection.is_kept() and connection.keeper is not None and connection.keeper(connection)):
+            connection.abort()
+
+    def _give_anywhere(self, connection: Connection) -> None:
+        """Do the same on any thread; elsewhere than on its event loop, it is closed."""
+        if connection.is_on_its_loop():
+            self._give(connection)
+        else:
+            connection.abort()
 
     def _request(self, verb: str, url: str, headers: Metadata, content: bytes | None) -> bytes:
         """Return a request as it is sent. It shows the token, so no variable may hold it."""
-        known, target = self._target
-        if known != url:
-            target = _target(url)
-            self._target = url, target
-        length = f"content-length: {len(content or b'')}\r\n" if content or verb != "GET" else ""
-        first = f"{verb} {target} HTTP/1.1\r\nhost: {self._authority}\r\n{length}"
-        return _encoded([first, *[f"{name}: {value}\r\n" for name, value in headers.reveal()], "\r\n"]) + (
-            content or b""
-        )
+        latest = self._latest
+        if latest is None or latest.headers is not headers or latest.url != url or latest.verb != verb:
+            latest = self._latest = _Head(verb, url, headers, self._head(verb, url, headers))
+        if content or verb != "GET":
+            return b"%bcontent-length: %d\r\n\r\n%b" % (latest.encoded.reveal(), len(content or b""), content or b"")
+        return latest.encoded.reveal() + b"\r\n"
+
+    def _head(self, verb: str, url: str, headers: Metadata) -> Secret[bytes]:
+        first = f"{verb} {_target(url)} HTTP/1.1\r\nhost: {self._authority}\r\n"
+        return Secret(_encoded([first, *[f"{name}: {value}\r\n" for name, value in headers.reveal()]]))
+
+
+class _Head(NamedTuple):
+    """The head of a request without the size of its body, for which of them it was made."""
+
+    verb: str
+    url: str
+    headers: Metadata
+    encoded: Secret[bytes]
 
 
 class _Idle:
@@ -210,10 +228,10 @@ class _Idle:
 
     def take(self) -> Connection | None:
         """Return the connection that was used last; None if none can be used."""
-        connections, oldest = self._connections, time.monotonic() - IDLE_SECONDS
+        connections, now = self._connections, time.monotonic()
         while connections:
             connection = connections.pop()  # only the event loop itself takes any, unless all is being closed
-            if connection.idle_since > oldest and connection.is_fresh():
+            if now - connection.idle_since < IDLE_SECONDS and connection.is_fresh(now):
                 return connection
             connection.abort()
         return None
@@ -221,8 +239,6 @@ class _Idle:
     def keep(self, connection: Connection) -> bool:
         """Keep a connection; return whether there is room. Only on its event loop."""
         if self._is_closed or len(self._connections) >= MOST_IDLE:
-            return False
-        if not connection.is_on_its_loop():
             return False
         connection.idle_since = time.monotonic()
         self._connections.append(connection)
@@ -294,7 +310,7 @@ def _target(url: str) -> str:
 
 def _encoded(lines: list[str]) -> bytes:
     """Return the head of a request. Raises ConfigurationError if a value has what would add a line to it."""
-    for each in lines[1:-1]:
+    for each in lines[1:]:
         if not each.isascii() or not each[:-2].replace("\t", " ").isprintable():
             raise errors.ConfigurationError(
                 f"headers: the value of {each.partition(':')[0]!a} contains characters that no header may contain"

@@ -6,8 +6,9 @@ A request is written at once.
 import asyncio
 import select
 import socket
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from ._http1_response import MOST_WAITING, Response
 from ._pyqwest import leave_to_parent
@@ -17,48 +18,94 @@ _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 30}
 what lies between may forget a silent connection."""
 
 
+_JUST_NOW = 0.001
+"""Seconds for which a connection counts as open after a response."""
+
+
+class Receiver(Protocol):
+    """What takes what comes back for a request."""
+
+    is_complete: bool
+    """Whether nothing more has to come."""
+    keeps_alive: bool
+    """Whether the server accepts another request on the connection; known when it is complete."""
+
+    def receive(self, data: bytes) -> bool:
+        """Take received bytes; return whether the connection should go on reading."""
+        ...
+
+    def end(self, error: Exception | None) -> None:
+        """Note that the connection is closed, and why."""
+
+
 class Connection(asyncio.Protocol):
     """A connection to a server, used by one exchange at a time."""
 
-    __slots__ = ("__weakref__", "_is_lost", "_is_paused", "_poll", "_response", "_transport", "idle_since", "loop")
+    __slots__ = (
+        "__weakref__",
+        "_is_lost",
+        "_is_paused",
+        "_is_reused",
+        "_poll",
+        "_receiver",
+        "_transport",
+        "idle_since",
+        "keeper",
+        "loop",
+    )
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.idle_since = 0.0
+        self.keeper: Callable[[Connection], bool] | None = None
+        """What keeps it for the next request, if there is room."""
+        self._is_reused = False
+        """Whether it had a response after another one: the server does keep connections open."""
         self._transport: asyncio.Transport
-        self._response: Response | None = None
+        self._receiver: Receiver | None = None
         self._is_lost = False
         self._is_paused = False
         self._poll: Any = None
 
     def send(self, request: bytes) -> Response:
         """Send a request, and return the response to be read."""
-        self._response = response = Response(self)
+        response = Response(self)
+        self.send_for(response, request)
+        return response
+
+    def send_for(self, receiver: "Receiver", request: bytes) -> None:
+        """Send a request, and give what comes back to a receiver."""
+        self._receiver = receiver
         if self._is_lost:  # between being made and being used
-            response.end(None)
+            receiver.end(None)
         else:
             self._transport.write(request)
-        return response
 
     def is_kept(self) -> bool:
         """Return whether it can take another request, after the response to the latest one."""
-        response = self._response
+        receiver = self._receiver
         return (
-            response is not None
-            and response.is_complete
-            and response.keeps_alive
+            receiver is not None
+            and receiver.is_complete
+            and receiver.keeps_alive
             and not self._is_paused
             and not self._transport.is_closing()
             and not self._transport.get_write_buffer_size()
         )
 
-    def is_fresh(self) -> bool:
+    def is_fresh(self, now: float) -> bool:
         """Return whether the server has not closed it since, as far as that is known on this side.
 
-        The event loop may not have noticed yet, so the system is asked. After that, only a close that is on its way can
-        break an exchange.
+        The event loop may not have noticed yet, so the system is asked; unless the latest response came just now, from
+        a server that has kept the connection open before, because to ask is dear. After that, only a close that is on
+        its way can break an exchange.
         """
-        return not (self._is_lost or self._transport.is_closing() or self._poll.poll(0))
+        if self._is_lost or self._transport.is_closing():
+            return False
+        if self._is_reused and now - self.idle_since < _JUST_NOW:
+            return True
+        self._is_reused = True
+        return not self._poll.poll(0)
 
     def resume(self) -> None:
         """Go on reading, if it was stopped."""
@@ -114,35 +161,35 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the server."""
-        response = self._response
-        if response is None or response.is_complete:
+        receiver = self._receiver
+        if receiver is None or receiver.is_complete:
             self.abort()  # nobody asked for them
-        elif not response.receive(data):
+        elif not receiver.receive(data):
             self._is_paused = True
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Note that the server sends no more, and hang up: it may never read what is still to be written."""
-        response = self._response
-        if response is not None and not response.is_complete:
-            response.end(None)
+        receiver = self._receiver
+        if receiver is not None and not receiver.is_complete:
+            receiver.end(None)
             self.abort()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that it is closed."""
         self._is_lost = True
-        response = self._response
-        if response is None or response.is_complete:
+        receiver = self._receiver
+        if receiver is None or receiver.is_complete:
             return
         if exc is not None:
-            self._receive_rest(response)
-        response.end(exc)
+            self._receive_rest(receiver)
+        receiver.end(exc)
 
-    def _receive_rest(self, response: Response) -> None:
+    def _receive_rest(self, receiver: Receiver) -> None:
         """Read what has arrived, after a write has failed: servers that refuse a long request say so, and hang up."""
         with suppress(OSError), self._copy() as copy:
             copy.setblocking(False)
-            while not response.is_complete and (data := copy.recv(MOST_WAITING)):
-                if not response.receive(data):
+            while not receiver.is_complete and (data := copy.recv(MOST_WAITING)):
+                if not receiver.receive(data):
                     break

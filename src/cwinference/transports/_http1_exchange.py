@@ -10,7 +10,8 @@ from collections.abc import Callable
 from .. import errors
 from ._content_coding import check_size
 from ._http1_connection import Connection
-from ._http1_response import Response
+from ._http1_response import Response, lost
+from ._http1_usual import UsualResponse, usual_response
 from ._http_response import ERROR_BYTES, ERROR_SECONDS, HttpResponse, Received, announced_size, is_success, whole
 from ._pyqwest import no_response
 from ._time_limit import LoopLimits
@@ -31,9 +32,12 @@ class Exchange:
         "_response",
         "_size",
         "_timeout",
+        "_usual",
         "_when_over",
         "due",
+        "is_complete",
         "is_over",
+        "keeps_alive",
     )
 
     def __init__(self, connection: Connection, give: Callable[[Connection], None], limit: int) -> None:
@@ -43,22 +47,21 @@ class Exchange:
         """How many bytes the body may have."""
         self._limits: LoopLimits
         self._timeout: float | None = None
-        self._response: Response
+        self._usual: UsualResponse | None = None
+        self._response: Response | None = None
+        """The response, if it is not a usual one."""
         self._chunks = list[bytes]()
         self._size = 0
         self._failure: Exception | None = None
         self._when_over: WhenOver | None = None
         self.due = math.inf
-        self.is_over = False
+        self.is_over = self.is_complete = self.keeps_alive = False
 
     def begin(self, request: bytes, limits: LoopLimits, timeout: float | None, due: float) -> None:
         """Send the request. `due` is when `timeout` seconds will be over, on the event loop's clock."""
         self._limits, self._timeout, self.due = limits, timeout, due
         limits.watch(self)
-        self._response = response = self._connection.send(request)
-        response.on_change = self._receive
-        if response.failure is not None:
-            self._receive()
+        self._connection.send_for(self, request)
 
     def when_over(self, call: WhenOver) -> None:
         """Call a function when it is over, on the event loop; at once if it is over already."""
@@ -68,12 +71,16 @@ class Exchange:
             self._when_over = call
 
     def response(self) -> HttpResponse:
-        """Return the response, when it is over. Raises ApiError or ProtocolError."""
-        response, failure = self._response, self._failure
-        status = response.status
+        """Return the response, once, when it is over. Raises ApiError or ProtocolError."""
+        usual, failure = self._usual, self._failure
+        if usual is not None and failure is None:
+            self._usual = None  # the connection, which may be idle for long, refers to this
+            return HttpResponse(200, usual, usual.body)
+        response, chunks, self._chunks = self._response, self._chunks, []
+        status = 0 if response is None else response.status
         if failure is not None and (not status or is_success(status)):
             raise (no_response(self._timeout) if isinstance(failure, TimeoutError) else failure) from None
-        chunks = self._chunks
+        assert response is not None  # noqa: S101
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         return whole(Received(status, response.headers, body, failure), self._limit)
 
@@ -86,19 +93,54 @@ class Exchange:
         """End it, since its time is over."""
         self._end(TimeoutError())
 
-    def _receive(self) -> None:
-        """Take what has arrived of the response."""
+    # --- for its connection
+
+    def receive(self, data: bytes) -> bool:
+        """Take received bytes; return whether the connection should go on reading."""
         response = self._response
+        if response is None:
+            usual = self._read(data)
+            if usual is not None and len(usual.body) <= self._limit:
+                self._usual, self.is_complete, self.keeps_alive = usual, True, True
+                self._end(None)
+                return True
+            response = self._unusual()
+        return response.receive(data)
+
+    def _read(self, data: bytes) -> UsualResponse | None:
+        try:
+            return usual_response(data)
+        except BaseException:  # Ctrl-C; event loops do not agree on what becomes of it in a callback
+            self._end(lost("its reading was interrupted", begun=True))
+            raise
+
+    def end(self, error: Exception | None) -> None:
+        """Note that the connection is closed."""
+        response = self._response or self._unusual()
+        response.end(error)
+
+    def _unusual(self) -> Response:
+        """Return what reads any response."""
+        self._response = response = Response(self._connection)
+        response.on_change = self._collect
+        return response
+
+    def _collect(self) -> None:
+        """Take what has arrived of such a response."""
+        response = self._response
+        if response is None:
+            return
         failure: Exception | None = None
         try:
             if response.status:
-                self._collect(response)
+                self._take_from(response)
         except errors.InferenceError as error:  # it is too large
             failure = error
         if failure is not None or response.is_complete or response.failure is not None:
+            self.is_complete, self.keeps_alive = response.is_complete, response.keeps_alive
             self._end(failure or response.failure)
 
-    def _collect(self, response: Response) -> None:
+    def _take_from(self, response: Response) -> None:
         if not self._size and not is_success(response.status):
             self._expect_error()
         if not self._size and not response.is_complete and is_success(response.status):
@@ -121,7 +163,8 @@ class Exchange:
             return
         self.is_over, self._failure = True, failure
         self._limits.forget(self)
-        self._response.on_change = None
+        if self._response is not None:
+            self._response.on_change = None
         self._give(self._connection)
         call, self._when_over = self._when_over, None
         if call is not None:

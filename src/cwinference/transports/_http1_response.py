@@ -143,7 +143,7 @@ class Response:
             self.keeps_alive = False
             interruption = _interruption(error)
             if interruption is not None:
-                self._fail(_lost("its reading was interrupted", begun=True))
+                self._fail(lost("its reading was interrupted", begun=True))
                 self._wake()
                 raise interruption from None
             self._fail(_unreadable(error))
@@ -159,7 +159,7 @@ class Response:
         if error is None and self._has_begun and self._ends_with_connection():
             self.is_complete = True
         why = "the server closed it" if error is None else str(getattr(error, "strerror", None) or error)
-        self._fail(_lost(f"{why} {'within' if self._has_begun else 'before'} its response", begun=self._has_begun))
+        self._fail(lost(f"{why} {'within' if self._has_begun else 'before'} its response", begun=self._has_begun))
         self._wake()
 
     def _fail(self, failure: errors.InferenceError) -> None:
@@ -256,7 +256,7 @@ def _unreadable(error: Exception) -> errors.ProtocolError:
     return errors.ProtocolError(f"the response cannot be read: {cause or error}")
 
 
-def _lost(why: str, *, begun: bool) -> errors.ApiError:
+def lost(why: str, *, begun: bool) -> errors.ApiError:
     """Return the error of a lost connection. If the response had begun, the model has run, and it is not retried."""
     return errors.with_hint(
         errors.Unavailable(f"the connection was lost: {why}"), Hint.NO_RETRY if begun else Hint.LOST

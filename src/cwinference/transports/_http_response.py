@@ -9,6 +9,7 @@ import pyqwest
 from .. import errors
 from .._text import safe_headers
 from ._content_coding import check_size, decompress, decompress_error
+from ._http1_usual import UsualResponse
 from ._pyqwest import translate
 from ._stream_ends import StreamEnds
 
@@ -22,16 +23,24 @@ HTTP1 = pyqwest.HTTPVersion.HTTP1
 class HttpResponse:
     """A whole HTTP response, decompressed."""
 
-    __slots__ = ("attempts", "body", "headers", "lost", "status")
+    __slots__ = ("_head", "_headers", "attempts", "body", "lost", "status")
 
-    def __init__(self, status: int, headers: pyqwest.Headers, body: bytes) -> None:
+    def __init__(self, status: int, headers: pyqwest.Headers | UsualResponse, body: bytes) -> None:
         self.status = status
-        self.headers = headers
+        self._head = headers
+        self._headers: pyqwest.Headers | None = None
         self.body = body
         self.attempts = 1
         """How many times the request was sent; set by whoever retries."""
         self.lost: errors.Unavailable | None = None
         """Of a response that is an error: that the connection was lost before its body was complete."""
+
+    @property
+    def headers(self) -> pyqwest.Headers:
+        """Its headers, which are made when somebody asks for them."""
+        if self._headers is None:
+            self._headers = self._head.headers if isinstance(self._head, UsualResponse) else self._head
+        return self._headers
 
     @property
     def content_type(self) -> str:

@@ -19,7 +19,7 @@ class TimeLimit:
     __slots__ = ("_cancels_before", "_limits", "_task", "due", "expired")
 
     def __init__(self, seconds: float | None) -> None:
-        self._limits = limits = limits_of_running_loop()
+        self._limits = limits = limits_of(running_loop())
         self._task: asyncio.Task[Any] | None = None
         self._cancels_before = 0
         self.due = math.inf if seconds is None else limits.loop.time() + seconds
@@ -98,9 +98,9 @@ class _ThreadLimits(threading.local):
     limits: LoopLimits | None = None
 
 
-def limits_of_running_loop() -> LoopLimits:
+def limits_of(loop: asyncio.AbstractEventLoop) -> LoopLimits:
     """Return the limits of the running loop; a thread runs one at a time."""
-    loop, limits = running_loop(), _local.limits
+    limits = _local.limits
     if limits is None or limits.loop is not loop:
         limits = _local.limits = LoopLimits(loop)
     return limits

@@ -19,6 +19,7 @@ from ..config import Settings
 from ._content_coding import BodyDecoder, check_size
 from ._http import AsyncHttp, Release, SyncHttp
 from ._http1 import Http1, can_send
+from ._http1_exchange import Exchange
 from ._http1_response import Response
 from ._http_response import (
     ERROR_BYTES,
@@ -38,6 +39,7 @@ from ._watchdog import Watchdog
 __all__ = [
     "AsyncBody",
     "AsyncCompletionTransport",
+    "Exchange",
     "HttpResponse",
     "SyncBody",
     "SyncCompletionTransport",
@@ -237,6 +239,12 @@ class AsyncCompletionTransport:
         if succeeded:
             check_size(size, self._limit)
         return whole(Received(received.status, received.headers, received.content), self._limit)
+
+    def begin(
+        self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
+    ) -> Exchange | None:
+        """Begin an exchange that nobody awaits; return None if that is not possible, or not at once."""
+        return None if self._direct is None else self._direct.begin(verb, url, headers, content, timeout)
 
     async def open(
         self, verb: str, url: str, headers: Metadata, content: bytes | None, timeout: float | None
