@@ -15,20 +15,25 @@ T = TypeVar("T")
 
 try:
     from msgspec import DecodeError, defstruct
-    from msgspec.json import Decoder
+    from msgspec.json import Decoder, Encoder
     from msgspec.structs import asdict
 except ImportError:  # where there is no wheel for it
     _defstruct: Any = None
     _decoder: Any = None
     _asdict: Any = None
     _decode: Callable[[bytes | str], Any] | None = None
+    _encode: Callable[[Any], bytes] | None = None
+    _encode_sorted: Callable[[Any], bytes] | None = None
     _refusals: tuple[type[Exception], ...] = ()
 else:
     _defstruct, _decoder, _asdict = defstruct, Decoder, asdict
     _decode = Decoder().decode
+    _encode, _encode_sorted = Encoder().encode, Encoder(order="sorted").encode
     _refusals = (DecodeError, ValueError, RecursionError)  # not in every version is a DecodeError a ValueError
 
 
+_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_not_encoded = (TypeError, ValueError, OverflowError, RecursionError)
 _LONGEST_WITH_PART = sys.int_info.default_max_str_digits
 """Of longer texts no part is read: an integer in the rest could have more digits than Python reads."""
 
@@ -41,6 +46,17 @@ def loads(text: bytes | str, otherwise: Callable[[Any], Any] = json.loads) -> An
         except _refusals:
             pass
     return otherwise(text)
+
+
+def with_sorted_members(text: bytes, value: Any) -> bytes:
+    """Return a JSON text with the members of its objects sorted by name; `value` is what `json` made the text of."""
+    if _encode is not None and _encode_sorted is not None:
+        try:
+            if _encode(value) == text:  # so msgspec writes everything that is in it as `json` does
+                return _encode_sorted(value)
+        except _not_encoded:
+            pass
+    return _canonical(json.loads(text)).encode()
 
 
 def part(kind: type[T]) -> type[T]:

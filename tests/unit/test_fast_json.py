@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cwinference._json import loads
+from cwinference._json import loads, with_sorted_members
 from cwinference.inference import _model_server, _stream_reader
 from cwinference.inference.batch import lines, requests
 
@@ -137,3 +137,38 @@ def test_without_msgspec_everything_is_read_by_json() -> None:
         "assert loads(b'x', len) == 1\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+@given(st.dictionaries(st.text(), VALUES, max_size=5))
+def test_members_are_sorted_as_json_sorts_them(value: dict[str, Any]) -> None:
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return
+    expected = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    assert with_sorted_members(text, value) == expected
+
+
+@pytest.mark.parametrize("value", [
+    {"b": 1e16, "a": 1e-7}, {"b": 5e-324, "a": -0.0}, {"b": 10**30, "a": (1, 2)},
+    {"\ud7ff": 1, "\ue000": 2, "\U0001f600": 3},
+    {"b": "\x00\x1f\x7f\u2028\"\\/", "a": True}, {"b": {"d": 1, "c": 2}, "a": None},
+])  # fmt: skip
+def test_what_msgspec_writes_in_another_way_is_left_to_json(value: dict[str, Any]) -> None:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    assert (
+        with_sorted_members(text, value)
+        == json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    )
+
+
+def test_names_that_are_no_text_are_sorted_as_they_are_sent() -> None:
+    value: Any = {10: 1, 9: 2, "b": {True: 1, "a": 2}}
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    assert with_sorted_members(text, value) == b'{"10":1,"9":2,"b":{"a":2,"true":1}}'

@@ -62,11 +62,13 @@ class CompletionRequest:
         retry: Retry | None = UNSET,
         headers: Mapping[str, str] | None = None,
         hedge_after: float | None = UNSET,
+        content: bytes | None = None,
     ) -> None:
+        """Check it all. `content` is the body as `encoded`, if that was done before."""
         self.method = method
         self.model = model
         self.body = body
-        self.content = None if body is None else _encoded(body)
+        self.content = encoded(body) if content is None and body is not None else content
         self.headers = _checked_headers(headers) if headers else ()
         self.timeout = timeout if timeout is UNSET else check_timeout(timeout)
         self.retry = retry if retry is UNSET else check_retry(retry)
@@ -221,7 +223,7 @@ def check_model(model: object) -> str:
     return model
 
 
-def _encoded(body: Mapping[str, Any]) -> bytes:
+def encoded(body: Mapping[str, Any]) -> bytes:
     """Return the body as JSON. Raises a ConfigurationError that names the argument that cannot be encoded."""
     try:
         return _encode(body).encode()

@@ -58,7 +58,7 @@ def completion_line(key: str, body: bytes, digest: str, *, replaces: bool = Fals
     """
     body = kept_body(body)
     end = b',"request_digest":"' + digest.encode() + (b'"' + _REPLACES if replaces else b'"}\n')
-    return b"".join([_BEGINNING, _encode(key).encode(), _BEFORE_BODY, body, _AFTER_BODY, end])
+    return b"".join([_BEGINNING, encode_basestring_ascii(key).encode(), _BEFORE_BODY, body, _AFTER_BODY, end])
 
 
 def kept_body(body: bytes) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..._text import one_line
 from ...errors import ConfigurationError, InferenceError
-from .._request import CompletionMethod
+from .._request import CompletionMethod, encoded
 from .fingerprint import Fingerprint, content_by, content_of
 from .input_check import InputCheck
 from .key_set import UNDIGESTED, CompletedKeys, KeySet, digest_number
@@ -174,18 +174,19 @@ class Reader:
                 self._skip()
                 return None
             method, body = completion_of(fields)
-            digest = digest_of(method, body)
+            content = encoded(body)
+            digest = digest_of(method, body, content)
             self._content = None if isinstance(value, bytes | str) else content_by(custom_id, digest)
         except ConfigurationError as error:
             self._invalid(key, line, error, fail)
             return None
         if expected is None:
-            return None if self._is_unwanted(key) else self._item(key, line, method, body, digest, fail)
+            return None if self._is_unwanted(key) else self._item(key, line, method, body, content, digest, fail)
         if digest_number(digest) == expected:
             self._skip()
             return None
         self._change(key, line, digest, expected)
-        return self._item(key, line, method, body, digest, fail, replaces=True)
+        return self._item(key, line, method, body, content, digest, fail, replaces=True)
 
     def _item(
         self,
@@ -193,13 +194,14 @@ class Reader:
         line: int,
         method: CompletionMethod,
         body: dict[str, Any],
+        content: bytes,
         digest: str,
         fail: Fail,
         *,
         replaces: bool = False,
     ) -> Item | None:
         try:
-            request = completion_request(method, body)
+            request = completion_request(method, body, content)
         except ConfigurationError as error:
             fail(key, line, error)
             return None

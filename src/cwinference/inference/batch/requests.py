@@ -7,17 +7,15 @@ from hashlib import blake2b
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
-from ..._json import loads
+from ..._json import loads, with_sorted_members
 from ...errors import ConfigurationError
-from .._request import CHAT, TEXT, CompletionMethod, CompletionRequest, check_body
+from .._request import CHAT, TEXT, CompletionMethod, CompletionRequest, check_body, encoded
 from .source import OverlongLine
 
 _METHODS = {"/chat/completions": CHAT, "/completions": TEXT}
 _KNOWN = "/v1/chat/completions or /v1/completions"
 _PATH = re.compile(r"(?P<before>.*?)(?:/v[0-9][0-9a-z.]*)?(?P<method>/chat/completions|/completions)/?")
 """The path of a URL, of any version: other services than OpenAI have `/chat/completions` or `/v4/chat/completions`."""
-
-_canonical = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
 
 
 class Item(NamedTuple):
@@ -50,9 +48,10 @@ def take_key(fields: dict[str, Any]) -> str | None:
 
 
 def completion_of(request: dict[str, Any]) -> tuple[CompletionMethod, dict[str, Any]]:
-    """Return the method and the body of a request. Raises ConfigurationError."""
-    body, url = (request["body"], request.get("url")) if "body" in request else (request, None)
-    fields = _copied(body, "body: ")
+    """Return the method and the body of a request, which is a copy of the caller's. Raises ConfigurationError."""
+    url, fields = None, request
+    if "body" in request:
+        url, fields = request.get("url"), _copied(request["body"], "body: ")
     method = _method_at(url) if url is not None else CHAT if "messages" in fields else TEXT
     needed = "messages" if method is CHAT else "prompt"
     if needed not in fields:
@@ -60,24 +59,22 @@ def completion_of(request: dict[str, Any]) -> tuple[CompletionMethod, dict[str, 
     return method, fields
 
 
-def completion_request(method: CompletionMethod, body: dict[str, Any]) -> CompletionRequest:
-    """Return the request for a completion. Raises ConfigurationError."""
+def completion_request(
+    method: CompletionMethod, body: dict[str, Any], content: bytes | None = None
+) -> CompletionRequest:
+    """Return the request for a completion; `content` as for `digest_of`. Raises ConfigurationError."""
     checked = check_body(body, streamed=False)
-    return CompletionRequest(method, checked, model=checked["model"])
+    return CompletionRequest(method, checked, model=checked["model"], content=content)
 
 
-def digest_of(method: CompletionMethod, body: dict[str, Any]) -> str:
+def digest_of(method: CompletionMethod, body: dict[str, Any], content: bytes | None = None) -> str:
     """Return 32 hexadecimal digits that identify a request, in whatever order its members are.
 
-    Raises ConfigurationError if it cannot be encoded.
+    `content` is its body as it is sent, if that is known. Raises ConfigurationError if it cannot be encoded.
     """
-    try:
-        text = _canonical(body)
-    except (TypeError, ValueError, RecursionError):
-        # Its error names what is wrong. There is none if only the names of members cannot be sorted, as 1 and "a".
-        content = CompletionRequest(method, body, model=None).content
-        text = _canonical(json.loads(content or b"null"))
-    return blake2b(f"{method.name}\n{text}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    content = encoded(body) if content is None else content
+    text = b"%b\n%b" % (method.name.encode(), with_sorted_members(content, body))
+    return blake2b(text, digest_size=16).hexdigest()
 
 
 def _copied(value: object, where: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from .._responses import Usage
 
-_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_COUNTS = _PROMPT, _COMPLETION, _TOTAL = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 class TokenCount:
@@ -22,8 +22,16 @@ class TokenCount:
 
     def add(self, reported: Any) -> None:
         """Add the `usage` of a response, if it has one."""
-        if isinstance(reported, dict) and reported:
-            usage = Usage(cast(dict[str, Any], reported))
+        if not isinstance(reported, dict) or not reported:
+            return
+        counts = cast(dict[str, Any], reported)
+        prompt, completion, total = counts.get(_PROMPT), counts.get(_COMPLETION), counts.get(_TOTAL)
+        if type(prompt) is int and type(completion) is int and type(total) is int and total:  # as servers report it
+            self.prompt += prompt
+            self.completion += completion
+            self.total += total
+        else:
+            usage = Usage(counts)
             self.prompt += usage.prompt_tokens
             self.completion += usage.completion_tokens
             self.total += usage.total_tokens
