@@ -299,8 +299,8 @@ class BaseInference(Resource[Mode]):
             terms=terms,
             can_route=server.can_route,
         )
-        send: Any = driver.bind(server.complete_as_bytes)
-        result: BatchResult = yield Run(lambda: run_on_threads(batch, send), lambda: run_on_loop(batch, send))
+        work: Any = batch, driver, server.complete_as_bytes
+        result: BatchResult = yield Run(lambda: run_on_threads(*work), lambda: run_on_loop(*work))
         return result
 
     def __repr__(self) -> str:

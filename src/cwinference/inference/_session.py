@@ -5,12 +5,13 @@ import time
 from typing import Any, Generic, Self, TypeVar
 
 from .._calls.session import closed
-from ..auth import Metadata, with_headers
+from ..auth import Headers, Metadata, with_headers
 from ..errors import DeadlineExceeded, ProtocolError
 from ..transports.completion_errors import failed_completion, no_stream
 from ..transports.completions import (
     AsyncBody,
     AsyncCompletionTransport,
+    Exchange,
     HttpResponse,
     SyncBody,
     SyncCompletionTransport,
@@ -41,6 +42,7 @@ class BaseInferenceSession(Generic[TransportT]):
         self._counters = counters
         self._health = health
         self.is_closed = False
+        self._latest_headers: tuple[Metadata, Headers, Metadata] | None = None
 
     def __str__(self) -> str:
         return "completions"
@@ -62,6 +64,13 @@ class BaseInferenceSession(Generic[TransportT]):
         extras = tuple(each for each in metadata.reveal() if each[0] != "authorization")  # what belongs to the call
         here = type(self)(self._connections, self._limiter, self._counters, health)
         return here, with_headers(token, extras) if extras else token
+
+    def _headers(self, metadata: Metadata, more: Headers) -> Metadata:
+        """Return both together: the same object as for the latest request, if that had the same."""
+        latest = self._latest_headers
+        if latest is None or latest[0] is not metadata or latest[1] is not more:
+            latest = self._latest_headers = metadata, more, with_headers(metadata, more)
+        return latest[2]
 
     def _count(self, call: CompletionCall[Any]) -> None:
         call.attempts += 1
@@ -113,7 +122,7 @@ class SyncInferenceSession(BaseInferenceSession[SyncCompletionTransport]):
                 return here._open(call, metadata, remaining, began)
             try:
                 transport = self._connections.to(call.endpoint)
-                headers = with_headers(metadata, call.headers)
+                headers = self._headers(metadata, call.headers)
                 response = transport.fetch(call.verb, call.url, headers, call.content, remaining)
             except BaseException:
                 here._health.leave()
@@ -136,7 +145,7 @@ class SyncInferenceSession(BaseInferenceSession[SyncCompletionTransport]):
         started = time.monotonic()
         try:
             transport = self._connections.to(call.endpoint)
-            headers = with_headers(metadata, call.headers)
+            headers = self._headers(metadata, call.headers)
             body = transport.open(call.verb, call.url, headers, call.content, timeout, call.first_token_timeout)
             body.on_close = self._leave
             if not is_success(body.status):
@@ -176,7 +185,7 @@ class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
                 return await here._open(call, metadata, remaining, began)
             try:
                 transport = self._connections.to(call.endpoint)
-                headers = with_headers(metadata, call.headers)
+                headers = self._headers(metadata, call.headers)
                 response = await transport.fetch(call.verb, call.url, headers, call.content, remaining)
             except BaseException:
                 here._health.leave()
@@ -187,6 +196,52 @@ class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
         except BaseException as error:
             here._fail(error, call, began)
             raise
+
+    def begin(
+        self, call: CompletionCall[Any], metadata: Metadata, timeout: float | None
+    ) -> tuple[Exchange, float] | None:
+        """Send one attempt that nobody awaits, if that can be done at once: return it and its time for `finish`.
+
+        Otherwise return None, and nothing was done.
+        """
+        refuse_after_fork()
+        if self.is_closed:
+            raise closed()
+        transport = self._connections.to(call.endpoint)
+        self._connections.check_open()
+        if not self._limiter.enter_at_once():
+            return None
+        exchange: Exchange | None = None
+        began = self._health.begin()
+        try:
+            headers = self._headers(metadata, call.headers)
+            exchange = transport.begin(call.verb, call.url, headers, call.content, timeout)
+        finally:
+            if exchange is None:
+                self._leave()
+        if exchange is None:
+            return None
+        self._count(call)
+        return exchange, began
+
+    def finish(self, exchange: Exchange, call: CompletionCall[Any], began: float) -> HttpResponse:
+        """Return the response to an attempt that was begun, when it is over; to be called once. Raises as `send`."""
+        self._limiter.leave()
+        try:
+            try:
+                response = exchange.response()
+            except BaseException:
+                self._health.leave()
+                raise
+            return self._received(response, call, began)
+        except BaseException as error:
+            self._fail(error, call, began)
+            raise
+
+    def give_up(self, call: CompletionCall[Any], began: float, error: BaseException) -> None:
+        """Note that an attempt that was begun is not awaited any more."""
+        self._leave()
+        self._fail(error, call, began)
 
     async def _open(
         self,
@@ -200,7 +255,7 @@ class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
         limits = [each for each in (timeout, call.first_token_timeout) if each is not None]
         try:
             transport = self._connections.to(call.endpoint)
-            headers = with_headers(metadata, call.headers)
+            headers = self._headers(metadata, call.headers)
             body = await transport.open(call.verb, call.url, headers, call.content, min(limits, default=None))
             body.on_close = self._leave
             if not is_success(body.status):

@@ -3,14 +3,22 @@
 import asyncio
 import contextvars
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import TypeAlias
 
+from ..._calls.drivers import AsyncDriver, SyncDriver
+from ..._calls.flow import Operation
+from .._begun import Sender
 from .._model_server import CheckedBody
 from .._request import CompletionRequest
 from .batch import Batch
+from .lane import Lane
 from .outcomes import BatchResult
+
+Build: TypeAlias = Callable[[CompletionRequest], Operation[CheckedBody]]
+"""Returns the call for a request of the batch."""
 
 _LONGEST_WAIT = 1.0
 """Seconds: on Windows, a wait is not interrupted by Ctrl-C, which has its effect only after it."""
@@ -74,9 +82,9 @@ class _Threads:
 class _Tasks:
     """Workers on an event loop. A worker ends when there is nothing for it to do."""
 
-    def __init__(self, batch: Batch, send: Callable[[CompletionRequest], Awaitable[CheckedBody]]) -> None:
+    def __init__(self, batch: Batch, sender: Sender[CheckedBody]) -> None:
         self._batch = batch
-        self._send = send
+        self._sender = sender
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
@@ -112,27 +120,17 @@ class _Tasks:
             task.add_done_callback(self._tasks.discard)
 
     async def _work(self) -> None:
-        batch = self._batch
         try:
-            while (item := batch.take()) is not None:
-                try:
-                    body = await self._send(item.request)
-                except asyncio.CancelledError as error:
-                    batch.stop(error)
-                    raise
-                except Exception as error:
-                    batch.fail(item, error)
-                else:
-                    batch.complete(item, body)
+            await Lane(self._batch, self._sender).work()
         finally:
             self._count -= 1
             self._start_workers()
 
 
-def run_on_threads(batch: Batch, send: Callable[[CompletionRequest], CheckedBody]) -> BatchResult:
-    """Perform a batch on threads of its own; raise the first error that ends it."""
+def run_on_threads(batch: Batch, driver: SyncDriver, build: Build) -> BatchResult:
+    """Perform a batch on threads of its own, by calls that `build` makes; raise the first error that ends it."""
     finished = threading.Event()
-    workers = _Threads(batch, send)
+    workers = _Threads(batch, driver.bind(build))
     batch.start(workers.wake)
     try:
         workers.run()
@@ -143,10 +141,10 @@ def run_on_threads(batch: Batch, send: Callable[[CompletionRequest], CheckedBody
     return batch.result()
 
 
-async def run_on_loop(batch: Batch, send: Callable[[CompletionRequest], Awaitable[CheckedBody]]) -> BatchResult:
-    """Perform a batch on the running loop; raise the first error that ends it."""
+async def run_on_loop(batch: Batch, driver: AsyncDriver, build: Build) -> BatchResult:
+    """Perform a batch on the running loop, likewise."""
     loop = asyncio.get_running_loop()
-    workers = _Tasks(batch, send)
+    workers = _Tasks(batch, Sender(driver, build))
     batch.start(workers.wake)
     try:
         await workers.run()
