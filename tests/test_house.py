@@ -74,7 +74,7 @@ OWNERS = {
 """The part of the library that alone may import another library. The generated Connect stubs alone need connectrpc."""
 
 LAYERS = [
-    {"_version", "_lazy", "_text", "_locks", "_json", "_retry_rules", "_secrets", "_signals", "_type_docs"},
+    {"_version", "_lazy", "_frozen", "_text", "_locks", "_json", "_retry_rules", "_secrets", "_signals", "_type_docs"},
     {"errors", "types", "_html"},
     {"_arguments", "_gevent", "_places", "_tokens", "status"},
     {"_yaml"},
@@ -309,8 +309,9 @@ def test_a_first_call_loads_only_what_it_needs() -> None:
     )
     later = {
         "cwinference.resources.deployments", "cwinference.resources._waits", "cwinference.resources._comparison",
+        "cwinference.resources._ensure", "cwinference.status", "coreweave.inference.v1alpha1.deployment_pb2",
         "cwinference.following._following", "cwinference.following._cache", "cwinference.stacks", "cwinference.rollout",
-        "ipaddress", "urllib.parse", "pathlib",
+        "dataclasses", "ipaddress", "urllib.parse", "pathlib",
     }  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", program],

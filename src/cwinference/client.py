@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from . import resources, types
@@ -155,8 +154,7 @@ class BaseClient(Generic[Mode, InferenceT]):
         copy._owns_session = False
         copy._session = self._session
         copy._driver = copy._new_driver(
-            replace(
-                context,
+            context.replace(
                 timeout=context.timeout if timeout is UNSET else check_timeout(timeout),
                 retry=context.retry if retry is UNSET else check_retry(retry),
             )

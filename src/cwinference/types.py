@@ -7,109 +7,110 @@ an enum by its name as a string, and a time as a timezone-aware `datetime`.
 """
 
 import sys
+from importlib import import_module
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
-from coreweave.inference.v1alpha1.capacity_claim_pb2 import (
-    CapacityClaim,
-    CapacityClaimResources,
-    CapacityClaimSpec,
-    CapacityClaimStatus,
-    CapacityType,
-    CreateCapacityClaimRequest,
-    CreateCapacityClaimResponse,
-    DeleteCapacityClaimRequest,
-    DeleteCapacityClaimResponse,
-    GetCapacityClaimParametersRequest,
-    GetCapacityClaimParametersResponse,
-    GetCapacityClaimRequest,
-    GetCapacityClaimResponse,
-    ListCapacityClaimsRequest,
-    ListCapacityClaimsResponse,
-    UpdateCapacityClaimRequest,
-    UpdateCapacityClaimResponse,
-)
-from coreweave.inference.v1alpha1.condition_pb2 import (
-    Condition,
-)
-from coreweave.inference.v1alpha1.deployment_pb2 import (
-    CreateDeploymentRequest,
-    CreateDeploymentResponse,
-    DeleteDeploymentRequest,
-    DeleteDeploymentResponse,
-    Deployment,
-    DeploymentAutoscaling,
-    DeploymentModel,
-    DeploymentResourceParameters,
-    DeploymentResources,
-    DeploymentRuntime,
-    DeploymentRuntimeParameters,
-    DeploymentSpec,
-    DeploymentStatus,
-    DeploymentTraffic,
-    GetDeploymentParametersRequest,
-    GetDeploymentParametersResponse,
-    GetDeploymentRequest,
-    GetDeploymentResponse,
-    ListDeploymentsRequest,
-    ListDeploymentsResponse,
-    UpdateDeploymentRequest,
-    UpdateDeploymentResponse,
-)
-from coreweave.inference.v1alpha1.gateway_pb2 import (
-    BodyBasedRouting,
-    CoreWeaveAuth,
-    CreateGatewayRequest,
-    CreateGatewayResponse,
-    DeleteGatewayRequest,
-    DeleteGatewayResponse,
-    EdgeProxyMode,
-    EndpointConfiguration,
-    Gateway,
-    GatewaySpec,
-    GatewayStatus,
-    GetGatewayParametersRequest,
-    GetGatewayParametersResponse,
-    GetGatewayRequest,
-    GetGatewayResponse,
-    HeaderBasedRouting,
-    ListGatewaysRequest,
-    ListGatewaysResponse,
-    PathBasedRouting,
-    UpdateGatewayRequest,
-    UpdateGatewayResponse,
-    WeightsAndBiasesAuth,
-)
-from coreweave.inference.v1alpha1.hot_load_pb2 import (
-    CancelHotLoadRequest,
-    CancelHotLoadResponse,
-    ChecksumFormat,
-    CompressionFormat,
-    CreateHotLoadRequest,
-    CreateHotLoadResponse,
-    DeploymentHotLoad,
-    GetHotLoadRequest,
-    GetHotLoadResponse,
-    HotLoad,
-    HotLoadReplica,
-    HotLoadSpec,
-    HotLoadState,
-    HotLoadStatus,
-    IncrementalSnapshotMetadata,
-    ListHotLoadReplicasRequest,
-    ListHotLoadReplicasResponse,
-    ListHotLoadsRequest,
-    ListHotLoadsResponse,
-    PromptCachePolicy,
-    SnapshotRef,
-    SnapshotType,
-    TransitionMode,
-)
-from coreweave.inference.v1alpha1.status_pb2 import (
-    Status,
-)
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from . import _type_docs
+if TYPE_CHECKING:
+    from coreweave.inference.v1alpha1.capacity_claim_pb2 import (
+        CapacityClaim,
+        CapacityClaimResources,
+        CapacityClaimSpec,
+        CapacityClaimStatus,
+        CapacityType,
+        CreateCapacityClaimRequest,
+        CreateCapacityClaimResponse,
+        DeleteCapacityClaimRequest,
+        DeleteCapacityClaimResponse,
+        GetCapacityClaimParametersRequest,
+        GetCapacityClaimParametersResponse,
+        GetCapacityClaimRequest,
+        GetCapacityClaimResponse,
+        ListCapacityClaimsRequest,
+        ListCapacityClaimsResponse,
+        UpdateCapacityClaimRequest,
+        UpdateCapacityClaimResponse,
+    )
+    from coreweave.inference.v1alpha1.condition_pb2 import (
+        Condition,
+    )
+    from coreweave.inference.v1alpha1.deployment_pb2 import (
+        CreateDeploymentRequest,
+        CreateDeploymentResponse,
+        DeleteDeploymentRequest,
+        DeleteDeploymentResponse,
+        Deployment,
+        DeploymentAutoscaling,
+        DeploymentModel,
+        DeploymentResourceParameters,
+        DeploymentResources,
+        DeploymentRuntime,
+        DeploymentRuntimeParameters,
+        DeploymentSpec,
+        DeploymentStatus,
+        DeploymentTraffic,
+        GetDeploymentParametersRequest,
+        GetDeploymentParametersResponse,
+        GetDeploymentRequest,
+        GetDeploymentResponse,
+        ListDeploymentsRequest,
+        ListDeploymentsResponse,
+        UpdateDeploymentRequest,
+        UpdateDeploymentResponse,
+    )
+    from coreweave.inference.v1alpha1.gateway_pb2 import (
+        BodyBasedRouting,
+        CoreWeaveAuth,
+        CreateGatewayRequest,
+        CreateGatewayResponse,
+        DeleteGatewayRequest,
+        DeleteGatewayResponse,
+        EdgeProxyMode,
+        EndpointConfiguration,
+        Gateway,
+        GatewaySpec,
+        GatewayStatus,
+        GetGatewayParametersRequest,
+        GetGatewayParametersResponse,
+        GetGatewayRequest,
+        GetGatewayResponse,
+        HeaderBasedRouting,
+        ListGatewaysRequest,
+        ListGatewaysResponse,
+        PathBasedRouting,
+        UpdateGatewayRequest,
+        UpdateGatewayResponse,
+        WeightsAndBiasesAuth,
+    )
+    from coreweave.inference.v1alpha1.hot_load_pb2 import (
+        CancelHotLoadRequest,
+        CancelHotLoadResponse,
+        ChecksumFormat,
+        CompressionFormat,
+        CreateHotLoadRequest,
+        CreateHotLoadResponse,
+        DeploymentHotLoad,
+        GetHotLoadRequest,
+        GetHotLoadResponse,
+        HotLoad,
+        HotLoadReplica,
+        HotLoadSpec,
+        HotLoadState,
+        HotLoadStatus,
+        IncrementalSnapshotMetadata,
+        ListHotLoadReplicasRequest,
+        ListHotLoadReplicasResponse,
+        ListHotLoadsRequest,
+        ListHotLoadsResponse,
+        PromptCachePolicy,
+        SnapshotRef,
+        SnapshotType,
+        TransitionMode,
+    )
+    from coreweave.inference.v1alpha1.status_pb2 import (
+        Status,
+    )
+    from google.protobuf.timestamp_pb2 import Timestamp
 
 __all__ = [
     "BodyBasedRouting",
@@ -202,10 +203,32 @@ __all__ = [
 ]
 
 
-def _set_docstrings() -> None:
-    """Give messages and enums the comments of the .proto files, which protoc leaves out of its Python code."""
-    for name, docstring in _type_docs.DOCS.items():
-        attrgetter(name)(sys.modules[__name__]).__doc__ = docstring
+_FILES = ("gateway", "hot_load", "deployment", "capacity_claim", "condition", "status")
+"""The files of proto/, those of the services first: programs that use one service need not load the others."""
 
 
-_set_docstrings()
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for file in ("google.protobuf.timestamp", *(f"coreweave.inference.v1alpha1.{each}" for each in _FILES)):
+            generated = import_module(f"{file}_pb2")
+            if name in vars(generated):
+                return _add(name, vars(generated)[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _add(name: str, found: object) -> object:
+    """Return a message or enum, from now on without `__getattr__`, and with the comments of its .proto file.
+
+    protoc leaves these out of its Python code.
+    """
+    from ._type_docs import DOCS
+
+    globals()[name] = found
+    for each in DOCS:
+        if each.partition(".")[0] == name:
+            attrgetter(each)(sys.modules[__name__]).__doc__ = DOCS[each]
+    return found

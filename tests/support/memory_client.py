@@ -1,7 +1,6 @@
 """A client of the emulated API in the same process, without sockets: fast enough for thousands of whole scenarios."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from google.protobuf.message import Message
@@ -35,7 +34,7 @@ class MemoryApi:
         self.client = Client("token", endpoint="http://localhost:1", clock=self.clock.clock, retry=None)
         self.settings = self.client._session.settings
         context = self.client._driver.context
-        self.client._driver.context = replace(context, session=self)
+        self.client._driver.context = context.replace(session=self)
 
     @property
     def writes(self) -> list[str]:

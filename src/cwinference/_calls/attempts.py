@@ -5,7 +5,6 @@ What is retried is decided in `_retry_rules.py`. No transport retries anything b
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from .._arguments import UNSET, check_callback
@@ -36,27 +35,38 @@ OnCall: TypeAlias = Callable[[str, str, int, float], object]
 """What `on_call=` accepts: a function of a call's method, code, number of attempts, and duration in seconds."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Context:
-    """What all calls of a client share: its defaults, and what they are made with."""
+    """What all calls of a client share: its defaults, and what they are made with. It never changes."""
 
-    timeout: float | None
-    retry: Retry | None
-    credentials: Credentials
-    budget: Budget
-    clock: Clock
-    on_call: OnCall | None
-    session: Session
-    observer: Observer | None = None
-    first_timeout: float | None = field(init=False)
-    """Seconds for the first attempt of a call that has no options of its own."""
-    is_reported: bool = field(init=False)
-    """Whether somebody wants to know how each call went, which takes more than the fast path."""
+    def __init__(
+        self,
+        timeout: float | None,
+        retry: Retry | None,
+        credentials: Credentials,
+        budget: Budget,
+        clock: Clock,
+        on_call: OnCall | None,
+        session: Session,
+        observer: Observer | None = None,
+    ) -> None:
+        check_callback(on_call, "on_call")
+        self.timeout = timeout
+        self.retry = retry
+        self.credentials = credentials
+        self.budget = budget
+        self.clock = clock
+        self.on_call = on_call
+        self.session = session
+        self.observer = observer
+        self.first_timeout = _limited(timeout, retry)
+        """Seconds for the first attempt of a call that has no options of its own."""
+        self.is_reported = on_call is not None or observer is not None
+        """Whether somebody wants to know how each call went, which takes more than the fast path."""
 
-    def __post_init__(self) -> None:
-        check_callback(self.on_call, "on_call")
-        object.__setattr__(self, "is_reported", self.on_call is not None or self.observer is not None)
-        object.__setattr__(self, "first_timeout", _limited(self.timeout, self.retry))
+    def replace(self, **changes: Any) -> "Context":
+        """Return a copy with other values."""
+        names = ("timeout", "retry", "credentials", "budget", "clock", "on_call", "session", "observer")
+        return Context(**{name: getattr(self, name) for name in names} | changes)
 
 
 class Progress:

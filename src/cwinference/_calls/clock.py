@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 def _random() -> float:
@@ -12,8 +12,7 @@ def _random() -> float:
     return int.from_bytes(os.urandom(6)) / 2**48
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Clock:
+class Clock(NamedTuple):
     """A client's source of time and randomness: `Client(clock=...)`. Tests replace single functions of it.
 
     Args:

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from .._arguments import UNSET, check_timeout
 from .._retry_rules import is_safe_to_repeat
-from .._wire.methods import METHODS, Method
+from .._wire.methods import Method, method_for
 from ..errors import ApiError, ProtocolError, hint_of
 from ..retry import Retry
 from ..transports.base import ResponseMetadata
@@ -47,7 +47,7 @@ class Rpc(Call[T]):
         as_json: bool = False,
         unknown_fields: list[str] | None = None,
     ) -> None:
-        self.method: Method = METHODS[type(request)]
+        self.method: Method = method_for(type(request))
         self.name = self.method.name
         self.request = request
         self.result = result

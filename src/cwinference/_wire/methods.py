@@ -4,8 +4,8 @@ Also the rule of placeholder numbers: fields of the API whose numbers are not pu
 in our .proto files. A message that contains one may travel only as JSON, where fields go by name.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
@@ -118,16 +118,34 @@ def _http_rule(options: MethodOptions) -> HttpRule | None:
     return HttpRule(verb=verb.upper(), template=getattr(rule, verb), body=rule.body)
 
 
-def _table() -> dict[type[Message], Method]:
+if TYPE_CHECKING:
+    METHODS: Mapping[type[Message], "Method"]
+    """Every method of the API by its request type: no two methods share one. Made when somebody asks for all."""
+
+
+def __getattr__(name: str) -> object:
+    if name != "METHODS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     files = {each.DESCRIPTOR.file for each in (types.Gateway, types.Deployment, types.CapacityClaim, types.HotLoad)}
-    methods = (
-        Method.of(method)
+    requests = (
+        GetMessageClass(method.input_type)
         for file in sorted(files, key=lambda file: file.name)
         for service in file.services_by_name.values()
         for method in service.methods
     )
-    return {method.request: method for method in methods}
+    table = globals()["METHODS"] = {request: method_for(request) for request in requests}
+    return table
 
 
-METHODS: Mapping[type[Message], Method] = _table()
-"""Every method of the API by its request type: no two methods share one."""
+class _Known(dict[type[Message], Method]):
+    """The methods that were asked for, by their request types."""
+
+    def __missing__(self, request: type[Message]) -> Method:
+        descriptor = cast(Descriptor, request.DESCRIPTOR)
+        methods = (method for service in descriptor.file.services_by_name.values() for method in service.methods)
+        (found,) = (Method.of(each) for each in methods if each.input_type.full_name == descriptor.full_name)
+        return self.setdefault(request, found)
+
+
+method_for: Callable[[type[Message]], Method] = _Known().__getitem__
+"""Returns the method that takes requests of a type."""

@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from math import inf
@@ -136,7 +135,7 @@ class Examination:
         received, clock = ResponseMetadata(), self._context.clock
         call = Rpc[Any](request, _whole, self._call_seconds(), None)
         call.response_metadata = received
-        context = replace(self._context, session=self._calls.through(transport.session))
+        context = self._context.replace(session=self._calls.through(transport.session))
         began = clock.monotonic()
         try:
             message = yield from attempts(call, context)

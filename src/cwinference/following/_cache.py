@@ -5,7 +5,6 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from inspect import Signature
 from typing import Any, Generic, NoReturn, Self, TypeVar
@@ -297,7 +296,7 @@ def _keep(core: CacheCore, driver: SyncDriver, stop: threading.Event) -> None:
             raise _Stopped
 
     context = driver.context
-    stoppable = SyncDriver(replace(context, clock=replace(context.clock, sleep=sleep)))
+    stoppable = SyncDriver(context.replace(clock=context.clock._replace(sleep=sleep)))
     try:
         stoppable.bind(core.keep)()
     except _Stopped:

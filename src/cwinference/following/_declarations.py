@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._watch import AsyncWatch, Watch
 
 P = ParamSpec("P")
-R = TypeVar("R", bound=types.Gateway | types.Deployment | types.CapacityClaim)
+R = TypeVar("R", bound="types.Gateway | types.Deployment | types.CapacityClaim")
 
 
 class watch(Declaration[P], Generic[P, R]):  # noqa: N801 - read as a decorator

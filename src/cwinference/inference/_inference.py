@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, cast
 
 from .. import types
@@ -190,8 +189,7 @@ class BaseInference(Resource[Mode]):
         shared = Shared(connections, limiter_of(limit, management.clock), Counters())
         gateways: Sequence[types.Gateway | str] = checked_gateways(gateway, endpoint)
 
-        context = replace(
-            management,
+        context = management.replace(
             timeout=check_timeout(timeout),
             retry=management.retry if retry is UNSET else check_retry(retry),
         )
@@ -200,7 +198,7 @@ class BaseInference(Resource[Mode]):
             credentials, health = GatewayCredentials(management.credentials, token), Health(management.clock.monotonic)
             server = GatewayServer(
                 gateway,
-                replace(context, credentials=credentials, session=cls._new_session(shared, health)),
+                context.replace(credentials=credentials, session=cls._new_session(shared, health)),
                 management,
                 credentials,
                 shared.limiter,

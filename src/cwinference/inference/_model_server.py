@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
@@ -157,7 +156,7 @@ class ModelServer:
         """Return the same server with another limiter."""
         copied = copy(self)
         session = cast(Any, self.context.session).within(limiter)
-        copied.context, copied.limiter = replace(self.context, session=session), limiter
+        copied.context, copied.limiter = self.context.replace(session=session), limiter
         return copied
 
     def close(self) -> None:

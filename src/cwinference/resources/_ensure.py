@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
@@ -13,15 +13,14 @@ from .._arguments import UNSET, check_id
 from .._calls.clock import Clock
 from .._calls.deadline import Deadline
 from .._calls.flow import Flow, Sleep
-from .._calls.operation import Mode
 from .._calls.rpc import Rpc
-from .._wire.methods import METHODS
+from .._wire.methods import method_for
 from ..retry import Retry
 from ..status import State, is_ready, name_of
 from ._arguments import given_or_new
 from ._changes import check_unknown_fields, copy_spec, replace_fields
 from ._handles import of_resource, written_to
-from ._managed import ManagedResource, Waiting, spec_of
+from ._managed import Waiting, spec_of
 from ._parts import fill, materialized
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cwinference")
 
-R = TypeVar("R", types.Gateway, types.Deployment, types.CapacityClaim)
+R = TypeVar("R", "types.Gateway", "types.Deployment", "types.CapacityClaim")
 
 _GONE_TIMEOUT = 1200.0
 """Seconds for which `wait=True` waits until an old resource of the name is gone, unless the call has a timeout."""
@@ -79,7 +78,9 @@ class _Found(Enum):
     CHANGED = "it was changed"
 
 
-class _Options(NamedTuple, Generic[R]):
+class Options(NamedTuple, Generic[R]):
+    """How the caller wants it done."""
+
     timeout: float | None
     deadline: Deadline
     retry: Retry | None
@@ -90,33 +91,30 @@ class _Options(NamedTuple, Generic[R]):
         return UNSET if self.timeout is UNSET else self.deadline.require()
 
 
-class EnsuredResource(ManagedResource[Mode, R], Generic[Mode, R]):
-    """A kind of resource that is known by its name, so that one can be ensured."""
+class Ensuring(Generic[R]):
+    """One `ensure`: of a resource that is known by its name, in the group `resources`."""
 
-    _create_request: type[Any]
-    _required: ClassVar[Collection[str]] = ()
-    """Arguments without which none can be created."""
-    _immutable: ClassVar[Collection[str]] = ()
-    """Fields that cannot change, although the request of an update has them."""
-
-    def _ensure(
+    def __init__(
         self,
+        resources: Any,
         name: str,
         spec: Any,
         fields: Mapping[str, Any],
-        timeout: float | None,
-        retry: Retry | None,
-        waiting: Waiting[R],
-    ) -> Flow[R]:
+        options: Options[R],
+    ) -> None:
+        self._resources = resources
+        self._name = check_id(name, "name")
+        self._goal = Goal(self._layers(spec, fields), resources._immutable)
+        self._options: Options[R] = options
+
+    def run(self) -> Flow[R]:
         """Create, change or find the resource, and wait if that is wanted. The arguments are checked before."""
-        goal = Goal(self._layers(spec, fields), self._immutable)
-        fill(self._create_request(), {"name": check_id(name, "name")})
-        goal.fill(self._create_request())
-        options = _Options(timeout, self._deadline(timeout), retry, waiting)
-        resource, done = yield from self._converge(name, goal, options)
-        if not waiting.wait or (done is _Found.NOTHING and is_ready(resource)):
+        fill(self._resources._create_request(), {"name": self._name})
+        self._goal.fill(self._resources._create_request())
+        resource, done = yield from self._converge()
+        if not self._options.waiting.wait or (done is _Found.NOTHING and is_ready(resource)):
             return resource
-        return (yield from self._settled(resource, done, options))
+        return (yield from self._settled(resource, done))
 
     def _layers(self, spec: Any, fields: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """Return the fields of a whole spec, and above them those that were named."""
@@ -125,26 +123,27 @@ class EnsuredResource(ManagedResource[Mode, R], Generic[Mode, R]):
             return [named]
         from ._comparison import given_in
 
-        spec_of(spec, type(self._kind().spec))
+        kind = cast(type[Message], type(self._resources._kind().spec))
+        spec_of(spec, kind)
         return [{name: value for name, value in given_in(spec).items() if name in fields}, named]
 
-    def _converge(self, name: str, goal: Goal, options: _Options[R]) -> Flow[tuple[R, _Found]]:
+    def _converge(self) -> Flow[tuple[R, _Found]]:
         """Find the resource by its name, and do what is missing.
 
         Other processes may do the same at the same time: who comes too late finds what the first one has made.
         """
-        race = _Race(self._driver.context.clock)
+        race = _Race(self._resources._driver.context.clock)
         while True:
-            found = yield from self._find_as_needed(name, goal, options)
+            found = yield from self._find_as_needed()
             try:
                 if found is None:
-                    return (yield from self._create_missing(name, goal, options)), _Found.CREATED
+                    return (yield from self._create_missing()), _Found.CREATED
                 if State.of(found) is State.DELETING:
-                    yield from self._until_replaceable(found, options)
+                    yield from self._until_replaceable(found)
                     yield from race.pause(_being_deleted(found))
-                elif not goal.differences(found):
+                elif not self._goal.differences(found):
                     return found, _Found.NOTHING
-                elif (changed := (yield from self._change_different(found.spec.id, goal, options))) is not None:
+                elif (changed := (yield from self._change_different(found.spec.id))) is not None:
                     return changed
             except (errors.AlreadyExists, errors.Aborted) as lost:
                 yield from race.pause(lost)
@@ -153,85 +152,83 @@ class EnsuredResource(ManagedResource[Mode, R], Generic[Mode, R]):
                     raise
                 yield from race.pause(refused)  # it may be DELETING or gone by now, or as it should be
 
-    def _find_as_needed(self, name: str, goal: Goal, options: _Options[R]) -> Flow[R | None]:
+    def _find_as_needed(self) -> Flow[R | None]:
         """Return the resource of that name, or None; as JSON if only that shows all of the given fields."""
         from ._comparison import names_placeholder
 
-        kind = cast(Descriptor, self._create_request.DESCRIPTOR)
-        as_json = any(names_placeholder(kind, layer) for layer in goal.layers)
-        request = self._list_request()
+        kind = cast(Descriptor, self._resources._create_request.DESCRIPTOR)
+        as_json = any(names_placeholder(kind, layer) for layer in self._goal.layers)
+        request = self._resources._list_request()
         listed: Rpc[R | None] = Rpc(
-            request, lambda response: self._named(name, response), options.left(), options.retry, as_json=as_json
+            request,
+            lambda response: self._resources._named(self._name, response),
+            self._options.left(),
+            self._options.retry,
+            as_json=as_json,
         )
-        return self._do(listed)
+        reading: Flow[R | None] = self._resources._do(listed)
+        return reading
 
-    def _create_missing(self, name: str, goal: Goal, options: _Options[R]) -> Flow[R]:
-        missing = [each for each in self._required if each not in goal.names()]
+    def _create_missing(self) -> Flow[R]:
+        missing = [each for each in self._resources._required if each not in self._goal.names()]
         if missing:
             raise errors.ConfigurationError(
-                f"ensure: no {self._field.replace('_', ' ')} has the name {name!r}, and to create it "
+                f"ensure: no {self._resources._field.replace('_', ' ')} has the name {self._name!r}, and to create it "
                 f"{', '.join(missing)} must be given"
             )
-        request = self._request_to_create(name, goal)
+        request = request_to_create(self._resources, self._name, self._goal)
         at_once = Waiting[R](wait=False, on_change=None, error_after=None)
-        created = yield from self._create(request, options.left(), options.retry, at_once, id_is_generated=True)
+        creating: Flow[R] = self._resources._create(
+            request, self._options.left(), self._options.retry, at_once, id_is_generated=True
+        )
+        created = yield from creating
         log.info("%s: created", name_of(created))
         return created
 
-    def _request_to_create(self, name: str, goal: Goal) -> Any:
-        """Return the request that creates one of that name, with an id of ours."""
-        request = self._create_request(id=given_or_new(None))
-        goal.fill(request)
-        request.name = name
-        self._complete(request)
-        return request
-
-    def _request_to_change(self, current: R, goal: Goal) -> Any:
-        """Return the request that changes it. Raises ConfigurationError for what would reset something."""
-        request = self._update_request(id=current.spec.id)
-        copy_spec(current.spec, request)
-        goal.change(request)
-        self._check_rewrite(request, current, {name: value for layer in goal.layers for name, value in layer.items()})
-        return request
-
-    def _complete(self, request: Any) -> None:
-        """Add to the request of a create what is required, but may be empty."""
-
-    def _until_replaceable(self, resource: R, options: _Options[R]) -> Flow[None]:
+    def _until_replaceable(self, resource: R) -> Flow[None]:
         """Wait until a resource that is being deleted is gone, if waiting is wanted, else refuse it."""
-        if not options.waiting.wait:
+        if not self._options.waiting.wait:
             raise _being_deleted(resource)
         log.info("%s: waiting until it is gone, to create it anew", name_of(resource))
-        yield from self._until_gone(resource.spec.id, _GONE_TIMEOUT if options.timeout is UNSET else options.left())
+        yield from self._resources._until_gone(
+            resource.spec.id, _GONE_TIMEOUT if self._options.timeout is UNSET else self._options.left()
+        )
 
-    def _change_different(self, id: str, goal: Goal, options: _Options[R]) -> Flow[tuple[R, _Found] | None]:
+    def _change_different(self, id: str) -> Flow[tuple[R, _Found] | None]:
         """Read as JSON, and change what differs; None if it is being deleted by now."""
-        current, unknown = yield from self._read_as_json(id, options.left(), options.retry)
+        reading: Flow[tuple[R, Sequence[str]]] = self._resources._read_as_json(
+            id, self._options.left(), self._options.retry
+        )
+        current, unknown = yield from reading
         if State.of(current) is State.DELETING:
             return None
-        different = goal.differences(current)
+        different = self._goal.differences(current)
         if not different:
             return current, _Found.NOTHING
-        check_unknown_fields(unknown, f"{self._field}.spec", "ensure")
-        request = self._request_to_change(current, goal)
+        check_unknown_fields(unknown, f"{self._resources._field}.spec", "ensure")
+        request = request_to_change(self._resources, current, self._goal)
         with written_to(id):
-            write = self._one(request, options.left(), options.retry, idempotent=False, as_json=True)
-            changed = yield from self._do(write)
+            write = self._resources._one(
+                request, self._options.left(), self._options.retry, idempotent=False, as_json=True
+            )
+            writing: Flow[R] = self._resources._do(write)
+            changed = yield from writing
         for each in different:
             log.info("%s: %s", name_of(current), each)
         return changed, _Found.CHANGED
 
-    def _settled(self, resource: R, done: _Found, options: _Options[R]) -> Flow[R]:
+    def _settled(self, resource: R, done: _Found) -> Flow[R]:
         """Wait until the resource is ready."""
+        timeout, deadline, _, waiting = self._options
+        waits: Flow[R]
         if done is not _Found.NOTHING:
-            created = done is _Found.CREATED
-            return (
-                yield from self._ready(resource, options.timeout, options.deadline, options.waiting, created=created)
-            )
+            waits = self._resources._ready(resource, timeout, deadline, waiting, created=done is _Found.CREATED)
+            return (yield from waits)
         with of_resource(resource.spec.id):
-            remaining = self._ready_timeout if options.timeout is UNSET else options.left()
-        how = {"on_change": options.waiting.on_change, "error_after": options.waiting.error_after}
-        return (yield from self._until_ready(resource.spec.id, remaining, **how))
+            remaining = self._resources._ready_timeout if timeout is UNSET else self._options.left()
+        how = {"on_change": waiting.on_change, "error_after": waiting.error_after}
+        waits = self._resources._until_ready(resource.spec.id, remaining, **how)
+        return (yield from waits)
 
 
 class _Race:
@@ -260,10 +257,28 @@ class _Race:
         yield Sleep(POLLING.pause(self._lost, self._clock.random()))
 
 
+def request_to_create(resources: Any, name: str, goal: Goal) -> Any:
+    """Return the request that creates one of that name, with an id of ours."""
+    request = resources._create_request(id=given_or_new(None))
+    goal.fill(request)
+    request.name = name
+    resources._complete(request)
+    return request
+
+
+def request_to_change(resources: Any, current: Any, goal: Goal) -> Any:
+    """Return the request that changes it. Raises ConfigurationError for what would reset something."""
+    request = resources._update_request(id=current.spec.id)
+    copy_spec(current.spec, request)
+    goal.change(request)
+    resources._check_rewrite(request, current, {name: value for layer in goal.layers for name, value in layer.items()})
+    return request
+
+
 def _being_deleted(resource: Any) -> errors.FailedPrecondition:
     error = errors.FailedPrecondition(
         f"{name_of(resource)} is being deleted; with wait=True it is created anew when it is gone",
-        method=METHODS[_CREATE[type(resource)]].name,
+        method=method_for(_CREATE[type(resource)]).name,
     )
     error.resource_id = resource.spec.id
     return error

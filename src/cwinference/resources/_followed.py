@@ -1,7 +1,7 @@
 """What watches and caches need of gateways, deployments and capacity claims: how to list and to read them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -11,17 +11,24 @@ from .._calls.flow import Flow
 from .._calls.operation import Mode, operation
 from .._calls.rpc import many
 from ..following._kinds import Kind
-from ._ensure import EnsuredResource
+from ..retry import Retry
+from ._managed import ManagedResource, Waiting
 
 if TYPE_CHECKING:
     from .._calls.transient import PollError
     from ..following._following import Following, Source
 
-R = TypeVar("R", types.Gateway, types.Deployment, types.CapacityClaim)
+R = TypeVar("R", "types.Gateway", "types.Deployment", "types.CapacityClaim")
 
 
-class FollowedResource(EnsuredResource[Mode, R], Generic[Mode, R]):
-    """A kind of resource that can be followed."""
+class FollowedResource(ManagedResource[Mode, R], Generic[Mode, R]):
+    """A kind of resource that is known by its name, so that one can be ensured, and that can be followed."""
+
+    _create_request: type[Any]
+    _required: ClassVar[Collection[str]] = ()
+    """Arguments without which none can be created."""
+    _immutable: ClassVar[Collection[str]] = ()
+    """Fields that cannot change, although the request of an update has them."""
 
     @operation
     def wait_all(
@@ -57,6 +64,24 @@ class FollowedResource(EnsuredResource[Mode, R], Generic[Mode, R]):
         waiting = {each: Awaited[R](clock, wait.deadline, None, on_change, error_after) for each in _checked(ids)}
         source = self._source(lambda each: each.spec.id in waiting, wait.timeout)
         return until_all_ready(Follower(source), waiting, wait, clock)
+
+    def _ensure(
+        self,
+        name: str,
+        spec: Any,
+        fields: Mapping[str, Any],
+        timeout: float | None,
+        retry: Retry | None,
+        waiting: Waiting[R],
+    ) -> Flow[R]:
+        """Create, change or find the resource, and wait if that is wanted."""
+        from ._ensure import Ensuring, Options
+
+        options = Options(timeout, self._deadline(timeout), retry, waiting)
+        return Ensuring(self, name, spec, fields, options).run()
+
+    def _complete(self, request: Any) -> None:
+        """Add to the request of a create what is required, but may be empty."""
 
     def _source(
         self, covers: Callable[[R], bool] = lambda _: True, timeout: Callable[[], Any] = lambda: UNSET, **scope: str

@@ -1,7 +1,6 @@
 """What gateways, deployments and capacity claims have in common: how they are created, changed, awaited, deleted."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
 from google.protobuf.message import Message
@@ -13,7 +12,7 @@ from .._calls.flow import Flow
 from .._calls.operation import Mode, Resource, operation
 from .._calls.rpc import Rpc, in_field, one, one_or_none
 from .._calls.session import ClientSession
-from .._wire.methods import METHODS
+from .._wire.methods import method_for
 from ..retry import Retry
 from ._changes import (
     cannot_show,
@@ -31,7 +30,7 @@ from ._handles import of_resource, written_to
 from ._parts import fill, materialized
 
 M = TypeVar("M", bound=Message)
-R = TypeVar("R", types.Gateway, types.Deployment, types.CapacityClaim)
+R = TypeVar("R", "types.Gateway", "types.Deployment", "types.CapacityClaim")
 
 
 class _FromSpec:
@@ -43,22 +42,20 @@ FROM_SPEC: Final[Any] = _FromSpec()
 """The default of an argument that is required unless `spec` is given."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Waiting(Generic[R]):
     """Whether and how a method that has written something waits for the result."""
 
-    wait: bool
-    on_change: Callable[[R], object] | None
-    error_after: float | None
-
-    def __post_init__(self) -> None:
-        check_flag(self.wait, "wait", "; for a limit use wait(id, timeout=...)")
-        check_callback(self.on_change, "on_change")
-        if self.error_after is not None:
-            check_at_least(0, self.error_after, "error_after")
-        for name in ("on_change", "error_after"):
-            if getattr(self, name) is not None and not self.wait:
+    def __init__(self, wait: bool, on_change: Callable[[R], object] | None, error_after: float | None) -> None:
+        check_flag(wait, "wait", "; for a limit use wait(id, timeout=...)")
+        check_callback(on_change, "on_change")
+        if error_after is not None:
+            check_at_least(0, error_after, "error_after")
+        for name, value in (("on_change", on_change), ("error_after", error_after)):
+            if value is not None and not wait:
                 raise errors.ConfigurationError(f"{name}: it has an effect only with wait=True")
+        self.wait = wait
+        self.on_change: Callable[[R], object] | None = on_change
+        self.error_after = error_after
 
 
 class ManagedResource(Resource[Mode], Generic[Mode, R]):
@@ -112,7 +109,7 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
             found = self._named(name, response)
             if found is None:
                 text = f"no {self._field.replace('_', ' ')} has the name {name!r}"
-                raise errors.NotFound(text, method=METHODS[self._list_request].name)
+                raise errors.NotFound(text, method=method_for(self._list_request).name)
             return found
 
         return Rpc(self._list_request(), named, timeout, retry)

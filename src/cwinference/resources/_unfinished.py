@@ -6,7 +6,7 @@ from typing import Any
 from .. import errors, types
 from .._calls.flow import Flow
 from .._text import one_line
-from .._wire.methods import METHODS
+from .._wire.methods import method_for
 from ..status import HotLoadState, name_of
 
 
@@ -34,7 +34,7 @@ def refuse_during_hot_load(
         return
     error = errors.FailedPrecondition(
         one_line(f"{name_of(deployment)}: hot-load {newest.spec.id} is in progress ({state.name}); {advice}"),
-        method=METHODS[types.UpdateDeploymentRequest].name,
+        method=method_for(types.UpdateDeploymentRequest).name,
     )
     error.resource_id = deployment.spec.id
     raise error

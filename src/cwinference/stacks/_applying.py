@@ -15,7 +15,7 @@ from .._calls.rpc import Rpc
 from .._text import one_line
 from ..following._kinds import Kind
 from ..resources._comparison import desired
-from ..resources._ensure import Goal
+from ..resources._ensure import Goal, request_to_change, request_to_create
 from ..resources._handles import written_to
 from ..resources._managed import Waiting
 from ..resources._unfinished import refuse_during_hot_load
@@ -163,7 +163,7 @@ class Applier:
 
     def _send_create(self, work: Work, goal: Goal) -> Flow[Any]:
         group, options = self.groups[work.step.kind], self.options
-        request = group._request_to_create(work.step.name, goal)
+        request = request_to_create(group, work.step.name, goal)
         at_once = Waiting[Any](wait=False, on_change=None, error_after=None)
         sending: Flow[Any] = group._create(request, options.left(), options.retry, at_once, id_is_generated=True)
         try:
@@ -183,7 +183,7 @@ class Applier:
     def _update(self, work: Work) -> Flow[Any]:
         current = yield from self._current(work)
         group, options = self.groups[work.step.kind], self.options
-        request = group._request_to_change(current, self._goal(work))
+        request = request_to_change(group, current, self._goal(work))
         with written_to(current.spec.id):
             call = group._one(request, options.left(), options.retry, idempotent=False, as_json=True)
             return (yield from perform(group, call))

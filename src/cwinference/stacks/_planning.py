@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from .. import errors, types
 from ..following._kinds import Kind
 from ..resources._comparison import Difference, desired, differences
-from ..resources._ensure import Goal
+from ..resources._ensure import Goal, request_to_change
 from ..resources._parts import is_mapping
 from ..status import is_ready
 from ._entries import plain
@@ -149,7 +149,7 @@ class Planner:
             if step.action == "replace":
                 self._check_complete(section, step.name, goal)
             else:
-                self._groups[section.kind]._request_to_change(found.resource, goal)
+                request_to_change(self._groups[section.kind], found.resource, goal)
         except errors.ConfigurationError as error:
             return str(error)
         return None
