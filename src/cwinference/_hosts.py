@@ -13,14 +13,13 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-HOST = re.compile(r"[^\s/\\<>\"'`{}|^%]+")
-"""The characters of a host: names, addresses and international names alike."""
+_NOT_IN_HOSTS = frozenset("/\\<>\"'`{}|^%")
 
 _PLAIN_URL = re.compile(r"(https?)://([a-z0-9._-]+)(?::([0-9]{1,4}))?(/[a-z0-9._/-]*)?")
 """What nobody could read in two ways. Nearly all URLs are so, and reading the others loads much."""
 
-_PATTERN = re.compile(r"(\*\.)?[^\s/\\:*@?#%\[\]]+")
-_OLD_ADDRESS = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*")
+_PATTERN = r"(\*\.)?[^\s/\\:*@?#%\[\]]+"
+_OLD_ADDRESS = r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*"
 """The forms in which C and browsers accept an IPv4 address too, such as `127.1` and `0x7f000001`."""
 _LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback")
 
@@ -41,6 +40,11 @@ def address_of(host: str) -> "IPv4Address | IPv6Address | None":
 def _is_name(host: str) -> bool:
     """Return whether a host is certainly no address, which has a colon or ends in a digit."""
     return ":" not in host and not host[-1:].isdigit()
+
+
+def is_host(text: str) -> bool:
+    """Return whether a text has the characters of a host: names, addresses and international names alike."""
+    return text != "" and not any(each.isspace() or each in _NOT_IN_HOSTS for each in text)
 
 
 def ascii_host(host: str) -> str:
@@ -106,7 +110,7 @@ def is_private(host: str) -> bool:
 
 
 def _address_in_old_form(name: str) -> "IPv4Address | None":
-    if not _OLD_ADDRESS.fullmatch(name):
+    if not re.fullmatch(_OLD_ADDRESS, name):
         return None
     from ipaddress import IPv4Address
 
@@ -153,7 +157,7 @@ def check_gateway_hosts(hosts: Iterable[str] | None) -> tuple[str, ...] | None:
 
 def _pattern(text: str) -> str:
     name = text.lower().removeprefix("[").removesuffix("]") if isinstance(text, str) else ""
-    if address_of(name) is None and not _PATTERN.fullmatch(name):
+    if address_of(name) is None and not re.fullmatch(_PATTERN, name):
         raise ConfigurationError(
             "gateway_hosts: expected hosts such as 'gateway.example.com' or '*.example.com', without scheme, port and "
             f"path, got {shown(text)}"

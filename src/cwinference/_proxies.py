@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._hosts import HOST, address_of, ascii_host, authority, is_loopback, normal_host
+from ._hosts import address_of, ascii_host, authority, is_host, is_loopback, normal_host
 from ._secrets import Secret
 from .errors import ConfigurationError
 
@@ -22,7 +22,7 @@ NO_PROXY_VARIABLES = ("no_proxy", "NO_PROXY")
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 """The schemes of proxies, and their default ports."""
 
-_EXEMPTION = re.compile(r"(\[[^]]+\]|[^:]+)(?::(\d+))?")
+_EXEMPTION = r"(\[[^]]+\]|[^:]+)(?::(\d+))?"
 """An entry of NO_PROXY: a name, a network or an address, the latter in brackets if it is IPv6; and a port."""
 
 
@@ -107,7 +107,7 @@ def _parsed(text: str, source: str) -> Proxy | None:
     # A password with `#`, `?` or `/` in it would make the user's name the host.
     if parts.scheme not in _PORTS or parts.path not in ("", "/") or set("?#") & set(text):
         return None
-    if port == 0 or not HOST.fullmatch(host) or (":" in host and address_of(host) is None):
+    if port == 0 or not is_host(host) or (":" in host and address_of(host) is None):
         return None
     credentials = None
     if parts.username or parts.password:
@@ -127,7 +127,7 @@ def is_exempt(no_proxy: str, host: str, port: int) -> bool:
 def _is_match(entry: str, host: str, port: int) -> bool:
     if entry == "*":
         return True
-    parts = _EXEMPTION.fullmatch(entry)
+    parts = re.fullmatch(_EXEMPTION, entry)
     pattern, only_port = parts.groups() if parts else (entry, None)
     if only_port is not None and int(only_port) != port:
         return False

@@ -3,16 +3,18 @@
 import re
 from collections.abc import Collection, Iterable
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Patterns are compiled when one is first used: most programs meet no text that needs them.
 
-_TOKEN = re.compile(r"CW-SECRET-[^\s\"',;]+")
+_UNPRINTABLE = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+
+_TOKEN = r"CW-SECRET-[^\s\"',;]+"  # noqa: S105 - a pattern
 """A CoreWeave token inside other text, up to a quote, comma or semicolon."""
 
 
 def printable(text: str) -> str:
     """Return the text with control characters (a terminal's escape sequences among them) shown as `\\x1b` and the like,
     and without tokens that a server may have echoed."""
-    return redacted(_UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text))
+    return redacted(re.sub(_UNPRINTABLE, lambda found: found.group().encode("unicode_escape").decode("ascii"), text))
 
 
 def one_line(text: str) -> str:
@@ -20,7 +22,7 @@ def one_line(text: str) -> str:
     return " ".join(printable(text).split())
 
 
-_SECRET_HEADER = re.compile(
+_OF_SECRETS = (
     r"(?:^|[-_.])(?:authorization|(?:set-)?cookie2?|api-?key|access-?key|token|secret|password|credentials?)(?:-bin)?$"
 )
 """Names of headers that carry secrets; `x-ratelimit-remaining-tokens` does not."""
@@ -31,7 +33,7 @@ def safe_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in headers:
         name = name.lower()
-        if not _SECRET_HEADER.search(name):
+        if not re.search(_OF_SECRETS, name):
             value = redacted(value)
             found[name] = f"{found[name]}, {value}" if name in found else value
     return found
@@ -63,7 +65,7 @@ def reason_of(error: OSError | ValueError) -> str:
 
 def redacted(text: str) -> str:
     """Return the text without CoreWeave tokens."""
-    return _TOKEN.sub("CW-SECRET-***", text)
+    return re.sub(_TOKEN, "CW-SECRET-***", text)
 
 
 def is_id(word: str) -> bool:

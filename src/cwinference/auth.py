@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import os
-import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
@@ -28,8 +27,6 @@ HiddenSource: TypeAlias = Secret[str] | Callable[[], str] | Callable[[], Awaitab
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 Metadata: TypeAlias = Secret[Headers]
 """Headers of a request, some of which are secret: the token's, and those that a caller adds."""
-
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 def hidden(source: TokenSource | HiddenSource) -> HiddenSource:
@@ -259,7 +256,7 @@ def _problem_of(token: object) -> str | None:
         return f"token: expected a string, got {type(token).__name__}"
     if not token:
         return "token must not be empty"
-    if not _TOKEN.fullmatch(token):
+    if not (token.isascii() and token.isprintable()) or " " in token:
         return (
             "token: contains a line break, a space or a character that is not printable ASCII; "
             "strip it and pass the token alone"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from ._arguments import check_count, check_http_version
 from ._frozen import Frozen
-from ._hosts import HOST, GatewayHosts, ascii_host, authority, check_gateway_hosts, is_loopback, parts_of_url
+from ._hosts import GatewayHosts, ascii_host, authority, check_gateway_hosts, is_host, is_loopback, parts_of_url
 from ._proxies import NO_PROXY_VARIABLES, PROXY_VARIABLES, Proxies, Proxy, parse_proxy
 from ._secrets import Secret
 from ._signals import from_signal_handler
@@ -251,7 +251,7 @@ def parse_endpoint(text: str, *, argument: str, allow_plaintext: bool = False) -
         host = ascii_host(name)
     except ValueError:
         raise ConfigurationError(f"{argument}: not a URL: {redacted(text)!r}") from None
-    if scheme not in ("http", "https") or not HOST.fullmatch(host):
+    if scheme not in ("http", "https") or not is_host(host):
         raise ConfigurationError(
             f"{argument}: expected https://<host> (http:// for loopback only), got {redacted(text)!r}"
         )

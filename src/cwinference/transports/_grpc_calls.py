@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -136,7 +137,7 @@ class DirectConnection(AsyncConnection):
 
 def open_async(channel: Any) -> AsyncConnection:
     """Return the quickest way to call a channel."""
-    return DirectConnection(channel) if is_direct and _is_plain(channel) else AsyncConnection(channel)
+    return DirectConnection(channel) if is_direct and _has_all() and _is_plain(channel) else AsyncConnection(channel)
 
 
 def keep_metadata(received: ResponseMetadata, headers: Any, trailers: Any) -> None:
@@ -190,8 +191,14 @@ def _has_needed(cython: Any) -> bool:
         return False
 
 
+@cache
+def _has_all() -> bool:
+    """Return whether this grpcio has it. Threads do not ask."""
+    return _has_needed(_cython)
+
+
 _cython: Any = import_module("grpc._cython.cygrpc")
-is_direct = _has_needed(_cython)
-"""Whether channels of grpc.aio are called below their stubs."""
+is_direct = True
+"""Whether channels of grpc.aio are called below their stubs, if this grpcio has what that needs; tests turn it off."""
 _Channel: Any = getattr(_cython, "AioChannel", None)
 _observation: Callable[[], Any] = getattr(_cython, "build_census_context", lambda: None)

@@ -2,6 +2,7 @@
 
 grpcio does not say where an error came from: a server's word, a proxy's, or its own. Its texts are the only sign, so
 the patterns below look for them; each was seen on the wire, with the oldest and the newest grpcio that are supported.
+They are compiled when an error first looks like one of them: most programs meet none.
 """
 
 import re
@@ -20,7 +21,8 @@ from .base import has_timed_out
 
 _OWN_DEADLINE = ("Deadline Exceeded", "Stream removed (Deadline Exceeded)")
 _UNRESOLVED = ("errors resolving ", "dns resolution failed")
-_NO_SUCH_NAME = re.compile(r"(DNS|lookup).*(name not found|not known|no such host|misformatted)", re.IGNORECASE)
+_OF_NAMES = ("dns", "lookup")
+_NO_SUCH_NAME = r"(dns|lookup).*(name not found|not known|no such host|misformatted)"
 _NOT_CONNECTED = ("failed to connect to all addresses", *_UNRESOLVED)
 _GOAWAY = ("GOAWAY received", "Stream removed (GOAWAY received")
 """A stream above the last one that a GOAWAY accepts, so it was not processed; one that was accepted and then lost
@@ -31,14 +33,14 @@ _LOST = (
 )  # fmt: skip
 _NO_HANDSHAKER = "Failed to create security handshaker"
 _TLS_FAILURE = ("handshak", "certificate", "CERTIFICATE_VERIFY", "verification check failed")
-_TOO_LARGE = re.compile(r"(^|CLIENT: )(Received|Decompressed) message larger than max")
-_RESET = re.compile(r"RST_STREAM with error code (\d+)")
+_TOO_LARGE = r"(^|CLIENT: )(Received|Decompressed) message larger than max"
+_RESET = r"RST_STREAM with error code (\d+)"
 _REFUSED = "7"
 _CANCELLED = "8"
 _UNUSABLE = "parsing 'grpc-encoding' metadata"
 """After a response with an unknown encoding, gRPC fails every later one on the same connection with this text."""
 
-_HTTP_STATUS = re.compile(r"http2 header with status: (\d{3})")
+_HTTP_STATUS = r"http2 header with status: (\d{3})"
 
 _UNCONNECTED = frozenset({Hint.NOT_SENT, Hint.NO_SUCH_NAME, Hint.UNTRUSTED})
 
@@ -75,9 +77,9 @@ def translate(
     message = error.details() or ""
     if _reset_code(message) == _CANCELLED and has_timed_out(timeout, seconds):
         kind = errors.DeadlineExceeded
-    if kind is errors.ResourceExhausted and _TOO_LARGE.search(message):
+    if kind is errors.ResourceExhausted and re.search(_TOO_LARGE, message):
         return errors.ProtocolError(message, method=method.name)
-    found = _HTTP_STATUS.search(message)
+    found = re.search(_HTTP_STATUS, message) if "header" in message else None
     extra = {key: value for key, value in error.trailing_metadata() or () if key.startswith("grpc-")}
     details, delay = _details(extra.get("grpc-status-details-bin"))
     pushback = _pushback(extra.get("grpc-retry-pushback-ms"))
@@ -117,7 +119,8 @@ def _hint(error: Any, message: str, is_ready: Callable[[], bool]) -> Hint:
             # Most likely the connection was made while this error waited to be read, but a server may say so of a call
             # of its own. So it is no proof for an update; and calls that fail together take little of the budget.
             return Hint.LOST
-        return Hint.NO_SUCH_NAME if _NO_SUCH_NAME.search(message) else Hint.NOT_SENT
+        is_unknown = _has(lower, _OF_NAMES) and re.search(_NO_SUCH_NAME, lower)
+        return Hint.NO_SUCH_NAME if is_unknown else Hint.NOT_SENT
     if message.startswith(_GOAWAY):
         return Hint.GOING_AWAY
     return Hint.LOST if _has(lower, _LOST) else Hint.NONE
@@ -130,7 +133,7 @@ def _has(text: str, signs: Iterable[str]) -> bool:
 
 def _reset_code(message: str) -> str | None:
     """Return the error code with which a stream was reset, if that is what a text says."""
-    found = _RESET.search(message)
+    found = re.search(_RESET, message) if "RST_STREAM" in message else None
     return None if found is None else found.group(1)
 
 
