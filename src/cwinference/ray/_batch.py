@@ -21,7 +21,7 @@ from ..retry import Retry
 from ._completions import CompletedLines
 from ._limit import SharedLimit
 from ._progress import ProgressThread
-from ._ray import check_installed, connect, quiet_data, ray_module, spread
+from ._ray import check_installed, connect, quiet_data, ray_module, spread, without_deprecations
 from ._sharing import GAVE_UP
 from ._sink import Written, new_sink
 from ._source import Requests, read_prepared, read_requests
@@ -29,6 +29,7 @@ from ._store import Store
 from ._target import Target
 from ._todo import Todo, find_todo
 from ._usage import minus, plus, usage_of
+from ._watch import Watch
 
 log = logging.getLogger("cwinference.batch")
 
@@ -116,7 +117,7 @@ def batch(
     try:
         lock = store.open()
         try:
-            with quiet_data():
+            with quiet_data(), Watch():
                 return _ClusterBatch(requests, store, target, options).run()
         finally:
             if lock is not None:
@@ -217,14 +218,15 @@ class _ClusterBatch:
         sink = new_sink(self._store, run)
         requests = read_prepared(self._store.parts(self._store.todo(run)), self._store.system)
         with spread(self._workers) as placement:
-            lines = requests.map_batches(
-                CompletedLines,
-                fn_constructor_kwargs={"target": self._target, "concurrency": limit},
-                batch_size=None,
-                batch_format="pyarrow",
-                compute=data.ActorPoolStrategy(size=self._workers, max_concurrent_calls_per_actor=_CALLS),
-                **placement,
-            )
+            with without_deprecations():
+                lines = requests.map_batches(
+                    CompletedLines,
+                    fn_constructor_kwargs={"target": self._target, "concurrency": limit},
+                    batch_size=None,
+                    batch_format="pyarrow",
+                    compute=data.ActorPoolStrategy(size=self._workers, max_concurrent_calls_per_actor=_CALLS),
+                    **placement,
+                )
             lines.write_datasink(sink)
         written: Written = sink.written
         return written

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import import_module
@@ -84,6 +85,14 @@ def spread(count: int) -> Generator[dict[str, Any]]:
         yield {**place, "num_cpus": 0, "scheduling_strategy": strategies.PlacementGroupSchedulingStrategy(places)}
     finally:
         util.remove_placement_group(places)
+
+
+@contextmanager
+def without_deprecations() -> Generator[None]:
+    """Make a dataset without a warning for the `scheduling_strategy` of `spread`: a user cannot act on it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
+        yield
 
 
 @contextmanager
