@@ -8,6 +8,8 @@ from itertools import chain
 from typing import Any
 
 from cwinference import Retry, errors
+from cwinference.inference._auto_limit import START
+from cwinference.inference._auto_limiter import Limit
 from cwinference.inference._model_server import CheckedBody
 from cwinference.inference._request import CompletionRequest
 from cwinference.inference.batch.requests import completion_of, completion_request
@@ -27,7 +29,8 @@ def requests(count: int) -> list[CompletionRequest]:
 class FakeKeeper:
     """The limit's actor as workers see it, but in this process."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
         self.sharing = Sharing(limit, time.monotonic())
         self.errors: list[Exception] = []
 
@@ -35,8 +38,8 @@ class FakeKeeper:
         time.sleep(0.01)
         return self.sharing.report(demand, time.monotonic()), version + 1
 
-    def refuse(self, pause: float) -> None:
-        self.sharing.refuse(pause, time.monotonic())
+    def refuse(self, pause: float, age: float) -> None:
+        self.sharing.refuse(pause, time.monotonic(), age)
 
     def stop(self, error: Exception) -> None:
         self.errors.append(error)
@@ -76,7 +79,7 @@ class _Handle:
 
 def shared(keeper: FakeKeeper) -> SharedLimit:
     limit = object.__new__(SharedLimit)
-    limit.limit, limit.keeper = 1, _Handle(keeper)
+    limit.limit, limit.keeper = keeper.limit, _Handle(keeper)
     return limit
 
 
@@ -116,6 +119,16 @@ async def test_workers_share_one_limit() -> None:
 
     assert all(isinstance(each, CheckedBody) for each in chain(*outcomes))
     assert busy.most <= 4
+
+
+async def test_workers_find_out_together_how_many_requests_the_server_takes() -> None:
+    busy, keeper = Busy(), FakeKeeper("auto")
+    with ScriptedModelServer(busy) as server:
+        workers = [Worker(Target(base_url=server.url), shared(keeper), may_end_run=True) for _ in range(2)]
+        outcomes = await asyncio.gather(*(each.ask(requests(300)) for each in workers))
+
+    assert all(isinstance(each, CheckedBody) for each in chain(*outcomes))
+    assert START < busy.most <= keeper.sharing._number.most
 
 
 async def test_a_refusal_that_one_worker_gets_pauses_the_other() -> None:

@@ -17,7 +17,9 @@ import cwinference.ray
 from cwinference import auth
 from cwinference._cli.main import main
 from cwinference.inference.batch.lines import completion_line
+from cwinference.inference.batch.manifest import Manifest, Shard
 from cwinference.inference.batch.requests import completion_of, digest_of
+from cwinference.ray._prepared import Prepared
 from tests.distributed.conftest import TOKEN
 from tests.support.batch_files import batch_request, echo
 from tests.support.batch_runs import write_requests
@@ -42,6 +44,18 @@ def asked(server: ScriptedModelServer) -> list[str]:
 def slowly(request: HttpRequest) -> ScriptedResponse:
     time.sleep(0.1)
     return echo(request)
+
+
+def digest(row: dict[str, Any]) -> str:
+    """Return the digest of a request."""
+    return digest_of(*completion_of(dict(row)))
+
+
+def write_completions(out: Path, run: str, rows: list[dict[str, Any]]) -> None:
+    """Write the completions of requests, as a run does."""
+    with (out / f"completed-{run}-000000.jsonl").open("wb") as file:
+        for row in rows:
+            file.write(completion_line(row["custom_id"], json.dumps(completion()).encode(), digest(row)))
 
 
 def write_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -181,25 +195,60 @@ def test_each_request_is_completed_once_when_the_driver_is_killed_and_in_the_nex
     assert {path.name for path in out.iterdir() if path.suffix != ".jsonl"} == {"_lock", "_manifest.json"}
 
 
+def test_force_replaces_what_changed_also_after_a_run_that_was_killed_and_a_shard_has_its_part(
+    cluster: RayCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def respond(request: HttpRequest) -> ScriptedResponse:
+        refused = json_response({"error": {"message": "too long"}}, 400)
+        return refused if request.body["messages"][-1]["content"] == f"text {fails}" else echo(request)
+
+    is_in, shard = import_module("cwinference.ray._source")._is_in, Shard(1, 2)
+    mine = [n for n in range(40) if is_in(shard, Prepared(f"id-{n}", 0, b"", "", ""))]
+    replaced, again, fails, new = mine[0], mine[1], mine[2], mine[-1]
+    changed = {n: batch_request(n, temperature=1) if n in (replaced, again, fails) else batch_request(n) for n in mine}
+    out = tmp_path / "out"
+    out.mkdir()
+    write_completions(out, "0" * 32, [batch_request(n) for n in mine if n != new])
+    write_completions(out, "1" * 32, [changed[replaced]])
+    (out / f"_replaces-{'1' * 32}").touch()
+    (out / "_manifest.json").write_bytes(Manifest(servers=("http://elsewhere/v1",), shard=Shard(2, 2)).content)
+    requests = write_requests(tmp_path / "in.jsonl", [changed.get(n, batch_request(n)) for n in range(40)])
+    with ScriptedModelServer(respond) as server:
+        settings: dict[str, Any] = {"base_url": server.url, "workers": 1, "concurrency": "auto"}
+        with pytest.raises(cwinference.errors.ConfigurationError, match="is for shard 2/2, and not for shard 1/2; use"):
+            cwinference.ray.batch(requests, out, shard=(1, 2), **settings)
+        result = cwinference.ray.batch(requests, out, shard=(1, 2), force=True, **settings)
+
+        assert sorted(asked(server)) == sorted(f"text {n}" for n in (again, fails, new))
+        assert (result.completed, result.failed, result.skipped) == (2, 1, len(mine) - 3)
+    reported = {f"'id-{n}' has changed since it was completed, and is sent again" for n in (again, fails)}
+    assert {message for message in caplog.messages if "has changed" in message} == reported
+    rows = {row["custom_id"]: row for row in rows_in(out)}
+    assert keys_in(out) == Counter(f"id-{n}" for n in mine)
+    assert "too long" in rows[f"id-{fails}"]["error"]["message"]
+    digests = {key: row["request_digest"] for key, row in rows.items() if not row["error"]}
+    assert digests == {f"id-{n}": digest(changed[n]) for n in mine if n != fails}
+    assert {path.name for path in out.iterdir() if path.suffix != ".jsonl"} == {"_lock", "_manifest.json"}
+
+
 def test_the_memory_of_the_driver_does_not_grow_with_the_requests(cluster: RayCluster, tmp_path: Path) -> None:
     count, padding = 30_000, "x" * 1000
     rows = [{**batch_request(n), "custom_id": f"{padding}-{n}"} for n in range(count)]
     requests, out = write_requests(tmp_path / "in.jsonl", rows), tmp_path / "out"
     few = write_requests(tmp_path / "few.jsonl", rows[:5])
     out.mkdir()
-    with (out / f"completed-{'0' * 32}-000000.jsonl").open("wb") as file:
-        for row in rows[::2]:
-            digest = digest_of(*completion_of(dict(row)))
-            file.write(completion_line(row["custom_id"], json.dumps(completion()).encode(), digest))
+    write_completions(out, "0" * 32, rows[::2])
     size = requests.stat().st_size
     del rows
-    find = import_module("cwinference.ray._todo").find_todo
+    finder = import_module("cwinference.ray._todo").Finder
     read = import_module("cwinference.ray._source").read_requests
     store = import_module("cwinference.ray._store").Store(out)
     with import_module("cwinference.ray._ray").quiet_data():
-        find(store, "few", read(few), store.begin("few"), 1, lambda total: 1000)
+        store.begin("few")
+        finder(store, "few").find(read(few), store.completed(), lambda total: 1000)
         before = resident()
-        found = find(store, "all", read(requests), store.begin("all"), 1, lambda total: 1000)
+        store.begin("all")
+        found = finder(store, "all").find(read(requests), store.completed(), lambda total: 1000)
         grown = resident() - before
 
     half = count // 2
@@ -213,22 +262,15 @@ def test_a_task_that_gets_no_rows_finds_nothing_to_send(cluster: RayCluster, tmp
     store = import_module("cwinference.ray._store").Store(tmp_path)
     empty = import_module("cwinference.ray._source").table_of([])
     for blocks in ([], [empty, empty]):
-        sink = todo._new_sink(store, "run", frozenset(), 10)
+        sink = todo._new_sink(todo.Finder(store, "run"), frozenset(), 10)
 
         assert sink.write(blocks, SimpleNamespace(task_idx=0)) == todo.Todo()
 
 
 def test_a_pipeline_of_ones_own_has_a_response_or_an_error_in_each_row(cluster: RayCluster) -> None:
-    data = import_module("ray.data")
     rows: list[dict[str, Any]] = [{"custom_id": "a", **batch_request(1)["body"]}, {"custom_id": "b", "messages": None}]
     with ScriptedModelServer(echo) as server:
-        completions = data.from_items(rows).map_batches(
-            cwinference.ray.Completions,
-            fn_constructor_kwargs={"base_url": server.url, "concurrency": cwinference.ray.SharedLimit(4)},
-            compute=data.ActorPoolStrategy(size=1),
-            num_cpus=0,
-            batch_format="pyarrow",
-        )
+        completions = pipeline(rows, base_url=server.url, concurrency=cwinference.ray.SharedLimit(4))
         found = {row["custom_id"]: row for row in completions.take_all()}
 
     response = json.loads(found["a"]["response"])
@@ -236,6 +278,18 @@ def test_a_pipeline_of_ones_own_has_a_response_or_an_error_in_each_row(cluster: 
     assert found["a"]["error"] is None
     assert found["b"]["response"] is None
     assert json.loads(found["b"]["error"])["message"] == "prompt is missing"
+
+
+def pipeline(rows: list[dict[str, Any]], **settings: Any) -> Any:
+    """Return a dataset with the completions of rows."""
+    data = import_module("ray.data")
+    return data.from_items(rows).map_batches(
+        cwinference.ray.Completions,
+        fn_constructor_kwargs=settings,
+        compute=data.ActorPoolStrategy(size=1),
+        num_cpus=0,
+        batch_format="pyarrow",
+    )
 
 
 def test_each_request_is_completed_once_when_a_node_is_killed(cluster: RayCluster, tmp_path: Path) -> None:
@@ -258,12 +312,17 @@ def test_each_request_is_completed_once_when_a_node_is_killed(cluster: RayCluste
 
 def kill_after(count: int, server: ScriptedModelServer, kill: Any) -> threading.Thread:
     """Start a thread that kills something when the server has got a number of requests."""
+    return kill_when(lambda: len(server.requests) >= count, kill)
+
+
+def kill_when(condition: Any, kill: Any) -> threading.Thread:
+    """Start a thread that kills something when a function returns True."""
 
     def run() -> None:
-        wait_until(lambda: len(server.requests) >= count, 120)
+        wait_until(condition, 120)
         kill()
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread
 

@@ -5,13 +5,17 @@ from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+import cwinference.ray
 from cwinference import errors
 from cwinference._cli.main import main
+from cwinference.inference.batch.manifest import Shard
+from cwinference.ray._prepared import Prepared
 from cwinference.ray._ray import _check_listens
-from cwinference.ray._source import _expanded
+from cwinference.ray._source import _expanded, _is_in
 
 
 @pytest.mark.parametrize(
@@ -19,13 +23,10 @@ from cwinference.ray._source import _expanded
     [
         (["--workers", "2"], "--workers goes with --ray"),
         (["--ray", "--ordered"], "its files have no order"),
-        (["--ray", "--shard", "1/2"], "--ray, which distributes the requests itself"),
-        (["--ray", "--force"], "--ray; for another server, or changed requests, use another OUT_DIR"),
         (["--ray", "--retry-failed"], "--ray, which sends what failed again anyway"),
-        (["--ray", "--concurrency", "auto"], "--concurrency auto does not go with --ray"),
         (["--ray", "--proxy", "http://proxy:1"], "--proxy does not go with --ray"),
     ],
-    ids=["workers", "ordered", "shard", "force", "retry-failed", "auto", "proxy"],
+    ids=["workers", "ordered", "retry-failed", "proxy"],
 )
 def test_options_of_one_machine_and_of_a_cluster_do_not_go_together(
     arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
@@ -34,9 +35,46 @@ def test_options_of_one_machine_and_of_a_cluster_do_not_go_together(
     assert problem in capsys.readouterr().err
 
 
+def test_a_file_that_is_taken_as_the_address_of_a_cluster_is_missed_with_an_explanation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["batch", "--ray", "in.jsonl", "out", "--gateway", "front"]) == 2
+    assert "write --ray last" in capsys.readouterr().err
+    assert main(["batch", "in.jsonl", "--gateway", "front", "--ray"]) == 2
+    assert "missing argument 'OUT.jsonl'" in capsys.readouterr().err
+
+
 def test_a_cluster_does_not_read_standard_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["batch", "-", "out", "--gateway", "front", "--ray"]) == 2
     assert "--ray reads files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"concurrency": 0}, "concurrency: expected a whole number above 0"),
+        ({"concurrency": "all"}, "concurrency: expected a number or \"auto\", got 'all'"),
+        ({"shard": (3, 2)}, r"shard: expected \(k, n\)"),
+        ({"force": 1}, "force: "),
+    ],
+    ids=["no-number", "no-word", "no-shard", "no-flag"],
+)
+def test_arguments_of_a_batch_on_a_cluster_are_checked_before_ray_is_loaded(
+    arguments: dict[str, Any], problem: str, tmp_path: Path
+) -> None:
+    with pytest.raises(errors.ConfigurationError, match=problem):
+        cwinference.ray.batch("in.jsonl", tmp_path / "out", base_url="http://127.0.0.1:9", **arguments)
+    with pytest.raises(errors.ConfigurationError, match=r'give SharedLimit\("auto"\)'):
+        cwinference.ray.Completions(base_url="http://127.0.0.1:9", concurrency=cast(Any, "auto"))
+
+
+def test_each_request_is_in_one_shard_whatever_the_order() -> None:
+    rows = [Prepared(f"id-{number}", 0, b"", "", "") for number in range(300)]
+    shards = [[row for row in rows if _is_in(Shard(number, 3), row)] for number in (1, 2, 3)]
+
+    assert sorted(row for shard in shards for row in shard) == sorted(rows)
+    assert all(len(shard) > 70 for shard in shards)
+    assert all(_is_in(None, row) for row in rows)
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")

@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass
 
+from cwinference.inference._auto_limit import START
 from cwinference.inference.batch.outcomes import IN_A_ROW
 from cwinference.ray._sharing import GAVE_UP, LOST_AFTER, Demand, Done, Sharing
 
@@ -68,6 +69,52 @@ def test_a_run_gives_up_after_many_failures_in_a_row_if_it_may() -> None:
         sharing.report(Demand("b", 0, 9, Done(completed=1)), 0.1)
         assert sharing.report(Demand("a", 0, 9, failed_in_a_row=IN_A_ROW - 1), 0.2).stop == ""
         assert sharing.report(Demand("b", 0, 9, failed_in_a_row=1), 0.3).stop == expected
+
+
+def test_after_a_refusal_it_gives_up_by_the_number_that_was_given() -> None:
+    sharing = Sharing(80, 0.0)
+    sharing.gives_up = True
+    sharing.refuse(1.0, 0.0)
+
+    assert sharing.report(Demand("a", 0, 9, failed_in_a_row=159), 0.1).stop == ""
+    assert sharing.report(Demand("a", 0, 9, failed_in_a_row=1), 0.2).stop == GAVE_UP
+
+
+def test_auto_lets_all_workers_together_have_more_as_long_as_the_server_takes_more() -> None:
+    sharing = Sharing("auto", 0.0)
+    held = {"a": 0, "b": 0}
+
+    def report(name: str, now: float, wants: int, responses: int) -> int:
+        took = tuple((0.1, 0.1) for _ in range(responses))
+        grant = sharing.report(Demand(name, held[name], wants, responses=took), now)
+        held[name] = grant.slots
+        return sum(held.values())
+
+    assert [report(name, 0.0, 99, 0) for name in "ababab"][-1] == START
+    for step in range(1, 100):
+        report("a", step / 5, 99, 20)
+        report("b", step / 5 + 0.1, 99, 20)
+    grown = sum(held.values())
+    assert grown > 4 * START
+    for step in range(100, 120):
+        report("a", step / 5, 3, 20)  # so few do not show that more would be taken
+        report("b", step / 5 + 0.1, 4, 20)
+    for step in range(120, 123):
+        report("a", step / 5, 99, 0)
+        report("b", step / 5 + 0.1, 99, 0)
+    assert grown - 2 <= sum(held.values()) <= grown + 2
+
+
+def test_auto_halves_what_all_have_when_one_is_refused_and_tells_all_at_once() -> None:
+    sharing = Sharing("auto", 0.0)
+    sharing.report(Demand("a", 0, 99), 0.0)
+
+    assert sharing.refuse(0.0, 1.0, age=0.5)
+    assert sharing.report(Demand("a", START, 99), 1.0).slots == START // 2
+    assert not sharing.refuse(0.0, 1.1, age=0.5)  # it was sent with the one before
+    assert sharing.report(Demand("a", START // 2, 99), 1.1).slots == START // 2
+    assert sharing.refuse(2.0, 1.2, age=0.5)
+    assert round(sharing.report(Demand("a", START // 2, 99), 1.7).pause, 3) == 1.5
 
 
 @dataclass

@@ -59,7 +59,12 @@ class _Batch(Command):
     ) -> click.Context:
         """Return the context of the command that the arguments mean."""
         if args[:1] != ["merge"]:
-            return super().make_context(info_name, args, parent, **extra)
+            given = [*args]
+            try:
+                return super().make_context(info_name, args, parent, **extra)
+            except click.MissingParameter as error:
+                batch_on_ray.explain_missing(error, given)
+                raise
         from .batch_merge import command as merge
 
         return merge.make_context(f"{info_name} merge", args[1:], parent, **extra)

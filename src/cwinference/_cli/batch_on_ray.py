@@ -1,7 +1,7 @@
 """`cwinference batch IN OUT_DIR --ray [ADDRESS]`: the same on a cluster of Ray."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,16 @@ HERE = "auto"
 _LOCAL = {
     "ordered": "--ordered does not go with --ray: its files have no order",
     "retry_failed": "--retry-failed does not go with --ray, which sends what failed again anyway",
-    "shard": "--shard does not go with --ray, which distributes the requests itself",
-    "force": "--force does not go with --ray; for another server, or changed requests, use another OUT_DIR",
 }
 """Options that only a batch on one machine has, and what is said of them."""
+
+
+def explain_missing(error: click.MissingParameter, words: Sequence[str]) -> None:
+    """Raise UsageError if a file is missing because `--ray` took it as its ADDRESS."""
+    if "--ray" in words[:-1]:
+        raise click.UsageError(
+            "a file is missing, because --ray takes the word after it as its ADDRESS; write --ray last", error.ctx
+        )
 
 
 def check(context: click.Context, given: Mapping[str, Any]) -> None:
@@ -32,8 +38,6 @@ def check(context: click.Context, given: Mapping[str, Any]) -> None:
     wrong = next((problem for name, problem in _LOCAL.items() if given[name]), None)
     if wrong is not None:
         raise click.UsageError(wrong, context)
-    if given["concurrency"] == "auto":
-        raise click.UsageError("--concurrency auto does not go with --ray; give a number", context)
     if given["requests"] == "-":
         raise click.UsageError("--ray reads files, not standard input; give a path", context)
 
@@ -53,9 +57,11 @@ def perform(given: Mapping[str, Any], run: "Run", timeout: float) -> "BatchResul
             given["out"],
             gateway=list(given["gateway"]) or None,
             base_url=list(given["base_url"]) or None,
-            concurrency=int(given["concurrency"]),
+            concurrency=given["concurrency"],
             workers=given["workers"],
             keep_going=given["keep_going"],
+            force=given["force"],
+            shard=given["shard"],
             # The workers read the files, in folders of their own.
             token=None if run.token_file is None else auth.from_file(Path(run.token_file).absolute()),
             tls=None if run.ca is None else TLS(ca=Path(run.ca).absolute()),

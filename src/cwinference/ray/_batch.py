@@ -16,18 +16,21 @@ from .._text import one_line
 from ..auth import TokenSource
 from ..config import TLS, TransportName
 from ..errors import InferenceError
+from ..inference._auto_limiter import Limit, check_limit
 from ..inference.batch.outcomes import BatchResult
+from ..inference.batch.terms import Terms, check_terms
 from ..retry import Retry
 from ._completions import CompletedLines
 from ._limit import SharedLimit
 from ._progress import ProgressThread
 from ._ray import check_installed, connect, quiet_data, ray_module, spread, without_deprecations
+from ._replaced import finish_replacing, remove_replaced
 from ._sharing import GAVE_UP
 from ._sink import Written, new_sink
-from ._source import Requests, read_prepared, read_requests
+from ._source import Requests, read_kept, read_requests
 from ._store import Store
 from ._target import Target
-from ._todo import Todo, find_todo
+from ._todo import Finder, Todo
 from ._usage import minus, plus, usage_of
 from ._watch import Watch
 
@@ -37,6 +40,8 @@ _ROUNDS = 5
 """How often a run is begun again, after Ray has failed to repeat what was lost."""
 _FILES = 4000
 """About how many files a batch consists of at most, while that leaves enough rows for each."""
+_AUTO_SHARE = 256
+"""What a worker is expected to have in flight with "auto", for the size of files: at most 12 times as many."""
 _CALLS = 3
 """How many blocks a worker has in progress: when one of them is nearly done, the next keeps its slots busy."""
 
@@ -47,7 +52,7 @@ def batch(
     *,
     gateway: str | Sequence[str] | None = None,
     base_url: str | Sequence[str] | None = None,
-    concurrency: int = 64,
+    concurrency: Limit = 64,
     workers: int | None = None,
     token: TokenSource | None = None,
     timeout: float | None = 600.0,
@@ -58,6 +63,8 @@ def batch(
     allow_plaintext: bool = False,
     address: str | None = None,
     keep_going: bool = False,
+    force: bool = False,
+    shard: tuple[int, int] | None = None,
     progress: bool | None = None,
 ) -> BatchResult:
     """Request many completions on a cluster and write each once into a folder, continuing where an earlier run stopped.
@@ -77,6 +84,7 @@ def batch(
         base_url: URL of an OpenAI-compatible server, or several of servers with the same models.
         concurrency: how many requests are in flight at most, in all workers together (64). When the server responds
             with 429 or 503, all of them pause for as long as it asks, and continue with half as many for a while.
+            "auto" finds out how many the server takes.
         workers: how many actors of Ray send requests. None: one for each node.
         token: a token source that can be pickled, as returned by `auth.from_file` and `auth.from_command`; the
             workers call it. A string is refused, because Ray would log it. None: for a gateway, the token in the
@@ -91,6 +99,10 @@ def batch(
             on this machine; if there is none, one is started for this process.
         keep_going: continue however many requests fail. Otherwise the run ends, and its result has `gave_up`, when 100
             of them, or twice as many as are in flight, have failed without a success in between.
+        force: continue with another server or shard than before, and send requests again that have changed since they
+            were completed. Their new completions replace the earlier ones at the end of the run.
+        shard: (k, n): send only the k-th of n parts of the requests, by their `custom_id`s. Each part needs an
+            `out_dir` of its own; together, the files of all of them are those of the whole.
         progress: show on standard error how far it is, once it is known what there is to send: a bar if tqdm is
             installed (the extra `batch`), or else a line every ten seconds. None: if standard error is a terminal.
 
@@ -99,20 +111,21 @@ def batch(
         everything is completed.
 
     Raises:
-        ConfigurationError: an argument is wrong, the folder cannot be used or has a completion of another request, or
-            the extra `ray` is not installed.
+        ConfigurationError: an argument is wrong, the extra `ray` is not installed, the folder cannot be used, or it has
+            completions of other requests, servers or shards.
         Unauthenticated: the token was refused, even if only once; what was completed is in the folder.
         ApiError: the gateway could not be read.
         OSError: the folder could not be written.
     """
     target = Target(gateway, base_url, token, timeout, retry, endpoint, transport, tls, allow_plaintext)
-    check_count(concurrency, "concurrency")
+    check_limit(concurrency, "concurrency")
+    terms = check_terms(target.servers, shard, force=force, retry_failed=False)
     if workers is not None:
         check_count(workers, "workers")
     check_installed()
     store = Store(out_dir)
     shown = None if progress is None else check_flag(progress, "progress")
-    options = _RunOptions(concurrency, workers, check_flag(keep_going, "keep_going"), shown)
+    options = _RunOptions(concurrency, workers, check_flag(keep_going, "keep_going"), shown, terms)
     is_own = connect(address)
     try:
         lock = store.open()
@@ -130,10 +143,11 @@ def batch(
 class _RunOptions(NamedTuple):
     """How much is sent at once, when it is enough, and whether progress is shown."""
 
-    concurrency: int
+    concurrency: Limit
     workers: int | None
     keeps_going: bool
     shows_progress: bool | None
+    terms: Terms
 
 
 class _OutcomesLost(InferenceError):
@@ -148,7 +162,8 @@ class _ClusterBatch:
         self._store = store
         self._target = target
         self._options = options
-        self._workers = options.workers or _nodes()
+        self._nodes = _nodes()
+        self._workers = options.workers or self._nodes
         self._first: Todo | None = None
         """What there was to do before the first round."""
 
@@ -166,18 +181,25 @@ class _ClusterBatch:
         return self._run(uuid4().hex)
 
     def _run(self, run: str) -> BatchResult:
-        servers = self._target.servers
-        self._store.refuse_other_servers(servers)
-        earlier = self._store.begin(run)
-        self._store.note(run, servers, finished=False)
-        todo = find_todo(self._store, run, read_requests(self._requests), earlier, _nodes(), self._rows)
+        store, terms = self._store, self._options.terms
+        store.refuse_others(terms)
+        store.begin(run)
+        finish_replacing(store, run, self._nodes)
+        earlier = store.completed()
+        store.note(run, terms, finished=False)
+        requests = read_requests(self._requests, terms.shard)
+        todo = Finder(store, run, self._nodes, terms.force).find(requests, earlier, self._rows)
         first = self._first = self._first or todo
+        if todo.changes:
+            store.note_replacing(run)
         written, stop, error = self._send(run, todo) if todo.missing else (Written(), "", None)
         done = written.done
         if not stop and done.completed + done.failed < todo.missing:
             raise _OutcomesLost("outcomes of requests are lost; run the batch again")
-        self._store.note(run, servers, finished=stop == "")
-        self._store.finish(run, earlier)
+        if todo.changes:
+            remove_replaced(store, run, earlier, self._nodes, has_ended=stop == "")
+        store.note(run, terms, finished=stop == "")
+        store.finish(run, earlier)
         if error is not None:
             raise error
         total = plus(done.tokens, todo.tokens)
@@ -186,7 +208,7 @@ class _ClusterBatch:
             failed=done.failed,
             skipped=first.completed,
             first_failure=written.first_failure,
-            failures=self._store.failures if done.failed else None,
+            failures=store.failures if done.failed else None,
             gave_up=stop == GAVE_UP,
             usage=usage_of(minus(total, first.tokens)),
             total_usage=usage_of(total),
@@ -194,7 +216,8 @@ class _ClusterBatch:
 
     def _rows(self, count: int) -> int:
         """Return how many rows a worker gets at once, and a file has: enough to keep it busy, few enough to lose."""
-        in_flight = -(-self._options.concurrency // self._workers)
+        concurrency = self._options.concurrency
+        in_flight = _AUTO_SHARE if concurrency == "auto" else -(-int(concurrency) // self._workers)
         quarter_of_share = -(-count // (4 * self._workers))
         return max(-(-count // _FILES), min(4 * in_flight, quarter_of_share))
 
@@ -216,7 +239,7 @@ class _ClusterBatch:
     def _write(self, run: str, limit: SharedLimit) -> Written:
         data = ray_module("ray.data")
         sink = new_sink(self._store, run)
-        requests = read_prepared(self._store.parts(self._store.todo(run)), self._store.system)
+        requests = read_kept(self._store.parts(self._store.todo(run)), self._store.system)
         with spread(self._workers) as placement:
             with without_deprecations():
                 lines = requests.map_batches(

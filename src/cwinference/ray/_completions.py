@@ -57,7 +57,7 @@ class Completions:
                 workers call it. A string is refused, because Ray would log it. None: for a gateway, the token in the
                 environment of the workers, as for `AsyncClient`; for a URL, no token is sent.
             concurrency: how many requests are in flight in this worker at most (64); or a `SharedLimit` for all
-                workers together.
+                workers together, which can also find out how many the server takes.
             timeout: seconds for a whole request (600), all attempts included. None for no limit.
             retry: how failures before the response are retried; None turns retries off.
             endpoint: URL of the API from which the gateway is read. None: as for `AsyncClient`.
@@ -68,6 +68,8 @@ class Completions:
         Raises:
             ConfigurationError: an argument is wrong; or later, for a whole batch, the gateway cannot be used.
         """
+        if str(concurrency) == "auto":
+            raise ConfigurationError('concurrency: "auto" is for all workers together; give SharedLimit("auto")')
         if not isinstance(concurrency, SharedLimit):
             check_count(concurrency, "concurrency")
         target = Target(gateway, base_url, token, timeout, retry, endpoint, transport, tls, allow_plaintext)

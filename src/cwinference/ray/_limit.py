@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from .._arguments import check_count
+from ..inference._auto_limiter import Limit, check_limit
 from ._ray import check_installed, ray_module
 from ._sharing import Demand, Done, Grant, Sharing
 
@@ -16,7 +16,7 @@ _PERIOD = 0.2
 class Keeper:
     """The actor. Reports wait for their response, so that a pause reaches all workers at once."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: Limit) -> None:
         is_restarted = bool(ray_module().get_runtime_context().was_current_actor_reconstructed)
         self._sharing = Sharing(limit, time.monotonic(), is_restarted=is_restarted)
         self._version = 0
@@ -30,9 +30,9 @@ class Keeper:
                 await asyncio.wait_for(self._changed.wait(), _PERIOD)
         return self._sharing.report(demand, time.monotonic()), self._version
 
-    async def refuse(self, pause: float) -> None:
-        """Take the pause that a server asked for, and report it to all."""
-        if self._sharing.refuse(pause, time.monotonic()):
+    async def refuse(self, pause: float, age: float) -> None:
+        """Take the pause that a server asked for, in response to a request of that age, and report it to all."""
+        if self._sharing.refuse(pause, time.monotonic(), age):
             self._notify()
 
     async def stop(self, error: Exception) -> None:
@@ -67,16 +67,16 @@ class SharedLimit:
     asks (`Retry-After`), continue with half as many requests, and return to the full number within half a minute.
     """
 
-    def __init__(self, limit: int = 64) -> None:
+    def __init__(self, limit: Limit = 64) -> None:
         """Start the actor, on the node of the driver.
 
         Args:
-            limit: how many requests are in flight at most (64).
+            limit: how many requests are in flight at most (64). "auto" finds out how many the server takes.
 
         Raises:
-            ConfigurationError: `limit` is not a positive number, or the extra `ray` is not installed.
+            ConfigurationError: `limit` is neither a positive number nor "auto", or the extra `ray` is not installed.
         """
-        self.limit = check_count(limit, "limit")
+        self.limit = check_limit(limit, "limit")
         check_installed()
         ray = ray_module()
         here = ray_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy(
@@ -90,4 +90,4 @@ class SharedLimit:
         self.keeper: Any = ray.remote(Keeper).options(**options).remote(self.limit)
 
     def __repr__(self) -> str:
-        return f"SharedLimit({self.limit})"
+        return f"SharedLimit({self.limit!r})"

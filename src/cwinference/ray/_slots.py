@@ -19,8 +19,10 @@ class Slots(Limiter):
     def __init__(self, slots: int = 0) -> None:
         super().__init__(1)
         self._paused_until = 0.0
-        self.on_refusal: Callable[[float], object] | None = None
-        """Called with the seconds for which the server asked all to pause."""
+        self.on_refusal: Callable[[float, float], object] | None = None
+        """Called with the seconds for which the server asked all to pause, and those since the request was sent."""
+        self.on_response: Callable[[float, float], object] | None = None
+        """Called with the time at which the request was sent, and the seconds that the response took."""
         self.resize(slots)
 
     def resize(self, slots: int) -> None:
@@ -53,13 +55,18 @@ class Slots(Limiter):
             raise
         return remaining
 
+    def note(self, seconds: float, began: float) -> None:
+        """Learn how long a response took."""
+        if self.on_response is not None:
+            self.on_response(began, seconds)
+
     def note_failure(self, error: BaseException, began: float) -> None:
         """Learn that the server asked for a pause."""
         if isinstance(error, ApiError) and error.http_status in _REFUSALS:
             seconds = max(0.0, error.retry_after or 0.0)
             self.pause(seconds)
             if self.on_refusal is not None:
-                self.on_refusal(seconds)
+                self.on_refusal(seconds, max(0.0, time.monotonic() - began))
 
     def _pause(self) -> float:
         return self._paused_until - time.monotonic()

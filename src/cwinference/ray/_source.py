@@ -3,11 +3,13 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from ..errors import ConfigurationError
-from ..inference.batch.lines import entry_in
+from ..inference.batch.lines import Entry, entry_in
+from ..inference.batch.manifest import Shard
 from ..inference.batch.source import OverlongLine, lines_in
 from . import _usage as usage
 from ._prepared import COLUMNS, Prepared, prepared, prepared_row
@@ -27,10 +29,10 @@ _TASKS = 200
 """How many tasks of Ray read at most."""
 
 
-def read_requests(requests: Requests) -> Any:
-    """Return the requests as a dataset of prepared rows. Raises ConfigurationError."""
+def read_requests(requests: Requests, shard: Shard | None = None) -> Any:
+    """Return the requests, or those of a shard, as a dataset of prepared rows. Raises ConfigurationError."""
     if hasattr(requests, "map_batches"):
-        return _from_table(requests)
+        return _from_table(requests, shard)
     paths = _paths_of(requests)
     system, found = _files_at(paths)
     parquet = [path for path in found if path.endswith(_PARQUET)]
@@ -43,28 +45,36 @@ def read_requests(requests: Requests) -> Any:
             else f"requests: no file at {', '.join(paths)}"
         )
     data = ray_module("ray.data")
-    sets = [_from_lines(lines, system)] if lines else []
+    sets = [_from_lines(lines, system, shard)] if lines else []
     if parquet:
-        sets.append(_from_table(data.read_parquet(parquet, filesystem=system)))
+        sets.append(_from_table(data.read_parquet(parquet, filesystem=system), shard))
     return sets[0] if len(sets) == 1 else sets[0].union(sets[1])
 
 
 def read_completed(paths: Sequence[str], system: Any) -> Any:
     """Return the keys, digests and tokens of the completions in files of a batch."""
 
-    def entries(blocks: Iterable[bytes], path: str) -> Iterator[Mapping[str, Any]]:
-        for line in lines_in(blocks):
-            entry = None if isinstance(line, OverlongLine) else entry_in(line)
-            if entry is not None and entry.is_completed:
-                tokens = dict(zip(usage.COLUMNS, usage.counts_of(entry.usage), strict=True))
-                yield {"custom_id": entry.key, "completed": entry.digest or "", **tokens}
+    def rows(blocks: Iterable[bytes], path: str) -> Iterator[Mapping[str, Any]]:
+        for entry in _completed_in(blocks):
+            tokens = dict(zip(usage.COLUMNS, usage.counts_of(entry.usage), strict=True))
+            yield {"custom_id": entry.key, "completed": entry.digest or "", **tokens}
 
     kinds = {"custom_id": "large_string", "completed": "large_string", **dict.fromkeys(usage.COLUMNS, "int64")}
-    return _read(paths, system, entries, kinds)
+    return _read(paths, system, rows, kinds)
 
 
-def read_prepared(paths: Sequence[str], system: Any) -> Any:
-    """Return prepared rows that were kept in files, one block for each file."""
+def read_places(paths: Sequence[str], system: Any) -> Any:
+    """Return the keys of the completions in files of a batch, and the paths of these files."""
+
+    def rows(blocks: Iterable[bytes], path: str) -> Iterator[Mapping[str, Any]]:
+        for entry in _completed_in(blocks):
+            yield {"custom_id": entry.key, "path": path}
+
+    return _read(paths, system, rows, {"custom_id": "large_string", "path": "large_string"})
+
+
+def read_kept(paths: Sequence[str], system: Any) -> Any:
+    """Return rows that were kept in files, one block for each file."""
 
     def read_stream(self: Any, file: Any, path: str) -> Iterator[Any]:
         yield ray_module("pyarrow.ipc").open_stream(file).read_all()
@@ -82,18 +92,36 @@ _KINDS: dict[str, str] = dict(
 )
 
 
-def _from_lines(paths: Sequence[str], system: Any) -> Any:
+def _completed_in(blocks: Iterable[bytes]) -> Iterator[Entry]:
+    for line in lines_in(blocks):
+        entry = None if isinstance(line, OverlongLine) else entry_in(line)
+        if entry is not None and entry.is_completed:
+            yield entry
+
+
+def _is_in(shard: Shard | None, row: Prepared) -> bool:
+    """Return whether a row is to be read. Its key decides, because rows have no order that is always the same."""
+    if shard is None:
+        return True
+    number = blake2b(row.custom_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return shard.has(int.from_bytes(number))
+
+
+def _from_lines(paths: Sequence[str], system: Any, shard: Shard | None) -> Any:
     def rows(blocks: Iterable[bytes], path: str) -> Iterator[Mapping[str, Any]]:
         for number, line in enumerate(lines_in(blocks), 1):
             if isinstance(line, OverlongLine) or line.strip():
-                yield prepared(line, f"{path}:{number}", number)._asdict()
+                row = prepared(line, f"{path}:{number}", number)
+                if _is_in(shard, row):
+                    yield row._asdict()
 
     return _read(paths, system, rows, _KINDS)
 
 
-def _from_table(dataset: Any) -> Any:
+def _from_table(dataset: Any, shard: Shard | None) -> Any:
     def prepare(table: Any) -> Any:
-        return table_of([prepared_row(row) for row in table.to_pylist()])
+        rows = map(prepared_row, table.to_pylist())
+        return table_of([row for row in rows if _is_in(shard, row)])
 
     return dataset.map_batches(prepare, batch_format="pyarrow", batch_size=_ROWS)
 

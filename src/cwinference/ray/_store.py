@@ -3,8 +3,9 @@
     completed-RUN-TASK.jsonl    completions, a file for each task of Ray that writes
     failed-RUN-TASK.jsonl       what failed in the latest run
     _manifest.json              who wrote that
+    _replaces-RUN               there while RUN may have completions of keys that earlier runs have completed as well
     _lock                       locked by the driver, if the disk can do that
-    _work/RUN/                  unfinished files, and the requests that RUN sends
+    _work/RUN/                  unfinished files, the requests that RUN sends, and the keys of those that have changed
 
 A file gets its name when it is whole. A task that is repeated writes the same names again, so that there is no second
 one with the same completions. A new run first removes the `_work` of all others: their tasks, which may outlive their
@@ -13,8 +14,9 @@ driver for a moment, can finish no file after that. Only then it looks for what 
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,13 @@ from uuid import uuid4
 from .._text import reason_of
 from ..errors import ConfigurationError
 from ..inference.batch import access
+from ..inference.batch.lines import entry_in
 from ..inference.batch.manifest import Manifest
+from ..inference.batch.terms import Terms
 from ._ray import ray_module
 
 MANIFEST = "_manifest.json"
+_REPLACES = "_replaces-"
 _PARTS = re.compile(r"(completed|failed)-([0-9a-f]{32})-([0-9]{6,})\.jsonl")
 
 
@@ -58,12 +63,15 @@ class Store:
             )
         return self._locked() if self._is_local else None
 
-    def begin(self, run: str) -> list[str]:
-        """Begin a run: end those before it, and return the paths of the completions that there are."""
+    def begin(self, run: str) -> None:
+        """Begin a run, and end those before it."""
         work = f"{self.root}/_work"
         with suppress(FileNotFoundError):
             self._system.delete_dir(work)
         self._system.create_dir(f"{work}/{run}", recursive=True)
+
+    def completed(self) -> list[str]:
+        """Return the paths of the completions that there are."""
         return sorted(f"{self.root}/{name}" for name in self._names() if name.startswith("completed-"))
 
     def todo(self, run: str) -> str:
@@ -90,6 +98,15 @@ class Store:
         for path in self.parts(f"{self.root}/_work/{run}/doubled"):
             with self._system.open_input_stream(path) as file:
                 yield from ray_module("pyarrow.ipc").open_stream(file)
+
+    def put_changed(self, run: str, name: str, table: Any) -> None:
+        """Put keys aside, of requests that have changed since they were completed."""
+        if table.num_rows:
+            self._put_table(self.changed(run), name, table.select(["custom_id"]))
+
+    def changed(self, run: str) -> str:
+        """Return the folder for these keys."""
+        return f"{self.root}/_work/{run}/changed"
 
     def put(self, run: str, task: int, completed: bytes, failed: bytes) -> None:
         """Put the lines of a task into files, in place of those that the same task has put there before."""
@@ -123,23 +140,49 @@ class Store:
         with suppress(FileNotFoundError):
             self._system.delete_dir(f"{self.root}/_work")
 
-    def refuse_other_servers(self, servers: tuple[str, ...]) -> None:
-        """Raise ConfigurationError if the completions that there are come from other servers."""
+    def replacing(self) -> list[str]:
+        """Return the runs whose completions may have replaced earlier ones that are still there."""
+        return sorted(name.removeprefix(_REPLACES) for name in self._names() if name.startswith(_REPLACES))
+
+    def note_replacing(self, run: str, *, ended: bool = False) -> None:
+        """Note that a run replaces completions, or that those which it has replaced are no longer there."""
+        if ended:
+            self._system.delete_file(f"{self.root}/{_REPLACES}{run}")
+        else:
+            self.replace(f"{_REPLACES}{run}", b"", run)
+
+    def completed_by(self, run: str) -> list[str]:
+        """Return those of `completed` that a run has written."""
+        return [path for path in self.completed() if path.startswith(f"{self.root}/completed-{run}-")]
+
+    def remove_keys(self, path: str, keys: Collection[str], run: str) -> None:
+        """Remove the completions with these keys from a file of `completed`; the file too if it has no others."""
+        try:
+            with self._system.open_input_stream(path) as file:
+                lines = file.read().splitlines(keepends=True)
+        except FileNotFoundError:  # done before, by a task that Ray repeats
+            return
+        kept = [line for line in lines if (entry := entry_in(line)) is None or entry.key not in keys]
+        if not kept:
+            self._system.delete_file(path)
+        elif len(kept) < len(lines):
+            self.replace(path.rpartition("/")[2], b"".join(kept), run)
+
+    def refuse_others(self, terms: Terms) -> None:
+        """Raise ConfigurationError if the completions that there are come from other servers, or are another shard."""
         path = f"{self.root}/{MANIFEST}"
         try:
             with self._system.open_input_stream(path) as file:
                 before = Manifest.from_content(file.read(), path, "out_dir")
         except FileNotFoundError:
             return
-        if before is not None and sorted(before.servers) != sorted(servers):
-            raise ConfigurationError(
-                f"out_dir: the completions in {self.name} are from {', '.join(before.servers)}, and not from "
-                f"{', '.join(servers)}; use another folder"
-            )
+        if before is not None and not terms.force and self.completed():
+            before.refuse_other_shard(terms.shard, self.name, "out_dir")
+            before.refuse_other_servers(terms.servers, self.name, "out_dir")
 
-    def note(self, run: str, servers: tuple[str, ...], *, finished: bool) -> None:
+    def note(self, run: str, terms: Terms, *, finished: bool) -> None:
         """Write the manifest."""
-        self.replace(MANIFEST, Manifest(servers=servers, finished=finished).content, run)
+        self.replace(MANIFEST, replace(terms.manifest(), finished=finished).content, run)
 
     @property
     def system(self) -> Any:

@@ -1,66 +1,102 @@
 """What a run has to send: the requests without a completion, kept in files until they are sent."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from .._text import one_line
 from ..errors import ConfigurationError
+from ..inference.batch.manifest import refused
+from . import _usage as usage
 from ._prepared import COLUMNS, Prepared
 from ._ray import ray_module
 from ._source import read_completed, table_of
 from ._store import Store
-from ._usage import NONE, Counts, plus, sum_of
+from ._usage import NONE, Counts, plus
+
+log = logging.getLogger("cwinference.batch")
 
 _ROWS_PER_PARTITION = 50_000
 _MOST_PARTITIONS = 200
 _MOST_DOUBLED = 100_000
 """How many keys may occur more than once: these are in the memory of the driver."""
+_MOST_NAMED = 10
+"""How many keys warnings name."""
 
 
 class Todo(NamedTuple):
-    """How many requests are missing, how many are completed, and one that is another than the completed one."""
+    """What a run has to do."""
 
     missing: int = 0
+    """How many requests are to be sent,"""
     completed: int = 0
-    changed: str | None = None
+    """and how many are not, because they are completed."""
+    changes: int = 0
+    """How many are other requests than those that were completed under their keys: of the missing ones, with force."""
+    changed: tuple[str, ...] = ()
+    """The keys of some of these."""
     tokens: Counts = NONE
     """Those of the completed ones."""
 
     def plus(self, other: "Todo") -> "Todo":
         """Return both together."""
-        changed = self.changed if self.changed is not None else other.changed
-        tokens = plus(self.tokens, other.tokens)
-        return Todo(self.missing + other.missing, self.completed + other.completed, changed, tokens)
-
-
-def find_todo(
-    store: Store, run: str, requests: Any, earlier: Sequence[str], nodes: int, rows_of: Callable[[int], int]
-) -> Todo:
-    """Write the requests that have no completion, once for each `custom_id`, and return the counts.
-
-    `rows_of` says of how many rows a file of them consists, given how many requests there are. The keys are joined,
-    grouped and compared by Ray's tasks: none of them is in the memory of the driver, unless it occurs more than once.
-
-    Raises:
-        ConfigurationError: a request is another one than the one whose completion the folder has.
-    """
-    total, doubled = _count(requests, nodes)
-    if not total:
-        return Todo()
-    if earlier:
-        completed = read_completed(earlier, store.system)
-        requests = requests.join(completed, "left_outer", _partitions(total), on=("custom_id",))
-    rows = rows_of(total)
-    sink = _new_sink(store, run, doubled, rows)
-    requests.write_datasink(sink)
-    found: Todo = sink.found
-    if doubled:
-        found = found.plus(_settle(store, run, rows))
-    if found.changed is not None:
-        raise ConfigurationError(
-            f"requests: {found.changed!r} is another request than the one whose completion {store.name} has; use "
-            "another out_dir, or another custom_id"
+        return Todo(
+            self.missing + other.missing,
+            self.completed + other.completed,
+            self.changes + other.changes,
+            (*self.changed, *other.changed)[: _MOST_NAMED + 1],
+            plus(self.tokens, other.tokens),
         )
-    return found
+
+
+class Finder(NamedTuple):
+    """How requests are compared with completions. Ray's tasks get it pickled."""
+
+    store: Store
+    run: str
+    nodes: int = 1
+    force: bool = False
+    """Whether those that have changed since they were completed are sent again."""
+
+    def find(self, requests: Any, earlier: Sequence[str], rows_of: Callable[[int], int]) -> Todo:
+        """Write the requests that have no completion, once for each `custom_id`, and return the counts.
+
+        `rows_of` says of how many rows a file of them consists, given how many requests there are. The keys are
+        joined, grouped and compared by Ray's tasks: none of them is in the memory of the driver, unless it occurs more
+        than once.
+
+        Raises:
+            ConfigurationError: a request is another one than the one whose completion the folder has.
+        """
+        total, doubled = _count(requests, self.nodes)
+        if not total:
+            return Todo()
+        if earlier:
+            completed = read_completed(earlier, self.store.system)
+            requests = requests.join(completed, "left_outer", partitions(total), on=("custom_id",))
+        rows = rows_of(total)
+        sink = _new_sink(self, doubled, rows)
+        requests.write_datasink(sink)
+        found: Todo = sink.found
+        if doubled:
+            found = found.plus(_settle(self, rows))
+        self._report(found)
+        return found
+
+    def _report(self, found: Todo) -> None:
+        """Say what has changed. Raises ConfigurationError unless that is to be sent again."""
+        if found.changes and not self.force:
+            raise refused(
+                f"requests: {found.changed[0]!r} is another request than the one whose completion {self.store.name} "
+                "has",
+                "to send what has changed again",
+                "out_dir",
+            )
+        if found.changes > _MOST_NAMED:
+            log.warning("%d requests have changed since they were completed, and are sent again", found.changes)
+            return
+        for key in found.changed:
+            log.warning("%s", one_line(f"{key!r} has changed since it was completed, and is sent again"))
 
 
 def _count(requests: Any, partitions: int) -> tuple[int, frozenset[str]]:
@@ -84,35 +120,50 @@ def _count(requests: Any, partitions: int) -> tuple[int, frozenset[str]]:
     return sum(row["total"] for row in rows), frozenset(found)
 
 
-def _settle(store: Store, run: str, rows: int) -> Todo:
+def _settle(finder: Finder, rows: int) -> Todo:
     """Decide which of the requests with the same key is the one: what is completed, or else the first that is found.
 
     The others get a problem.
     """
-    taken: set[str] = set()
-    missing = completed = 0
+    store, run, found, taken = finder.store, finder.run, Todo(), set[str]()
+    same = _completed_as_they_are(finder)
     for task, table in enumerate(store.doubled(run)):
         kept: list[Prepared] = []
+        changed: list[str] = []
         for row in table.to_pylist():
-            is_first = row["custom_id"] not in taken and row.get("completed") in (None, row["digest"])
+            key, completed = row["custom_id"], row.get("completed")
+            is_changed = completed not in (None, row["digest"])
+            is_first = key not in taken and not (is_changed and key in same)
             if is_first and not row["problem"]:
-                taken.add(row["custom_id"])
-                if row.get("completed") is not None:
-                    completed += 1
+                taken.add(key)
+                if is_changed:
+                    changed.append(key)
+                elif completed is not None:
+                    prompt, completion, total = (row[name] for name in usage.COLUMNS)
+                    found = found.plus(Todo(completed=1, tokens=(prompt, completion, total)))
                     continue
-            row["problem"] = row["problem"] or ("" if is_first else f"duplicate custom_id {row['custom_id']!r}")
+            row["problem"] = row["problem"] or ("" if is_first else f"duplicate custom_id {key!r}")
             kept.append(Prepared(*(row[name] for name in COLUMNS)))
-        missing += len(kept)
+        found = found.plus(Todo(len(kept), 0, len(changed), tuple(changed)))
         if kept:
             store.put_todo(run, f"doubled-{task:06}", table_of(kept), rows)
-    return Todo(missing, completed)
+        if changed:
+            store.put_changed(run, f"doubled-{task:06}", ray_module("pyarrow").table({"custom_id": changed}))
+    return found
 
 
-def _partitions(total: int) -> int:
+def _completed_as_they_are(finder: Finder) -> set[str]:
+    """Return those of the keys put aside under which one of the requests itself is completed."""
+    rows = (row for table in finder.store.doubled(finder.run) for row in table.to_pylist())
+    return {row["custom_id"] for row in rows if row.get("completed") == row["digest"]}
+
+
+def partitions(total: int) -> int:
+    """Return into how many parts so many rows are divided for a join."""
     return max(2, min(_MOST_PARTITIONS, total // _ROWS_PER_PARTITION))
 
 
-def _new_sink(store: Store, run: str, doubled: frozenset[str], rows: int) -> Any:
+def _new_sink(finder: Finder, doubled: frozenset[str], rows: int) -> Any:
     """Return a datasink. After the run, its `found` says what was found."""
 
     def write(self: Any, blocks: Iterable[Any], context: Any) -> Todo:
@@ -122,9 +173,9 @@ def _new_sink(store: Store, run: str, doubled: frozenset[str], rows: int) -> Any
         if not tables:  # a partition of the join may have no rows
             return Todo()
         table = arrow.concat_tables(tables, promote_options="default")
-        missing, found = _missing_in(store, run, context.task_idx, table, doubled)
+        missing, found = _missing_in(finder, context.task_idx, table, doubled)
         if missing.num_rows:
-            store.put_todo(run, f"{context.task_idx:06}", missing.select(list(COLUMNS)), rows)
+            finder.store.put_todo(finder.run, f"{context.task_idx:06}", missing.select(list(COLUMNS)), rows)
         return found
 
     def on_write_complete(self: Any, result: Any) -> None:
@@ -135,24 +186,24 @@ def _new_sink(store: Store, run: str, doubled: frozenset[str], rows: int) -> Any
     return type("TodoDatasink", (ray_module("ray.data").Datasink,), members)()
 
 
-def _missing_in(store: Store, run: str, task: int, table: Any, doubled: frozenset[str]) -> tuple[Any, Todo]:
-    """Return those rows of a table that have no completion. A request with a problem has none, whatever its key.
+def _missing_in(finder: Finder, task: int, table: Any, doubled: frozenset[str]) -> tuple[Any, Todo]:
+    """Return those rows of a table that are to be sent. A request with a problem is, whatever its key.
 
     Those with doubled keys are put aside.
     """
-    compute = ray_module("pyarrow.compute")
+    arrow, compute = ray_module("pyarrow"), ray_module("pyarrow.compute")
     if doubled:
-        is_doubled = compute.is_in(table["custom_id"], ray_module("pyarrow").array(doubled, table["custom_id"].type))
-        store.put_doubled(run, task, table.filter(is_doubled))
+        is_doubled = compute.is_in(table["custom_id"], arrow.array(doubled, table["custom_id"].type))
+        finder.store.put_doubled(finder.run, task, table.filter(is_doubled))
         table = table.filter(compute.invert(is_doubled))
     if "completed" not in table.column_names:
-        missing, completed, changed, tokens = table, 0, None, NONE
-    else:
-        has_none = compute.or_(compute.is_null(table["completed"]), compute.not_equal(table["problem"], ""))
-        missing = table.filter(has_none)
-        others = table.filter(compute.invert(has_none))
-        differs = compute.not_equal(others["digest"], others["completed"])
-        changes = others.filter(differs)
-        completed, tokens = others.num_rows, sum_of(others)
-        changed = changes["custom_id"][0].as_py() if changes.num_rows else None
-    return missing, Todo(missing.num_rows, completed, changed, tokens)
+        return table, Todo(table.num_rows)
+    has_none = compute.or_(compute.is_null(table["completed"]), compute.not_equal(table["problem"], ""))
+    missing, others = table.filter(has_none), table.filter(compute.invert(has_none))
+    differs = compute.not_equal(others["digest"], others["completed"])
+    changes, same = others.filter(differs), others.filter(compute.invert(differs))
+    if finder.force:
+        finder.store.put_changed(finder.run, f"{task:06}", changes)
+        missing = arrow.concat_tables([missing, changes])
+    changed = changes["custom_id"].slice(0, _MOST_NAMED + 1).to_pylist()
+    return missing, Todo(missing.num_rows, same.num_rows, changes.num_rows, tuple(changed), usage.sum_of(same))

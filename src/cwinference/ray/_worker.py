@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import time
+from collections import deque
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
@@ -22,6 +24,9 @@ Outcome: TypeAlias = CheckedBody | InferenceError | None
 _AFTER_LOSS = 0.5
 """Seconds to wait for the limit's actor when it does not respond."""
 
+_MOST_RESPONSES = 1000
+"""Of how many responses a report says at most how long they took."""
+
 _COMPLETED, _FAILED = Done(completed=1), Done(failed=1)
 
 
@@ -33,6 +38,7 @@ class Worker:
         self._target = target
         self._may_end_run = may_end_run
         self._keeper: Any = concurrency.keeper if isinstance(concurrency, SharedLimit) else None
+        self._is_auto = isinstance(concurrency, SharedLimit) and concurrency.limit == "auto"
         self._name = uuid4().hex
         self._slots = Slots()
         """Those of the attempts, which pause when the server asks for that."""
@@ -41,7 +47,8 @@ class Worker:
         self._resize(0 if isinstance(concurrency, SharedLimit) else concurrency)
         self._done = Done()
         self._failed_in_a_row = 0
-        """Both since the last report."""
+        self._responses: deque[tuple[float, float]] = deque(maxlen=_MOST_RESPONSES)
+        """When they were sent, and how long they took. All three since the last report."""
         self._stopped = False
         self._exits = AsyncExitStack()
         self._send: Any = None
@@ -84,7 +91,9 @@ class Worker:
             if self._send is None:
                 self._send, self._can_route = await self._exits.enter_async_context(self._target.open(self._slots))
             if self._keeper is not None and self._following is None:
-                self._slots.on_refusal = self._refuse
+                self._slots.on_refusal = self._keeper.refuse.remote
+                if self._is_auto:
+                    self._slots.on_response = lambda began, seconds: self._responses.append((began, seconds))
                 self._following = asyncio.create_task(self._follow())
 
     async def _outcome(self, request: CompletionRequest) -> Outcome:
@@ -118,20 +127,28 @@ class Worker:
         """Report to the limit's actor, and do as it says."""
         version = -1
         while not self._stopped:
-            demand = Demand(
-                self._name,
-                max(self._slots.limit, self._slots.in_flight),
-                self._turns.in_flight + self._turns.queued,
-                self._done,
-                self._failed_in_a_row,
-            )
-            self._done, self._failed_in_a_row = Done(), 0
+            demand = self._demand()
             try:
                 grant, version = await asyncio.wrap_future(self._keeper.report.remote(demand, version).future())
             except Exception:  # it is restarted: until then, what was granted holds
                 await asyncio.sleep(_AFTER_LOSS)
             else:
                 self._obey(grant)
+
+    def _demand(self) -> Demand:
+        """Return what there is to report; begin anew to count what the next report says."""
+        now = time.monotonic()
+        demand = Demand(
+            self._name,
+            max(self._slots.limit, self._slots.in_flight),
+            self._turns.in_flight + self._turns.queued,
+            self._done,
+            self._failed_in_a_row,
+            tuple((now - began, seconds) for began, seconds in self._responses),
+        )
+        self._done, self._failed_in_a_row = Done(), 0
+        self._responses.clear()
+        return demand
 
     def _obey(self, grant: Grant) -> None:
         if grant.stop:
@@ -145,6 +162,3 @@ class Worker:
         if slots != self._slots.limit:
             self._slots.resize(slots)
             self._turns.resize(slots + 1 if slots else 0)
-
-    def _refuse(self, pause: float) -> None:
-        self._keeper.refuse.remote(pause)

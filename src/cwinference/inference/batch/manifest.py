@@ -124,26 +124,28 @@ class Manifest:
                 "use another out"
             )
 
-    def refuse_other_servers(self, servers: Sequence[str], out: Path) -> None:
+    def refuse_other_servers(self, servers: Sequence[str], out: Path | str, argument: str = "out") -> None:
         """Raise ConfigurationError if requests are about to be sent elsewhere than before."""
         if sorted(servers) != sorted(self.servers):
             raise refused(
-                f"out: the completions in {out} are from {_joined(self.servers)}, and not from {_joined(servers)}",
+                f"{argument}: the completions in {out} are from {_joined(self.servers)}, and not from "
+                f"{_joined(servers)}",
                 "to mix them",
+                argument,
             )
 
-    def refuse_other_shard(self, shard: Shard | None, out: Path) -> None:
+    def refuse_other_shard(self, shard: Shard | None, out: Path | str, argument: str = "out") -> None:
         """Raise ConfigurationError if another part of the requests is about to be sent than before."""
         if shard != self.shard:
             has, wanted = (f"shard {each}" if each else "all requests" for each in (self.shard, shard))
-            raise refused(f"shard: {out} is for {has}, and not for {wanted}", "to mix them")
+            raise refused(f"shard: {out} is for {has}, and not for {wanted}", "to mix them", argument)
 
 
-def refused(what: str, purpose: str) -> ConfigurationError:
+def refused(what: str, purpose: str, argument: str = "out") -> ConfigurationError:
     """Return the error for a run that does not fit earlier ones, and say how it can be done nevertheless."""
     return ConfigurationError(
-        f"{what}; use another out, or force=True {purpose}",
-        for_command=f"{what}; use another OUT, or --force {purpose}",
+        f"{what}; use another {argument}, or force=True {purpose}",
+        for_command=f"{what}; use another {argument.upper()}, or --force {purpose}",
     )
 
 
