@@ -92,8 +92,12 @@ conformance: setup ## run the Connect conformance suite against our transports (
 peers: setup .venv-peers/ready ## test completions against other projects' model servers
 	$(DEV)/python -m pytest tests/peers
 
-distributed: .venv-distributed/ready ## test batches on a local cluster of Ray with two nodes (installs 650 MB)
-	.venv-distributed/bin/python -m pytest -W default tests/distributed
+distributed: .venv-distributed/ready ## test batches on a local cluster of Ray with two nodes, for at most RAY_SECONDS (180); installs 650 MB
+	@# A cluster that hangs does not hang the run: Ctrl-C ends pytest and the cluster, or else what Ray watches itself.
+	@timeout --foreground --signal=INT --kill-after=20 $(or $(RAY_SECONDS),180) \
+		.venv-distributed/bin/python -m pytest -W default tests/distributed || { code=$$?; \
+		case $$code in 124|137) echo "make distributed: ended, because it took longer than $(or $(RAY_SECONDS),180) s" \
+		"(RAY_SECONDS=600 allows more)" >&2;; esac; exit $$code; }
 
 browser: setup ## test the emulator's page in Chromium (installs Debian's package where it can)
 	tools/get-chromium

@@ -1,6 +1,7 @@
 """Batches on a cluster of Ray: what is asked, what is written, and what remains when something is killed."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -8,6 +9,8 @@ import time
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
+from signal import SIGINT
+from traceback import format_exception
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,8 +36,8 @@ from tests.support.scripted_model_server import (
     json_response,
 )
 
-pytestmark = pytest.mark.timeout(300)
-"""The first one waits for the cluster too, and whatever else a machine does."""
+pytestmark = pytest.mark.timeout(170)
+"""The first one waits for the cluster too. `make distributed` ends all of them after 180 seconds."""
 
 
 def asked(server: ScriptedModelServer) -> list[str]:
@@ -195,6 +198,25 @@ def test_each_request_is_completed_once_when_the_driver_is_killed_and_in_the_nex
     assert {path.name for path in out.iterdir() if path.suffix != ".jsonl"} == {"_lock", "_manifest.json"}
 
 
+def test_ctrl_c_ends_a_run_and_its_workers_and_says_how_to_continue(
+    cluster: RayCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requests, out = write_requests(tmp_path / "in.jsonl", map(batch_request, range(160))), tmp_path / "out"
+    with ScriptedModelServer(slowly) as server:
+        words = ["--base-url", server.url, "--workers", "2", "--concurrency", "4", "--ray", cluster.address]
+        command = ["batch", str(requests), str(out), *words]
+        interrupt = kill_when(lambda: len(list(out.glob("completed-*"))) >= 2, lambda: os.kill(os.getpid(), SIGINT))
+        code = main(command)
+        interrupt.join()
+
+        assert code == 130
+        assert "interrupted; run the same command again to continue" in capsys.readouterr().err
+        wait_until(lambda: cluster.workers() == [], 30)
+    before = keys_in(out)
+    assert 0 < len(before) < 160
+    assert set(before.values()) == {1}
+
+
 def test_force_replaces_what_changed_also_after_a_run_that_was_killed_and_a_shard_has_its_part(
     cluster: RayCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -278,6 +300,29 @@ def test_a_pipeline_of_ones_own_has_a_response_or_an_error_in_each_row(cluster: 
     assert found["a"]["error"] is None
     assert found["b"]["response"] is None
     assert json.loads(found["b"]["error"])["message"] == "prompt is missing"
+
+
+@pytest.mark.parametrize("kind", ["source", "environment", "string"])
+def test_neither_plans_nor_the_errors_and_logs_of_workers_show_a_token(
+    kind: str, cluster: RayCluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path, text = tmp_path / "token", f"token-of-a-{kind}-9d3b"
+    path.write_text(text)
+    token = {"source": auth.from_file(path), "environment": None, "string": text}[kind]
+    with ready_gateway(token=TOKEN) as ready:  # which has no gateway of this name, and refuses the other tokens
+        completions = pipeline(
+            [batch_request(1)], gateway="nowhere", endpoint=ready.emulator.endpoint, token=token, concurrency=1
+        )
+        plan = f"{completions!r}{completions}{completions.explain()}"
+        with pytest.raises(Exception) as failure:  # noqa: PT011 - it is Ray's, around ours
+            completions.take_all()
+    trace = "".join(format_exception(failure.value))
+
+    assert {"source": "token is not valid", "environment": "nowhere", "string": "token: a string"}[kind] in trace
+    printed = capfd.readouterr()
+    shown = plan + trace + printed.out + printed.err
+    assert [each for each in (text, TOKEN) if each in shown] == []
+    assert files_with(text, cluster.folder) + files_with(TOKEN, cluster.folder) == []
 
 
 def pipeline(rows: list[dict[str, Any]], **settings: Any) -> Any:
