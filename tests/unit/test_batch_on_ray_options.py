@@ -2,6 +2,7 @@
 
 import socket
 from enum import Enum
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import cwinference.ray
 from cwinference import errors
 from cwinference._cli.main import main
 from cwinference.inference.batch.manifest import Shard
+from cwinference.ray import _ray
 from cwinference.ray._prepared import Prepared
 from cwinference.ray._ray import _check_listens
 from cwinference.ray._source import _expanded, _is_in
@@ -91,6 +93,26 @@ def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
         _check_listens(address, "RAY_ADDRESS")
     for what_only_ray_knows in ("auto", "local", "ray://127.0.0.1:1"):
         _check_listens(what_only_ray_knows, "address")
+
+
+def test_a_cluster_that_ray_remembers_and_that_is_gone_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def remember(address: str | None) -> None:
+        utils = SimpleNamespace(read_ray_address=lambda: address)
+        monkeypatch.setattr(_ray, "ray_module", lambda name: utils)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        remember(address)
+        assert not _ray._is_gone()
+    assert _ray._is_gone()
+    assert f"there was a Ray cluster at {address} (Connection refused)" in caplog.text
+    remember(None)
+    assert not _ray._is_gone()
+    for changed in (SimpleNamespace(), None):
+        monkeypatch.setattr(_ray, "ray_module", lambda name, changed=changed: changed or import_module("ray._nothing"))
+        assert not _ray._is_gone()
 
 
 class Type(Enum):

@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from .._text import reason_of
+from .._text import one_line, reason_of
 from ..config import ray_address, set_default_variable
 from ..errors import ConfigurationError
+
+log = logging.getLogger("cwinference.batch")
 
 _OFF = ("enable_progress_bars", "enable_operator_progress_bars", "print_on_execution_start", "use_datasource_v2")
 """What is switched off: progress bars, and a reader of Parquet that starts 32 actors, however small the cluster is."""
 _PLACE = 1 << 20
 """Bytes of memory that Ray sets aside for an actor."""
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 _PATIENCE = 10.0
 """Seconds to wait for a cluster that is named."""
 _EXTRA = "cwinference.ray needs Ray with its data library, and polars; install cwinference[ray]"
@@ -47,28 +50,55 @@ def connect(address: str | None) -> bool:
     if named is not None:
         _check_listens(named, argument)
     set_default_variable("RAY_BACKEND_LOG_LEVEL", "fatal")  # notes of Ray's own code, on standard error
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if named is None and _is_gone():
+        _start()
+        return True
     try:
-        ray.init(address=named or "auto", **quiet)
+        ray.init(address=named or "auto", **_QUIET)
     except ConnectionError as error:
         if named is not None:
             raise ConfigurationError(f"{argument}: no Ray cluster at {named!r}: {error}") from None
-        set_default_variable("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(include_dashboard=False, **quiet)
+        _start()
     except ValueError as error:
         raise ConfigurationError(f"{argument}: {error}") from None
     return True
 
 
+def _start() -> None:
+    """Start a cluster for this process."""
+    set_default_variable("RAY_USAGE_STATS_ENABLED", "0")
+    ray_module().init(address="local", include_dashboard=False, **_QUIET)
+
+
+def _is_gone() -> bool:
+    """Return whether nothing listens where Ray remembers a cluster on this machine: it tries for minutes."""
+    try:
+        address = str(ray_module("ray._private.utils").read_ray_address() or "")
+    except Exception:  # Ray has changed: then it looks for one itself
+        return False
+    problem = _problem_at(address)
+    if problem is not None:
+        log.warning("there was a Ray cluster at %s (%s); one is started for this run", address, one_line(problem))
+    return problem is not None
+
+
 def _check_listens(address: str, argument: str) -> None:
     """Refuse HOST:PORT where nothing listens: Ray tries for minutes. Raises ConfigurationError."""
+    problem = _problem_at(address)
+    if problem is not None:
+        raise ConfigurationError(f"{argument}: no Ray cluster at {address!r}: {problem}")
+
+
+def _problem_at(address: str) -> str | None:
+    """Return why nothing can be reached at HOST:PORT; None if it can, or if it is an address of another kind."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdecimal():
-        return
+        return None
     try:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{argument}: no Ray cluster at {address!r}: {reason_of(error)}") from None
+        return reason_of(error)
+    return None
 
 
 @contextmanager
