@@ -8,6 +8,7 @@ needed of it, and only if nobody has put interceptors into the channel, as traci
 import asyncio
 import inspect
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
@@ -100,23 +101,20 @@ class DirectConnection(AsyncConnection):
         self._start: Callable[..., Any] = channel._channel.call
         self._paths: dict[str, bytes] = {}
         self._in_flight: set[Any] = set()
-        self._is_closed = False
+        self._group = CallGroup()
 
     async def send(self, call: UnaryCall, prefix: str, metadata: Metadata, timeout: float | None) -> Any:
         """Do the same as `AsyncConnection.send`."""
         path = self._paths.get(call.method.path)
         if path is None:
             path = self._paths[call.method.path] = (prefix + call.method.path).encode()
-        deadline = None if timeout is None else time.time() + timeout
+        running = self._start(path, None if timeout is None else time.time() + timeout, None, None)
+        exchange = running.unary_unary(call.request.SerializeToString(), metadata.reveal(), _observation())
         if self._in_flight:
-            # Whatever the event loop does now is done first. So calls start in groups, which gRPC writes together.
-            await asyncio.sleep(0)
-            if self._is_closed:
-                raise asyncio.CancelledError
-        running = self._start(path, deadline, None, None)
+            exchange = self._group.add(exchange)
         self._in_flight.add(running)
         try:
-            response = await running.unary_unary(call.request.SerializeToString(), metadata.reveal(), _observation())
+            response = await exchange
         except BaseException:  # canceled, or left behind by its event loop
             if not running.done():
                 running.cancel(_CANCELED)
@@ -129,10 +127,59 @@ class DirectConnection(AsyncConnection):
 
     async def close(self) -> None:
         """Cancel the calls in flight, and close the channel, which would not end them."""
-        self._is_closed = True
+        self._group.cancel()
         for running in tuple(self._in_flight):
             running.cancel(_CANCELED)
         await super().close()
+
+
+class CallGroup:
+    """Calls that start together, as soon as the event loop has done what it does now.
+
+    gRPC writes them together then, which saves a tenth of their time.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Any, asyncio.Future[Any]]] = deque()
+
+    def add(self, exchange: Any) -> asyncio.Future[Any]:
+        """Return a future of what a coroutine returns that starts a call, and awaits a single future."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._start)
+        outcome: asyncio.Future[Any] = loop.create_future()
+        self._waiting.append((exchange, outcome))
+        return outcome
+
+    def cancel(self) -> None:
+        """Cancel those that have not started."""
+        for _, outcome in self._waiting:
+            outcome.cancel()
+
+    def _start(self) -> None:
+        try:
+            while self._waiting:
+                _resume(*self._waiting.popleft())
+        finally:
+            if self._waiting:  # an interrupt must not leave them behind
+                asyncio.get_running_loop().call_soon(self._start)
+
+
+def _resume(exchange: Any, outcome: asyncio.Future[Any]) -> None:
+    """Let a coroutine go on until it awaits something, which resumes it, or ends."""
+    if outcome.cancelled():
+        exchange.close()
+        return
+    try:
+        awaited = exchange.send(None)
+    except StopIteration as end:
+        outcome.set_result(end.value)
+    except BaseException as error:
+        outcome.set_exception(error)
+        if not isinstance(error, Exception):
+            raise
+    else:
+        awaited.add_done_callback(lambda _: _resume(exchange, outcome))
 
 
 def open_async(channel: Any) -> AsyncConnection:
