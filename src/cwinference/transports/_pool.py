@@ -105,10 +105,9 @@ class Pool(Generic[ConnectionT]):
                 return None
             if lane not in self._lanes:
                 return lane.connection if lane.in_flight == 0 else None
-            now = self._monotonic()
             if lane.in_flight == 0:
-                lane.idle_since = now
-            return self._retire(now)
+                lane.idle_since = self._monotonic()
+            return self._retire()
 
     def take_all(self) -> list[ConnectionT]:
         """Empty the pool and return its connections, which the caller has to close."""
@@ -134,9 +133,9 @@ class Pool(Generic[ConnectionT]):
         if lane in self._lanes:
             self._lanes.remove(lane)
 
-    def _retire(self, now: float) -> ConnectionT | None:
+    def _retire(self) -> ConnectionT | None:
         last = self._lanes[-1]
-        if last.in_flight == 0 and now - last.idle_since >= SPARE_SECONDS:
+        if last.in_flight == 0 and self._monotonic() - last.idle_since >= SPARE_SECONDS:
             self._lanes.pop()
             return last.connection
         return None
