@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pyqwest
 
 from .. import errors
+from .._secrets import Secret
 from ..auth import Metadata, with_headers
 from ..config import USER_AGENT, Settings
 from ._http_response import (
@@ -60,6 +61,7 @@ class SyncHttp:
         self._error_limit = min(self._limit, ERROR_BYTES)
         self._options = transport_options(settings, default_version) | options
         self._pool = Pool(self._connect)
+        self._sent = _SentHeaders()
         self._is_http1 = self._options["http_version"] == HTTP1
         """Whether the server speaks HTTP/1.1; if that is negotiated, as in the latest response, at first False."""
 
@@ -73,7 +75,9 @@ class SyncHttp:
         try:
             stream = lane.connection.client.stream
             opening = Opening(
-                lambda: stream(verb, url, _revealed(verb, headers, content), content, timeout=timeout).__enter__()
+                lambda: stream(
+                    verb, url, self._sent.reveal(verb, headers, content), content, timeout=timeout
+                ).__enter__()
             )
             received = interruptible(lambda: self._receive(opening, lane, began), opening.cancel)
             early = received.failure is not None and is_early_end(received.failure)
@@ -103,7 +107,9 @@ class SyncHttp:
         try:
             stream = lane.connection.client.stream
             opening = Opening(
-                lambda: stream(verb, url, _revealed(verb, headers, content), content, timeout=timeout).__enter__()
+                lambda: stream(
+                    verb, url, self._sent.reveal(verb, headers, content), content, timeout=timeout
+                ).__enter__()
             )
             response = interruptible(opening.enter, opening.cancel, first_timeout)
             lane.responded = began
@@ -171,6 +177,7 @@ class AsyncHttp:
         self._error_limit = min(self._limit, ERROR_BYTES)
         self._options = transport_options(settings, default_version) | options
         self._pool = Pool(self._connect)
+        self._sent = _SentHeaders()
         self._ends = StreamEnds()
         self._is_http1 = self._options["http_version"] == HTTP1
         """As in `SyncHttp`."""
@@ -187,7 +194,7 @@ class AsyncHttp:
         try:
             with limit:
                 response = await lane.connection.transport.execute(
-                    pyqwest.Request(verb, url, _revealed(verb, headers, content), content)
+                    pyqwest.Request(verb, url, self._sent.reveal(verb, headers, content), content)
                 )
                 lane.responded = began
                 self._is_http1 = response.http_version == HTTP1
@@ -248,7 +255,7 @@ class AsyncHttp:
         try:
             with limit:
                 response = await lane.connection.transport.execute(
-                    pyqwest.Request(verb, url, _revealed(verb, headers, content), content)
+                    pyqwest.Request(verb, url, self._sent.reveal(verb, headers, content), content)
                 )
                 lane.responded = began
                 self._is_http1 = response.http_version == HTTP1
@@ -279,13 +286,24 @@ def request_headers(metadata: Metadata, **more: str) -> Metadata:
     return with_headers(metadata, (("user-agent", USER_AGENT), *named))
 
 
-def _revealed(verb: str, headers: Metadata, content: bytes | None) -> pyqwest.Headers:
-    """Return headers as they are sent. Their repr shows the token, so no variable may hold them.
+class _SentHeaders:
+    """Headers as pyqwest takes them. It only reads them, so requests with the same ones share an object."""
 
-    pyqwest announces no length for an empty body, and strict servers insist on one.
-    """
-    length = (("content-length", "0"),) if not content and verb in ("POST", "PUT", "PATCH") else ()
-    return pyqwest.Headers((*headers.reveal(), *length))
+    def __init__(self) -> None:
+        self._latest: tuple[Metadata | None, Secret[pyqwest.Headers]] = (None, Secret(pyqwest.Headers()))
+
+    def reveal(self, verb: str, headers: Metadata, content: bytes | None) -> pyqwest.Headers:
+        """Return headers as they are sent. Their repr shows the token, so no variable may hold them.
+
+        pyqwest announces no length for an empty body, and strict servers insist on one.
+        """
+        if not content and verb in ("POST", "PUT", "PATCH"):
+            return pyqwest.Headers((*headers.reveal(), ("content-length", "0")))
+        given, sent = self._latest
+        if given is not headers:
+            sent = Secret(pyqwest.Headers(headers.reveal()))
+            self._latest = headers, sent
+        return sent.reveal()
 
 
 def _failure_of_body(error: Exception) -> Exception:

@@ -29,7 +29,7 @@ class TimeLimit:
 
     def __enter__(self) -> Self:
         if self.due != math.inf:
-            self._task = task = asyncio.current_task()
+            self._task = task = asyncio.current_task(self._limits.loop)
             self._cancels_before = task.cancelling() if task is not None else 0
             self._limits.watch(self)
         return self

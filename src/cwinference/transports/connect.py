@@ -13,9 +13,10 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import DecodeError, Message
 
 from .. import errors
+from .._secrets import Secret
 from .._text import safe_headers
 from .._wire.json_reader import parse
-from ..auth import Metadata, with_headers
+from ..auth import Headers, Metadata, with_headers
 from ..config import USER_AGENT, Codec, Settings
 from ._content_coding import compress
 from ._http import AsyncHttp, SyncHttp
@@ -88,9 +89,11 @@ class _Protocol:
         self._media_type = f"application/{settings.codec}"
         self._compresses = compress
         self._use_get = use_get
-        self._common = (("user-agent", USER_AGENT), ("accept-encoding", "gzip"))
+        self._common: Headers = (("user-agent", USER_AGENT), ("accept-encoding", "gzip"))
         encoding = (("content-encoding", "gzip"),) if compress else ()
-        self._of_post = (("content-type", self._media_type), ("connect-protocol-version", "1"), *encoding)
+        of_post = (("content-type", self._media_type), ("connect-protocol-version", "1"), *encoding)
+        self._of_post: Headers = (*self._common, *of_post)
+        self._latest: tuple[Metadata | None, float | None, Metadata] = (None, None, Secret(()))
 
     def request(self, call: UnaryCall, metadata: Metadata, timeout: float | None) -> _Request:
         """Return the request of a call. `timeout` in seconds; None for no limit."""
@@ -98,13 +101,11 @@ class _Protocol:
         content = call.request.SerializeToString() if self._codec == "proto" else _json_of(call.request)
         if self._compresses:
             content = compress(content)
-        limit = () if timeout is None else (("connect-timeout-ms", _milliseconds(timeout)),)
         url = self._base + method.path
         if self._use_get and method.read_only:
-            headers = with_headers(metadata, (*self._common, *limit))
+            headers = with_headers(metadata, (*self._common, *_limit(timeout)))
             return _Request("GET", f"{url}?{self._query(content)}", headers, None)
-        headers = with_headers(metadata, (*self._common, *self._of_post, *limit))
-        return _Request("POST", url, headers, content)
+        return _Request("POST", url, self._headers_of_post(metadata, timeout), content)
 
     def message(self, call: UnaryCall, response: HttpResponse) -> Message:
         """Return the message in a response; raise the error that it means."""
@@ -120,6 +121,14 @@ class _Protocol:
         except errors.ProtocolError as error:
             error.http_status, error.headers = 200, safe_headers(response.headers.items())
             raise
+
+    def _headers_of_post(self, metadata: Metadata, timeout: float | None) -> Metadata:
+        """Return the headers of a POST: the same object as for the latest one, if nothing in it is different."""
+        given, limit, headers = self._latest
+        if given is not metadata or limit != timeout:
+            headers = with_headers(metadata, (*self._of_post, *_limit(timeout)))
+            self._latest = metadata, timeout, headers
+        return headers
 
     def _decoded(self, call: UnaryCall, response: HttpResponse) -> Message:
         kind = call.method.response
@@ -146,5 +155,8 @@ def _json_of(message: Message) -> bytes:
     return MessageToJson(message, indent=None, ensure_ascii=False).encode()
 
 
-def _milliseconds(timeout: float) -> str:
-    return str(min(max(1, math.ceil(timeout * 1000)), _MOST_MILLISECONDS))
+def _limit(timeout: float | None) -> Headers:
+    """Return the header that tells the server of a timeout."""
+    if timeout is None:
+        return ()
+    return (("connect-timeout-ms", str(min(max(1, math.ceil(timeout * 1000)), _MOST_MILLISECONDS))),)
