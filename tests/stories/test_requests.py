@@ -120,3 +120,12 @@ async def test_the_timeout_is_sent_to_the_server_if_the_protocol_can(kind: str, 
         assert sent is None
     else:
         assert sent == pytest.approx(timeout, abs=1)
+
+
+async def test_the_server_gets_the_timeout_of_each_call(kind: str) -> None:
+    timeouts = [400.0, 200.0, 200.0, None, 400.0]
+    async with connected(kind, by_sample) as (client, server):
+        for timeout in timeouts:
+            await client.gateways.get("some-id", timeout=timeout)
+    sent = [each.timeout and round(each.timeout, -2) for each in server.received]  # what is left of it, over gRPC
+    assert sent == ([None] * 5 if kind.startswith("rest") else timeouts)
