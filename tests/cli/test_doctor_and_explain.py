@@ -79,13 +79,40 @@ def test_doctor_ends_with_4_if_the_token_is_refused(
 ) -> None:
     monkeypatch.setenv("COREWEAVE_API_TOKEN", "CW-SECRET-wrong")
     assert main(["doctor"]) == 4
-    monkeypatch.delenv("COREWEAVE_API_TOKEN")
-    monkeypatch.delenv("CW_API_TOKEN", raising=False)
-    assert main(["doctor"]) == 4
     printed = capsys.readouterr()
     assert "the server refuses it" in printed.out
     assert "CW-SECRET-wrong" not in printed.out
-    assert "none was given" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "options", "text"),
+    [
+        (None, [], "there is no token: none was given; use --token-file, or set COREWEAVE_API_TOKEN or CW_API_TOKEN"),
+        ("", [], "there is no token: none was given; use --token-file"),
+        ("CW-SECRET- wrong", [], "there is no token: contains a line break, a space or"),
+        (None, ["--token-file", "no-such-file"], "there is no token: token file no-such-file: No such file"),
+    ],
+)
+def test_doctor_examines_what_it_can_without_a_token(
+    variable: str | None,
+    options: list[str],
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("CW_API_TOKEN", raising=False)
+    monkeypatch.delenv("COREWEAVE_API_TOKEN")
+    if variable is not None:
+        monkeypatch.setenv("COREWEAVE_API_TOKEN", variable)
+
+    assert main(["doctor", *options]) == 4
+
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert text in printed.out
+    assert "CW-SECRET" not in printed.out
+    assert "the route is direct" in printed.out
+    assert printed.out.splitlines()[-1].startswith("1 error; 0 calls, ")
 
 
 def test_doctor_ends_with_1_if_there_is_no_server(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,8 +26,8 @@ def command(run: Run, *, with_names: bool) -> int:
     report contains no secrets.
 
     The exit code is 0 if nothing is wrong or there are only warnings, such as for a new field; 1 if something is wrong;
-    and 4 if the token was refused.
+    and 4 if there is no token, or it was refused.
     """
-    report = doctor.examine(run.client, names=with_names, timeout=run.timeout or _SECONDS)
+    report = doctor.examine(run.client_to_examine, names=with_names, timeout=run.timeout or _SECONDS)
     run.document(report.as_dict(), lambda: str(report))
     return report.exit_code

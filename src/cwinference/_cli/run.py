@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import output
@@ -80,14 +81,35 @@ class Run:
             ConfigurationError: another setting is wrong.
         """
         if self._client is None:
-            from .. import Client
-
-            if self.debug:
-                self._log()
-            token = self.required_token()
-            more: dict[str, Any] = {} if self.timeout is None else {"timeout": self.timeout}
-            self._client = Client(token, **{**self.connection(), **more})
+            self._client = self._open(self.required_token())
         return self._client
+
+    @property
+    def client_to_examine(self) -> "Client":
+        """The same for a command that says itself what is wrong with the token: calls raise it.
+
+        Raises:
+            ConfigurationError: another setting is wrong.
+        """
+        from ..auth import TokenCredentials
+        from ..config import resolve_token
+        from ..errors import ConfigurationError
+
+        token = self.token()
+        try:
+            TokenCredentials(resolve_token(token, otherwise="use --token-file,"))
+        except ConfigurationError as error:
+            token = partial(_raise, str(error))
+        self._client = self._open(token)
+        return self._client
+
+    def _open(self, token: "TokenSource | None") -> "Client":
+        from .. import Client
+
+        if self.debug:
+            self._log()
+        more: dict[str, Any] = {} if self.timeout is None else {"timeout": self.timeout}
+        return Client(token, **{**self.connection(), **more})
 
     def _log(self) -> None:
         """Print what the library logs, down to single calls, to standard error."""
@@ -171,3 +193,9 @@ class Run:
             self.say(yaml_text(value))
         else:
             self.say(text())
+
+
+def _raise(problem: str) -> str:
+    from ..errors import ConfigurationError
+
+    raise ConfigurationError(problem)

@@ -100,7 +100,12 @@ class Examination:
         except Exception as error:
             if from_signal_handler(error):
                 raise
-            text = f"there is no token: {self._origin()} gives none: {reason_of_any(error)}"
+            reason = reason_of_any(error)
+            if isinstance(error, errors.ConfigurationError):  # it says of itself what it is about
+                reason = reason.removeprefix("token: ")
+            else:
+                reason = f"{self._origin()} gives none: {reason}"
+            text = f"there is no token: {reason}"
             self._findings.append(Finding("error", "token", text, "mend the source of the token, or use another"))
             return False
         self._hide(metadata)

@@ -76,7 +76,7 @@ class Report(Displayed):
 
     @property
     def exit_code(self) -> int:
-        """0 if nothing is wrong, or there are only warnings; 1 if something is; 4 if the token was refused."""
+        """0 if nothing is wrong, or there are only warnings; 1 if something is; 4 without a token that is accepted."""
         return 4 if self.refused else int(self.level == "error")
 
     def as_dict(self) -> dict[str, Any]:
