@@ -49,7 +49,7 @@ def silent(_: HttpRequest) -> ScriptedResponse:
 
 
 def chances(*values: float) -> Clock:
-    """A clock whose random numbers are these, then 0: with two servers, below 0.5 the first one is the first pick."""
+    """A clock whose random numbers are these, then 0: with two servers, below 0.5 the first one wins the first tie."""
     left = list(values)
     return Clock(random=lambda: left.pop(0) if left else 0.0)
 
@@ -116,7 +116,7 @@ async def test_a_dead_one_costs_no_request_and_is_left_alone_after_five_failures
         chunks = await inference.read(inference.stream())
         stats = inference.wrapped.stats()
 
-    assert attempts == [2] * 5 + [1] * 15
+    assert sorted(attempts) == [1] * 15 + [2] * 5
     assert "".join(chunk.text for chunk in chunks) == "Paris"
     assert (stats.done, stats.failed, stats.retried) == (21, 0, 5)
     url = NOBODY if other is NOBODY else servers[0].url

@@ -1,20 +1,25 @@
 """The rules for retries: whether a failure is retryable, may have had an effect, and may be followed by a retry."""
 
 import contextlib
+import time
 from collections.abc import Callable
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from cwinference import Retry, errors, types
 from cwinference._arguments import UNSET
 from cwinference._calls.attempts import attempts
-from cwinference._calls.flow import Call, Flow
+from cwinference._calls.flow import Call
 from cwinference._calls.rpc import whole
 from cwinference._retry_rules import Hint, hint_of_completion
+from cwinference.inference._health import Health
+from cwinference.inference._limiter import Limiter
+from cwinference.inference._model_server import ModelServer, unchanged
 from cwinference.inference._request import CHAT, CompletionCall, CompletionRequest
 from cwinference.inference._routing import route_to
+from cwinference.inference._stats import Counters
 from cwinference.retry import Budget
 from cwinference.transports.completion_errors import failed_completion
 from tests.support.flow_runner import FlowRunner, context
@@ -51,11 +56,8 @@ def rpc(*, idempotent: bool) -> Call[Any]:
 def completion() -> CompletionCall[Any]:
     request = CompletionRequest(CHAT, {"model": "m", "messages": []}, model="m")
     route = route_to("https://models.example", None)
-    return CompletionCall(request, route, lambda response: response, no_explanation, lambda: None)
-
-
-def no_explanation(error: errors.ApiError, request: CompletionRequest) -> Flow[None]:
-    yield from ()
+    server = ModelServer(cast(Any, None), Limiter(1), Counters(), Health(time.monotonic), route)
+    return CompletionCall(request, server, unchanged)
 
 
 def is_retried(call: Call[Any], error: errors.ApiError, **settings: Any) -> bool:

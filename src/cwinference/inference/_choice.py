@@ -26,12 +26,10 @@ def choose(servers: Sequence[S], now: float, chance: float, tried: Collection[S]
     what was `tried`, or is ejected. If all are ejected and none was tried, it is the one that comes back first: nothing
     would be won by failing without an attempt.
     """
-    if not tried and len(servers) > 1:
-        for each in servers:
-            if each.health.needs_care:
-                break
-        else:  # all is well, as nearly always
-            return _less_loaded(servers, now, chance)
+    if len(servers) == 2 and not tried:
+        one, other = servers
+        if not (one.health.needs_care or other.health.needs_care):  # all is well, as nearly always
+            return _less_loaded(one, other, now) if chance < 0.5 else _less_loaded(other, one, now)
     willing: list[S] = []
     resting: list[S] = []
     for each in servers:
@@ -49,18 +47,20 @@ def choose(servers: Sequence[S], now: float, chance: float, tried: Collection[S]
         willing.append(each)
     willing = willing or resting
     if len(willing) > 1:
-        return _less_loaded(willing, now, chance)
+        return _less_loaded(*_two_of(willing, chance), now)
     if willing:
         return willing[0]
     return None if tried else min(servers, key=_returns_at)
 
 
-def _less_loaded(servers: Sequence[S], now: float, chance: float) -> S:
+def _two_of(servers: Sequence[S], chance: float) -> tuple[S, S]:
     others = len(servers) - 1
-    place = int(chance * len(servers) * others)
-    second = place % others
-    place //= others
-    one, other = servers[place], servers[second + (second >= place)]
+    place, second = divmod(int(chance * len(servers) * others), others)
+    return servers[place], servers[second + (second >= place)]
+
+
+def _less_loaded(one: S, other: S, now: float) -> S:
+    """Return the less loaded of two; the first one if they are equal."""
     health, others_health = one.health, other.health
     # One more request, each of which takes that long there.
     here, there = health.in_flight + 1, others_health.in_flight + 1

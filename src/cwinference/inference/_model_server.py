@@ -94,12 +94,13 @@ class ModelServer:
     @property
     def route(self) -> Route:
         """The route to it. Raises ConfigurationError while it is not known."""
-        if self._route is None:
+        route = self._place.route
+        if route is None:
             raise ConfigurationError(
                 f"gateway {self._place.unknown}, so its URL is unknown; make a request first, or give "
                 "client.inference(...) the message of a READY gateway"
             )
-        return self._route
+        return route
 
     def stats(self) -> Stats:
         """Return the current numbers."""
@@ -198,19 +199,14 @@ class ModelServer:
         deadline = Deadline(timeout, self.context.clock.monotonic, report.started)
         if observation is not None:
             reader.observe(observation)
-        server = self._served_by(call)
+        server = cast(ModelServer, call.server)  # to which it went at last
         reader.start(deadline, body.waited, report.end, server.health)
         reader.seen_weights = observations.get(server)
         return body
 
     def _stream_call(self, request: CompletionRequest, reader: StreamReader) -> Flow[CompletionCall[Any]]:
-        route = yield from self.find_route(request)
-        options = options_of_stream(reader)
-        return CompletionCall(request, route, unchanged, self.explain, self.counters.give_up, **options)
-
-    def _served_by(self, call: CompletionCall[Any]) -> "ModelServer":
-        """Return the server to which a call went at last."""
-        return self
+        yield from self.find_route(request)
+        return CompletionCall(request, self, unchanged, reader)
 
     def find_route(self, request: CompletionRequest) -> Flow[Route]:
         """Return the route, which is known here. A `GatewayServer` finds it within the request's timeout."""
@@ -223,16 +219,14 @@ class ModelServer:
 
     def _request(self, request: CompletionRequest, result: Result[T]) -> Operation[T]:
         """Return a single call if the route is known; else the steps of finding it, and then the call."""
-        if self._route is None:
+        if self._place.route is None:
             return self._find_and_request(request, result)
-        get = partial(result, self, request.method.name)
-        return CompletionCall(request, self._route, get, self.explain, self.counters.give_up)
+        return CompletionCall(request, self, result)
 
     def _find_and_request(self, request: CompletionRequest, result: Result[T]) -> Flow[T]:
         report = Report(request.method.name, self.context, request.observe(self.context.observer, None))
-        route = yield from report.failures(self.find_route(request))
-        get = partial(result, self, request.method.name)
-        call = CompletionCall(request, route, get, self.explain, self.counters.give_up)
+        yield from report.failures(self.find_route(request))
+        call = CompletionCall(request, self, result)
         found = yield from report.failures(opened(call, self.context, report))
         report.end("ok")
         return found
@@ -295,16 +289,7 @@ def _with_weights(
     return completion
 
 
-def options_of_stream(reader: StreamReader) -> dict[str, Any]:
-    """Return what the call of a stream needs to know of its reader."""
-    return {
-        "is_streamed": True,
-        "first_token_timeout": reader.first_token_timeout,
-        "first_token_option": reader.first_token_option,
-    }
-
-
-def unchanged(response: Any) -> Any:
+def unchanged(server: ModelServer, method: str, response: Any) -> Any:
     """Return the response itself."""
     return response
 

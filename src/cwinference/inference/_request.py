@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from .._arguments import UNSET, check_text, check_timeout
 from .._calls.flow import Call, Flow
@@ -14,6 +14,8 @@ from ..retry import Retry, check_retry
 from ._health import Health
 from ._option_names import check_names
 from ._routing import Route, is_header_name
+from ._stats import Counters
+from ._stream_reader import StreamReader
 
 T = TypeVar("T")
 
@@ -88,12 +90,24 @@ def check_hedge_after(seconds: float | None) -> float | None:
     return check_timeout(seconds, "hedge_after", "no hedging")
 
 
+class Server(Protocol):
+    """What a call needs to know of the model server that it goes to."""
+
+    @property
+    def counters(self) -> Counters: ...
+    @property
+    def route(self) -> Route: ...
+
+    def explain(self, error: ApiError, request: CompletionRequest) -> Flow[None]:
+        """Add to the final error what the server knows."""
+        ...
+
+
 class CompletionCall(Call[T]):
     """A request that is to be sent to a certain model server."""
 
     __slots__ = (
-        "_explain",
-        "_on_give_up",
+        "_result",
         "attempts",
         "content",
         "endpoint",
@@ -103,52 +117,51 @@ class CompletionCall(Call[T]):
         "is_streamed",
         "name",
         "request",
-        "result",
         "retry",
+        "server",
         "timeout",
         "url",
         "verb",
     )
 
+    server: Any
+    """A `Server`; to which it went at last, once it is over."""
+
     def __init__(
         self,
         request: CompletionRequest,
-        route: Route,
-        result: Callable[[Any], T],
-        explain: Callable[[ApiError, CompletionRequest], Flow[None]],
-        on_give_up: Callable[[], object],
-        *,
-        is_streamed: bool = False,
-        first_token_timeout: float | None = None,
-        first_token_option: str = "",
+        server: Server,
+        result: Callable[[Any, str, Any], T],
+        reader: StreamReader | None = None,
     ) -> None:
         self.name = request.method.name
         self.timeout = request.timeout
         self.retry = request.retry
-        self.result = result
         self.request = request
-        self.is_streamed = is_streamed
-        self.first_token_timeout = first_token_timeout
-        self.first_token_option = first_token_option
-        """What sets that timeout, for its error."""
         self.attempts = 0
-        self.endpoint = route.endpoint
-        self.url = route.base_url(request.model) + request.method.path
         self.content = request.content
         self.verb = "GET" if self.content is None else "POST"
-        headers = _STREAMED if is_streamed else _WITHOUT_BODY if self.content is None else _WITH_BODY
+        self.is_streamed = reader is not None
+        self.first_token_timeout = None if reader is None else reader.first_token_timeout
+        self.first_token_option = "" if reader is None else reader.first_token_option
+        """What sets that timeout, for its error."""
+        self._result = result
+        self.aim(server)
+
+    def aim(self, server: Server) -> None:
+        """Turn to a server. Raises ConfigurationError if the model has a name that cannot be routed to it."""
+        request, route = self.request, server.route
+        self.server = server
+        self.endpoint = route.endpoint
+        self.url = route.base_url(request.model) + request.method.path
+        headers = _STREAMED if self.is_streamed else _WITHOUT_BODY if self.content is None else _WITH_BODY
         if request.headers or route.header is not None:
             headers = (*headers, *route.headers(request.model), *request.headers)
         self.headers: Headers = headers
-        self._explain = explain
-        self._on_give_up = on_give_up
 
-    def go_to(self, route: Route) -> None:
-        """Turn to another server."""
-        self.endpoint = route.endpoint
-        self.url = route.base_url(self.request.model) + self.request.method.path
-        headers = _STREAMED if self.is_streamed else _WITHOUT_BODY if self.content is None else _WITH_BODY
-        self.headers = (*headers, *route.headers(self.request.model), *self.request.headers)
+    def result(self, response: Any) -> T:
+        """Return what the caller wants of the response of its server."""
+        return self._result(self.server, self.name, response)
 
     def choose_again(self) -> tuple[Health, Metadata] | None:
         """Turn to another server if that is the better choice by now; return its health and token then."""
@@ -160,11 +173,11 @@ class CompletionCall(Call[T]):
 
     def explain(self, error: ApiError) -> Flow[None]:
         """Add to the final error what the model server knows."""
-        return self._explain(error, self.request)
+        return cast(Server, self.server).explain(error, self.request)
 
     def give_up(self) -> None:
         """Note that the caller left before a retry."""
-        self._on_give_up()
+        self.server.counters.give_up()
 
     def observe(self, observer: Observer, session: Any) -> StreamObservation | None:
         """Begin to observe it."""

@@ -1,11 +1,10 @@
 """Several model servers in one: each request goes to one of them, and elsewhere if that one fails or is late."""
 
 import logging
-import math
 from collections.abc import Sequence
 from copy import copy
 from functools import partial
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar
 
 from .. import types
 from .._arguments import UNSET
@@ -20,7 +19,7 @@ from ._choice import choose
 from ._health import Health
 from ._hedging import HedgeBudget
 from ._limiter import Limiter
-from ._model_server import ModelServer, Result, options_of_stream, unchanged
+from ._model_server import ModelServer, Result, unchanged
 from ._racing import Racing
 from ._request import CompletionCall, CompletionRequest
 from ._stats import Counters
@@ -30,8 +29,10 @@ log = logging.getLogger("cwinference")
 
 T = TypeVar("T")
 
-_DIGITS = 24
-"""How many binary digits of a random number are used."""
+_CHOICES = 255
+"""How many choices follow from a random number, which is dear."""
+_GOLDEN = 0.6180339887498949
+"""Its multiples, modulo 1, are spread evenly, however many of them are taken."""
 
 
 class Several(ModelServer):
@@ -58,10 +59,9 @@ class Several(ModelServer):
         self.racing = racing
         self.hedge_after = hedge_after
         self.hedges = HedgeBudget()
-        # A random number from the system is dear, and has digits for many choices among a few.
-        self._pairs = len(servers) * (len(servers) - 1)
-        self._most_draws = max(1, int(_DIGITS / math.log2(self._pairs)))
-        self._chance, self._draws = 0.0, 0
+        self._monotonic = context.clock.monotonic
+        self._chances = list[float]()
+        """Random numbers for the next choices."""
 
     def __str__(self) -> str:
         return f"{len(self._servers)} servers: {', '.join(map(str, self._servers))}"
@@ -98,12 +98,18 @@ class Several(ModelServer):
 
     def choose(self, tried: Sequence[ModelServer] = ()) -> ModelServer | None:
         """Return the server for the next attempt; None if none is left but those that were tried or are ejected."""
-        clock = self.context.clock
-        if self._draws <= 0:
-            self._chance, self._draws = clock.random(), self._most_draws
-        self._draws -= 1
-        chance, self._chance = self._chance, self._chance * self._pairs % 1.0
-        return choose(self.found, clock.monotonic(), chance, tried)
+        try:
+            chance = self._chances.pop()
+        except IndexError:
+            chance = self._draw()
+        monotonic = self._monotonic
+        return choose(self.found, monotonic(), chance, tried)
+
+    def _draw(self) -> float:
+        """Return a number from 0 up to 1 by chance, and keep others that follow from it for the next choices."""
+        first = self.context.clock.random()
+        self._chances = [(first + place * _GOLDEN) % 1.0 for place in range(_CHOICES, 0, -1)]
+        return first
 
     def _request(self, request: CompletionRequest, result: Result[T]) -> Operation[T]:
         if self._lost:
@@ -120,10 +126,7 @@ class Several(ModelServer):
 
     def _stream_call(self, request: CompletionRequest, reader: StreamReader) -> Flow[CompletionCall[Any]]:
         yield from self._find(request)
-        return SpreadCall(self, request, _body_of, reader)
-
-    def _served_by(self, call: CompletionCall[Any]) -> ModelServer:
-        return cast(SpreadCall[Any], call).server
+        return SpreadCall(self, request, unchanged, reader)
 
     def _find(self, request: CompletionRequest) -> Flow[None]:
         """Find the routes to servers that are not known: one that cannot be found is ejected like one that fails."""
@@ -152,23 +155,19 @@ class Several(ModelServer):
 class SpreadCall(CompletionCall[T]):
     """A request to one of several servers: the one that was chosen, and after a failure another one."""
 
-    __slots__ = ("_result", "_several", "_was_ejected", "context", "hedge_after", "hedges", "lost", "server", "tried")
+    __slots__ = ("_several", "_was_ejected", "context", "hedge_after", "hedges", "lost", "tried")
+
+    server: ModelServer
 
     def __init__(
         self, several: Several, request: CompletionRequest, result: Result[T], reader: StreamReader | None = None
     ) -> None:
+        server = several.choose() or several.found[0]
+        super().__init__(request, server, result, reader)
         self._several = several
-        self._result = result
-        self.tried: list[ModelServer] = []
+        self.tried: tuple[ModelServer, ...] = ()
         self.hedges = 0
         self.lost: BaseException | None = None
-        self.server = server = several.choose() or several.found[0]
-        self.context = server.context
-        self._was_ejected = server.health.is_ejected
-        """Whether its server was, when it was chosen: it is the probe then, or all are."""
-        get = partial(result, server, request.method.name)
-        options = {} if reader is None else options_of_stream(reader)
-        super().__init__(request, server.route, get, server.explain, several.counters.give_up, **options)
         self.hedge_after = several.hedge_after if request.hedge_after is UNSET else request.hedge_after
         if self.hedge_after is not None:
             self._count_hedge()
@@ -181,14 +180,12 @@ class SpreadCall(CompletionCall[T]):
         else:
             self._several.hedges.count()
 
-    def aim(self, server: ModelServer) -> None:
-        """Turn to a server."""
-        route = server.route
-        self.server, self.context = server, server.context
-        self._was_ejected = server.health.is_ejected
-        self.result = partial(self._result, server, self.name)
-        self._explain = server.explain
-        self.go_to(route)
+    def aim(self, server: Any) -> None:
+        """Turn to a server, and to its token."""
+        super().aim(server)
+        self.context = server.context
+        self._was_ejected = server.health.needs_care and server.health.is_ejected
+        """Whether its server was, when it was chosen: it is the probe then, or all are."""
 
     def choose_again(self) -> tuple[Health, Metadata] | None:
         """Turn to another server if that is the better choice by now; return its health and token then."""
@@ -208,13 +205,13 @@ class SpreadCall(CompletionCall[T]):
 
     def move(self, error: ApiError) -> bool:
         """Turn to a server that was not tried; once all were, to any, but not at once."""
-        self.tried.append(self.server)
+        self.tried = (*self.tried, self.server)
         other = self._several.choose(self.tried)
         if other is not None:
             self.aim(other)
             return not other.health.is_failing
         if len(self.tried) >= len(self._several.found):
-            self.tried.clear()
+            self.tried = ()
             self.aim(self._several.choose() or self.server)
         return False
 
@@ -249,10 +246,6 @@ class SpreadCall(CompletionCall[T]):
         if server is not self.server:
             copied.aim(server)
         return copied
-
-
-def _body_of(server: ModelServer, method: str, response: Any) -> Any:
-    return unchanged(response)
 
 
 def check_several(servers: Sequence[str], argument: str) -> None:
