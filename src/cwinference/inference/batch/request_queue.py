@@ -7,8 +7,10 @@ from math import inf
 
 from .requests import Item
 
-_AHEAD = 1000
-"""How many requests are read ahead at most."""
+_AHEAD = 200
+"""How many requests are read ahead at most: few, so that what is read is soon sent, and is in the processor's caches."""
+_HELD = 1000
+"""How many are held back at most."""
 _BYTES_AHEAD = 64 << 20
 """How many bytes they have at most, if they are several."""
 
@@ -104,7 +106,8 @@ class RequestQueue:
         self.end()
 
     def _has_room(self, size: int) -> bool:
-        return len(self._items) < _AHEAD and (not self._items or self._bytes + size <= _BYTES_AHEAD)
+        most = _HELD if self.is_held else _AHEAD
+        return len(self._items) < most and (not self._items or self._bytes + size <= _BYTES_AHEAD)
 
     def _has_next(self) -> bool:
         return bool(self._items) and not self.is_held and self._items[0].number < self._end
