@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from cwinference import errors
 from cwinference.inference import AsyncInference, AsyncStream
 from cwinference.transports import _http1, _http1_exchange, _http1_response
-from cwinference.transports._http1_connection import Connection
+from cwinference.transports._http1_connection import Connection, Receiver
 from tests.support.client_kinds import TOKEN
 from tests.support.inference_kinds import MESSAGES
 from tests.support.raw_model_server import BODY, LENGTH, OK, RawServer, always, chat, connected
@@ -437,3 +438,77 @@ def test_a_child_that_is_forked_during_a_call_leaves_the_connection_alone() -> N
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
         assert done.stdout.splitlines() == ["before: Paris", "child: ConfigurationError", "after: Paris"]
         assert len(server.connections) == 1
+
+
+async def test_a_server_that_closes_after_a_response_without_a_word_costs_no_request() -> None:
+    def respond(connection: socket.socket, number: int) -> None:
+        connection.sendall(OK + LENGTH + b"\r\n" + BODY)
+        if number % 3 == 0:
+            connection.shutdown(socket.SHUT_RDWR)
+            closed.release()
+
+    closed = threading.Semaphore(0)
+    with RawServer(respond) as server:
+        async with AsyncInference(server.endpoint, token=TOKEN, retry=None) as inference:
+            for _ in range(4):
+                assert [await chat(inference) for _ in range(3)] == ["Paris"] * 3
+                closed.acquire(timeout=20)  # while the event loop is not told
+        assert len(server.connections) == 4
+
+
+async def test_a_body_in_tiny_chunks_takes_little_more_memory_than_its_bytes() -> None:
+    body = BODY[:-1] + b" " * 1_000_000 + b"}"
+    pieces = [body[start : start + 2] for start in range(0, len(body), 2)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+
+    async with connected(always(OK + CHUNKED + b"\r\n" + chunks + b"0\r\n\r\n")) as (inference, _):
+        tracemalloc.start()
+        assert await chat(inference) == "Paris"
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 20 * MIB
+
+
+async def test_an_interrupt_while_a_request_is_sent_closes_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else may get the connection, on which a response may still come."""
+    send, interrupt = Connection.send_for, threading.Event()
+
+    def interrupted(connection: Connection, receiver: Receiver, request: bytes) -> None:
+        if interrupt.is_set():
+            interrupt.clear()
+            raise RuntimeError
+        send(connection, receiver, request)
+
+    monkeypatch.setattr(Connection, "send_for", interrupted)
+    async with connected(always(OK + LENGTH + b"\r\n" + BODY)) as (inference, server):
+        assert await chat(inference) == "Paris"
+        interrupt.set()
+        with pytest.raises(RuntimeError):
+            await chat(inference)
+        assert await chat(inference) == "Paris"
+        assert len(server.connections) <= 2
+
+
+async def test_what_a_canceled_call_has_received_is_not_kept_by_its_connection() -> None:
+    body = BODY[:-1] + b" " * 100_000 + b"}"
+    tasks = list[asyncio.Task[str]]()
+
+    def respond(connection: socket.socket, number: int) -> None:
+        connection.sendall(OK + b"content-length: %d\r\n\r\n" % len(body) + body)
+
+    def end(exchange: _http1_exchange.Exchange, failure: Exception | None) -> None:
+        ended(exchange, failure)
+        for task in tasks:
+            task.cancel()
+
+    ended = _http1_exchange.Exchange._end
+    async with connected(respond) as (inference, _):
+        assert await chat(inference) == "Paris"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_http1_exchange.Exchange, "_end", end)
+            tasks.append(asyncio.create_task(chat(inference)))
+            with pytest.raises(asyncio.CancelledError):
+                await tasks[0]
+        kept = [each for each in gc.get_objects() if isinstance(each, _http1_exchange.Exchange)]
+        assert kept
+        assert all(each._usual is None and not each._chunks for each in kept)

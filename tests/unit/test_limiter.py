@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from cwinference._calls.clock import Clock
 from cwinference.errors import ConfigurationError, DeadlineExceeded
+from cwinference.inference._auto_limiter import AutoLimiter
 from cwinference.inference._limiter import Limiter
 
 
@@ -134,3 +136,20 @@ def test_no_slot_is_lost_among_many_threads() -> None:
         thread.join()
     assert most <= 3
     assert (limiter.in_flight, limiter.queued) == (0, 0)
+
+
+async def test_a_waiter_that_leaves_at_the_last_moment_frees_no_slot_that_it_never_had() -> None:
+    within = Limiter(4)
+    limiter = AutoLimiter(Clock(), within)
+    taken = 0
+    while limiter.enter_at_once():
+        taken += 1
+    waiter = asyncio.create_task(limiter.enter_async(None))
+    await asyncio.sleep(0)
+    limiter.leave()
+    waiter.cancel()  # it is admitted, and has not run since
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    for _ in range(taken - 1):
+        limiter.leave()
+    assert (limiter.in_flight, within.in_flight) == (0, 0)

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from cwinference.errors import ConfigurationError
-from cwinference.transports._time_limit import TimeLimit
+from cwinference.transports._time_limit import TimeLimit, limits_of
 
 
 def this_task() -> asyncio.Task[object]:
@@ -113,3 +113,24 @@ async def test_each_loop_has_its_own_timer() -> None:
 def test_without_an_event_loop_the_error_says_what_to_do() -> None:
     with pytest.raises(ConfigurationError, match="running asyncio event loop"):
         TimeLimit(1)
+
+
+async def test_limits_go_on_after_one_whose_end_has_failed() -> None:
+    class Odd:
+        def __init__(self, error: Exception | None) -> None:
+            self.due, self.error, self.ended = loop.time(), error, asyncio.Event()
+
+        def expire(self) -> None:
+            self.ended.set()
+            if self.error is not None:
+                raise self.error
+
+    loop, failures = asyncio.get_running_loop(), list[object]()
+    loop.set_exception_handler(lambda _, context: failures.append(context.get("exception")))
+    limits, odd = limits_of(loop), Odd(ValueError())
+    limits.watch(odd)
+    await asyncio.wait_for(odd.ended.wait(), 20)
+    later = Odd(None)
+    limits.watch(later)
+    await asyncio.wait_for(later.ended.wait(), 20)
+    assert failures == [odd.error]

@@ -69,6 +69,7 @@ def test_a_usual_response_is_read_at_once(head: bytes) -> None:
     OK + LENGTH + b"Content-Encoding: gzip\r\n\r\n" + BODY,
     OK + LENGTH + b"Connection: close\r\n\r\n" + BODY,
     OK + LENGTH + b"connection: keep-alive, close\r\n\r\n" + BODY,
+    OK + LENGTH + b"Proxy-Connection: close\r\n\r\n" + BODY,
     OK + LENGTH + b"Upgrade: h2c\r\n\r\n" + BODY,
     OK + LENGTH + b" folded\r\n\r\n" + BODY,
     OK + LENGTH + b"x: \xff\r\n\r\n" + BODY,
@@ -94,7 +95,7 @@ PIECES = st.sampled_from([
     b"content-length", b"Content-Length: 3", b"content-length: 4\r\n", b"transfer-encoding: chunked", b"connection: ",
     b"keep-alive", b"close", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200", b"\r\n", b"\n", b"\r", b":", b" ", b"\t", b"x",
     b"x: 1\r\n", b"upgrade: h2c\r\n", b"content-encoding: br\r\n", b",", b"3", b"abc", b"\0", b"\xff", b"\x0b",
-    b"trailer",
+    b"trailer", b"proxy-connection: ",
 ])  # fmt: skip
 
 

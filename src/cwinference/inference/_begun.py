@@ -14,7 +14,7 @@ from .._calls.drivers import AsyncDriver
 from .._calls.flow import Flow, Operation
 from ..auth import Metadata
 from ..errors import ApiError
-from ..transports.completions import Exchange
+from ..transports.completions import Exchange, HttpResponse
 from ._request import CompletionCall, CompletionRequest
 from ._session import AsyncInferenceSession
 
@@ -48,12 +48,16 @@ class Begun(Generic[T]):
         """Call a function on the event loop when the attempt is over; at once if it is over already."""
         self._exchange.when_over(call)
 
-    def result(self) -> T:
-        """Return the result; to be called once, when the attempt is over. Raises InferenceError."""
+    def response(self) -> HttpResponse:
+        """Return the response; to be called once, when the attempt is over. Raises ApiError: see `recovery`."""
         response = self._session.finish(self._exchange, self._call, self._began)
         budget = self._context.budget
         if budget.touched:
             budget.succeed()
+        return response
+
+    def result(self, response: HttpResponse) -> T:
+        """Return what a response means. Raises ApiError or ProtocolError; nothing follows, since it was a success."""
         return self._call.result(response)
 
     def recovery(self, error: ApiError) -> Flow[T]:

@@ -144,7 +144,7 @@ class Limiter:
                 with suppress(ValueError):  # `leave` has removed it, because its loop was closed
                     self._queue.remove(waiter)
                 return
-        self.leave()
+        Limiter.leave(self)  # not that of a limiter which takes a slot of another one too: it has not come to that
 
     def _timed_out(self, timeout: float | None) -> DeadlineExceeded:
         text = f"timed out after {timeout or 0:.3g} s waiting for one of limit={self.limit} request slots"

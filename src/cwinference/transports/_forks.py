@@ -16,9 +16,6 @@ _open: WeakSet[Any] = WeakSet()
 _of_parent: list[Any] = []
 """In a forked child: those of the parent. They are kept, because releasing their channels would hang as well."""
 
-process_id = os.getpid()
-"""The id of this process, also in a forked child: to ask the system for it in each call takes longer."""
-
 
 def note_open(transport: object) -> None:
     """Note that a transport opens channels; raise ConfigurationError if it cannot in this process."""
@@ -35,11 +32,5 @@ def note_closed(transport: object) -> None:
     _open.discard(transport)
 
 
-def _enter_child() -> None:
-    global process_id
-    process_id = os.getpid()
-    _of_parent.extend(_open)
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_enter_child)
+    os.register_at_fork(after_in_child=lambda: _of_parent.extend(_open))

@@ -113,11 +113,11 @@ class Http1:
         timeout: float | None,
         due: float,
     ) -> Exchange:
+        exchange = Exchange(connection, self._give, self._limit, limits_of(connection.loop))
         try:
-            exchange = Exchange(connection, self._give, self._limit)
-            exchange.begin(self._request(verb, url, headers, content), limits_of(connection.loop), timeout, due)
+            exchange.begin(self._request(verb, url, headers, content), timeout, due)
         except BaseException:
-            self._give(connection)
+            exchange.cancel()
             raise
         return exchange
 
@@ -231,7 +231,7 @@ class _Idle:
         connections, now = self._connections, time.monotonic()
         while connections:
             connection = connections.pop()  # only the event loop itself takes any, unless all is being closed
-            if now - connection.idle_since < IDLE_SECONDS and connection.is_fresh(now):
+            if now - connection.idle_since < IDLE_SECONDS and connection.is_fresh():
                 return connection
             connection.abort()
         return None

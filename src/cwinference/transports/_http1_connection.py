@@ -18,10 +18,6 @@ _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 30}
 what lies between may forget a silent connection."""
 
 
-_JUST_NOW = 0.001
-"""Seconds for which a connection counts as open after a response."""
-
-
 class Receiver(Protocol):
     """What takes what comes back for a request."""
 
@@ -45,7 +41,6 @@ class Connection(asyncio.Protocol):
         "__weakref__",
         "_is_lost",
         "_is_paused",
-        "_is_reused",
         "_poll",
         "_receiver",
         "_transport",
@@ -59,8 +54,6 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.keeper: Callable[[Connection], bool] | None = None
         """What keeps it for the next request, if there is room."""
-        self._is_reused = False
-        """Whether it had a response after another one: the server does keep connections open."""
         self._transport: asyncio.Transport
         self._receiver: Receiver | None = None
         self._is_lost = False
@@ -93,19 +86,13 @@ class Connection(asyncio.Protocol):
             and not self._transport.get_write_buffer_size()
         )
 
-    def is_fresh(self, now: float) -> bool:
+    def is_fresh(self) -> bool:
         """Return whether the server has not closed it since, as far as that is known on this side.
 
-        The event loop may not have noticed yet, so the system is asked; unless the latest response came just now, from
-        a server that has kept the connection open before, because to ask is dear. After that, only a close that is on
-        its way can break an exchange.
+        The event loop may not have noticed yet, so the system is asked. After that, only a close that is on its way can
+        break an exchange.
         """
-        if self._is_lost or self._transport.is_closing():
-            return False
-        if self._is_reused and now - self.idle_since < _JUST_NOW:
-            return True
-        self._is_reused = True
-        return not self._poll.poll(0)
+        return not (self._is_lost or self._transport.is_closing() or self._poll.poll(0))
 
     def resume(self) -> None:
         """Go on reading, if it was stopped."""
@@ -179,7 +166,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that it is closed."""
         self._is_lost = True
-        receiver = self._receiver
+        receiver, self._receiver = self._receiver, None
         if receiver is None or receiver.is_complete:
             return
         if exc is not None:

@@ -40,12 +40,14 @@ class Exchange:
         "keeps_alive",
     )
 
-    def __init__(self, connection: Connection, give: Callable[[Connection], None], limit: int) -> None:
+    def __init__(
+        self, connection: Connection, give: Callable[[Connection], None], limit: int, limits: LoopLimits
+    ) -> None:
         self._connection = connection
         self._give = give
         self._limit = limit
         """How many bytes the body may have."""
-        self._limits: LoopLimits
+        self._limits = limits
         self._timeout: float | None = None
         self._usual: UsualResponse | None = None
         self._response: Response | None = None
@@ -57,10 +59,10 @@ class Exchange:
         self.due = math.inf
         self.is_over = self.is_complete = self.keeps_alive = False
 
-    def begin(self, request: bytes, limits: LoopLimits, timeout: float | None, due: float) -> None:
+    def begin(self, request: bytes, timeout: float | None, due: float) -> None:
         """Send the request. `due` is when `timeout` seconds will be over, on the event loop's clock."""
-        self._limits, self._timeout, self.due = limits, timeout, due
-        limits.watch(self)
+        self._timeout, self.due = timeout, due
+        self._limits.watch(self)
         self._connection.send_for(self, request)
 
     def when_over(self, call: WhenOver) -> None:
@@ -86,7 +88,8 @@ class Exchange:
 
     def cancel(self) -> None:
         """Hang up, unless it is over; nobody is called."""
-        self._when_over = None
+        self._when_over = self._usual = None
+        self._chunks = []
         self._end(None)
 
     def expire(self) -> None:
@@ -116,8 +119,9 @@ class Exchange:
 
     def end(self, error: Exception | None) -> None:
         """Note that the connection is closed."""
-        response = self._response or self._unusual()
-        response.end(error)
+        if not self.is_over:
+            response = self._response or self._unusual()
+            response.end(error)
 
     def _unusual(self) -> Response:
         """Return what reads any response."""
@@ -145,10 +149,11 @@ class Exchange:
             self._expect_error()
         if not self._size and not response.is_complete and is_success(response.status):
             check_size(announced_size(response.headers) or 0, self._limit)
-        for piece in response.take():
-            self._size += len(piece)
-            check_size(self._size, self._limit)
-            self._chunks.append(piece)
+        pieces = response.take()
+        self._size += sum(map(len, pieces))
+        check_size(self._size, self._limit)
+        if pieces:  # a body may come in tiny ones, each of which takes more memory than its bytes
+            self._chunks.append(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def _expect_error(self) -> None:
         """Bear less of an error than of a success, in size and time: its status counts, and a retry should not wait."""

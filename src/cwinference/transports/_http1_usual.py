@@ -12,7 +12,8 @@ import pyqwest
 _HEAD = re.compile(rb"HTTP/1\.1 200 [\t -~]*\r\n((?:[-!#$%&'*+.^_`|~0-9A-Za-z]+:[\t -~]*\r\n){1,100})\r\n")
 _SIZE = re.compile(rb"^content-length:[ \t]*([0-9]{1,15})[ \t]*\r$", re.MULTILINE)
 _UNUSUAL = re.compile(
-    rb"^(?:transfer-encoding|content-encoding|upgrade|trailer|connection:(?![ \t]*keep-alive[ \t]*\r$))", re.MULTILINE
+    rb"^(?:transfer-encoding|content-encoding|upgrade|trailer|(?:proxy-)?connection:(?![ \t]*keep-alive[ \t]*\r$))",
+    re.MULTILINE,
 )
 _LARGEST_HEAD = 64 * 1024
 

@@ -21,24 +21,8 @@ from .base import has_timed_out
 
 T = TypeVar("T")
 
-
-class _Threads:
-    """The threads of pyqwest. They do not survive a fork, after which a call would hang forever."""
-
-    have_started = False
-    """Whether they were started, in this process or before it was forked."""
-    are_gone = False
-    """Whether this is a forked child of the process in which they were started. Python notes that at the fork: to ask
-    the system for the process at each call costs more than most of what a call does."""
-
-
-def _note_fork() -> None:
-    _Threads.are_gone = _Threads.have_started
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
-
+_PROCESS_OF_THREADS: list[int] = []
+"""The process in which pyqwest has started its threads. They do not survive a fork, where a call would hang forever."""
 
 _OF_PARENT: list[object] = []
 """In a forked child: open responses of its parent, and their connections.
@@ -118,19 +102,19 @@ def _proxy(settings: Settings) -> pyqwest.Proxy:
 
 def note_use() -> None:
     """Note that pyqwest starts its threads in this process."""
-    if not _Threads.have_started:
-        _Threads.have_started = True
+    if not _PROCESS_OF_THREADS:
+        _PROCESS_OF_THREADS.append(os.getpid())
         wait_at_exit()
 
 
 def is_usable() -> bool:
     """Return whether pyqwest's threads run in this process, so that its connections can be closed."""
-    return _Threads.have_started and not _Threads.are_gone
+    return [os.getpid()] == _PROCESS_OF_THREADS
 
 
 def refuse_after_fork() -> None:
     """Raise ConfigurationError in a forked child of the process in which pyqwest has started its threads."""
-    if _Threads.are_gone:
+    if _is_forked():
         raise errors.ConfigurationError(
             "this process was forked after its parent had used HTTP (Connect, REST or completions), whose threads do "
             "not survive a fork; fork first, use multiprocessing's 'spawn', or use transport='grpc'"
@@ -139,10 +123,14 @@ def refuse_after_fork() -> None:
 
 def leave_to_parent(*opened: object) -> bool:
     """Return whether this is a forked child, which must not close what its parent has opened, but keep it alive."""
-    if not _Threads.are_gone:
+    if not _is_forked():
         return False
     _OF_PARENT.extend(opened)
     return True
+
+
+def _is_forked() -> bool:
+    return bool(_PROCESS_OF_THREADS) and _PROCESS_OF_THREADS[0] != os.getpid()
 
 
 def no_response(timeout: float | None) -> errors.DeadlineExceeded:

@@ -87,7 +87,8 @@ class LoopLimits:
         self._timer = None if due == math.inf else self.loop.call_at(due, self._expire_due)
 
     def _expire_due(self) -> None:
-        now = self.loop.time()
+        # First, so that the timer is set again even if the end of one of them is interrupted.
+        self._timer, self._wakes_at, now = None, math.inf, self.loop.time()
         for each in [each for each in self._waiting if each.due <= now]:
             self._waiting.discard(each)
             each.expire()

@@ -5,6 +5,7 @@ retries are off. Channels belong to one process and, when async, to one event lo
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from .. import errors
 from .._wire.methods import Method
 from ..auth import Metadata
 from ..config import USER_AGENT, Settings
-from . import _forks
+from ._forks import note_closed, note_open
 from ._grpc_blocking import open_blocking
 from ._grpc_calls import AsyncConnection, BaseConnection, Connection, keep_metadata, open_async
 from ._grpc_errors import ends_connection, is_own_deadline, is_unconnected, translate
@@ -55,11 +56,11 @@ class GrpcTransport:
         self._settings = settings
         self._compression = grpc.Compression.Gzip if compress else None
         self._prefix = settings.endpoint.path
-        self._process = _forks.process_id
+        self._process = os.getpid()
         self._pool = Pool(self._connect)
 
     def send(self, call: UnaryCall, metadata: Metadata, timeout: float | None) -> Message:
-        if self._process != _forks.process_id:
+        if self._process != os.getpid():
             self._after_fork()
         pool, began = self._pool, time.monotonic()
         lane = pool.take()
@@ -83,7 +84,7 @@ class GrpcTransport:
 
     def _after_fork(self) -> None:
         """Drop the parent's channels, which are useless here. Closing them would disturb the parent."""
-        self._process = _forks.process_id
+        self._process = os.getpid()
         self._pool = Pool(self._connect)
 
     def _connect(self) -> Connection:
@@ -101,13 +102,13 @@ class AsyncGrpcTransport:
         self._settings = settings
         self._compression = grpc.Compression.Gzip if compress else None
         self._prefix = settings.endpoint.path
-        self._process = _forks.process_id
+        self._process = os.getpid()
         self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool[AsyncConnection]] = WeakKeyDictionary()
         self._latest: tuple[object, Pool[AsyncConnection]] = (_NO_LOOP, Pool(self._connect))
 
     async def send(self, call: UnaryCall, metadata: Metadata, timeout: float | None) -> Message:
         (loop, pool), began = self._latest, time.monotonic()
-        if loop is not _running_loop() or self._process != _forks.process_id:
+        if loop is not _running_loop() or self._process != os.getpid():
             pool = self._pool_of_this_loop()
         lane = pool.take()
         try:
@@ -142,11 +143,11 @@ class AsyncGrpcTransport:
         self._latest = (_NO_LOOP, Pool(self._connect))
         for connection in pools[loop].take_all() if loop in pools else ():
             await connection.close()
-        _forks.note_closed(self)
+        note_closed(self)
 
     def _pool_of_this_loop(self) -> Pool[AsyncConnection]:
-        loop, process = running_loop(), _forks.process_id
-        _forks.note_open(self)
+        loop, process = running_loop(), os.getpid()
+        note_open(self)
         if self._process != process:
             self._process = process
             self._pools = WeakKeyDictionary()

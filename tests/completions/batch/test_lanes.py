@@ -211,7 +211,7 @@ async def test_a_client_that_is_closed_ends_the_batch(tmp_path: Path) -> None:
 async def test_a_fault_of_ours_ends_the_batch_and_is_raised(
     begun: list[bool], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise ZeroDivisionError
 
     with ScriptedModelServer(echo) as server:
@@ -221,3 +221,20 @@ async def test_a_fault_of_ours_ends_the_batch_and_is_raised(
             with pytest.raises(ZeroDivisionError):
                 await inference.batch(map(batch_request, range(9)), out=tmp_path / "out.jsonl", concurrency=1)
     assert begun == [True]
+
+
+async def test_a_success_that_turns_out_to_be_an_error_is_not_sent_again(begun: list[bool], tmp_path: Path) -> None:
+    """The model has run; and the token was accepted, whatever the body says."""
+
+    def respond(request: HttpRequest) -> ScriptedResponse:
+        if len(server.requests) == 3:
+            return json_response({"error": {"code": 401, "message": "expired"}})
+        return echo(request)
+
+    tokens = iter(["old", "new"])
+    with ScriptedModelServer(respond) as server:
+        async with AsyncInference(server.url, token=lambda: next(tokens)) as inference:
+            with pytest.raises(errors.Unauthenticated):
+                await inference.batch(map(batch_request, range(6)), out=tmp_path / "out.jsonl", concurrency=1)
+        assert len(server.requests) == 3
+    assert begun == [False, True, True]

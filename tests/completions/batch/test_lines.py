@@ -252,3 +252,15 @@ async def test_the_urls_of_other_services_mean_the_same(tmp_path: Path, url: str
         }[meaning]
     if not meaning:
         assert f"url: expected /v1/chat/completions or /v1/completions, got {url!r}" in (result.first_failure or "")
+
+
+@pytest.mark.parametrize("depth", range(960, 1000, 4))
+async def test_a_request_that_is_nested_as_deeply_as_can_be_read_ends_nothing(depth: int, tmp_path: Path) -> None:
+    nested = f'"x":{"[" * depth}{"]" * depth},"y":1e16'
+    good = json.dumps(batch_request(1)["body"])
+    source = tmp_path / "in.jsonl"
+    source.write_text(f"{good[:-1]},{nested}}}\n{good}\n")
+    with ScriptedModelServer(echo) as server:
+        result = await run_batch("async", server.url, source, tmp_path / "out.jsonl")
+    assert result.completed + result.failed == 2
+    assert result.completed >= 1

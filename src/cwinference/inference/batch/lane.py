@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from ...errors import ApiError
+from ...transports.completions import HttpResponse
 from .._begun import Begun, Sender
 from .._model_server import CheckedBody
 from .batch import Batch
@@ -31,19 +32,21 @@ class Lane:
 
     async def work(self) -> None:
         """Work until there is nothing to do now."""
-        batch = self._batch
         while (rest := await self._next_rest()) is not None:
-            item = self._item
-            assert item is not None  # noqa: S101
-            try:
-                body = await rest()
-            except asyncio.CancelledError as error:
-                batch.stop(error)
-                raise
-            except Exception as error:
-                batch.fail(item, error)
-            else:
-                batch.complete(item, body)
+            await self._do(rest)
+            del rest
+
+    async def _do(self, rest: Rest) -> None:
+        """Do what is left of a request, and take its outcome."""
+        item = self._item
+        assert item is not None  # noqa: S101
+        try:
+            self._batch.complete(item, await rest())
+        except asyncio.CancelledError as error:
+            self._batch.stop(error)
+            raise
+        except Exception as error:
+            self._batch.fail(item, error)
 
     async def _next_rest(self) -> Rest | None:
         """Send until something has to be awaited, and return it; None if there is nothing to do."""
@@ -91,15 +94,21 @@ class Lane:
         begun, item = self._begun, self._item
         assert begun is not None and item is not None  # noqa: S101, PT018
         try:
-            body = begun.result()
+            response = begun.response()
         except ApiError as error:
             self._begun, self._rest = None, partial(self._sender.perform, begun.recovery(error))
             return
         except Exception as error:
             self._batch.fail(item, error)
         else:
-            self._batch.complete(item, body)
+            self._take(item, begun, response)
         self._send_next()
+
+    def _take(self, item: Item, begun: Begun[CheckedBody], response: HttpResponse) -> None:
+        try:
+            self._batch.complete(item, begun.result(response))
+        except Exception as error:
+            self._batch.fail(item, error)
 
     def _stop(self, error: BaseException) -> None:
         """Hang up, if something is in flight, and end the batch."""

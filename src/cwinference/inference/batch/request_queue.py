@@ -8,7 +8,7 @@ from math import inf
 from .requests import Item
 
 _AHEAD = 200
-"""How many requests are read ahead at most: few, so that what is read is soon sent, and is in the processor's caches."""
+"""How many requests are read ahead at most: few, so that they are in the processor's caches when they are sent."""
 _HELD = 1000
 """How many are held back at most."""
 _BYTES_AHEAD = 64 << 20

@@ -73,8 +73,11 @@ def digest_of(method: CompletionMethod, body: dict[str, Any], content: bytes | N
     `content` is its body as it is sent, if that is known. Raises ConfigurationError if it cannot be encoded.
     """
     content = encoded(body) if content is None else content
-    text = b"%b\n%b" % (method.name.encode(), with_sorted_members(content, body))
-    return blake2b(text, digest_size=16).hexdigest()
+    try:
+        text = with_sorted_members(content, body)
+    except RecursionError as error:
+        raise ConfigurationError(f"body: cannot be encoded as JSON: {error}") from None
+    return blake2b(b"%b\n%b" % (method.name.encode(), text), digest_size=16).hexdigest()
 
 
 def _copied(value: object, where: str) -> dict[str, Any]:
