@@ -239,15 +239,17 @@ class _ClusterBatch:
     def _write(self, run: str, limit: SharedLimit) -> Written:
         data = ray_module("ray.data")
         sink = new_sink(self._store, run)
-        requests = read_kept(self._store.parts(self._store.todo(run)), self._store.system)
-        with spread(self._workers) as placement:
+        parts = self._store.parts(self._store.todo(run))
+        requests = read_kept(parts, self._store.system)
+        workers = min(self._workers, len(parts))
+        with spread(workers) as placement:
             with without_deprecations():
                 lines = requests.map_batches(
                     CompletedLines,
                     fn_constructor_kwargs={"target": self._target, "concurrency": limit},
                     batch_size=None,
                     batch_format="pyarrow",
-                    compute=data.ActorPoolStrategy(size=self._workers, max_concurrent_calls_per_actor=_CALLS),
+                    compute=data.ActorPoolStrategy(size=workers, max_concurrent_calls_per_actor=_CALLS),
                     **placement,
                 )
             lines.write_datasink(sink)
