@@ -174,7 +174,7 @@ class _ClusterBatch:
             try:
                 return self._run(uuid4().hex)
             except (_OutcomesLost, failure) as error:
-                cause = _cause(error)
+                cause = _cause(error, self._store.name)
                 if not isinstance(cause, _OutcomesLost | failure):
                     raise cause from None
                 log.warning("%s; what has no outcome is sent again", one_line(str(cause).strip().partition("\n")[0]))
@@ -263,8 +263,17 @@ def _nodes() -> int:
     return max(1, len(nodes))
 
 
-def _cause(error: Exception) -> Exception:
-    """Return what a task of Ray has raised; the error itself if Ray has lost something."""
+def _cause(error: Exception, folder: str) -> Exception:
+    """Return what a task of Ray has raised; the error itself if Ray has lost something.
+
+    Ray adds advice about its own settings to an OSError, if it can where that has its path. The path is the folder if
+    the error has no words of its own: files are read by pyarrow, which names them.
+    """
     while isinstance(cause := getattr(error, "cause", None), Exception):
         error = cause
-    return error
+    if not isinstance(error, OSError):
+        return error
+    if error.errno is None:
+        return OSError(str(error).partition("\nFailed to ")[0])
+    path = [folder] if error.strerror == os.strerror(error.errno) else []
+    return OSError(error.errno, error.strerror, *path)

@@ -127,7 +127,7 @@ def without_deprecations() -> Generator[None]:
 
 @contextmanager
 def quiet_data() -> Generator[Any]:
-    """Run Ray Data without progress bars and notes; yield its context."""
+    """Run Ray Data without progress bars, notes, and tracebacks of what it raises anyway; yield its context."""
     context = ray_module("ray.data").DataContext.get_current()
     before = {name: getattr(context, name) for name in _OFF if hasattr(context, name)}
     logger = logging.getLogger("ray.data")
@@ -135,7 +135,7 @@ def quiet_data() -> Generator[Any]:
     try:
         for name in before:
             setattr(context, name, False)
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)
         yield context
     finally:
         logger.setLevel(level)
