@@ -234,7 +234,8 @@ def test_force_replaces_what_changed_also_after_a_run_that_was_killed_and_a_shar
     write_completions(out, "1" * 32, [changed[replaced]])
     (out / f"_replaces-{'1' * 32}").touch()
     (out / "_manifest.json").write_bytes(Manifest(servers=("http://elsewhere/v1",), shard=Shard(2, 2)).content)
-    requests = write_requests(tmp_path / "in.jsonl", [changed.get(n, batch_request(n)) for n in range(40)])
+    rows = [changed.get(n, batch_request(n)) for n in range(40)]
+    requests = write_requests(tmp_path / "in.jsonl", [*rows, changed[again]])
     with ScriptedModelServer(respond) as server:
         settings: dict[str, Any] = {"base_url": server.url, "workers": 1, "concurrency": "auto"}
         with pytest.raises(cwinference.errors.ConfigurationError, match="is for shard 2/2, and not for shard 1/2; use"):
@@ -242,13 +243,14 @@ def test_force_replaces_what_changed_also_after_a_run_that_was_killed_and_a_shar
         result = cwinference.ray.batch(requests, out, shard=(1, 2), force=True, **settings)
 
         assert sorted(asked(server)) == sorted(f"text {n}" for n in (again, fails, new))
-        assert (result.completed, result.failed, result.skipped) == (2, 1, len(mine) - 3)
+        assert (result.completed, result.failed, result.skipped) == (2, 2, len(mine) - 3)
     reported = {f"'id-{n}' has changed since it was completed, and is sent again" for n in (again, fails)}
     assert {message for message in caplog.messages if "has changed" in message} == reported
-    rows = {row["custom_id"]: row for row in rows_in(out)}
-    assert keys_in(out) == Counter(f"id-{n}" for n in mine)
-    assert "too long" in rows[f"id-{fails}"]["error"]["message"]
-    digests = {key: row["request_digest"] for key, row in rows.items() if not row["error"]}
+    assert keys_in(out) == Counter(f"id-{n}" for n in (*mine, again))
+    failed = {row["custom_id"]: row["error"]["message"] for row in rows_in(out) if row["error"]}
+    assert "too long" in failed[f"id-{fails}"]
+    assert "duplicate custom_id" in failed[f"id-{again}"]
+    digests = {row["custom_id"]: row["request_digest"] for row in rows_in(out) if not row["error"]}
     assert digests == {f"id-{n}": digest(changed[n]) for n in mine if n != fails}
     assert {path.name for path in out.iterdir() if path.suffix != ".jsonl"} == {"_lock", "_manifest.json"}
 
