@@ -40,6 +40,9 @@ def _plan(run: "Run", *, file: str, out: str | None, prune: str | None, secrets:
 
     Print what would have to be done so that gateways, deployments and claims are as FILE says, which is YAML, or JSON
     (- for standard input). It only reads.
+
+    -o json prints what --out writes. Secrets are references in it, but the environment of your engines is in it, as in
+    FILE; the table does not show its values.
     """
     plan = run.client.plan(_load(file), prune=prune, secrets=secrets)
     if out is not None:

@@ -190,7 +190,10 @@ class Plan(Displayed):
         }
 
     def to_json(self) -> str:
-        """Return the plan as JSON, to be looked at and applied later. Secrets are references in it."""
+        """Return the plan as JSON, to be looked at and applied later.
+
+        Secrets are references in it. The values of an `engine_env` are in it, as in the stack.
+        """
         document = {"cwinference_plan": FORMAT, "digest": _digest(self._content), **self._content}
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
