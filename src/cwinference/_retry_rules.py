@@ -26,12 +26,14 @@ class Hint(Enum):
     LOST = "the connection was lost, and with it all calls on it"
     GOING_AWAY = "a working server closed the connection in good order, most likely before it took this request"
     UNTRUSTED = "the server's certificate is not trusted: nothing was sent, and a retry would end the same"
+    UNPROXIED = "the proxy refuses to let this client through: nothing was sent, and a retry would end the same"
     NO_RETRY = "a retry would do harm or is not wanted, whatever the code"
     RETRY = "a retry is wanted, whatever the code"
 
 
-_FINAL = frozenset({Hint.UNTRUSTED, Hint.NO_RETRY})
+_FINAL = frozenset({Hint.UNTRUSTED, Hint.UNPROXIED, Hint.NO_RETRY})
 _NOT_PROCESSED = frozenset({Hint.NOT_SENT, Hint.NO_SUCH_NAME, Hint.REFUSED})
+_HARMLESS = frozenset({*_NOT_PROCESSED, Hint.UNTRUSTED, Hint.UNPROXIED})
 _NO_LOAD = frozenset({Hint.NOT_SENT, Hint.NO_SUCH_NAME, Hint.REFUSED, Hint.GOING_AWAY})
 
 _ATTEMPTS_AT_A_NAME = 4
@@ -54,7 +56,7 @@ def is_final(hint: Hint) -> bool:
 
 def may_have_effect(code: str, hint: Hint) -> bool:
     """Return whether the server may have done what was asked although the attempt failed."""
-    return code in AMBIGUOUS_CODES and hint not in _NOT_PROCESSED and hint is not Hint.UNTRUSTED
+    return code in AMBIGUOUS_CODES and hint not in _HARMLESS
 
 
 def needs_no_budget(hint: Hint) -> bool:

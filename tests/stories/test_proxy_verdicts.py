@@ -16,7 +16,7 @@ from cwinference.emulator import Emulator
 from tests.support import certificates
 from tests.support.client_kinds import open_client
 from tests.support.inference_kinds import open_inference
-from tests.support.recording_proxy import RecordingProxy, RecordingSocksProxy
+from tests.support.recording_proxy import RecordingProxy, RecordingSocksProxy, RefusingProxy
 from tests.support.socket_servers import SocketServer
 
 OF_GRPC = ("grpc_proxy", "no_grpc_proxy", "GRPC_ADDRESS_HTTP_PROXY", "GRPC_ADDRESS_HTTP_PROXY_ENABLED_ADDRESSES")
@@ -185,6 +185,16 @@ async def test_a_proxys_host_that_is_not_valid_is_an_error_and_never_a_direct_co
     async with open_client(kind, f"https://0.0.0.0:{port_of(emulator)}", emulator.token, **options) as client:
         with pytest.raises(errors.Unavailable if kind.startswith("grpc") else errors.ConfigurationError):
             await client.gateways.list()
+
+
+async def test_a_proxy_that_refuses_the_password_is_asked_once(kind: str, emulator: Emulator) -> None:
+    proxy = RefusingProxy("407 Proxy Authentication Required")
+    with SocketServer(proxy) as server:
+        options: dict[str, Any] = {"proxy": f"http://user:wrong@127.0.0.1:{server.port}"}
+        async with open_client(kind, f"https://0.0.0.0:{port_of(emulator)}", emulator.token, **options) as client:
+            with pytest.raises(errors.Unavailable, match=r"407|proxy authorization required") as caught:
+                await client.gateways.list()
+    assert (caught.value.attempts, caught.value.retryable, proxy.asked) == (1, False, 1)
 
 
 @pytest.mark.filterwarnings("ignore:the token is sent unencrypted")

@@ -25,6 +25,21 @@ class RecordingProxy:
             relay(connection, target)
 
 
+class RefusingProxy:
+    """An HTTP proxy that opens no tunnel, and counts how often it was asked for one."""
+
+    def __init__(self, status: str) -> None:
+        self._status = status
+        self.asked = 0
+
+    def __call__(self, connection: socket.socket) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += _exactly(connection, 1)
+        self.asked += 1
+        connection.sendall(f"HTTP/1.1 {self._status}\r\ncontent-length: 0\r\n\r\n".encode())
+
+
 class RecordingSocksProxy:
     """A SOCKS5 proxy that demands a user and a password, and keeps them."""
 

@@ -78,6 +78,8 @@ def test_errors_of_an_outage_that_are_read_when_it_is_over_take_one_retry_togeth
         ("Socket closed", Hint.LOST),
         ("Stream removed (Broken pipe)", Hint.LOST),
         ("errors resolving h: lookup h: no such host", Hint.NO_SUCH_NAME),
+        (f"{UNREACHED}: HTTP proxy returned response code 407", Hint.UNPROXIED),
+        (f"{UNREACHED}: HTTP proxy returned response code 502", Hint.NOT_SENT),
         ("Ssl handshake failed: CERTIFICATE_VERIFY_FAILED", Hint.UNTRUSTED),
     ],
 )

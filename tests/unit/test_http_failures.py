@@ -62,6 +62,8 @@ def test_the_words_of_a_url_mean_nothing() -> None:
         ("dns error: failed to lookup address information: nodename nor servname provided, or not known",
          Hint.NO_SUCH_NAME),
         ("dns error: failed to lookup address information: Temporary failure in name resolution", Hint.NOT_SENT),
+        ("tunnel error: proxy authorization required", Hint.UNPROXIED),
+        ("tunnel error: unsuccessful", Hint.NOT_SENT),
         ("invalid peer certificate: UnknownIssuer", Hint.UNTRUSTED),
     ],
 )  # fmt: skip

@@ -37,6 +37,7 @@ RULES = {
     Hint.LOST: (TRANSIENT, AMBIGUOUS, NONE),
     Hint.GOING_AWAY: (TRANSIENT, AMBIGUOUS, NONE),
     Hint.UNTRUSTED: (NONE, NONE, NONE),
+    Hint.UNPROXIED: (NONE, NONE, NONE),
     Hint.NO_RETRY: (NONE, AMBIGUOUS, NONE),
     Hint.RETRY: (ALL, AMBIGUOUS, NONE),
 }
@@ -103,7 +104,7 @@ def test_a_completion_may_be_retried_whenever_that_can_help(code: str, hint: Hin
 @pytest.mark.parametrize(("code", "hint"), CASES)
 def test_a_delay_that_the_server_requests_makes_an_exhausted_resource_retryable(code: str, hint: Hint) -> None:
     retryable, ambiguous, harmless = RULES[hint]
-    delayed = retryable | (NONE if hint in (Hint.UNTRUSTED, Hint.NO_RETRY) else DELAYED)
+    delayed = retryable | (NONE if hint in (Hint.UNTRUSTED, Hint.UNPROXIED, Hint.NO_RETRY) else DELAYED)
     error = error_of(code, hint, retry_after=0.5)
     assert (error.retryable, error.may_have_succeeded) == (code in delayed, code in ambiguous)
     assert rpc(idempotent=True).may_retry(error) is (code in delayed)

@@ -32,6 +32,7 @@ _LOST = (
     "socket closed", "connection reset", "broken pipe", "stream removed", "endpoint clos", "keepalive", "ping timeout",
 )  # fmt: skip
 _NO_HANDSHAKER = "Failed to create security handshaker"
+_UNPROXIED = re.compile(r"HTTP proxy returned response code 40[37]$")
 _TLS_FAILURE = ("handshak", "certificate", "CERTIFICATE_VERIFY", "verification check failed")
 _TOO_LARGE = r"(^|CLIENT: )(Received|Decompressed) message larger than max"
 _RESET = r"RST_STREAM with error code (\d+)"
@@ -42,7 +43,7 @@ _UNUSABLE = "parsing 'grpc-encoding' metadata"
 
 _HTTP_STATUS = r"http2 header with status: (\d{3})"
 
-_UNCONNECTED = frozenset({Hint.NOT_SENT, Hint.NO_SUCH_NAME, Hint.UNTRUSTED})
+_UNCONNECTED = frozenset({Hint.NOT_SENT, Hint.NO_SUCH_NAME, Hint.UNTRUSTED, Hint.UNPROXIED})
 
 
 def is_own_deadline(error: Any) -> bool:
@@ -115,6 +116,8 @@ def _hint(error: Any, message: str, is_ready: Callable[[], bool]) -> Hint:
     if _reset_code(message) == _REFUSED:
         return Hint.REFUSED
     if _has(lower, _NOT_CONNECTED):
+        if _UNPROXIED.search(message):
+            return Hint.UNPROXIED
         if is_ready():
             # Most likely the connection was made while this error waited to be read, but a server may say so of a call
             # of its own. So it is no proof for an update; and calls that fail together take little of the budget.

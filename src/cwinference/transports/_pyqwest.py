@@ -149,6 +149,7 @@ _UNREADABLE = re.compile(
 connection ends all responses on it: one that had begun was most likely read well, and is only lost. The engine also
 counts the frames that arrive for streams that were canceled, and calls too many of them an excessive load.
 """
+_UNPROXIED = "proxy authorization required"
 _NO_SUCH_NAME = re.compile(r"dns error.*(not known|no such host|no address associated)|invalid dns name", re.IGNORECASE)
 
 
@@ -169,14 +170,20 @@ def translate(error: Exception, timeout: float | None, seconds: float = 0.0) -> 
     if isinstance(error, ConnectionError):
         advice = tls_advice(cause)
         is_tls = bool(advice) or "certificate" in cause.lower() or "tls" in cause.lower()
-        unsent = Hint.NO_SUCH_NAME if _NO_SUCH_NAME.search(cause) else Hint.NOT_SENT
-        hint = Hint.UNTRUSTED if is_tls else unsent
+        hint = Hint.UNTRUSTED if is_tls else _hint_of_connecting(cause)
         return errors.with_hint(errors.Unavailable(f"{_no_connection(text)}{advice}"), hint)
     if isinstance(error, TimeoutError):
         return no_response(timeout)
     if isinstance(error, pyqwest.ReadError | pyqwest.WriteError | pyqwest.RemoteProtocolError):
         return errors.with_hint(errors.Unavailable(f"the connection was lost: {text}"), Hint.LOST)
     return errors.Internal(f"{type(error).__name__}: {text}")
+
+
+def _hint_of_connecting(cause: str) -> Hint:
+    """Return what is known of a connection that could not be made. A proxy's other refusals all have one text."""
+    if _UNPROXIED in cause:
+        return Hint.UNPROXIED
+    return Hint.NO_SUCH_NAME if _NO_SUCH_NAME.search(cause) else Hint.NOT_SENT
 
 
 def _no_connection(text: str) -> str:
