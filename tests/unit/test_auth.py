@@ -283,7 +283,11 @@ def test_a_command_may_print_an_exec_credential() -> None:
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
-        ([sys.executable, "-S", "-c", f"print('{CANARY}'); raise SystemExit(3)"], "exited with code 3"),
+        (
+            [sys.executable, "-S", "-c", f"print('{CANARY}'); raise SystemExit(3)"],
+            "exited with code 3; run it to see why",
+        ),
+        ([sys.executable, "-S", "-c", f"raise SystemExit('{CANARY}')"], "exited with code 1; run it to see why"),
         ([sys.executable, "-S", "-c", "import time; time.sleep(60)"], "did not finish within 0.05 s"),
         (["no-such-program"], "No such file"),
         (printing('{"status": {}}'), "without status.token"),

@@ -104,7 +104,7 @@ class CommandRun:
                     _end(process)
                     problem = f"did not finish within {self._limit or 0:g} s"
                 elif process.returncode:
-                    problem = f"exited with code {process.returncode}"
+                    problem = f"exited with code {process.returncode}; run it to see why, since its output is not shown"
                 else:
                     return Secret(output.reveal().decode().strip())
         except OSError as error:
