@@ -84,24 +84,28 @@ def shared(keeper: FakeKeeper) -> SharedLimit:
 
 
 class Busy:
-    """Echoes slowly, and notes how many requests it had at the same time."""
+    """Echoes once it has had as many requests at the same time as expected, and notes how many it had at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected: int) -> None:
         self.now = self.most = 0
+        self._expected = expected
+        self._had_them = threading.Event()
         self._lock = threading.Lock()
 
     def __call__(self, request: HttpRequest) -> ScriptedResponse:
         with self._lock:
             self.now += 1
             self.most = max(self.most, self.now)
-        time.sleep(0.02)
+            if self.now == self._expected:
+                self._had_them.set()
+        self._had_them.wait(60)
         with self._lock:
             self.now -= 1
         return echo(request)
 
 
 async def test_a_worker_has_as_many_requests_in_flight_as_it_may_and_an_outcome_for_each() -> None:
-    busy = Busy()
+    busy = Busy(3)
     with ScriptedModelServer(busy) as server:
         outcomes = await Worker(Target(base_url=server.url), 3).ask(requests(12))
 
@@ -110,7 +114,7 @@ async def test_a_worker_has_as_many_requests_in_flight_as_it_may_and_an_outcome_
 
 
 async def test_workers_share_one_limit() -> None:
-    busy, keeper = Busy(), FakeKeeper(4)
+    busy, keeper = Busy(4), FakeKeeper(4)
     with ScriptedModelServer(busy) as server:
         workers = [Worker(Target(base_url=server.url), shared(keeper), may_end_run=True) for _ in range(3)]
         outcomes = await asyncio.gather(*(each.ask(requests(15)) for each in workers))
@@ -118,7 +122,7 @@ async def test_workers_share_one_limit() -> None:
         await asyncio.to_thread(wait_until, lambda: keeper.sharing.done == Done(45, 2, (1, 2, 3)))
 
     assert all(isinstance(each, CheckedBody) for each in chain(*outcomes))
-    assert busy.most <= 4
+    assert busy.most == 4
 
 
 async def test_workers_find_out_together_how_many_requests_the_server_takes() -> None:
