@@ -90,7 +90,7 @@ def check_hedge_after(seconds: float | None) -> float | None:
     return check_timeout(seconds, "hedge_after", "no hedging")
 
 
-class Server(Protocol):
+class CompletionServer(Protocol):
     """What a call needs to know of the model server that it goes to."""
 
     @property
@@ -125,12 +125,12 @@ class CompletionCall(Call[T]):
     )
 
     server: Any
-    """A `Server`; to which it went at last, once it is over."""
+    """A `CompletionServer`; to which it went at last, once it is over."""
 
     def __init__(
         self,
         request: CompletionRequest,
-        server: Server,
+        server: CompletionServer,
         result: Callable[[Any, str, Any], T],
         reader: StreamReader | None = None,
     ) -> None:
@@ -148,7 +148,7 @@ class CompletionCall(Call[T]):
         self._result = result
         self.aim(server)
 
-    def aim(self, server: Server) -> None:
+    def aim(self, server: CompletionServer) -> None:
         """Turn to a server. Raises ConfigurationError if the model has a name that cannot be routed to it."""
         request, route = self.request, server.route
         self.server = server
@@ -173,7 +173,7 @@ class CompletionCall(Call[T]):
 
     def explain(self, error: ApiError) -> Flow[None]:
         """Add to the final error what the model server knows."""
-        return cast(Server, self.server).explain(error, self.request)
+        return cast(CompletionServer, self.server).explain(error, self.request)
 
     def give_up(self) -> None:
         """Note that the caller left before a retry."""
