@@ -11,6 +11,7 @@ import pytest
 from cwinference import Client, types
 from cwinference._cli.main import main
 from cwinference.emulator import Emulator, Fate
+from tests.support.specs import FRONT, LLAMA, llama
 
 
 @pytest.fixture(scope="module")
@@ -19,20 +20,14 @@ def emulator() -> Iterator[Emulator]:
     with Emulator() as emulator:
         emulator.fates["llama"] = Fate(reason="EngineFailed", message="no replica came up")
         with Client(emulator.token, endpoint=emulator.endpoint, transport="rest") as client:
-            gateway = client.gateways.create(
-                "front",
-                zones=["US-EAST-04A"],
-                core_weave_auth={},
-                body_based_routing={"api_type": "OPENAI"},
-                wait=True,
-            )
+            gateway = client.gateways.create("front", zones=["US-EAST-04A"], **FRONT, wait=True)
             client.deployments.create(
                 "llama",
                 gateway_ids=[gateway.spec.id],
-                runtime={"engine": "vllm", "version": "0.99.0"},
-                resources={"instance_type": "b200-8x", "gpu_count": 8},
-                model={"name": "org/llama", "bucket": "models", "path": "llama"},
-                autoscaling={"min": 1, "max": 4},
+                **llama(
+                    runtime={"engine": "vllm", "version": "0.99.0"},
+                    resources={"instance_type": "b200-8x", "gpu_count": 8},
+                ),
             )
         yield emulator
 
@@ -168,10 +163,7 @@ def test_explain_follows_a_hot_load_to_its_deployment(
         deployment = client.deployments.create(
             "llama",
             gateway_ids=[gateway.spec.id],
-            runtime={"engine": "dynamo-vllm", "version": "0.22.0"},
-            resources={"instance_type": "gd-8xh100ib-i128", "gpu_count": 8},
-            model={"name": "org/llama", "bucket": "models", "path": "llama"},
-            autoscaling={"min": 1, "max": 4},
+            **LLAMA,
             hot_load={"bucket": "ours", "transition_mode": "ASYNC"},
             wait=True,
         )
@@ -236,10 +228,7 @@ def test_its_page_shows_what_explain_prints(
         client.deployments.create(
             "llama",
             gateway_ids=[gateway.spec.id],
-            runtime={"engine": "vllm", "version": "0.99.0"},
-            resources={"instance_type": "gd-8xh100ib-i128", "gpu_count": 8},
-            model={"name": "org/llama", "bucket": "models", "path": "llama"},
-            autoscaling={"min": 1, "max": 4},
+            **llama(runtime={"engine": "vllm", "version": "0.99.0"}),
         )
         monkeypatch.setenv("COREWEAVE_API_ENDPOINT", other.endpoint)
         assert main(["explain", "deployments", "llama"]) == 0

@@ -14,6 +14,7 @@ from cwinference.emulator.admin.controls import Controls
 from cwinference.emulator.api.emulated_api import EmulatedApi
 from tests.support.admin_requests import admin, raw_request
 from tests.support.json_schemas import mistakes
+from tests.support.specs import LLAMA
 
 OPENAPI: Any = json.loads(resources.files("cwinference.emulator.admin").joinpath("openapi.json").read_text("utf-8"))
 OPERATIONS = [
@@ -225,10 +226,7 @@ def test_a_state_comes_back_as_it_was(emulator: Emulator) -> None:
         client.deployments.create(
             "llama",
             gateway_ids=[gateway.spec.id],
-            runtime={"engine": "dynamo-vllm", "version": "0.11.0"},
-            resources={"instance_type": "gd-8xh100ib-i128", "gpu_count": 8},
-            model={"name": "meta/llama", "bucket": "models", "path": "llama"},
-            autoscaling={"min": 1, "max": 2},
+            **LLAMA,
             hot_load={"bucket": "mine", "transition_mode": "TRANSITION_MODE_ASYNC"},
         )
         emulator.clock.advance(70)

@@ -28,6 +28,7 @@ from tests.support.scripted_server import (
     read_request,
 )
 from tests.support.socket_servers import SocketServer, hang_up, silence
+from tests.support.specs import CLAIM, FRONT, llama
 
 DRIFTS: dict[str, Any] = {
     "none": (),
@@ -42,26 +43,12 @@ MOST_CALLS = 20
 def fill(emulator: Emulator) -> None:
     """Create one resource of each kind."""
     with Client(emulator.token, endpoint=emulator.endpoint, transport="rest") as client:
-        gateway = client.gateways.create(
-            "front", core_weave_auth={}, body_based_routing={"api_type": "OPENAI"}, wait=True
-        )
-        client.capacity_claims.create(
-            "reserved",
-            resources={
-                "instance_id": "gd-8xh100ib-i128",
-                "instance_count": 2,
-                "capacity_type": "MANAGED",
-                "zones": ["US-EAST-04A"],
-            },
-            wait=True,
-        )
+        gateway = client.gateways.create("front", **FRONT, wait=True)
+        client.capacity_claims.create("reserved", resources=CLAIM, wait=True)
         client.deployments.create(
             "llama-prod",
             gateway_ids=[gateway.spec.id],
-            runtime={"engine": "dynamo-vllm", "version": "0.22.0"},
-            resources={"instance_type": "gd-8xh100ib-i128", "gpu_count": 8},
-            model={"name": "org/llama-secret", "bucket": "bucket-of-ours", "path": "llama"},
-            autoscaling={"min": 1, "max": 4},
+            **llama(model={"name": "org/llama-secret", "bucket": "bucket-of-ours", "path": "llama"}),
             traffic={"weight": 5},
             wait=True,
         )

@@ -10,3 +10,8 @@ LLAMA: dict[str, Any] = {
     "autoscaling": {"min": 1, "max": 4},
 }
 CLAIM = {"instance_id": "gd-8xh100ib-i128", "instance_count": 2, "capacity_type": "MANAGED", "zones": ["US-EAST-04A"]}
+
+
+def llama(**changes: Any) -> dict[str, Any]:
+    """Return what that model can be created with, with other fields."""
+    return {**LLAMA, **changes}
