@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ._calls.flow import Flow
     from ._telemetry.telemetry import Telemetry
     from .following._cache_core import CacheCore
-    from .following._following import Following, Source
+    from .following._following import Following, ResourceSource
     from .inference import AsyncInference, Inference, Limit
     from .resources import CapacityClaims, Deployments, Gateways, HotLoads
     from .rollout import Gate, Rollout
@@ -321,7 +321,7 @@ class BaseClient(Generic[Mode, InferenceT]):
 
         return export(self._groups, names, timeout, retry)
 
-    def _sources(self, kinds: Collection[Kind]) -> "list[Source[Any]]":
+    def _sources(self, kinds: Collection[Kind]) -> "list[ResourceSource[Any]]":
         return [self._groups[kind]._source() for kind in check_kinds(kinds)]
 
     @property

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from cwinference import types
 from cwinference._wire.binary import FIXED32, FIXED64, LENGTH_DELIMITED, VARINT, fields_in, sized, tag
 from cwinference._wire.json_reader import parse
-from cwinference.doctor._changes import Change, EnumChange, FieldChange, differences
+from cwinference.doctor._changes import Drift, EnumDrift, FieldDrift, differences
 from cwinference.doctor._fits import Fit, fit
-from cwinference.doctor._pairs import Pair, Side, known_part, walk
+from cwinference.doctor._pairs import BothSides, Side, known_part, walk
 from cwinference.doctor._wire_findings import findings_of
 from tests.support.random_messages import messages_of
 
@@ -25,19 +25,19 @@ GATEWAY: dict[str, Any] = {
 }
 
 
-def changes(kind: type[Message], *messages: tuple[bytes, Mapping[str, Any]]) -> list[Change]:
+def changes(kind: type[Message], *messages: tuple[bytes, Mapping[str, Any]]) -> list[Drift]:
     """Return the differences between messages in binary and the same ones as JSON."""
-    pairs = [
-        Pair(Side(kind.FromString(binary)), Side(parse(json.dumps(raw).encode(), kind), json.loads(json.dumps(raw))))
-        for binary, raw in messages
-    ]
+    pairs: list[BothSides] = []
+    for binary, raw in messages:
+        text = json.dumps(raw).encode()
+        pairs.append(BothSides(Side(kind.FromString(binary)), Side(parse(text, kind), json.loads(text))))
     return list(differences(inner for pair in pairs for inner in walk(pair)))
 
 
-def field_of(binary: bytes, raw: Mapping[str, Any], kind: type[Message]) -> FieldChange:
+def field_of(binary: bytes, raw: Mapping[str, Any], kind: type[Message]) -> FieldDrift:
     """Return the one difference, which is in a field."""
     [found] = changes(kind, (binary, raw))
-    assert isinstance(found, FieldChange)
+    assert isinstance(found, FieldDrift)
     return found
 
 
@@ -90,7 +90,7 @@ def test_fields_with_placeholder_numbers_are_no_differences() -> None:
 def test_a_new_field_is_paired_with_the_key_of_json_that_fits(binary: bytes, value: Any, how: Fit) -> None:
     raw = {"endpoints": ["x"], "novel": value, "other": "something else"}
     found = changes(types.GatewayStatus, (types.GatewayStatus(endpoints=["x"]).SerializeToString() + binary, raw))
-    paired, alone = sorted((each for each in found if isinstance(each, FieldChange)), key=lambda each: -each.number)
+    paired, alone = sorted((each for each in found if isinstance(each, FieldDrift)), key=lambda each: -each.number)
     assert (paired.kind, paired.number, paired.json_names, paired.fit) == ("new", 100, ("novel",), how)
     assert (alone.kind, alone.number, alone.json_names) == ("new", 0, ("other",))
 
@@ -125,7 +125,7 @@ def test_a_key_that_does_not_come_and_go_with_the_field_does_not_fit() -> None:
         (b"", {"second": 5}),
         (b"\xa0\x06\x05", {"first": 5}),
     )
-    assert {(each.number, each.json_names) for each in found if isinstance(each, FieldChange)} == {
+    assert {(each.number, each.json_names) for each in found if isinstance(each, FieldDrift)} == {
         (100, ("first",)),
         (0, ("second",)),
     }
@@ -133,13 +133,13 @@ def test_a_key_that_does_not_come_and_go_with_the_field_does_not_fit() -> None:
 
 def test_keys_that_fit_equally_well_are_all_named_unless_one_of_them_is_taken() -> None:
     [both] = changes(types.GatewayStatus, (b"\xa0\x06\x05", {"first": 5, "second": 5}))
-    assert isinstance(both, FieldChange)
+    assert isinstance(both, FieldDrift)
     assert both.json_names == ("first", "second")
 
     found = changes(
         types.GatewayStatus, (b"\xa0\x06\x05", {"first": 5, "second": 5}), (b"\xa0\x06\x05\xa8\x06\x05", {"first": 5})
     )
-    assert {(each.number, each.json_names) for each in found if isinstance(each, FieldChange)} == {
+    assert {(each.number, each.json_names) for each in found if isinstance(each, FieldDrift)} == {
         (100, ("first",)),
         (101, ()),
         (0, ("second",)),
@@ -183,7 +183,7 @@ def renumbered(binary: bytes, old: int, new: int) -> bytes:
 def test_numbers_that_two_fields_have_exchanged_are_found() -> None:
     binary = types.DeploymentModel(name="models", bucket="org/llama").SerializeToString()
     found = changes(types.DeploymentModel, (binary, {"name": "org/llama", "bucket": "models"}))
-    assert [(each.kind, each.field, each.json_names) for each in found if isinstance(each, FieldChange)] == [
+    assert [(each.kind, each.field, each.json_names) for each in found if isinstance(each, FieldDrift)] == [
         ("taken", "name", ("bucket",)),
         ("taken", "bucket", ("name",)),
     ]
@@ -196,7 +196,7 @@ def test_a_field_that_has_no_value_in_binary_differs() -> None:
 
 def test_a_known_field_that_may_have_moved_is_an_error_even_if_a_new_key_fits_as_well() -> None:
     found = changes(types.CapacityClaimStatus, (b"\xa0\x06\x02", {"allocatedInstances": 2, "novel": 2}))
-    assert [(each.kind, each.json_names) for each in found if isinstance(each, FieldChange)] == [
+    assert [(each.kind, each.json_names) for each in found if isinstance(each, FieldDrift)] == [
         ("new", ("allocatedInstances", "novel")),
         ("different", ()),
     ]
@@ -208,7 +208,7 @@ def test_a_known_field_that_may_have_moved_is_an_error_even_if_a_new_key_fits_as
 )
 def test_a_number_that_comes_with_another_wire_type_is_found(binary: bytes, raw: Any, names: Any) -> None:
     first = changes(types.GatewayStatus, (binary, raw))[0]
-    assert isinstance(first, FieldChange)
+    assert isinstance(first, FieldDrift)
     assert (first.kind, first.field, first.number, first.json_names) == ("retyped", "endpoints", 5, names)
 
 
@@ -235,7 +235,7 @@ def test_the_real_number_of_a_placeholder_is_found() -> None:
 )
 def test_values_of_enums_are_compared(number: Any, name: Any, expected: Any) -> None:
     [found] = changes(types.GatewayStatus, (types.GatewayStatus(status=number).SerializeToString(), {"status": name}))
-    assert isinstance(found, EnumChange)
+    assert isinstance(found, EnumDrift)
     assert (found.kind, found.number, found.name) == expected
     assert found.enum.endswith(".Status")
 
@@ -266,9 +266,9 @@ def test_one_encoding_alone_shows_what_is_new_in_it(side: str) -> None:
     binary = Side(types.GatewayStatus.FromString(status.SerializeToString() + b"\xa0\x06\x05"))
     raw = {"status": "STATUS_PAUSED", "endpoints": ["x"], "novel": 5}
     read = Side(parse(json.dumps(raw).encode(), types.GatewayStatus), raw)
-    field, enum = differences([Pair(binary, None) if side == "binary" else Pair(None, read)])
-    assert isinstance(field, FieldChange)
-    assert isinstance(enum, EnumChange)
+    field, enum = differences([BothSides(binary, None) if side == "binary" else BothSides(None, read)])
+    assert isinstance(field, FieldDrift)
+    assert isinstance(enum, EnumDrift)
     assert (field.number, field.json_names) == ((100, ()) if side == "binary" else (0, ("novel",)))
     assert (enum.number, enum.name) == ((7, "") if side == "binary" else (None, "STATUS_PAUSED"))
 
@@ -296,20 +296,20 @@ def test_every_difference_has_a_level_and_advice() -> None:
             levels[f"{type(change).__name__} {change.kind}"] = finding.level
             json.dumps(finding.details)
     assert levels == {
-        "FieldChange new": "warning",
-        "FieldChange moved": "error",
-        "FieldChange different": "error",
-        "FieldChange retyped": "error",
-        "FieldChange renamed": "error",
-        "EnumChange new": "warning",
-        "EnumChange moved": "error",
-        "EnumChange renamed": "warning",
+        "FieldDrift new": "warning",
+        "FieldDrift moved": "error",
+        "FieldDrift different": "error",
+        "FieldDrift retyped": "error",
+        "FieldDrift renamed": "error",
+        "EnumDrift new": "warning",
+        "EnumDrift moved": "error",
+        "EnumDrift renamed": "warning",
     }
 
 
 def test_what_is_found_in_one_binary_transport_alone_is_said_so() -> None:
     side = Side(types.GatewayStatus.FromString(b"\xa0\x06\x05"))
-    pairs = [Pair(side, None, over=("grpc",)), Pair(side, None, over=("grpc", "connect"))]
+    pairs = [BothSides(side, None, over=("grpc",)), BothSides(side, None, over=("grpc", "connect"))]
     [first] = findings_of(differences(pairs[:1]), names=False)
     [second] = findings_of(differences(pairs), names=False)
     assert first.text.endswith("(over grpc alone)")
@@ -318,7 +318,7 @@ def test_what_is_found_in_one_binary_transport_alone_is_said_so() -> None:
 
 def test_names_of_resources_are_in_a_finding_only_if_asked_for() -> None:
     side = Side(types.GatewayStatus.FromString(b"\xa0\x06\x05"))
-    pairs = [Pair(side, None, owner=f"gateway g{number}") for number in range(5)]
+    pairs = [BothSides(side, None, owner=f"gateway g{number}") for number in range(5)]
     [plain] = findings_of(differences(pairs), names=False)
     [named] = findings_of(differences(pairs), names=True)
     assert "g0" not in f"{plain}"
@@ -333,7 +333,7 @@ def test_whatever_a_message_has_it_differs_in_nothing_from_its_own_json(data: st
     kind: type[Any] = data.draw(st.sampled_from(kinds))
     message = data.draw(messages_of(kind))
     found = changes(kind, (known_part(message).SerializeToString(), MessageToDict(message)))
-    assert {type(each).__name__ + each.kind for each in found} <= {"EnumChangenew"}
+    assert {type(each).__name__ + each.kind for each in found} <= {"EnumDriftnew"}
 
 
 @settings(max_examples=100, deadline=None)
@@ -352,5 +352,5 @@ def test_whatever_number_moves_it_is_found(data: st.DataObject) -> None:
     assume(fields)
     moved = data.draw(st.sampled_from(fields))
     binary = renumbered(message.SerializeToString(), moved.number, 100)
-    [found] = [each for each in changes(kind, (binary, MessageToDict(message))) if isinstance(each, FieldChange)]
+    [found] = [each for each in changes(kind, (binary, MessageToDict(message))) if isinstance(each, FieldDrift)]
     assert (found.kind, found.field, found.number, found.fit) == ("moved", moved.name, 100, Fit.EXACT)

@@ -10,9 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cwinference import Change, errors, types
 from cwinference._calls.flow import Flow, Sleep
 from cwinference.following._cache_core import CacheCore
-from cwinference.following._following import Follower, Following, Source
+from cwinference.following._following import Follower, Following, ResourceSource
 from cwinference.following._schedule import Pace, Schedule
-from cwinference.following._table import Table
+from cwinference.following._table import KnownTable
 from cwinference.following._view import DeploymentView, empty_view, view_after
 from tests.support.fake_clock import FakeClock
 from tests.support.flow_runner import FlowRunner
@@ -23,15 +23,15 @@ def deployment(name: str, updated: int = 100, state: str = "READY", **spec: Any)
     return types.Deployment(spec=types.DeploymentSpec(id=name, name=name, **spec), status=status)
 
 
-def table_of(*deployments: types.Deployment) -> Table[types.Deployment]:
+def table_of(*deployments: types.Deployment) -> KnownTable[types.Deployment]:
     """Return a table whose content was told."""
-    table = Table("deployment", types.Deployment)
+    table = KnownTable("deployment", types.Deployment)
     table.replace(deployments)
     taken(table)
     return table
 
 
-def taken(table: Table[types.Deployment]) -> list[tuple[str, types.Deployment | None]]:
+def taken(table: KnownTable[types.Deployment]) -> list[tuple[str, types.Deployment | None]]:
     found = list[tuple[str, types.Deployment | None]]()
     while (change := table.take()) is not None:
         found.append((change.type, change.resource))
@@ -98,8 +98,8 @@ class Server:
             raise errors.NotFound("gone")
         return self.existing[id]
 
-    def source(self) -> Source[types.Deployment]:
-        return Source("deployment", types.Deployment, self.list, self.get)
+    def source(self) -> ResourceSource[types.Deployment]:
+        return ResourceSource("deployment", types.Deployment, self.list, self.get)
 
 
 def no_look(id: str) -> Flow[types.Gateway]:
@@ -183,7 +183,7 @@ def test_each_kind_has_a_pace_of_its_own_and_one_that_fails_does_not_hold_up_the
         raise errors.Unavailable("down")
 
     good = Server([deployment("a")], [])
-    bad = Source("gateway", types.Gateway, down, lambda _: down(None))
+    bad = ResourceSource("gateway", types.Gateway, down, lambda _: down(None))
     sources: list[Any] = [bad, good.source()]
     following: Following[Any] = Following(sources, Pace(1, 30, 300), seen.append, clock.clock)
     runner = FlowRunner([])
@@ -201,7 +201,7 @@ def test_failures_that_another_thread_reads_do_not_change_under_it() -> None:
             raise errors.Unavailable("down")
         return []
 
-    source = Source("gateway", types.Gateway, sometimes, no_look)
+    source = ResourceSource("gateway", types.Gateway, sometimes, no_look)
     following: Following[Any] = Following([source], Pace(1, 30, 300), None, runner.clock.clock)
     at_first = iter(following.failures.values())
     runner.run(following.poll())
@@ -223,7 +223,7 @@ def test_a_kind_that_never_rests_hides_no_other_from_a_slow_receiver() -> None:
         return [types.Gateway(spec=types.GatewaySpec(id=id_), status=status) for id_ in "gh"]
 
     sources: list[Any] = [
-        Source("gateway", types.Gateway, restless, no_look),
+        ResourceSource("gateway", types.Gateway, restless, no_look),
         Server([deployment("a")], []).source(),
     ]
     following: Following[Any] = Following(sources, Pace(1, 30, 300), None, runner.clock.clock)
@@ -258,13 +258,13 @@ def test_a_cache_counts_as_synced_only_when_its_views_show_what_there_is(caplog:
     assert (core.is_synced, len(core.views["deployment"])) == (True, 2)
 
 
-def view_of(*deployments: types.Deployment) -> tuple[Any, Table[types.Deployment]]:
-    table = Table("deployment", types.Deployment)
+def view_of(*deployments: types.Deployment) -> tuple[Any, KnownTable[types.Deployment]]:
+    table = KnownTable("deployment", types.Deployment)
     table.replace(deployments)
     return updated(empty_view(DeploymentView, table), table), table
 
 
-def updated(view: Any, table: Table[types.Deployment]) -> Any:
+def updated(view: Any, table: KnownTable[types.Deployment]) -> Any:
     changes = list[Change[types.Deployment]]()
     while (change := table.take()) is not None:
         changes.append(change)

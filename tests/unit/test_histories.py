@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from cwinference import Change, types
 from cwinference._calls.flow import Flow, Sleep
-from cwinference.following._following import Following, Source
+from cwinference.following._following import Following, ResourceSource
 from cwinference.following._schedule import Pace
 from tests.support.changing_server import ChangingServer
 
@@ -30,7 +30,7 @@ class Observer:
 
     def __init__(self, seed: int) -> None:
         self.server = ChangingServer(seed)
-        source = Source("deployment", types.Deployment, self.server.list, self.server.get)
+        source = ResourceSource("deployment", types.Deployment, self.server.list, self.server.get)
         pace = replace(PACE, relist=10_000.0) if self.server.is_orderly else PACE
         self.following = Following([source], pace, None, self.server.clock)
         self.told: dict[str, list[bytes]] = defaultdict(list)

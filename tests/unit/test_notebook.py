@@ -18,7 +18,7 @@ from cwinference._tables.display import Page
 from cwinference._tables.facts import Facts
 from cwinference.doctor import Finding, Report
 from cwinference.following import View
-from cwinference.following._table import Record
+from cwinference.following._table import KnownRecord
 from cwinference.inference import Completion, Stats
 from cwinference.inference._stats import EndpointStats, Percentiles
 from cwinference.rollout import Step
@@ -250,7 +250,7 @@ def test_lists_of_others_are_shown_as_before(shell: Any) -> None:
 
 
 def test_a_view_of_a_cache_is_a_table(shell: Any) -> None:
-    records = {"g-1": Record(1, gateway().SerializeToString())}
+    records = {"g-1": KnownRecord(1, gateway().SerializeToString())}
     assert "1 Gateway" in shown(shell, View(types.Gateway, records, {}))["text/html"]
     assert "text/html" not in shown(shell, View(types.Gateway, {}, {}))
 

@@ -10,8 +10,8 @@ import pytest
 
 from cwinference import errors
 from cwinference.rollout import Step, _journal
-from cwinference.rollout._journal import Journal, on_disk
-from cwinference.rollout._record import Record, _checksum
+from cwinference.rollout._journal import RolloutJournal, on_disk
+from cwinference.rollout._record import RolloutRecord, _checksum
 from cwinference.rollout._rollout import progress_of
 from tests.support.rollouts import RolloutWorld
 
@@ -131,11 +131,11 @@ def test_a_missing_journal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.ConfigurationError, match=r"rollout.json does not exist; client.rollout begins"):
         RolloutWorld(tmp_path).resumed()
     with pytest.raises(errors.ConfigurationError, match="Is a directory"):
-        Journal(tmp_path).read()
+        RolloutJournal(tmp_path).read()
 
 
 def test_a_deployment_that_the_journal_names_has_to_exist(world: RolloutWorld) -> None:
-    record: Record = Journal(world.path).read()
+    record: RolloutRecord = RolloutJournal(world.path).read()
     edited(world.path, old={**record.old.__dict__, "id": "00000000-0000-0000-0000-000000000000"})
     with pytest.raises(errors.Conflict, match="Deployment v1 is gone"):
         world.resumed().run()

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
 from ._fits import Fit, fit, fit_known
-from ._pairs import Pair, canonical, is_map, is_placeholder, own_message, raw_value, unknown_fields
+from ._pairs import BothSides, canonical, is_map, is_placeholder, own_message, raw_value, unknown_fields
 
 Kind: TypeAlias = Literal["moved", "new", "published", "taken", "retyped", "renamed", "different"]
 """What happened to a field: its number moved; it is new; the number of a placeholder is known; another field has its
@@ -19,7 +19,7 @@ number now; its number has another wire type; its JSON name changed; or its valu
 
 
 @dataclass(frozen=True)
-class FieldChange:
+class FieldDrift:
     """A field that is not as this release knows it."""
 
     kind: Kind
@@ -34,12 +34,12 @@ class FieldChange:
     json_names: tuple[str, ...] = ()
     """Its name in JSON; several if more than one fits equally well."""
     fit: Fit = Fit.NOT
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[BothSides, ...] = ()
     """The messages in which it was seen."""
 
 
 @dataclass(frozen=True)
-class EnumChange:
+class EnumDrift:
     """A value of an enum that is not as this release knows it."""
 
     kind: Literal["new", "moved", "renamed"]
@@ -48,10 +48,10 @@ class EnumChange:
     """Its number in binary; None if it was not seen there."""
     name: str
     """Its name in JSON; empty if it was not seen there."""
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[BothSides, ...] = ()
 
 
-Change: TypeAlias = FieldChange | EnumChange
+Drift: TypeAlias = FieldDrift | EnumDrift
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +60,9 @@ class _Candidate:
 
     name: str
     field: FieldDescriptor | None
-    sides: Mapping[Pair, Any]
+    sides: Mapping[BothSides, Any]
 
-    def fits(self, wire_type: int, found: Mapping[Pair, Sequence[Any]]) -> Fit:
+    def fits(self, wire_type: int, found: Mapping[BothSides, Sequence[Any]]) -> Fit:
         """Return how well it fits the unknown field, which has to come and go with it."""
         seen = {pair: values for pair, values in found.items() if pair.json is not None}
         present = {pair for pair, value in self.sides.items() if pair.binary is not None and value not in _DEFAULTS}
@@ -70,7 +70,7 @@ class _Candidate:
             return Fit.NOT
         return min(self._fit(wire_type, values, pair) for pair, values in seen.items())
 
-    def _fit(self, wire_type: int, values: Sequence[Any], pair: Pair) -> Fit:
+    def _fit(self, wire_type: int, values: Sequence[Any], pair: BothSides) -> Fit:
         field = self.field
         if field is None or is_placeholder(field) or pair.json is None:
             return fit(wire_type, values, self.sides[pair])
@@ -81,9 +81,9 @@ _DEFAULTS: Sequence[Any] = (None, "", 0, False, [])
 """Values in JSON of what binary leaves out. Some servers write them, others do not."""
 
 
-def differences(pairs: Iterable[Pair]) -> Iterator[Change]:
+def differences(pairs: Iterable[BothSides]) -> Iterator[Drift]:
     """Yield how the messages differ from what this release knows."""
-    by_type: dict[str, list[Pair]] = {}
+    by_type: dict[str, list[BothSides]] = {}
     for pair in pairs:
         by_type.setdefault(pair.descriptor.full_name, []).append(pair)
     for same_type in by_type.values():
@@ -93,14 +93,14 @@ def differences(pairs: Iterable[Pair]) -> Iterator[Change]:
 class _Comparison:
     """All messages of one type."""
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
+    def __init__(self, pairs: Sequence[BothSides]) -> None:
         self._pairs = pairs
         self._type = pairs[0].descriptor
         self._unknown = _unknown_in_binary(pairs)
         self._raws = {each: each.json.raw for each in pairs if each.json is not None and each.json.raw is not None}
         self._differing = {each: found for each in self._type.fields if (found := _differing(each, pairs))}
 
-    def changes(self) -> Iterator[Change]:
+    def changes(self) -> Iterator[Drift]:
         matched: set[str] = set()
         candidates = [*self._known(), *self._new_in_json()]
         for (number, wire_type), (how, fitting) in sorted(self._matches(candidates).items(), key=lambda each: each[0]):
@@ -122,7 +122,7 @@ class _Comparison:
     def _new_in_json(self) -> Iterator[_Candidate]:
         """Yield the keys of JSON that this release does not know."""
         known = {name for field in self._type.fields for name in (field.name, field.json_name)}
-        found: dict[str, dict[Pair, Any]] = {}
+        found: dict[str, dict[BothSides, Any]] = {}
         for pair, raw in self._raws.items():
             for key, value in raw.items():
                 if key not in known:
@@ -144,7 +144,7 @@ class _Comparison:
                 best[key] = _best(fits[key])
         return best
 
-    def _of_unknown(self, number: int, wire_type: int, best: Fit, fitting: Sequence[_Candidate]) -> FieldChange:
+    def _of_unknown(self, number: int, wire_type: int, best: Fit, fitting: Sequence[_Candidate]) -> FieldDrift:
         """Return what an unknown field of binary is, as far as JSON tells."""
         names = tuple(each.name for each in fitting)
         field = fitting[0].field if len(fitting) == 1 else None
@@ -152,13 +152,13 @@ class _Comparison:
         place: dict[str, Any] = {"number": number, "wire_type": wire_type, "pairs": pairs}
         if field is not None:
             kind: Kind = "published" if is_placeholder(field) else "retyped" if field.number == number else "moved"
-            return FieldChange(kind, self._type.name, field.name, field.number, json_names=names, fit=best, **place)
+            return FieldDrift(kind, self._type.name, field.name, field.number, json_names=names, fit=best, **place)
         known = self._type.fields_by_number.get(number)
         if known is not None:
-            return FieldChange("retyped", self._type.name, known.name, number, json_names=names, fit=best, **place)
-        return FieldChange("new", self._type.name, json_names=names, fit=best, **place)
+            return FieldDrift("retyped", self._type.name, known.name, number, json_names=names, fit=best, **place)
+        return FieldDrift("new", self._type.name, json_names=names, fit=best, **place)
 
-    def _without_number(self, candidates: Sequence[_Candidate], matched: set[str]) -> Iterator[FieldChange]:
+    def _without_number(self, candidates: Sequence[_Candidate], matched: set[str]) -> Iterator[FieldDrift]:
         """Yield the keys of JSON that are new, and for which there is nothing in binary."""
         for each in candidates:
             if each.field is None and each.name not in matched:
@@ -166,11 +166,11 @@ class _Comparison:
                 renamed = self._renamed(each)
                 if renamed is not None:
                     matched.add(renamed.json_name)
-                    yield FieldChange(
+                    yield FieldDrift(
                         "renamed", self._type.name, renamed.name, renamed.number, json_names=(each.name,), pairs=pairs
                     )
                 else:
-                    yield FieldChange("new", self._type.name, json_names=(each.name,), pairs=pairs)
+                    yield FieldDrift("new", self._type.name, json_names=(each.name,), pairs=pairs)
 
     def _renamed(self, candidate: _Candidate) -> FieldDescriptor | None:
         """Return the known field that has, in binary, the values that JSON has under a new key."""
@@ -179,7 +179,7 @@ class _Comparison:
                 return field
         return None
 
-    def _unexplained(self, matched: set[str]) -> Iterator[FieldChange]:
+    def _unexplained(self, matched: set[str]) -> Iterator[FieldDrift]:
         """Yield the known fields that differ although no unknown field has their value."""
         for field, pairs in self._differing.items():
             if field.json_name in matched or any(number == field.number for number, _ in self._unknown):
@@ -187,24 +187,24 @@ class _Comparison:
             other = self._taken_by(field, pairs)
             kind: Kind = "different" if other is None else "taken"
             names = () if other is None else (other.json_name,)
-            yield FieldChange(kind, self._type.name, field.name, field.number, json_names=names, pairs=tuple(pairs))
+            yield FieldDrift(kind, self._type.name, field.name, field.number, json_names=names, pairs=tuple(pairs))
 
-    def _taken_by(self, field: FieldDescriptor, pairs: Sequence[Pair]) -> FieldDescriptor | None:
+    def _taken_by(self, field: FieldDescriptor, pairs: Sequence[BothSides]) -> FieldDescriptor | None:
         """Return the other field whose value binary has in the place of this one."""
         for other in self._type.fields:
             if other is not field and all(_has_value_of(field, other, pair) for pair in pairs):
                 return other
         return None
 
-    def _enums(self) -> Iterator[EnumChange]:
-        found: dict[tuple[Any, ...], list[Pair]] = {}
+    def _enums(self) -> Iterator[EnumDrift]:
+        found: dict[tuple[Any, ...], list[BothSides]] = {}
         for field in self._type.fields:
             if field.enum_type is not None:
                 for pair in self._pairs:
                     for change in _enum_changes(field, pair):
                         found.setdefault(change, []).append(pair)
         for (kind, enum, number, name), pairs in found.items():
-            yield EnumChange(kind, enum, number, name, tuple(pairs))
+            yield EnumDrift(kind, enum, number, name, tuple(pairs))
 
 
 def _best(fits: Mapping[_Candidate, Fit]) -> tuple[Fit, list[_Candidate]]:
@@ -217,8 +217,8 @@ def _has_json(pair: Any) -> bool:
     return pair.json is not None and pair.json.raw is not None
 
 
-def _unknown_in_binary(pairs: Sequence[Pair]) -> dict[tuple[int, int], dict[Pair, Sequence[Any]]]:
-    found: dict[tuple[int, int], dict[Pair, Sequence[Any]]] = {}
+def _unknown_in_binary(pairs: Sequence[BothSides]) -> dict[tuple[int, int], dict[BothSides, Sequence[Any]]]:
+    found: dict[tuple[int, int], dict[BothSides, Sequence[Any]]] = {}
     for pair in pairs:
         if pair.binary is not None:
             for key, values in unknown_fields(pair.binary.message).items():
@@ -226,7 +226,7 @@ def _unknown_in_binary(pairs: Sequence[Pair]) -> dict[tuple[int, int], dict[Pair
     return found
 
 
-def _differing(field: FieldDescriptor, pairs: Sequence[Pair]) -> list[Pair]:
+def _differing(field: FieldDescriptor, pairs: Sequence[BothSides]) -> list[BothSides]:
     """Return the messages in which a field's value differs between binary and JSON."""
     if is_placeholder(field):
         return []

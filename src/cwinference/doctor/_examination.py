@@ -20,7 +20,7 @@ from ..config import Settings, TransportName
 from ..transports.base import ResponseMetadata
 from ._changes import differences
 from ._network_findings import network_findings
-from ._pairs import Pair, walk
+from ._pairs import BothSides, walk
 from ._reads import BINARY, READS, Matched, Response, match
 from ._redaction import Redaction
 from ._report import Finding, Report
@@ -158,7 +158,7 @@ class Examination:
 
     def _compare_all(self) -> Flow[None]:
         """Add what was found of the transports, and by comparing their responses."""
-        pairs: list[Pair] = []
+        pairs: list[BothSides] = []
         moving = 0
         for number in range(len(READS) + 1):
             if number == len(READS) and self._responses and self._transports["rest"].works:
@@ -190,7 +190,7 @@ class Examination:
                 second[name] = response
         return match(first, second)
 
-    def _about_comparison(self, pairs: Sequence[Pair], moving: int, *, is_equal: bool) -> list[Finding]:
+    def _about_comparison(self, pairs: Sequence[BothSides], moving: int, *, is_equal: bool) -> list[Finding]:
         """Return how far the comparison went."""
         compared = [pair for pair in pairs if pair.binary is not None and pair.json is not None]
         kinds = {pair.descriptor.name for pair in compared}
@@ -226,7 +226,7 @@ def _whole(response: Any) -> Any:
     return response
 
 
-def _inside(pairs: Sequence[Pair]) -> list[Pair]:
+def _inside(pairs: Sequence[BothSides]) -> list[BothSides]:
     return [each for pair in pairs for each in walk(pair)]
 
 

@@ -24,7 +24,7 @@ class Side:
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class BothSides:
     """One message in both encodings; None for the encoding in which it was not read."""
 
     binary: Side | None
@@ -43,7 +43,7 @@ class Pair:
         return descriptor
 
 
-def walk(pair: Pair) -> Iterator[Pair]:
+def walk(pair: BothSides) -> Iterator[BothSides]:
     """Yield the pair, and those of all messages inside it that both sides have (or the only side has)."""
     yield pair
     for field in pair.descriptor.fields:
@@ -125,7 +125,7 @@ def _canonical_single(field: FieldDescriptor, value: Any) -> str:
     return canonical(value) if field.message_type is not None else repr(value)
 
 
-def _inner(field: FieldDescriptor, pair: Pair) -> Iterator[tuple[Side | None, Side | None]]:
+def _inner(field: FieldDescriptor, pair: BothSides) -> Iterator[tuple[Side | None, Side | None]]:
     """Yield the messages of a field, side by side."""
     binary = None if pair.binary is None else _sides(field, pair.binary)
     json = None if pair.json is None else _sides(field, pair.json)

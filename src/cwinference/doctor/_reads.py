@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from .. import types
 from .._json import loads
 from .._wire.methods import METHODS, Method
-from ._pairs import Pair, Side, canonical
+from ._pairs import BothSides, Side, canonical
 
 READS: Sequence[type[Message]] = (
     types.GetGatewayParametersRequest,
@@ -89,7 +89,7 @@ def _unit(resource: Any, raw: Any) -> Unit:
 class Matched:
     """What of the responses to one read can be compared."""
 
-    pairs: Sequence[Pair]
+    pairs: Sequence[BothSides]
     moving: int
     """How many resources cannot be compared, because they changed meanwhile."""
 
@@ -118,10 +118,10 @@ def match(first: Mapping[str, Response], second: Mapping[str, Response]) -> Matc
     return Matched([*_paired(only, json, (name,))], 0)
 
 
-def _alone(name: str, response: Response) -> Iterator[Pair]:
+def _alone(name: str, response: Response) -> Iterator[BothSides]:
     for unit in (response.shell, *response.items):
         over = () if name == "rest" else (name,)
-        yield Pair(None if name == "rest" else unit.side, unit.side if name == "rest" else None, unit.owner, over)
+        yield BothSides(None if name == "rest" else unit.side, unit.side if name == "rest" else None, unit.owner, over)
 
 
 def _bracketed(before: Response, json: Response, after: Response) -> Matched:
@@ -155,14 +155,14 @@ def _content(unit: Unit) -> str:
     return f"{unit.kind} {unit.text}" if raw is None else f"{unit.kind} {unit.text} {sorted(map(str, raw.items()))}"
 
 
-def _paired(binary: Response, json: Response, over: tuple[str, ...]) -> Iterator[Pair]:
+def _paired(binary: Response, json: Response, over: tuple[str, ...]) -> Iterator[BothSides]:
     """Yield the response, and each resource that both have: by id, else by name, else by position."""
     if binary.items or not json.items:
-        yield Pair(binary.shell.side, json.shell.side, over=over)
+        yield BothSides(binary.shell.side, json.shell.side, over=over)
     else:  # all that it should have is missing: the number of its list may have moved
-        yield Pair(binary.shell.side, _joined(json), over=over)
+        yield BothSides(binary.shell.side, _joined(json), over=over)
     for one, other in _partners(binary.items, json.items):
-        yield Pair(one.side, other.side, other.owner, over)
+        yield BothSides(one.side, other.side, other.owner, over)
 
 
 def _joined(json: Response) -> Side:

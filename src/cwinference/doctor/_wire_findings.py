@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .._text import one_line
-from ._changes import Change, EnumChange, FieldChange
+from ._changes import Drift, EnumDrift, FieldDrift
 from ._fits import WIRE_TYPES, Fit
-from ._pairs import Pair
+from ._pairs import BothSides
 from ._report import LEVELS, Finding, Level
 
 _SEND = "send this report to the maintainers"
@@ -23,7 +23,7 @@ _MOST_LETTERS = 100
 _ALL = ("grpc", "connect")
 
 
-def findings_of(changes: Iterable[Change], *, names: bool) -> list[Finding]:
+def findings_of(changes: Iterable[Drift], *, names: bool) -> list[Finding]:
     """Return a finding for each difference, the worst ones first.
 
     `names`: whether they may name the resources in which it was seen.
@@ -32,9 +32,9 @@ def findings_of(changes: Iterable[Change], *, names: bool) -> list[Finding]:
     return sorted(found, key=lambda each: (-LEVELS.index(each.level), each.advice))
 
 
-def _findings(changes: Iterable[Change], names: bool) -> Iterator[Finding]:
+def _findings(changes: Iterable[Drift], names: bool) -> Iterator[Finding]:
     for change in changes:
-        level, text, advice = _of_enum(change) if isinstance(change, EnumChange) else _of_field(change)
+        level, text, advice = _of_enum(change) if isinstance(change, EnumDrift) else _of_field(change)
         owners = _owners(change.pairs) if names else []
         seen = f" (seen in {', '.join(owners)})" if owners else ""
         yield Finding(
@@ -42,7 +42,7 @@ def _findings(changes: Iterable[Change], names: bool) -> Iterator[Finding]:
         )
 
 
-def _of_field(change: FieldChange) -> tuple[Level, str, str]:
+def _of_field(change: FieldDrift) -> tuple[Level, str, str]:
     field = f"{change.message}.{change.field}"
     there = f"number {change.number} ({WIRE_TYPES.get(change.wire_type, change.wire_type)})"
     names = " or ".join(_key(each) for each in change.json_names)
@@ -70,7 +70,7 @@ def _of_field(change: FieldChange) -> tuple[Level, str, str]:
             return "warning", _of_new_field(change, there, names), _HARMLESS
 
 
-def _of_new_field(change: FieldChange, there: str, names: str) -> str:
+def _of_new_field(change: FieldDrift, there: str, names: str) -> str:
     text = f"{change.message} has a field that this release does not know: "
     if not change.number:
         more = ", and nothing in binary that fits" if any(each.binary for each in change.pairs) else ""
@@ -82,7 +82,7 @@ def _of_new_field(change: FieldChange, there: str, names: str) -> str:
     return f"{text}{there} in binary, {how}{names} in JSON"
 
 
-def _of_enum(change: EnumChange) -> tuple[Level, str, str]:
+def _of_enum(change: EnumDrift) -> tuple[Level, str, str]:
     enum, name = change.enum.removeprefix("coreweave.inference.v1alpha1."), _key(change.name)
     if change.kind == "moved":
         return "error", f"{enum} has moved a value: {name} is {change.number} in binary", _USE_JSON
@@ -103,13 +103,13 @@ def _key(name: str) -> str:
     return one_line(name)[:_MOST_LETTERS]
 
 
-def _over(pairs: Sequence[Pair]) -> str:
+def _over(pairs: Sequence[BothSides]) -> str:
     """Return by which transports it was seen, if not by all that are compared."""
     over = {each for pair in pairs for each in pair.over}
     return "" if not over or over == {*_ALL} else f" (over {' and '.join(each for each in _ALL if each in over)} alone)"
 
 
-def _owners(pairs: Sequence[Pair]) -> list[str]:
+def _owners(pairs: Sequence[BothSides]) -> list[str]:
     owners = list(dict.fromkeys(one_line(pair.owner) for pair in pairs if pair.owner))
     more = [f"{len(owners) - _MOST_OWNERS} more"] if len(owners) > _MOST_OWNERS else []
     return owners[:_MOST_OWNERS] + more
@@ -119,8 +119,8 @@ def _named(owners: Sequence[str]) -> Mapping[str, Any]:
     return {"resources": list(owners)} if owners else {}
 
 
-def _details(change: Change) -> Mapping[str, Any]:
-    if isinstance(change, EnumChange):
+def _details(change: Drift) -> Mapping[str, Any]:
+    if isinstance(change, EnumDrift):
         found: dict[str, Any] = {"enum": change.enum, "number": change.number, "json": _key(change.name) or None}
     else:
         found = {

@@ -19,7 +19,7 @@ from .._text import one_line
 from ._change import Change, log_change
 from ._kinds import Kind
 from ._schedule import Pace, Schedule
-from ._table import Table
+from ._table import KnownTable
 
 log = logging.getLogger("cwinference")
 
@@ -30,7 +30,7 @@ _MAX_LOOKS = 10
 
 
 @dataclass(frozen=True)
-class Source(Generic[R]):
+class ResourceSource(Generic[R]):
     """How to read one kind of resource."""
 
     kind: Kind
@@ -44,7 +44,7 @@ class Source(Generic[R]):
 
 
 def following(
-    sources: Sequence[Source[Any]],
+    sources: Sequence[ResourceSource[Any]],
     context: Context,
     interval: tuple[float, float],
     relist: float,
@@ -64,9 +64,9 @@ def following(
 class Follower(Generic[R]):
     """Reads one kind of resource into a table."""
 
-    def __init__(self, source: Source[R]) -> None:
+    def __init__(self, source: ResourceSource[R]) -> None:
         self._source = source
-        self.table = Table(source.kind, source.message, source.covers)
+        self.table = KnownTable(source.kind, source.message, source.covers)
 
     def poll(self, *, full: bool) -> Flow[bool]:
         """List what has changed, or everything, and look at what may be gone.
@@ -103,7 +103,7 @@ class Following(Generic[R]):
 
     def __init__(
         self,
-        sources: Sequence[Source[R]],
+        sources: Sequence[ResourceSource[R]],
         pace: Pace,
         on_error: Callable[[Any], object] | None,
         clock: Clock,
@@ -119,7 +119,7 @@ class Following(Generic[R]):
         """Why the last poll failed, for each kind for which it did. Replaced as a whole: other threads may read it."""
 
     @property
-    def tables(self) -> Sequence[Table[R]]:
+    def tables(self) -> Sequence[KnownTable[R]]:
         """What is known, for each kind."""
         return [follower.table for follower, _ in self._followers]
 
@@ -177,7 +177,7 @@ class Following(Generic[R]):
         for table in self.tables:
             yield from islice(self.changes_of(table), table.waiting)
 
-    def changes_of(self, table: Table[R]) -> Iterator[Change[R]]:
+    def changes_of(self, table: KnownTable[R]) -> Iterator[Change[R]]:
         """Emit what has changed in one kind."""
         while (change := table.take()) is not None:
             if table.is_told:

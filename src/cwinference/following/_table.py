@@ -29,7 +29,7 @@ _SYNCED: Final = ""
 """The mark among the changed ids after which all that were there at first have been told. No resource has it as id."""
 
 
-class Record(NamedTuple):
+class KnownRecord(NamedTuple):
     """A resource as it was last read, serialized: compact, and nobody can change it."""
 
     updated_at: int
@@ -37,7 +37,7 @@ class Record(NamedTuple):
     data: bytes
 
 
-class Table(Generic[R]):
+class KnownTable(Generic[R]):
     """The resources of one kind."""
 
     def __init__(self, kind: Kind, message: type[R], covers: Callable[[R], bool] = lambda _: True) -> None:
@@ -47,13 +47,13 @@ class Table(Generic[R]):
         """Whether a full list was read."""
         self.is_told = False
         """Whether all that was in it was told."""
-        self.told: dict[str, Record] = {}
+        self.told: dict[str, KnownRecord] = {}
         """What was told."""
         self.moving: set[str] = set()
         """Resources that change their state by themselves soon."""
         self.message_type = message
         self._covers = covers
-        self._known: dict[str, Record] = {}
+        self._known: dict[str, KnownRecord] = {}
         self._changed = OrderedDict[str, None]()
         """Ids whose records may differ from what was told, in the order in which they changed."""
         self.deleting: set[str] = set()
@@ -143,7 +143,7 @@ class Table(Generic[R]):
                 return self._change(before, now)
         return None
 
-    def _change(self, before: Record | None, now: Record | None) -> Change[R]:
+    def _change(self, before: KnownRecord | None, now: KnownRecord | None) -> Change[R]:
         what: ChangeType = "added" if before is None else "changed" if now is not None else "removed"
         return Change(self.kind, what, self._message(now or before), self._message(before))
 
@@ -156,14 +156,14 @@ class Table(Generic[R]):
         self._remove(id)
         self.doubts.pop(id, None)
 
-    def _message(self, record: Record | None) -> R | None:
+    def _message(self, record: KnownRecord | None) -> R | None:
         if record is None:
             return None
         message: Any = self.message_type
         found: R = message.FromString(record.data)
         return found
 
-    def _age(self, id: str, record: Record) -> "_Age":
+    def _age(self, id: str, record: KnownRecord) -> "_Age":
         """Return how what was read relates to what is known."""
         known = self._known.get(id)
         if known is None and id in self._gone:
@@ -176,7 +176,7 @@ class Table(Generic[R]):
             return _Age.UNCLEAR
         return _Age.NEWS if record.updated_at > known.updated_at else _Age.OLDER
 
-    def _put(self, item: R, record: Record) -> None:
+    def _put(self, item: R, record: KnownRecord) -> None:
         key = item.spec.id
         if not self._covers(item):
             self._remove(key)
@@ -212,8 +212,8 @@ class _Age(Enum):
     UNCLEAR = "it has the same time, or is gone: it was changed or made anew, or this is a late response"
 
 
-def _record(item: types.Gateway | types.Deployment | types.CapacityClaim) -> Record:
-    return Record(nanoseconds(item.status.updated_at), item.SerializeToString(deterministic=True))
+def _record(item: types.Gateway | types.Deployment | types.CapacityClaim) -> KnownRecord:
+    return KnownRecord(nanoseconds(item.status.updated_at), item.SerializeToString(deterministic=True))
 
 
 def nanoseconds(time: Timestamp) -> int:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from .. import types
 from ._change import Change
-from ._table import Record, Table
+from ._table import KnownRecord, KnownTable
 
 R = TypeVar("R", bound=types.Gateway | types.Deployment | types.CapacityClaim)
 
@@ -26,17 +26,17 @@ class View(Mapping[str, R], Generic[R]):
     """What resources are found by, other than their ids."""
     __signature__ = Signature()  # users do not construct one
 
-    def __init__(self, message: type[R], records: Mapping[str, Record], indices: Mapping[str, Index]) -> None:
+    def __init__(self, message: type[R], records: Mapping[str, KnownRecord], indices: Mapping[str, Index]) -> None:
         self._message = message
         self._records = records
         self._indices = indices
 
     @classmethod
-    def _empty(cls, table: Table[R]) -> "View[R]":
+    def _empty(cls, table: KnownTable[R]) -> "View[R]":
         """Return a view of nothing."""
         return cls(table.message_type, {}, {name: {} for name in cls._keys})
 
-    def _after(self, records: Mapping[str, Record], changes: Sequence[Change[R]]) -> "View[R]":
+    def _after(self, records: Mapping[str, KnownRecord], changes: Sequence[Change[R]]) -> "View[R]":
         """Return the view after some changes."""
         # Most changes are of a status alone, which moves nothing.
         moves = [each for each in changes if _may_move(each)]
@@ -69,12 +69,12 @@ class View(Mapping[str, R], Generic[R]):
         return [self[each] for each in self._indices[index].get(key, ())]
 
 
-def empty_view(kind: type[View[Any]], table: Table[Any]) -> View[Any]:
+def empty_view(kind: type[View[Any]], table: KnownTable[Any]) -> View[Any]:
     """Return a view of nothing."""
     return kind._empty(table)  # pyright: ignore[reportPrivateUsage]
 
 
-def view_after(view: View[R], records: Mapping[str, Record], changes: Sequence[Change[R]]) -> View[R]:
+def view_after(view: View[R], records: Mapping[str, KnownRecord], changes: Sequence[Change[R]]) -> View[R]:
     """Return a view after some changes, given all records as they are then."""
     return view._after(records, changes)  # pyright: ignore[reportPrivateUsage]
 

@@ -16,7 +16,7 @@ from ._managed import ManagedResource, Waiting
 
 if TYPE_CHECKING:
     from .._calls.transient import PollError
-    from ..following._following import Following, Source
+    from ..following._following import Following, ResourceSource
 
 R = TypeVar("R", "types.Gateway", "types.Deployment", "types.CapacityClaim")
 
@@ -85,7 +85,7 @@ class FollowedResource(ManagedResource[Mode, R], Generic[Mode, R]):
 
     def _source(
         self, covers: Callable[[R], bool] = lambda _: True, timeout: Callable[[], Any] = lambda: UNSET, **scope: str
-    ) -> "Source[R]":
+    ) -> "ResourceSource[R]":
         """Return how to read this kind.
 
         Args:
@@ -93,7 +93,7 @@ class FollowedResource(ManagedResource[Mode, R], Generic[Mode, R]):
             timeout: returns that of the next call.
             scope: filters for lists of everything.
         """
-        from ..following._following import Source
+        from ..following._following import ResourceSource
 
         def list_(updated_after: Timestamp | None) -> Flow[Sequence[R]]:
             filters: dict[str, Any] = dict(scope) if updated_after is None else {"updated_after": updated_after}
@@ -102,11 +102,11 @@ class FollowedResource(ManagedResource[Mode, R], Generic[Mode, R]):
         def get(id: str) -> Flow[R]:
             return self._do(self._get(id, timeout(), UNSET))
 
-        return Source(cast(Kind, self._field), self._kind, list_, get, covers)
+        return ResourceSource(cast(Kind, self._field), self._kind, list_, get, covers)
 
     def _following(
         self,
-        source: "Source[R]",
+        source: "ResourceSource[R]",
         interval: tuple[float, float],
         relist: float,
         on_error: "Callable[[PollError], object] | None",

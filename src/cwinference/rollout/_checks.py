@@ -4,7 +4,7 @@ from .. import errors
 from .._text import one_line
 from ..status import name_of
 from ._pair import Pair, Survey, label
-from ._record import Record
+from ._record import RolloutRecord
 from ._weights import LARGEST, Weights
 
 HOW_TO_REVERT = "; revert() restores what was there before"
@@ -41,7 +41,7 @@ def check_weights(pair: Pair) -> None:
         )
 
 
-def check_unchanged(record: Record, allowed: set[Weights], pair: Pair) -> None:
+def check_unchanged(record: RolloutRecord, allowed: set[Weights], pair: Pair) -> None:
     """Raise Conflict if something is different that the rollout has not written."""
     for side in ("new", "old"):
         former, deployment = record.of(side), pair.of(side)
@@ -56,7 +56,7 @@ def check_unchanged(record: Record, allowed: set[Weights], pair: Pair) -> None:
             )
 
 
-def has_traffic(record: Record) -> str:
+def has_traffic(record: RolloutRecord) -> str:
     """Return the warning for a new deployment that has traffic already, as an unfinished rollout would leave it."""
     return (
         f"{label(record.new)} has a part of the traffic already; if that is from another rollout, go on with its "
@@ -71,6 +71,6 @@ def uncovered(survey: Survey) -> str:
     return f"without {name_of(survey.pair.old)} nothing would serve the model on {gateways}; add it to the new one"
 
 
-def shown_weights(record: Record, pair: Pair) -> str:
+def shown_weights(record: RolloutRecord, pair: Pair) -> str:
     """Return the weights as they are, for messages."""
     return one_line(f"{record.new.name} has weight {pair.weights.new}, {record.old.name} has {pair.weights.old}")

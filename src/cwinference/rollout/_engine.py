@@ -20,9 +20,9 @@ from ..resources._waits import LAG_SECONDS, POLLING
 from ..status import State, name_of
 from ._checks import check_fit, check_unchanged, check_weights, has_traffic, shown_weights, uncovered
 from ._gate import ask, ask_async
-from ._journal import Journal, on_disk
+from ._journal import RolloutJournal, on_disk
 from ._pair import Deck, Pair, Trouble, is_serving, label, state_shown
-from ._record import Former, Phase, Record
+from ._record import Former, Phase, RolloutRecord
 from ._step import Gate, Outcome, Step, Verdict
 from ._weights import Side, Weights, order, weights_for
 
@@ -49,14 +49,14 @@ class Intent:
 class Engine:
     """Performs a rollout. Its flows are run while the journal is in use."""
 
-    def __init__(self, deck: Deck[Any], file: Journal, gate: Gate) -> None:
+    def __init__(self, deck: Deck[Any], file: RolloutJournal, gate: Gate) -> None:
         self._deck = deck
         self._file = file
         self._gate = gate
         self._unsettled: dict[Side, types.Deployment] = {}
         """Responses to writes after which the deployment was not seen READY yet."""
 
-    def begin(self, intent: Intent) -> Flow[Record]:
+    def begin(self, intent: Intent) -> Flow[RolloutRecord]:
         """Check that the two deployments fit each other, and create the journal."""
         survey = yield from self._deck.survey(intent.new, intent.replaces)
         check_fit(survey)
@@ -70,7 +70,7 @@ class Engine:
                 )
             yield from self._deck.check_no_hot_load(each)
         spec = pair.old.spec
-        record = Record(
+        record = RolloutRecord(
             rollout=str(uuid4()),
             organization=spec.organization_id,
             model=spec.model.name,
@@ -88,7 +88,7 @@ class Engine:
             log.warning("rollout: %s", has_traffic(record))
         return record
 
-    def climb(self, record: Record, on_step: OnStep | None) -> Flow[Outcome]:
+    def climb(self, record: RolloutRecord, on_step: OnStep | None) -> Flow[Outcome]:
         """Do the steps that are left, until the rollout is promoted, reverted or paused."""
         report = on_step or _ignore
         while True:
@@ -105,7 +105,7 @@ class Engine:
                 return "promoted"
             record = replace(record, step=record.step + 1, previous=record.target or record.previous, target=None)
 
-    def _next(self, record: Record, report: OnStep) -> Flow[Record]:
+    def _next(self, record: RolloutRecord, report: OnStep) -> Flow[RolloutRecord]:
         """Return the record with the weights of the next step that can be shown, saved before they are written."""
         while True:
             survey = yield from self._deck.survey(record.new.id, record.old.id)
@@ -120,7 +120,7 @@ class Engine:
             report(_step(record, survey.pair, record.former, is_passed_over=True))
             record = replace(record, step=record.step + 1)
 
-    def _done(self, record: Record, report: OnStep) -> Flow[tuple[Verdict, str]]:
+    def _done(self, record: RolloutRecord, report: OnStep) -> Flow[tuple[Verdict, str]]:
         """Set the weights of a step, wait until the API shows them, let the soak pass, and ask the gate.
 
         Return the verdict and the reason for it.
@@ -143,7 +143,7 @@ class Engine:
         verdict = yield from self._judged(record, target)
         return verdict, f"the gate says {verdict}"
 
-    def _judged(self, record: Record, target: Weights) -> Flow[Verdict]:
+    def _judged(self, record: RolloutRecord, target: Weights) -> Flow[Verdict]:
         waited, pause = 0.0, record.soak
         while True:
             if pause > 0:
@@ -155,7 +155,7 @@ class Engine:
             pause = min(max(record.soak, _SHORTEST_PAUSE), record.patience - waited)
             waited += pause
 
-    def _asked(self, record: Record, step: Step) -> Flow[Verdict]:
+    def _asked(self, record: RolloutRecord, step: Step) -> Flow[Verdict]:
         """Return the verdict of the gate; one that raises pauses the rollout."""
         try:
             verdict = yield Run(partial(ask, self._gate, step), partial(ask_async, self._gate, step))
@@ -169,7 +169,7 @@ class Engine:
         log.info("rollout: %s: %s", step, verdict)
         return verdict  # type: ignore[no-any-return]
 
-    def restore(self, record: Record, *, is_forced: bool) -> Flow[Outcome]:
+    def restore(self, record: RolloutRecord, *, is_forced: bool) -> Flow[Outcome]:
         """Restore the former weights, autoscaling and `disabled`; if that is forced, over changes of others too."""
         record = replace(record, phase="reverting", is_forced=is_forced, note="")
         yield from self._save(record)
@@ -190,7 +190,7 @@ class Engine:
         yield from self._save(record.in_phase("reverted"))
         return "reverted"
 
-    def _restore_old_alone(self, record: Record, gone: errors.Conflict) -> Flow[None]:
+    def _restore_old_alone(self, record: RolloutRecord, gone: errors.Conflict) -> Flow[None]:
         """Give the old one back what it had, although the new one is gone. Raises Conflict if the old one is."""
         old = yield from self._deck.read_present(record, "old")
         former = record.old
@@ -208,7 +208,7 @@ class Engine:
             old = yield from self._deck.read_present(record, "old")
         raise errors.Conflict(f"{gone}; {label(former)} is as it was before", old)
 
-    def _set(self, record: Record, target: Weights, check: Check, *, is_way_back: bool = False) -> Flow[Pair]:
+    def _set(self, record: RolloutRecord, target: Weights, check: Check, *, is_way_back: bool = False) -> Flow[Pair]:
         """Write the weights that differ, and return both deployments with all of it shown."""
         pair = yield from self._deck.read_both(record)
         check(pair)
@@ -226,7 +226,7 @@ class Engine:
 
     def _write(
         self,
-        record: Record,
+        record: RolloutRecord,
         side: Side,
         edit: Callable[[Any], None],
         is_done: Callable[[types.Deployment], bool],
@@ -261,7 +261,7 @@ class Engine:
             except (errors.ApiError, errors.ProtocolError) as error:
                 yield from trouble.pause(error)
 
-    def _settle(self, record: Record, side: Side, found: types.Deployment | None = None) -> Flow[None]:
+    def _settle(self, record: RolloutRecord, side: Side, found: types.Deployment | None = None) -> Flow[None]:
         """Wait until a deployment that was written, or was `found` not to be READY, is READY."""
         after = self._unsettled.get(side)
         if after is None and found is None:
@@ -271,17 +271,17 @@ class Engine:
         yield from self._deck.until_ready(record.of(side).id, after, record.patience)
         self._unsettled.pop(side, None)
 
-    def _read_back(self, record: Record) -> Flow[Pair]:
+    def _read_back(self, record: RolloutRecord) -> Flow[Pair]:
         """Return both as they are, with the weights of the step."""
         pair = yield from self._deck.read_both(record)
         check_unchanged(record, {record.target or record.previous}, pair)
         return pair
 
-    def _paused(self, record: Record, note: str) -> Flow[Outcome]:
+    def _paused(self, record: RolloutRecord, note: str) -> Flow[Outcome]:
         yield from self._save(record.in_phase("paused", note))
         return "paused"
 
-    def _save(self, record: Record) -> Flow[None]:
+    def _save(self, record: RolloutRecord) -> Flow[None]:
         return on_disk(partial(self._file.save, record))
 
 
@@ -312,7 +312,7 @@ def _gaining(weights: Weights, current: types.Deployment, side: Side, edit: Call
     return None if after.share == weights.share else "new" if after.share > weights.share else "old"
 
 
-def _step(record: Record, pair: Pair, weights: Weights, *, is_passed_over: bool = False) -> Step:
+def _step(record: RolloutRecord, pair: Pair, weights: Weights, *, is_passed_over: bool = False) -> Step:
     return Step(
         number=record.step + 1,
         of=len(record.steps),

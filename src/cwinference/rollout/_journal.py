@@ -15,7 +15,7 @@ from pathlib import Path
 from .._calls.flow import Flow, Run
 from .._text import reason_of
 from ..errors import ConfigurationError
-from ._record import Record, record_from
+from ._record import RolloutRecord, record_from
 
 _LARGEST = 1 << 20
 """Bytes; a journal has about two thousand."""
@@ -46,7 +46,7 @@ async def _in_thread(work: Callable[[], None]) -> None:
         raise
 
 
-class Journal:
+class RolloutJournal:
     """A file with one record."""
 
     def __init__(self, path: "str | os.PathLike[str]") -> None:
@@ -71,7 +71,7 @@ class Journal:
         if not folder.is_dir():
             raise ConfigurationError(f"{self} cannot be created, because its folder does not exist; create the folder")
 
-    def read(self) -> Record:
+    def read(self) -> RolloutRecord:
         """Return the record. Raises ConfigurationError if there is none."""
         try:
             with self.path.open("rb") as file:
@@ -121,11 +121,11 @@ class Journal:
         finally:
             os.close(descriptor)
 
-    def create(self, record: Record) -> None:
+    def create(self, record: RolloutRecord) -> None:
         """Write the first record. Raises ConfigurationError if the file exists by now."""
         self._write(record, self._put_first)
 
-    def save(self, record: Record) -> None:
+    def save(self, record: RolloutRecord) -> None:
         """Write another record in place of the last one."""
         self._write(record, lambda new: new.replace(self.path))
 
@@ -141,7 +141,7 @@ class Journal:
         with suppress(FileNotFoundError):
             new.unlink()
 
-    def _write(self, record: Record, put: Callable[[Path], object]) -> None:
+    def _write(self, record: RolloutRecord, put: Callable[[Path], object]) -> None:
         new = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.tmp")
         try:
             descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)

@@ -18,7 +18,7 @@ from ..resources._handles import written_to
 from ..resources._unfinished import refuse_during_hot_load
 from ..resources._waits import POLLING, until_ready
 from ..status import State, state_text
-from ._record import Former, Record
+from ._record import Former, RolloutRecord
 from ._weights import Side, Weights
 
 log = logging.getLogger("cwinference")
@@ -91,12 +91,12 @@ class Deck(Resource[Mode]):
         check_unknown_fields(unknown, "deployment.spec", "rollout")
         return deployment
 
-    def read_both(self, record: Record) -> Flow[Pair]:
+    def read_both(self, record: RolloutRecord) -> Flow[Pair]:
         """Return both deployments of a rollout. Raises Conflict if one is gone, or being deleted."""
         new = yield from self.read_present(record, "new")
         return Pair(new, (yield from self.read_present(record, "old")))
 
-    def read_present(self, record: Record, side: Side) -> Flow[types.Deployment]:
+    def read_present(self, record: RolloutRecord, side: Side) -> Flow[types.Deployment]:
         """Return one of them. Raises Conflict if it is gone, or being deleted."""
         former = record.of(side)
         try:

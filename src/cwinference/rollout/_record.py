@@ -61,7 +61,7 @@ class Former:
 
 
 @dataclass(frozen=True)
-class Record:
+class RolloutRecord:
     """A rollout: what it is, and how far it has come.
 
     Attributes:
@@ -102,7 +102,7 @@ class Record:
         """Return one of the two deployments as it was before."""
         return self.new if side == "new" else self.old
 
-    def in_phase(self, phase: Phase, note: str = "") -> "Record":
+    def in_phase(self, phase: Phase, note: str = "") -> "RolloutRecord":
         """Return a copy in another phase."""
         return replace(self, phase=phase, note=note)
 
@@ -119,7 +119,7 @@ class Record:
         return f"rollout of {self.new.name} in place of {self.old.name}"
 
 
-def record_from(text: str, location: str) -> Record:
+def record_from(text: str, location: str) -> RolloutRecord:
     """Return the record in a journal. Raises ConfigurationError, beginning with `location`, if there is none."""
     body, _, checksum = text.removesuffix("\n").rpartition("\n")
     if not text.strip():
@@ -142,7 +142,7 @@ def record_from(text: str, location: str) -> Record:
         raise ConfigurationError(f"{location} is no journal of a rollout: {type(error).__name__}") from None
 
 
-def _record(kind: str, fields: dict[str, Any]) -> Record:
+def _record(kind: str, fields: dict[str, Any]) -> RolloutRecord:
     if kind != FORMAT or fields["phase"] not in get_args(Phase):
         raise ValueError(kind)
     for side in ("new", "old"):
@@ -150,7 +150,7 @@ def _record(kind: str, fields: dict[str, Any]) -> Record:
         fields[side].autoscaling_message()
     for name in ("previous", "target"):
         fields[name] = None if fields[name] is None else Weights(**fields[name])
-    record = Record(**fields)
+    record = RolloutRecord(**fields)
     if not 0 <= record.step < len(record.steps):
         raise ValueError(record.step)
     return replace(record, steps=tuple(record.steps))

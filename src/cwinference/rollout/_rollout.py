@@ -14,7 +14,7 @@ from .._calls.operation import AsyncOwner, Mode, Resource, SyncOwner, operation
 from .._html import Displayed, Table
 from ._engine import Engine, Intent, OnStep
 from ._gate import is_async
-from ._journal import Journal
+from ._journal import RolloutJournal
 from ._pair import Deck
 from ._step import Gate, Outcome, Step
 from .gates import ready
@@ -29,7 +29,7 @@ class Rollout(Resource[Mode], Displayed):
 
     __signature__ = Signature()  # users do not construct one
 
-    def __init__(self, driver: Mode, intent: Intent | None, journal: Journal, gate: Gate | None) -> None:
+    def __init__(self, driver: Mode, intent: Intent | None, journal: RolloutJournal, gate: Gate | None) -> None:
         self._driver: Mode = driver
         self._intent = intent
         self._file = journal
@@ -59,7 +59,7 @@ class Rollout(Resource[Mode], Displayed):
         Raises:
             ConfigurationError: the journal does not exist, is damaged or is another file; or `gate` is not a gate.
         """
-        file = Journal(journal)
+        file = RolloutJournal(journal)
         file.read()
         return Rollout(client._driver, None, file, gate)
 
@@ -156,7 +156,7 @@ def progress_of(journal: "str | os.PathLike[str]") -> dict[str, Any]:
 
     `isRun` is whether a process does it now; None where the system does not tell.
     """
-    file = Journal(journal)
+    file = RolloutJournal(journal)
     is_held = file.is_held()  # asked first: one that ends in between has then written how
     record = file.read()
     sides = {
@@ -196,7 +196,7 @@ def planned(
     )
     if new == replaces:
         raise errors.ConfigurationError("replaces: a deployment cannot replace itself; name another one")
-    file = Journal(journal)
+    file = RolloutJournal(journal)
     file.refuse_existing()
     return Rollout(driver, intent, file, gate)
 

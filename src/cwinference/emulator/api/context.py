@@ -11,7 +11,7 @@ from ..interfaces import Caller
 from ..parameters import Parameters
 from . import rpc_errors
 from .store import Store
-from .tables import Record, Table
+from .tables import Record, RecordTable
 
 ResponseFields: TypeAlias = Mapping[str, Any]
 """The fields of a response message, by name."""
@@ -42,7 +42,7 @@ class ApiContext:
         return newest is not None and not newest.message.status.HasField("finished_at")
 
 
-def find_owned(table: Table, noun: str, id: str, caller: Caller) -> Record:
+def find_owned(table: RecordTable, noun: str, id: str, caller: Caller) -> Record:
     """Return the caller's record with this id, or raise `RpcError` (not_found).
 
     Records of other organizations are not found either, so that a caller cannot learn which ids exist.

@@ -18,7 +18,7 @@ from ...errors import ConfigurationError
 from ..clock import EmulatorClock, from_timestamp, to_nanoseconds, to_timestamp
 from ..interfaces import RpcError
 from .journal import Journal, JournalRow
-from .tables import Record, Step, Table
+from .tables import Record, RecordTable, Step
 
 RunStep: TypeAlias = Callable[[Record, str, int], None]
 """Runs a step of a record; called with the record, the name of the step, and when it was due."""
@@ -33,11 +33,11 @@ class Store:
 
     def __init__(self, clock: EmulatorClock, journal: Journal | None) -> None:
         self.clock = clock
-        self.gateways = Table(name=lambda spec: spec.name)
-        self.deployments = Table(name=lambda spec: spec.name, parents=lambda spec: spec.gateway_ids)
-        self.capacity_claims = Table(name=lambda spec: spec.name)
-        self.hot_loads = Table(parents=lambda spec: (spec.deployment_id,))
-        self.tables: Mapping[str, Table] = {
+        self.gateways = RecordTable(name=lambda spec: spec.name)
+        self.deployments = RecordTable(name=lambda spec: spec.name, parents=lambda spec: spec.gateway_ids)
+        self.capacity_claims = RecordTable(name=lambda spec: spec.name)
+        self.hot_loads = RecordTable(parents=lambda spec: (spec.deployment_id,))
+        self.tables: Mapping[str, RecordTable] = {
             "gateway": self.gateways,
             "deployment": self.deployments,
             "capacity_claim": self.capacity_claims,

@@ -35,7 +35,7 @@ class Record:
         return str(self.message.spec.organization_id)
 
 
-class Table:
+class RecordTable:
     """The records of one kind, indexed by id, organization, name and parent."""
 
     def __init__(
