@@ -90,6 +90,7 @@ LAYERS = [
     {"stacks"},
     {"inference"},
     {"rollout"},
+    {"_operations"},
     {"client"},
     {"doctor", "ray"},
     {"_notebook"},
