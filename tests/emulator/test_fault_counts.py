@@ -1,11 +1,13 @@
 """Faults with a probability hit different calls, and each counts the calls that it really happened to."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cwinference.emulator.faults.faults import Faults
+from cwinference.emulator.faults.responses import garbage, oversized
 from tests.support.client_kinds import TOKEN
 from tests.support.emulated_protocols import ROOT, ApiServer, HttpResponse, ScriptedApi
 from tests.support.faulty_emulator import FaultyEmulator, faulty_emulator
@@ -90,3 +92,21 @@ def test_times_limits_the_calls(server: FaultyEmulator) -> None:
     fault = server.faults.add("error", times=2)
     assert [call(server).status for _ in range(4)] == [503, 503, 200, 200]
     assert fault.happened == 2
+
+
+@pytest.mark.parametrize("make", [garbage, oversized])
+async def test_a_client_that_refuses_the_announced_length_finds_the_fault_counted(make: Any) -> None:
+    fault = Faults().add(make.__name__, size=1000)
+    counts: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def send(_: Any) -> None:
+        counts.append(fault.happened)
+
+    scope: Any = {"headers": [], "state": {"connection": SimpleNamespace(closed=False)}}
+    await make(fault, app)(scope, None, send)
+
+    assert {*counts} == {1}

@@ -87,6 +87,8 @@ def _with_body(
                 headers = headers_for_length(event["headers"], size_of(scope))
                 # An empty message has no bytes over Connect, but its body is replaced too: its length was announced.
                 must_send = headers != event["headers"]
+                if must_send:
+                    happens()  # before the client knows the length, which may be all that it reads
                 await send({**event, "headers": headers})
             elif event.get("body") or must_send:
                 must_send = False
