@@ -84,11 +84,15 @@ def shared(keeper: FakeKeeper) -> SharedLimit:
 
 
 class Busy:
-    """Echoes once it has had as many requests at the same time as expected, and notes how many it had at most."""
+    """Echoes once it has had as many requests at the same time as expected, and notes how many it had at most.
 
-    def __init__(self, expected: int) -> None:
+    With `seconds`, each then takes so long, for who measures how long they take.
+    """
+
+    def __init__(self, expected: int, seconds: float = 0.0) -> None:
         self.now = self.most = 0
         self._expected = expected
+        self._seconds = seconds
         self._had_them = threading.Event()
         self._lock = threading.Lock()
 
@@ -99,6 +103,7 @@ class Busy:
             if self.now == self._expected:
                 self._had_them.set()
         self._had_them.wait(60)
+        time.sleep(self._seconds)
         with self._lock:
             self.now -= 1
         return echo(request)
@@ -126,7 +131,7 @@ async def test_workers_share_one_limit() -> None:
 
 
 async def test_workers_find_out_together_how_many_requests_the_server_takes() -> None:
-    busy, keeper = Busy(), FakeKeeper("auto")
+    busy, keeper = Busy(START, seconds=0.02), FakeKeeper("auto")
     with ScriptedModelServer(busy) as server:
         workers = [Worker(Target(base_url=server.url), shared(keeper), may_end_run=True) for _ in range(2)]
         outcomes = await asyncio.gather(*(each.ask(requests(300)) for each in workers))
