@@ -146,18 +146,24 @@ class CompletionCall(Call[T]):
         self.first_token_option = "" if reader is None else reader.first_token_option
         """What sets that timeout, for its error."""
         self._result = result
-        self.aim(server)
+        # As `aim`, without the call: this is done for every completion.
+        route = server.route
+        self.server = server
+        self.endpoint = route.endpoint
+        self.url = f"{route.base or route.base_url(request.model)}{request.method.path}"
+        headers = _STREAMED if self.is_streamed else _WITHOUT_BODY if self.content is None else _WITH_BODY
+        if request.headers or route.header is not None:
+            headers = (*headers, *route.headers(request.model), *request.headers)
+        self.headers: Headers = headers
 
     def aim(self, server: CompletionServer) -> None:
         """Turn to a server. Raises ConfigurationError if the model has a name that cannot be routed to it."""
         request, route = self.request, server.route
         self.server = server
         self.endpoint = route.endpoint
-        self.url = route.base_url(request.model) + request.method.path
+        self.url = f"{route.base_url(request.model)}{request.method.path}"
         headers = _STREAMED if self.is_streamed else _WITHOUT_BODY if self.content is None else _WITH_BODY
-        if request.headers or route.header is not None:
-            headers = (*headers, *route.headers(request.model), *request.headers)
-        self.headers: Headers = headers
+        self.headers = (*headers, *route.headers(request.model), *request.headers)
 
     def result(self, response: Any) -> T:
         """Return what the caller wants of the response of its server."""

@@ -1,6 +1,6 @@
 """Where a completion goes: the URL and headers by the gateway's routing, and whether a token may be sent there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import quote, urlsplit
 
@@ -26,11 +26,16 @@ class Route:
     """The header that names the model; None if it is not routed by header."""
     by_path: bool = False
     """Whether the first segment of the path names the model."""
+    base: str | None = field(init=False)
+    """What `base_url` returns, if it is the same for all models."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base", None if self.by_path else f"{self.url}/v1")
 
     def base_url(self, model: str | None) -> str:
         """Return the URL for OpenAI-compatible clients, up to and including `/v1`."""
-        if not self.by_path:
-            return f"{self.url}/v1"
+        if self.base is not None:
+            return self.base
         if model is None:
             raise ConfigurationError("model: this gateway routes by path, so its URLs need model=...")
         if model in (".", ".."):

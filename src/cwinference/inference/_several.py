@@ -164,6 +164,9 @@ class SpreadCall(CompletionCall[T]):
     ) -> None:
         server = several.choose() or several.found[0]
         super().__init__(request, server, result, reader)
+        self.context = server.context
+        self._was_ejected = server.health.needs_care and server.health.is_ejected
+        """Whether its server was, when it was chosen: it is the probe then, or all are."""
         self._several = several
         self.tried: tuple[ModelServer, ...] = ()
         self.hedges = 0
@@ -184,8 +187,7 @@ class SpreadCall(CompletionCall[T]):
         """Turn to a server, and to its token."""
         super().aim(server)
         self.context = server.context
-        self._was_ejected = server.health.needs_care and server.health.is_ejected
-        """Whether its server was, when it was chosen: it is the probe then, or all are."""
+        self._was_ejected = server.health.is_ejected
 
     def choose_again(self) -> tuple[Health, Metadata] | None:
         """Turn to another server if that is the better choice by now; return its health and token then."""
