@@ -312,7 +312,7 @@ def test_a_first_call_loads_only_what_it_needs() -> None:
         "cwinference.resources.deployments", "cwinference.resources._waits", "cwinference.resources._comparison",
         "cwinference.resources._ensure", "cwinference.status", "coreweave.inference.v1alpha1.deployment_pb2",
         "cwinference.following._following", "cwinference.following._cache", "cwinference.stacks", "cwinference.rollout",
-        "dataclasses", "ipaddress", "urllib.parse", "pathlib",
+        "ipaddress", "urllib.parse", "pathlib",
     }  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", program],

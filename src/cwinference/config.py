@@ -5,11 +5,11 @@ import re
 import stat
 import sys
 import warnings
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from ._arguments import check_count, check_http_version
-from ._frozen import Frozen
 from ._hosts import GatewayHosts, ascii_host, authority, check_gateway_hosts, is_host, is_loopback, parts_of_url
 from ._proxies import NO_PROXY_VARIABLES, PROXY_VARIABLES, Proxies, Proxy, parse_proxy
 from ._secrets import Secret
@@ -36,7 +36,8 @@ HttpVersion: TypeAlias = Literal[1, 2]
 USER_AGENT = f"cwinference/{__version__} python/{'.'.join(map(str, sys.version_info[:3]))}"
 
 
-class TLS(Frozen):
+@dataclass(frozen=True, repr=False)
+class TLS:
     """How connections over https are secured, the same for every transport and for completions.
 
     Files are read when a client is made; a pipe can be read by one client only.
@@ -48,21 +49,14 @@ class TLS(Frozen):
         key: its private key: a PEM file's path, or PEM bytes.
     """
 
-    ca: str | os.PathLike[str] | bytes | None
-    cert: str | os.PathLike[str] | bytes | None
-    key: str | os.PathLike[str] | bytes | None
-
-    def __init__(
-        self,
-        ca: str | os.PathLike[str] | bytes | None = None,
-        cert: str | os.PathLike[str] | bytes | None = None,
-        key: str | os.PathLike[str] | bytes | None = None,
-    ) -> None:
-        super().__init__(ca=ca, cert=cert, key=key)
+    ca: str | os.PathLike[str] | bytes | None = None
+    cert: str | os.PathLike[str] | bytes | None = None
+    key: str | os.PathLike[str] | bytes | None = None
 
     def __repr__(self) -> str:
         """Show paths only: what was given in place of a certificate may be a key."""
-        return f"TLS({', '.join(f'{name}={_shown_path(source)}' for name, source in vars(self).items())})"
+        shown = (f"{each.name}={_shown_path(getattr(self, each.name))}" for each in fields(self))
+        return f"TLS({', '.join(shown)})"
 
 
 def _shown_path(source: object) -> str:
@@ -70,15 +64,12 @@ def _shown_path(source: object) -> str:
     return "..." if is_content else repr(source)
 
 
-class Certificates(Frozen):
+class Certificates(NamedTuple):
     """The contents of the files that a `TLS` names."""
 
-    ca: bytes | None
-    cert: bytes | None
-    key: bytes | None
-
-    def __init__(self, ca: bytes | None = None, cert: bytes | None = None, key: bytes | None = None) -> None:
-        super().__init__(ca=ca, cert=cert, key=key)
+    ca: bytes | None = None
+    cert: bytes | None = None
+    key: bytes | None = None
 
     def __repr__(self) -> str:
         return "Certificates(...)"

@@ -1,14 +1,15 @@
 """How often a failed call is retried: the user's settings, and a client's budget. What is retried: `_retry_rules`."""
 
 import math
+from dataclasses import dataclass
 
 from ._arguments import check_at_least, check_count, check_timeout
-from ._frozen import Frozen
 from ._locks import lock_of
 from .errors import ConfigurationError
 
 
-class Retry(Frozen):
+@dataclass(frozen=True)
+class Retry:
     """How often and when a failed call is retried. `retry=None` turns retries off.
 
     Reads, creates (their id makes a retry safe) and deletes are retried on UNAVAILABLE, on lost connections, on the
@@ -37,31 +38,19 @@ class Retry(Frozen):
         ConfigurationError: a number is out of its range.
     """
 
-    max_attempts: int
-    initial_backoff: float
-    multiplier: float
-    max_backoff: float
-    max_server_delay: float
-    attempt_timeout: float | None
+    max_attempts: int = 7
+    initial_backoff: float = 0.1
+    multiplier: float = 2.0
+    max_backoff: float = 2.0
+    max_server_delay: float = 30.0
+    attempt_timeout: float | None = None
 
-    def __init__(
-        self,
-        max_attempts: int = 7,
-        initial_backoff: float = 0.1,
-        multiplier: float = 2.0,
-        max_backoff: float = 2.0,
-        max_server_delay: float = 30.0,
-        attempt_timeout: float | None = None,
-    ) -> None:
-        check_count(max_attempts, "max_attempts")
-        super().__init__(
-            max_attempts=max_attempts,
-            initial_backoff=check_at_least(0, initial_backoff, "initial_backoff"),
-            multiplier=check_at_least(1, multiplier, "multiplier"),
-            max_backoff=check_at_least(0, max_backoff, "max_backoff"),
-            max_server_delay=check_at_least(0, max_server_delay, "max_server_delay"),
-            attempt_timeout=check_timeout(attempt_timeout, "attempt_timeout"),
-        )
+    def __post_init__(self) -> None:
+        check_count(self.max_attempts, "max_attempts")
+        for name in ("initial_backoff", "max_backoff", "max_server_delay"):
+            object.__setattr__(self, name, check_at_least(0, getattr(self, name), name))
+        object.__setattr__(self, "multiplier", check_at_least(1, self.multiplier, "multiplier"))
+        object.__setattr__(self, "attempt_timeout", check_timeout(self.attempt_timeout, "attempt_timeout"))
 
     def backoff(self, attempt: int, chance: float) -> float:
         """Return the seconds to pause after the given attempt; `chance` is a number from 0 up to 1."""
