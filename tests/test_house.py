@@ -74,7 +74,7 @@ OWNERS = {
 """The part of the library that alone may import another library. The generated Connect stubs alone need connectrpc."""
 
 LAYERS = [
-    {"_version", "_lazy", "_frozen", "_text", "_locks", "_json", "_retry_rules", "_secrets", "_signals", "_type_docs"},
+    {"_version", "_lazy", "_text", "_locks", "_json", "_retry_rules", "_secrets", "_signals", "_type_docs"},
     {"errors", "types", "_html"},
     {"_arguments", "_gevent", "_places", "_tokens", "status"},
     {"_yaml"},
@@ -90,7 +90,7 @@ LAYERS = [
     {"stacks"},
     {"inference"},
     {"rollout"},
-    {"_operations"},
+    {"_across_resources"},
     {"client"},
     {"doctor", "ray"},
     {"_notebook"},
@@ -586,3 +586,9 @@ def public(parent: ast.Module | ast.ClassDef) -> list[Definition]:
     """The public functions and classes in a module or class."""
     found = [node for node in parent.body if isinstance(node, Definition) and not node.name.startswith("_")]
     return [each for each in found if "overload" not in map(ast.unparse, each.decorator_list)]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_names_that_are_loaded_on_demand_are_not_any_names_for_type_checkers(path: Path) -> None:
+    top = ast.parse(path.read_text("utf-8")).body
+    assert "__getattr__" not in [each.name for each in top if isinstance(each, ast.FunctionDef)]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from . import types
+from ._across_resources import AcrossResources
 from ._arguments import UNSET, check_timeout
 from ._calls.attempts import Context, OnCall
 from ._calls.clock import Clock
@@ -14,7 +15,6 @@ from ._calls.operation import Mode
 from ._calls.session import ClientSession
 from ._calls.signatures import checks_keywords
 from ._gevent import check_gevent
-from ._operations import Operations
 from .auth import TokenCredentials, TokenSource
 from .config import (
     MAX_REPLY_BYTES,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 InferenceT = TypeVar("InferenceT", "Inference", "AsyncInference")
 
 
-class BaseClient(Operations[Mode], Generic[Mode, InferenceT]):
+class BaseClient(AcrossResources[Mode], Generic[Mode, InferenceT]):
     """What both clients have in common: settings, and the resources that share them."""
 
     @checks_keywords("Client")

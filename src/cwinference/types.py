@@ -6,9 +6,9 @@ an enum by its name as a string, and a time as a timezone-aware `datetime`.
 `help(types.Gateway)` explains a message and its fields, `help(types.Status)` an enum and its values.
 """
 
-import sys
 from importlib import import_module
 from operator import attrgetter
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -207,28 +207,43 @@ _FILES = ("gateway", "hot_load", "deployment", "capacity_claim", "condition", "s
 """The files of proto/, those of the services first: programs that use one service need not load the others."""
 
 
-def __getattr__(name: str) -> object:
-    if name in __all__:
-        for file in ("google.protobuf.timestamp", *(f"coreweave.inference.v1alpha1.{each}" for each in _FILES)):
-            generated = import_module(f"{file}_pb2")
-            if name in vars(generated):
-                return _add(name, vars(generated)[name])
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # type checkers know the names from above, and would accept any other one
+
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            for file in ("google.protobuf.timestamp", *(f"coreweave.inference.v1alpha1.{each}" for each in _FILES)):
+                generated = import_module(f"{file}_pb2")
+                if name in vars(generated):
+                    return _add(name, vars(generated)[name], generated)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+def _add(name: str, found: object, file: ModuleType) -> object:
+    """Return a message or enum, from now on without `__getattr__`."""
+    globals()[name] = found
+    if file not in _documented:
+        _document(file)
+    return found
 
 
-def _add(name: str, found: object) -> object:
-    """Return a message or enum, from now on without `__getattr__`, and with the comments of its .proto file.
+_documented: set[ModuleType] = set()
 
-    protoc leaves these out of its Python code.
+
+def _document(file: ModuleType) -> None:
+    """Give what a file defines, and the files that it imports, the comments of the .proto files as docstrings.
+
+    protoc leaves these out of its Python code. A message may be met without its name, as a field of another one.
     """
     from ._type_docs import DOCS
 
-    globals()[name] = found
-    for each in DOCS:
-        if each.partition(".")[0] == name:
-            attrgetter(each)(sys.modules[__name__]).__doc__ = DOCS[each]
-    return found
+    _documented.add(file)
+    for name, text in DOCS.items():
+        if name.partition(".")[0] in vars(file):
+            attrgetter(name)(file).__doc__ = text
+    for imported in vars(file).values():
+        is_ours = isinstance(imported, ModuleType) and imported.__name__.startswith("coreweave.")
+        if is_ours and imported not in _documented:
+            _document(imported)

@@ -121,3 +121,17 @@ def test_what_interrupts_a_start_ends_that_call_and_the_others_start_later() -> 
 async def both(one: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
     await one
     await other
+
+
+async def test_a_call_that_cancels_itself_is_no_failure_of_the_event_loop() -> None:
+    started, failures = list[int](), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    calls, other = group(), Exchange(1, started)
+    canceled = calls.add(Exchange(0, started, asyncio.CancelledError()).run())
+    outcome = calls.add(other.run())
+    await asyncio.sleep(0)
+    assert started == [0, 1]
+    assert canceled.cancelled()
+    other.response.set_result("b")
+    assert await outcome == "b"
+    assert failures == []

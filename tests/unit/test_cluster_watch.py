@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cwinference.ray._watch import Watch
+from cwinference.ray._head_watch import HeadWatch
 
 
 def test_a_head_that_does_not_respond_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -17,7 +17,7 @@ def test_a_head_that_does_not_respond_is_reported_once(caplog: pytest.LogCapture
             released.wait(30)
         polled.set()
 
-    with caplog.at_level(logging.WARNING, "cwinference.batch"), Watch(poll, 0.01, 0.05):
+    with caplog.at_level(logging.WARNING, "cwinference.batch"), HeadWatch(poll, 0.01, 0.05):
         deadline = time.monotonic() + 30
         while not caplog.messages and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -33,7 +33,7 @@ def test_a_head_that_responds_or_fails_is_not_reported(caplog: pytest.LogCapture
         if len(polls) == 2:
             raise ConnectionError("no")
 
-    with caplog.at_level(logging.WARNING, "cwinference.batch"), Watch(poll, 0.001, 30):
+    with caplog.at_level(logging.WARNING, "cwinference.batch"), HeadWatch(poll, 0.001, 30):
         deadline = time.monotonic() + 30
         while len(polls) < 4 and time.monotonic() < deadline:
             time.sleep(0.01)

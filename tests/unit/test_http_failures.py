@@ -6,6 +6,7 @@ import pytest
 from cwinference import errors
 from cwinference._retry_rules import Hint
 from cwinference.transports._pyqwest import translate
+from tests.support.raw_model_server import BODY, LENGTH, OK, RawServer, always
 
 SENT = "Request failed: error sending request for url (http://invalid.example/parsed): client error (SendRequest): "
 READ = "Error reading content: request or response body error: error reading a body from connection: "
@@ -75,3 +76,14 @@ def test_a_failure_to_connect_says_whether_it_may_pass(reason: str, hint: Hint) 
     assert errors.hint_of(error) is hint
     assert error.message.startswith("no connection to http://x: ")
     assert ("os error" in error.message, "tcp connect" in error.message) == (False, False)
+
+
+async def test_pyqwest_adds_nothing_to_the_headers_of_a_request_which_others_share() -> None:
+    headers = pyqwest.Headers([("x-one", "1")])
+    with RawServer(always(OK + LENGTH + b"\r\n" + BODY)) as server:
+        for _ in range(2):
+            request = pyqwest.Request("POST", server.endpoint, headers, b"{}")
+            async with await pyqwest.HTTPTransport(http_version=pyqwest.HTTPVersion.HTTP1).execute(request) as response:
+                await response.aclose()
+            pyqwest.SyncClient().post(server.endpoint, headers, b"{}")
+    assert list(headers.items()) == [("x-one", "1")]

@@ -8,13 +8,13 @@ import pytest
 from tools.docs import docstrings, links, llms, python_reference, signatures, site, tables
 from tools.docs.public_names import SOURCE, find
 
-OPERATIONS = SOURCE / "cwinference" / "_operations.py"
+ACROSS = SOURCE / "cwinference" / "_across_resources.py"
 
 
 def signature_of(source: str) -> str:
     function = ast.parse(f"{source}: ...").body[0]
     assert isinstance(function, ast.FunctionDef)
-    return signatures.of_function(function, OPERATIONS, without_self=True)
+    return signatures.of_function(function, ACROSS, without_self=True)
 
 
 @pytest.mark.parametrize(

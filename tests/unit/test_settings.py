@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cwinference import TLS, Retry
+from cwinference import TLS, Clock, Retry
 
 SETTINGS: list[tuple[Any, Any, Any]] = [
     (Retry(max_attempts=2), Retry(2), Retry(3)),
@@ -41,6 +41,7 @@ def test_copies_and_pickles_are_the_same(one: Any, same: Any, other: Any) -> Non
 def test_a_changed_copy_is_made_as_of_any_dataclass() -> None:
     assert replace(Retry(2), multiplier=3) == Retry(2, multiplier=3.0)
     assert replace(TLS(ca=b"a"), ca="a.pem") == TLS(ca="a.pem")
+    assert replace(Clock(), sleep=print).sleep is print
 
 
 def test_a_retry_shows_its_values() -> None:

@@ -76,6 +76,17 @@ def test_help_shows_the_comment_of_a_field() -> None:
     assert "spec (GatewaySpec): Requested configuration." in (inspect.getdoc(types.Gateway()) or "")
 
 
+def test_a_message_that_is_met_as_a_field_has_its_docstring_too() -> None:
+    program = (
+        "from cwinference import types\n"
+        "one = types.Gateway()\n"
+        "print(*[bool(type(each).__doc__) for each in (one, one.spec, one.status, one.status.conditions.add())])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert (done.stdout.split(), done.stderr) == (["True"] * 4, "")
+
+
 def test_docstrings_are_set_with_the_pure_python_protobuf_too() -> None:
     program = (
         "from operator import attrgetter\n"

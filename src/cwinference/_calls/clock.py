@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
 def _random() -> float:
@@ -12,7 +12,8 @@ def _random() -> float:
     return int.from_bytes(os.urandom(6)) / 2**48
 
 
-class Clock(NamedTuple):
+@dataclass(frozen=True, eq=False, repr=False)
+class Clock:
     """A client's source of time and randomness: `Client(clock=...)`. Tests replace single functions of it.
 
     Args:

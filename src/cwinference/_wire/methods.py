@@ -123,9 +123,7 @@ if TYPE_CHECKING:
     """Every method of the API by its request type: no two methods share one. Made when somebody asks for all."""
 
 
-def __getattr__(name: str) -> object:
-    if name != "METHODS":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def _table() -> Mapping[type[Message], Method]:
     files = {each.DESCRIPTOR.file for each in (types.Gateway, types.Deployment, types.CapacityClaim, types.HotLoad)}
     requests = (
         GetMessageClass(method.input_type)
@@ -133,8 +131,16 @@ def __getattr__(name: str) -> object:
         for service in file.services_by_name.values()
         for method in service.methods
     )
-    table = globals()["METHODS"] = {request: method_for(request) for request in requests}
-    return table
+    return {request: method_for(request) for request in requests}
+
+
+if not TYPE_CHECKING:  # type checkers know the name from above, and would accept any other one
+
+    def __getattr__(name: str) -> object:
+        if name != "METHODS":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        table = globals()["METHODS"] = _table()
+        return table
 
 
 class _Known(dict[type[Message], Method]):

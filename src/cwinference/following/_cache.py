@@ -5,6 +5,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from inspect import Signature
 from typing import Any, Generic, NoReturn, Self, TypeVar
@@ -296,7 +297,7 @@ def _keep(core: CacheCore, driver: SyncDriver, stop: threading.Event) -> None:
             raise _Stopped
 
     context = driver.context
-    stoppable = SyncDriver(context.replace(clock=context.clock._replace(sleep=sleep)))
+    stoppable = SyncDriver(context.replace(clock=replace(context.clock, sleep=sleep)))
     try:
         stoppable.bind(core.keep)()
     except _Stopped:

@@ -85,7 +85,7 @@ class Sender(Generic[T]):
         """Begin with the first attempt, if that can be done at once; else return None, and nothing was done."""
         if not isinstance(operation, CompletionCall):
             return None
-        call = operation
+        call: CompletionCall[T] = operation
         context: Context = call.context or self._context
         metadata = context.credentials.metadata()
         if metadata is None or context.is_reported or log.isEnabledFor(logging.DEBUG):

@@ -21,6 +21,7 @@ from ..inference.batch.outcomes import BatchResult
 from ..inference.batch.terms import Terms, check_terms
 from ..retry import Retry
 from ._completions import CompletedLines
+from ._head_watch import HeadWatch
 from ._limit import SharedLimit
 from ._progress import ProgressThread
 from ._ray import check_installed, connect, quiet_data, ray_module, spread, without_deprecations
@@ -32,7 +33,6 @@ from ._store import Store
 from ._target import Target
 from ._todo import Finder, Todo
 from ._usage import minus, plus, usage_of
-from ._watch import Watch
 
 log = logging.getLogger("cwinference.batch")
 
@@ -130,7 +130,7 @@ def batch(
     try:
         lock = store.open()
         try:
-            with quiet_data(), Watch():
+            with quiet_data(), HeadWatch():
                 return _ClusterBatch(requests, store, target, options).run()
         finally:
             if lock is not None:

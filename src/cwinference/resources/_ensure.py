@@ -78,7 +78,7 @@ class _Found(Enum):
     CHANGED = "it was changed"
 
 
-class Options(NamedTuple, Generic[R]):
+class EnsureOptions(NamedTuple, Generic[R]):
     """How the caller wants it done."""
 
     timeout: float | None
@@ -100,12 +100,12 @@ class Ensuring(Generic[R]):
         name: str,
         spec: Any,
         fields: Mapping[str, Any],
-        options: Options[R],
+        options: EnsureOptions[R],
     ) -> None:
         self._resources = resources
         self._name = check_id(name, "name")
         self._goal = Goal(self._layers(spec, fields), resources._immutable)
-        self._options: Options[R] = options
+        self._options: EnsureOptions[R] = options
 
     def run(self) -> Flow[R]:
         """Create, change or find the resource, and wait if that is wanted. The arguments are checked before."""

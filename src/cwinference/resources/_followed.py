@@ -75,9 +75,9 @@ class FollowedResource(ManagedResource[Mode, R], Generic[Mode, R]):
         waiting: Waiting[R],
     ) -> Flow[R]:
         """Create, change or find the resource, and wait if that is wanted."""
-        from ._ensure import Ensuring, Options
+        from ._ensure import EnsureOptions, Ensuring
 
-        options = Options(timeout, self._deadline(timeout), retry, waiting)
+        options = EnsureOptions(timeout, self._deadline(timeout), retry, waiting)
         return Ensuring(self, name, spec, fields, options).run()
 
     def _complete(self, request: Any) -> None:

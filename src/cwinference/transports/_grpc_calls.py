@@ -174,6 +174,8 @@ def _resume(exchange: Any, outcome: asyncio.Future[Any], _: object = None) -> No
         awaited = exchange.send(None)
     except StopIteration as end:
         outcome.set_result(end.value)
+    except asyncio.CancelledError:
+        outcome.cancel()
     except BaseException as error:
         outcome.set_exception(error)
         if not isinstance(error, Exception):

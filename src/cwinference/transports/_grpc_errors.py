@@ -32,7 +32,7 @@ _LOST = (
     "socket closed", "connection reset", "broken pipe", "stream removed", "endpoint clos", "keepalive", "ping timeout",
 )  # fmt: skip
 _NO_HANDSHAKER = "Failed to create security handshaker"
-_UNPROXIED = re.compile(r"HTTP proxy returned response code 40[37]$")
+_UNPROXIED = re.compile(r"HTTP proxy returned response code 407$")
 _TLS_FAILURE = ("handshak", "certificate", "CERTIFICATE_VERIFY", "verification check failed")
 _TOO_LARGE = r"(^|CLIENT: )(Received|Decompressed) message larger than max"
 _RESET = r"RST_STREAM with error code (\d+)"

@@ -14,7 +14,7 @@ from .._begun import Sender
 from .._model_server import CheckedBody
 from .._request import CompletionRequest
 from .batch import Batch
-from .lane import Lane
+from .callback_worker import CallbackWorker
 from .outcomes import BatchResult
 
 Build: TypeAlias = Callable[[CompletionRequest], Operation[CheckedBody]]
@@ -121,7 +121,7 @@ class _Tasks:
 
     async def _work(self) -> None:
         try:
-            await Lane(self._batch, self._sender).work()
+            await CallbackWorker(self._batch, self._sender).work()
         finally:
             self._count -= 1
             self._start_workers()

@@ -1,12 +1,13 @@
 """A worker of a batch on an event loop. Most requests need no turn of its task: it is called when a response is there.
 
-So a lane sends a request as soon as the one before has its response, and its task sleeps until something is not usual.
+It sends a request as soon as the one before has its response, and its task sleeps until something is not usual.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from ..._secrets import forget_locals
 from ...errors import ApiError
 from ...transports.completions import HttpResponse
 from .._begun import Begun, Sender
@@ -18,7 +19,7 @@ Rest = Callable[[], Awaitable[CheckedBody]]
 """What is left to do for a request."""
 
 
-class Lane:
+class CallbackWorker:
     """Sends one request after another, until there is nothing to do."""
 
     def __init__(self, batch: Batch, sender: Sender[CheckedBody]) -> None:
@@ -46,6 +47,7 @@ class Lane:
             self._batch.stop(error)
             raise
         except Exception as error:
+            forget_locals(error)
             self._batch.fail(item, error)
 
     async def _next_rest(self) -> Rest | None:
@@ -71,6 +73,7 @@ class Lane:
             operation = self._sender.build(item.request)
             begun = self._sender.begin(operation)
         except Exception as error:
+            forget_locals(error)
             self._rest = partial(_raise, error)
             return
         if begun is None:
@@ -96,9 +99,11 @@ class Lane:
         try:
             response = begun.response()
         except ApiError as error:
+            forget_locals(error)
             self._begun, self._rest = None, partial(self._sender.perform, begun.recovery(error))
             return
         except Exception as error:
+            forget_locals(error)
             self._batch.fail(item, error)
         else:
             self._take(item, begun, response)
@@ -108,6 +113,7 @@ class Lane:
         try:
             self._batch.complete(item, begun.result(response))
         except Exception as error:
+            forget_locals(error)
             self._batch.fail(item, error)
 
     def _stop(self, error: BaseException) -> None:
@@ -120,8 +126,9 @@ class Lane:
     def _wake(self, error: BaseException | None) -> None:
         waiter = self._waiter
         if waiter is None or waiter.done():
-            return
-        if error is None:
+            if error is not None:  # the task would not hear of it
+                self._batch.stop(error)
+        elif error is None:
             waiter.set_result(None)
         else:
             waiter.set_exception(error)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .stacks import Plan, PlanStep, Stack
 
 
-class Operations(Generic[Mode]):
+class AcrossResources(Generic[Mode]):
     """The resources of a client, and what is done with several of them."""
 
     _driver: Mode

@@ -16,7 +16,7 @@ _PATIENCE = 15.0
 """Seconds to wait for a response."""
 
 
-class Watch:
+class HeadWatch:
     """Polls the head while it is entered, and warns once if it does not respond."""
 
     def __init__(
@@ -28,7 +28,7 @@ class Watch:
         self._has_ended = threading.Event()
         self._has_warned = False
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "HeadWatch":
         threading.Thread(target=self._run, name="cwinference watch", daemon=True).start()
         return self
 
