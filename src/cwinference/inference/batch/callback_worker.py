@@ -9,7 +9,6 @@ from functools import partial
 
 from ..._secrets import forget_locals
 from ...errors import ApiError
-from ...transports.completions import HttpResponse
 from .._begun import Begun, Sender
 from .._model_server import CheckedBody
 from .batch import Batch
@@ -47,8 +46,7 @@ class CallbackWorker:
             self._batch.stop(error)
             raise
         except Exception as error:
-            forget_locals(error)
-            self._batch.fail(item, error)
+            self._fail(item, error)
 
     async def _next_rest(self) -> Rest | None:
         """Send until something has to be awaited, and return it; None if there is nothing to do."""
@@ -66,21 +64,20 @@ class CallbackWorker:
     def _send_next(self) -> None:
         """Begin with the next request; or note what has to be awaited."""
         self._begun = None
-        self._item = item = self._batch.take()
-        if item is None:
+        while (item := self._batch.take()) is not None:
+            self._item = item
+            try:
+                operation = self._sender.build(item.request)
+                begun = self._sender.begin(operation)
+            except Exception as error:
+                self._fail(item, error)
+                continue
+            if begun is None:
+                self._rest = partial(self._sender.perform, operation)
+            else:
+                self._begun = begun
+                begun.when_over(self._receive)
             return
-        try:
-            operation = self._sender.build(item.request)
-            begun = self._sender.begin(operation)
-        except Exception as error:
-            forget_locals(error)
-            self._rest = partial(_raise, error)
-            return
-        if begun is None:
-            self._rest = partial(self._sender.perform, operation)
-        else:
-            self._begun = begun
-            begun.when_over(self._receive)
 
     def _receive(self) -> None:
         """Take the response to the request in flight, and send the next one."""
@@ -97,24 +94,20 @@ class CallbackWorker:
         begun, item = self._begun, self._item
         assert begun is not None and item is not None  # noqa: S101, PT018
         try:
-            response = begun.response()
-        except ApiError as error:
-            forget_locals(error)
-            self._begun, self._rest = None, partial(self._sender.perform, begun.recovery(error))
-            return
-        except Exception as error:
-            forget_locals(error)
-            self._batch.fail(item, error)
-        else:
-            self._take(item, begun, response)
-        self._send_next()
-
-    def _take(self, item: Item, begun: Begun[CheckedBody], response: HttpResponse) -> None:
-        try:
+            try:
+                response = begun.response()
+            except ApiError as error:  # of the attempt; what the response means is no reason for another one
+                forget_locals(error)
+                self._begun, self._rest = None, partial(self._sender.perform, begun.recovery(error))
+                return
             self._batch.complete(item, begun.result(response))
         except Exception as error:
-            forget_locals(error)
-            self._batch.fail(item, error)
+            self._fail(item, error)
+        self._send_next()
+
+    def _fail(self, item: Item, error: Exception) -> None:
+        forget_locals(error)
+        self._batch.fail(item, error)
 
     def _stop(self, error: BaseException) -> None:
         """Hang up, if something is in flight, and end the batch."""
@@ -132,7 +125,3 @@ class CallbackWorker:
             waiter.set_result(None)
         else:
             waiter.set_exception(error)
-
-
-async def _raise(error: Exception) -> CheckedBody:
-    raise error

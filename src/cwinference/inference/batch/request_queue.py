@@ -62,12 +62,11 @@ class RequestQueue:
     def take(self) -> Item | None:
         """Return the next request; None if there is none, or its turn has not come."""
         with self._lock:
-            items = self._items
-            if not items or self.is_held or items[0].number >= self._end:  # as `_has_next`, for every request
+            if not self._has_next():
                 self._is_wanted = True
                 return None
-            item = items.popleft()
-            self._bytes -= len(item.request.content or b"")
+            item = self._items.popleft()
+            self._bytes -= _size(item)
             if self._is_full and len(self._items) <= _AHEAD // 2 and self._bytes <= _BYTES_AHEAD // 2:
                 self._is_full = False
                 self._room.notify()
