@@ -30,7 +30,7 @@ log = logging.getLogger("cwinference")
 T = TypeVar("T")
 
 _CHOICES = 255
-"""How many choices follow from a random number, which is dear."""
+"""How many further choices follow from a random number, which is dear."""
 _GOLDEN = 0.6180339887498949
 """Its multiples, modulo 1, are spread evenly, however many of them are taken."""
 
