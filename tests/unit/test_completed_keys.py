@@ -4,9 +4,16 @@ import tracemalloc
 
 import pytest
 
+from cwinference.inference.batch import key_set
 from cwinference.inference.batch.key_set import UNDIGESTED, CompletedKeys, digest_number
 
 COUNT = 30_000
+
+
+@pytest.fixture(params=[key_set._by_python, key_set._by_digest], autouse=True)
+def hash_function(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run everything with both: Python's own hash does not have 64 good bits everywhere."""
+    monkeypatch.setattr(key_set, "_number", request.param)
 
 
 @pytest.mark.parametrize("named_first", [True, False])

@@ -1,5 +1,6 @@
 """Sets of keys in little memory, since a batch may have millions: 24 bytes a key at most, as many for its digest."""
 
+import sys
 from array import array
 from hashlib import blake2b
 
@@ -15,7 +16,7 @@ class KeySet:
     """Remembers strings by 64 bits of their hash. Among a million, two are confused with a probability of 10^-7."""
 
     def __init__(self) -> None:
-        self._slots = array("Q", bytes(8 * _SMALLEST))
+        self._slots = array("q", bytes(8 * _SMALLEST))
         self._count = 0
 
     def __len__(self) -> int:
@@ -46,11 +47,15 @@ class KeySet:
         return slot
 
     def _grow(self) -> None:
-        old = self._slots
-        self._slots = array("Q", bytes(16 * len(old)))
-        for number in old:
-            if number:
-                self._slots[self._slot(number)] = number
+        size = 2 * len(self._slots)
+        slots = array("q", bytes(8 * size))
+        for number in self._slots:
+            if number:  # as `_slot`, without the call, since each key is moved once or twice; none is there already
+                slot = number % size
+                while slots[slot]:
+                    slot = (slot + 1) % size
+                slots[slot] = number
+        self._slots = slots
 
 
 class CompletedKeys(KeySet):
@@ -74,7 +79,7 @@ class CompletedKeys(KeySet):
         if digest is None and self._digests is None:
             return
         if self._digests is None:
-            self._digests = array("Q", bytes(8 * len(self._slots)))
+            self._digests = array("q", bytes(8 * len(self._slots)))
         slot, value = self._slot(_number(key)), UNDIGESTED if digest is None else digest_number(digest)
         self._digests[slot] = value if is_new or replaces or self._digests[slot] == value else _AMBIGUOUS
 
@@ -90,16 +95,25 @@ class CompletedKeys(KeySet):
         slots, digests = self._slots, self._digests
         super()._grow()
         if digests is not None:
-            self._digests = array("Q", bytes(8 * len(self._slots)))
+            self._digests = array("q", bytes(8 * len(self._slots)))
             for number, digest in zip(slots, digests, strict=True):
                 if number:
                     self._digests[self._slot(number)] = digest
 
 
 def digest_number(digest: str) -> int:
-    """Return 64 bits of a digest, which differ from `UNDIGESTED`."""
-    return max(_number(digest), _AMBIGUOUS + 1)
+    """Return 63 bits of a digest, which differ from `UNDIGESTED`."""
+    return _number(digest) | 2
 
 
-def _number(key: str) -> int:
-    return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()) or 1
+def _by_python(key: str) -> int:
+    return str.__hash__(key) or 1
+
+
+def _by_digest(key: str) -> int:
+    return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True) or 1
+
+
+_hashes_well = sys.hash_info.width == 64 and sys.hash_info.algorithm.startswith("siphash")
+_number = _by_python if _hashes_well else _by_digest
+"""Returns 64 bits of a string's hash, the same only within this process."""
