@@ -1,7 +1,8 @@
 """Reads a whole response over HTTP/1.1 at once, if it is a usual one and has arrived in one piece.
 
 Most are. They have a success's status, one content-length, and nothing that changes what their bytes mean; to find that
-out takes a fraction of the time of a parser with a callback for each header. Whatever is not clear is left to it.
+out by one regular expression takes a fraction of the time of a parser with a callback for each header. Whatever is not
+clear is left to it.
 """
 
 import re
@@ -9,12 +10,14 @@ from typing import NamedTuple
 
 import pyqwest
 
-_HEAD = re.compile(rb"HTTP/1\.1 200 [\t -~]*\r\n((?:[-!#$%&'*+.^_`|~0-9A-Za-z]+:[\t -~]*\r\n){1,100})\r\n")
-_SIZE = re.compile(rb"^content-length:[ \t]*([0-9]{1,15})[ \t]*\r$", re.MULTILINE)
-_UNUSUAL = re.compile(
-    rb"^(?:transfer-encoding|content-encoding|upgrade|trailer|(?:proxy-)?connection:(?![ \t]*keep-alive[ \t]*\r$))",
-    re.MULTILINE,
+_OTHERS = (
+    rb"(?:(?!(?:content-length|content-encoding|transfer-encoding|trailer|upgrade"
+    rb"|(?:proxy-)?connection(?!:[\t ]*keep-alive[\t ]*\r)):)"  # what follows is none of these
+    rb"[-!#$%&'*+.^_`|~0-9a-z]++:[\t -~]*+\r\n){0,49}+"
 )
+_SIZE = rb"content-length:[\t ]*+(?P<size>[0-9]{1,15})[\t ]*+\r\n"
+_HEAD = re.compile(rb"HTTP/1\.1 200 [\t -~]*+\r\n(?i:(?P<fields>%b%b%b))\r\n" % (_OTHERS, _SIZE, _OTHERS))
+"""The head of a usual response: one content-length, between few lines that change nothing."""
 _LARGEST_HEAD = 64 * 1024
 
 
@@ -39,10 +42,5 @@ def usual_response(data: bytes) -> UsualResponse | None:
     head = _HEAD.match(data)
     if head is None or head.end() > _LARGEST_HEAD:
         return None
-    fields = head[1]
-    lowered = fields.lower()
-    sizes = _SIZE.findall(lowered)
-    if len(sizes) != 1 or lowered.count(b"content-length") != 1 or _UNUSUAL.search(lowered):
-        return None
     body = data[head.end() :]
-    return UsualResponse(fields, body) if len(body) == int(sizes[0]) else None
+    return UsualResponse(head["fields"], body) if len(body) == int(head["size"]) else None
