@@ -4,6 +4,9 @@ msgspec refuses what it would read in another way: NaN and infinities, numbers b
 order marks, other encodings than UTF-8. So nobody can see which of the two has read a text, apart from its speed.
 
 Where only a part of a text is asked for, msgspec reads that part alone: it checks the rest, but makes no values of it.
+
+It writes JSON too, where what it has written, read again, is equal to what was to be written: it writes more types than
+`json`, and other ones in another way.
 """
 
 import json
@@ -12,6 +15,15 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+def _as_written(text: str) -> float:
+    """Return the number that was written. Raises ValueError if `json` writes it in another way, as it does 1e16."""
+    value = float(text)
+    if repr(value) != text:
+        raise ValueError
+    return value
+
 
 try:
     from msgspec import DecodeError, defstruct
@@ -22,16 +34,18 @@ except ImportError:  # where there is no wheel for it
     _decoder: Any = None
     _asdict: Any = None
     _decode: Callable[[bytes | str], Any] | None = None
+    _read_back: Callable[[bytes], Any] | None = None
     _encode: Callable[[Any], bytes] | None = None
     _encode_sorted: Callable[[Any], bytes] | None = None
     _refusals: tuple[type[Exception], ...] = ()
 else:
     _defstruct, _decoder, _asdict = defstruct, Decoder, asdict
-    _decode = Decoder().decode
+    _decode, _read_back = Decoder().decode, Decoder(float_hook=_as_written).decode
     _encode, _encode_sorted = Encoder().encode, Encoder(order="sorted").encode
     _refusals = (DecodeError, ValueError, RecursionError)  # not in every version is a DecodeError a ValueError
 
 
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 _not_encoded = (TypeError, ValueError, OverflowError, RecursionError)
 _LONGEST_WITH_PART = sys.int_info.default_max_str_digits
@@ -46,6 +60,18 @@ def loads(text: bytes | str, otherwise: Callable[[Any], Any] = json.loads) -> An
         except _refusals:
             pass
     return otherwise(text)
+
+
+def dumps(value: Any) -> bytes:
+    """Return compact JSON, with characters beyond ASCII as they are. Raises what `json` raises."""
+    if _encode is not None and _read_back is not None:
+        try:
+            text = _encode(value)
+            if _read_back(text) == value:
+                return text
+        except Exception:  # noqa: S110 - whatever comparing somebody else's objects raises; json decides
+            pass
+    return _compact(value).encode()
 
 
 def with_sorted_members(text: bytes, value: Any) -> bytes:

@@ -1,10 +1,16 @@
 """Whichever library has read a JSON text, the result is that of `json`: the same value, or the same kind of error."""
 
+import dataclasses
+import datetime
+import decimal
+import enum
 import json
 import random
 import struct
 import subprocess
 import sys
+import uuid
+from collections import OrderedDict, UserDict, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cwinference._json import loads, with_sorted_members
+from cwinference._json import dumps, loads, with_sorted_members
 from cwinference.inference import _model_server, _stream_reader
 from cwinference.inference.batch import lines, requests
 
@@ -172,3 +178,83 @@ def test_names_that_are_no_text_are_sorted_as_they_are_sent() -> None:
     value: Any = {10: 1, 9: 2, "b": {True: 1, "a": 2}}
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     assert with_sorted_members(text, value) == b'{"10":1,"9":2,"b":{"a":2,"true":1}}'
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Named(enum.StrEnum):
+    A = "x"
+
+
+class Counted(enum.IntEnum):
+    A = 3
+
+
+class Plain(enum.Enum):
+    A = "x"
+
+
+@dataclasses.dataclass
+class Record:
+    a: int = 1
+
+
+class Incomparable(dict[str, int]):
+    def __eq__(self, other: object) -> bool:
+        raise LookupError("it cannot be compared")
+
+    __hash__ = None
+
+
+def written(write: Callable[[Any], bytes], value: Any) -> object:
+    """The text, or the kind of error."""
+    try:
+        return write(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        return type(error)
+
+
+def by_json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.binary(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(st.characters()) | st.integers() | st.none() | st.floats(), inner, max_size=4)
+    ),
+)
+
+
+@given(ANYTHING)
+def test_whatever_is_written_is_what_json_writes_or_refuses(value: Any) -> None:
+    assert written(dumps, value) == written(by_json, value)
+
+
+def deep(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", [
+    1e16, 1e-5, 1e22, 123456789012345680.0, 0.0001, 5e-324, -0.0, 2**64, -(2**70), Text("q"), Named.A, Counted.A,
+    Plain.A, {Named.A: 1}, {Counted.A: 1}, {True: 1}, {1.5: 2}, {(1, 2): 3}, (1, 2), {1, 2}, frozenset([1]), range(3),
+    b"x", bytearray(b"x"), memoryview(b"x"), deque([1]), iter([1]), object(), decimal.Decimal("1.5"), uuid.UUID(int=1),
+    datetime.datetime(2026, 11, 30, tzinfo=datetime.UTC), datetime.timedelta(1), Record(), OrderedDict(b=1, a=2),
+    UserDict(a=1), Incomparable(a=1), float("nan"), [float("inf")], "\ud800", deep(900), deep(100_000), 10**4400,
+], ids=lambda value: type(value).__name__)  # fmt: skip
+def test_what_msgspec_would_write_in_another_way_is_written_or_refused_by_json(value: Any) -> None:
+    assert written(dumps, {"value": value}) == written(by_json, {"value": value})
+
+
+def test_every_character_is_written_as_json_writes_it() -> None:
+    for start in range(0, 0x110000, 0x800):
+        if not 0xD800 <= start < 0xE000:
+            text = "".join(map(chr, range(start, start + 0x800)))
+            assert dumps(text) == by_json(text)

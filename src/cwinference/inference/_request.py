@@ -1,12 +1,12 @@
 """A request for a completion: its arguments checked, its body encoded, and how it may be sent."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from .._arguments import UNSET, check_text, check_timeout
 from .._calls.flow import Call, Flow
 from .._calls.observation import Observer, StreamObservation
+from .._json import dumps
 from ..auth import Headers, Metadata
 from ..config import USER_AGENT, Endpoint
 from ..errors import ApiError, ConfigurationError
@@ -18,8 +18,6 @@ from ._stats import Counters
 from ._stream_reader import StreamReader
 
 T = TypeVar("T")
-
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 _RESERVED_HEADERS = frozenset(
     {"authorization", "connection", "content-length", "content-type", "host", "transfer-encoding"}
@@ -245,7 +243,7 @@ def check_model(model: object) -> str:
 def encoded(body: Mapping[str, Any]) -> bytes:
     """Return the body as JSON. Raises a ConfigurationError that names the argument that cannot be encoded."""
     try:
-        return _encode(body).encode()
+        return dumps(body)
     except (TypeError, ValueError, RecursionError) as error:
         name = next((name for name, value in body.items() if not _encodes(value)), "body")
         raise ConfigurationError(f"{name}: cannot be encoded as JSON: {error}") from None
@@ -253,7 +251,7 @@ def encoded(body: Mapping[str, Any]) -> bytes:
 
 def _encodes(value: object) -> bool:
     try:
-        _encode(value).encode()
+        dumps(value)
     except (TypeError, ValueError, RecursionError):
         return False
     return True

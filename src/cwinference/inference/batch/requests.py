@@ -81,7 +81,7 @@ def digest_of(method: CompletionMethod, body: dict[str, Any], content: bytes | N
 
 
 def _copied(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         raise ConfigurationError(f"{where}expected an object, got {type(value).__name__}")
     try:
         return dict(cast(Mapping[str, Any], value))
