@@ -1,21 +1,19 @@
 """Token sources: a string, a callable, a file, or a command. No repr and no error ever shows a token."""
 
 import asyncio
-import inspect
 import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
 from ._arguments import check_timeout
 from ._locks import lock_of
 from ._secrets import Secret, forgets_locals
 from ._tokens import token_timeout
-from ._tokens.command import TokenCommand
-from ._tokens.file import TokenFile, WatchedFile
+from ._tokens.source import reader_of
 from .errors import ConfigurationError
 
 TokenSource: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -57,6 +55,8 @@ def from_file(path: str | os.PathLike[str]) -> Callable[[], str]:
         raise ConfigurationError(f"path: expected the path of a token file, got {type(path).__name__}")
     from pathlib import Path  # like json, it is loaded for the few who need it
 
+    from ._tokens.file import TokenFile
+
     return TokenFile(Path(path))
 
 
@@ -81,6 +81,8 @@ def from_command(command: Sequence[str], *, timeout: float | None = 30.0) -> Cal
     wrong = next((type(each).__name__ for each in command if not isinstance(each, str | os.PathLike)), None)
     if wrong is not None:
         raise ConfigurationError(f"command: expected a list of strings, got one of {wrong}")
+    from ._tokens.command import TokenCommand
+
     return TokenCommand(tuple(command), check_timeout(timeout))
 
 
@@ -117,36 +119,31 @@ class TokenCredentials(Credentials):
     """The token of one client: validated, cached, and requested again when the server refuses it."""
 
     def __init__(self, source: TokenSource | HiddenSource, origin: str = "a string") -> None:
-        self._source = WatchedFile(source) if isinstance(source, TokenFile) else hidden(source)
-        self._origin = origin
+        self._reader = reader_of(source, origin)
         self._metadata: Metadata | None = None
         self._lock = lock_of(self)
         self._loop_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
-        self._changed = self._source.changed if isinstance(self._source, WatchedFile) else None
-        if isinstance(self._source, Secret):
-            self._keep(cast(Secret[Any], self._source))
-        elif not isinstance(self._source, WatchedFile) and not callable(self._source):
-            raise ConfigurationError(f"token: expected a string or a callable, got {type(source).__name__}")
+        self._changed = self._reader.changed
+        if not self._reader.refreshable:
+            self._keep(self._reader.read(None))
 
     def __repr__(self) -> str:
-        return f"TokenCredentials({self._source!r})"
+        return f"TokenCredentials({self._reader!r})"
 
     @property
     def origin(self) -> str:
         """Where the token comes from, for people: the file, the program, or what was said of a string."""
-        if isinstance(self._source, WatchedFile | TokenCommand):
-            return repr(self._source)
-        return self._origin if isinstance(self._source, Secret) else "a callable"
+        return self._reader.origin
 
     @property
     def refreshable(self) -> bool:
         """Whether the source may return another token when called again."""
-        return not isinstance(self._source, Secret)
+        return self._reader.refreshable
 
     @property
     def may_be_async(self) -> bool:
         """Whether the source is known to be a coroutine function."""
-        return inspect.iscoroutinefunction(self._source)
+        return self._reader.may_be_async
 
     def metadata(self) -> Metadata | None:
         """Return the cached `authorization` header; None if the source has to be called first."""
@@ -158,40 +155,19 @@ class TokenCredentials(Credentials):
         """Call the source, unless another thread has replaced the refused token in the meantime."""
         ends = None if seconds is None else time.monotonic() + seconds
         with _held(self._lock, ends):
-            return self._replaced(refused) or self._keep(self._from_source(_left(ends)))
+            return self._replaced(refused) or self._keep(self._reader.read(_left(ends)))
 
     async def fetch_async(self, refused: Metadata | None) -> Metadata:
         """Do the same, awaiting an async source."""
         loop = asyncio.get_running_loop()
         async with self._loop_locks.setdefault(loop, asyncio.Lock()):
-            return self._replaced(refused) or self._keep(await self._from_source_async())
+            return self._replaced(refused) or self._keep(await self._reader.read_async())
 
     def _replaced(self, refused: Metadata | None) -> Metadata | None:
         """Return the header by which another thread or task has replaced the refused one; None if there is none."""
-        if self._metadata is refused or (isinstance(self._source, WatchedFile) and self._source.differs()):
+        if self._metadata is refused or self._reader.differs():
             return None
         return self._metadata
-
-    def _from_source(self, seconds: float | None) -> Secret[Any]:
-        source = self._source
-        if isinstance(source, WatchedFile):
-            return source.read()
-        if isinstance(source, TokenCommand):
-            return source.run(seconds)
-        token = Secret(cast(Callable[[], Any], source)())
-        if inspect.isawaitable(token.reveal()):
-            getattr(token.reveal(), "close", lambda: None)()  # otherwise Python warns that it was never awaited
-            raise ConfigurationError("token: an async callable needs AsyncClient")
-        return token
-
-    async def _from_source_async(self) -> Secret[Any]:
-        source = self._source
-        if isinstance(source, WatchedFile):
-            return await source.read_async()
-        if isinstance(source, TokenCommand):
-            return await source.run_async()
-        token = Secret(cast(Callable[[], Any], source)())
-        return Secret(await token.reveal()) if inspect.isawaitable(token.reveal()) else token
 
     def _keep(self, token: Secret[Any]) -> Metadata:
         check_token(token)

@@ -16,6 +16,7 @@ from .._secrets import Secret, forgets_locals
 from .._text import reason_of
 from ..errors import ConfigurationError
 from . import token_timeout
+from .source import SharedSource, TokenReader
 
 _POLL_SECONDS = 0.05
 """How often a running command is looked at, to see whether somebody still waits for it. Its output is read at once."""
@@ -23,7 +24,7 @@ _GRACE_SECONDS = 0.5
 """How long a command has to end by itself when it is terminated; then it is killed."""
 
 
-class TokenCommand:
+class TokenCommand(SharedSource, TokenReader):
     """Runs a command that prints a token."""
 
     def __init__(self, command: Sequence[str], timeout: float | None) -> None:
@@ -35,9 +36,13 @@ class TokenCommand:
 
     @forgets_locals
     def __call__(self) -> str:
-        return self.run(None).reveal()
+        return self.read(None).reveal()
 
-    def run(self, seconds: float | None) -> Secret[str]:
+    def reader(self) -> TokenReader:
+        """Return itself: it keeps nothing."""
+        return self
+
+    def read(self, seconds: float | None) -> Secret[str]:
         """Return what it printed. Raises DeadlineExceeded after `seconds`; None for its own limit only."""
         run = CommandRun(self._command, self._timeout)
         try:
@@ -47,7 +52,7 @@ class TokenCommand:
         finally:
             run.end()
 
-    async def run_async(self) -> Secret[str]:
+    async def read_async(self) -> Secret[str]:
         """Do the same on an event loop, until it is canceled."""
         run = CommandRun(self._command, self._timeout)
         try:

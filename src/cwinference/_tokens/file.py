@@ -13,6 +13,7 @@ from .._secrets import Secret, forgets_locals
 from .._signals import from_signal_handler
 from .._text import reason_of
 from ..errors import ConfigurationError
+from .source import SharedSource, TokenReader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _CHECK_SECONDS = 1.0
 
 
-class TokenFile:
+class TokenFile(SharedSource):
     """Reads a token file. What is not a regular file gives its content only once, so that is kept for all clients."""
 
     def __init__(self, path: "Path") -> None:
@@ -37,6 +38,10 @@ class TokenFile:
     @forgets_locals
     def __call__(self) -> str:
         return self.read().reveal()
+
+    def reader(self) -> "WatchedFile":
+        """Return what one client reads it by."""
+        return WatchedFile(self)
 
     def read(self) -> Secret[str]:
         """Return what the file contains, without white space around it; it may be empty."""
@@ -65,7 +70,7 @@ class TokenFile:
         return Secret(self.path.read_text("utf-8").strip())
 
 
-class WatchedFile:
+class WatchedFile(TokenReader):
     """A token file as one client has read it: what is old for one client may still be news to the others."""
 
     def __init__(self, file: TokenFile) -> None:
@@ -73,11 +78,12 @@ class WatchedFile:
         self._signature_read: tuple[int, int, int] | None = None
         self._token: Secret[str] | None = None
         self._next_check = 0.0
+        self.changed = self._has_changed
 
     def __repr__(self) -> str:
         return repr(self._file)
 
-    def read(self) -> Secret[str]:
+    def read(self, seconds: float | None = None) -> Secret[str]:
         """Return the new token; or the previous one, if a rotation has truncated the file and not filled it yet."""
         signature = None
         try:
@@ -111,7 +117,7 @@ class WatchedFile:
         except BaseException as error:
             outcome.set_exception(error)
 
-    def changed(self) -> bool:
+    def _has_changed(self) -> bool:
         """Return whether the file was replaced since it was read; it is checked at most once a second."""
         now = time.monotonic()
         if now < self._next_check:
