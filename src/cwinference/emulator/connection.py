@@ -22,7 +22,7 @@ _FLUSH_POLL_SECONDS, _FLUSH_POLLS = 0.001, 100
 """How often, and how many times at most, to check whether everything was sent."""
 
 
-class Connection(ClientConnection):
+class ServerConnection(ClientConnection):
     """A client's connection, for what happens below HTTP. Requests have it as `scope["state"]["connection"]`."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:

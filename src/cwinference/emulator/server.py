@@ -29,7 +29,7 @@ from hypercorn.typing import LifespanState
 
 from ..errors import ConfigurationError
 from . import http2
-from .connection import Connection
+from .connection import ServerConnection
 from .faults.slow_link import SlowLink
 from .protocols.asgi import App, Receive, Scope, Send, state_of
 from .protocols.http_rules import HttpRules
@@ -95,7 +95,7 @@ class Server:
         self._socket = _listen(host, port)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
-        self._connections: dict[asyncio.Task[Any], Connection] = {}
+        self._connections: dict[asyncio.Task[Any], ServerConnection] = {}
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cwinference-emulator", daemon=True)
 
@@ -143,7 +143,7 @@ class Server:
         if self._stopping.is_set():
             writer.close()
             return
-        connection = Connection(writer)
+        connection = ServerConnection(writer)
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._connections[task] = connection
         state = cast(LifespanState, {"connection": connection})  # hypercorn copies it into the state of each request
@@ -154,7 +154,7 @@ class Server:
         finally:
             del self._connections[task]
 
-    async def _handle_request(self, connection: Connection, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_request(self, connection: ServerConnection, scope: Scope, receive: Receive, send: Send) -> None:
         connection.has_received_request = True
         connection.ignore_late_data()
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote
 
 from ..._version import __version__
 from ..interfaces import Caller, RpcError
-from ..protocols.asgi import App, Disconnected, Exchange, Receive, Scope, Send
+from ..protocols.asgi import App, AsgiExchange, Disconnected, Receive, Scope, Send
 from ..protocols.codecs import HTTP_STATUS
 from .controls import Controls
 from .request_log import CAPACITY
@@ -26,17 +26,17 @@ _JSON = (b"content-type", b"application/json")
 _log = logging.getLogger("cwinference.emulator")
 _VARIABLE = re.compile(r"\\\{(\w+)\\\}")
 
-Response: TypeAlias = tuple[int, object]
+AdminResponse: TypeAlias = tuple[int, object]
 """A status, and a body for JSON; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class AdminRoute:
     """A verb and a path, and what they do."""
 
     verb: str
     template: str
-    handler: Callable[..., Response]
+    handler: Callable[..., AdminResponse]
     body: str = ""
     """"required", "optional", or empty."""
     is_public: bool = False
@@ -80,7 +80,7 @@ class AdminRoutes:
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(scope, receive, send, limit=MAX_BODY_BYTES)
+        exchange = AsgiExchange(scope, receive, send, limit=MAX_BODY_BYTES)
         try:
             status, body = await self._respond(exchange)
         except Disconnected:
@@ -96,7 +96,7 @@ class AdminRoutes:
         else:
             await _send(exchange, status, body)
 
-    async def _respond(self, exchange: Exchange) -> Response:
+    async def _respond(self, exchange: AsgiExchange) -> AdminResponse:
         route, variables = _find(exchange.verb, exchange.raw_path)
         if not route.is_public:
             if not self._is_open:
@@ -120,7 +120,7 @@ class _NotAllowed(Exception):
         self.verbs = verbs
 
 
-def _find(verb: str, path: str) -> tuple[Route, Mapping[str, str]]:
+def _find(verb: str, path: str) -> tuple[AdminRoute, Mapping[str, str]]:
     found = [
         (route, variables) for route in ROUTES if (variables := route.match(path.removeprefix(PREFIX))) is not None
     ]
@@ -132,7 +132,7 @@ def _find(verb: str, path: str) -> tuple[Route, Mapping[str, str]]:
     raise _NotAllowed([route.verb for route, _ in found])
 
 
-async def _send(exchange: Exchange, status: int, body: object, *headers: tuple[bytes, bytes]) -> None:
+async def _send(exchange: AsgiExchange, status: int, body: object, *headers: tuple[bytes, bytes]) -> None:
     if status == 204:
         await exchange.respond(status, headers)
     else:
@@ -155,7 +155,7 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not valid in JSON")
 
 
-def _numbers(exchange: Exchange) -> list[object]:
+def _numbers(exchange: AsgiExchange) -> list[object]:
     """Return `limit` and `after` of the query."""
     query = parse_qs(exchange.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     limits = {"limit": (1, CAPACITY, CAPACITY), "after": (0, 2**53, 0)}
@@ -178,88 +178,88 @@ def _object(value: object, *known: str) -> Mapping[str, Any]:
     return fields
 
 
-def _health(controls: Controls) -> Response:
+def _health(controls: Controls) -> AdminResponse:
     return 200, {"status": "ok", "version": __version__}
 
 
-def _ready(controls: Controls) -> Response:
+def _ready(controls: Controls) -> AdminResponse:
     return (200, {"status": "ready"}) if controls.ready else (503, {"status": "starting"})
 
 
-def _openapi(controls: Controls) -> Response:
+def _openapi(controls: Controls) -> AdminResponse:
     text = resources.files("cwinference.emulator.admin").joinpath("openapi.json").read_text("utf-8")
     return 200, json.loads(text)
 
 
-def _reset(controls: Controls, body: object) -> Response:
+def _reset(controls: Controls, body: object) -> AdminResponse:
     keep_seed = _object(body, "keep_seed").get("keep_seed", False)
     if not isinstance(keep_seed, bool):
         raise RpcError("invalid_argument", f"keep_seed: expected true or false, got {keep_seed!r}")
     return 200, {"resources": controls.reset(keep_seed=keep_seed)}
 
 
-def _state(controls: Controls) -> Response:
+def _state(controls: Controls) -> AdminResponse:
     return 200, controls.state()
 
 
-def _set_state(controls: Controls, body: object) -> Response:
+def _set_state(controls: Controls, body: object) -> AdminResponse:
     return 200, {"resources": controls.set_state(_object(body))}
 
 
-def _faults(controls: Controls) -> Response:
+def _faults(controls: Controls) -> AdminResponse:
     return 200, {"faults": controls.faults()}
 
 
-def _add_fault(controls: Controls, body: object) -> Response:
+def _add_fault(controls: Controls, body: object) -> AdminResponse:
     return 201, controls.add_fault(_object(body))
 
 
-def _remove_faults(controls: Controls) -> Response:
+def _remove_faults(controls: Controls) -> AdminResponse:
     controls.remove_faults()
     return 204, None
 
 
-def _remove_fault(controls: Controls, id: str) -> Response:
+def _remove_fault(controls: Controls, id: str) -> AdminResponse:
     controls.remove_fault(id)
     return 204, None
 
 
-def _fates(controls: Controls) -> Response:
+def _fates(controls: Controls) -> AdminResponse:
     return 200, {"fates": controls.fates()}
 
 
-def _set_fate(controls: Controls, name: str, body: object) -> Response:
+def _set_fate(controls: Controls, name: str, body: object) -> AdminResponse:
     controls.set_fate(name, body)
     return 200, {"name": name, "fate": controls.fates().get(name)}
 
 
-def _clock(controls: Controls) -> Response:
+def _clock(controls: Controls) -> AdminResponse:
     return 200, controls.clock()
 
 
-def _advance(controls: Controls, body: object) -> Response:
+def _advance(controls: Controls, body: object) -> AdminResponse:
     controls.advance(_object(body, "advance").get("advance"))
     return 200, controls.clock()
 
 
-def _requests(controls: Controls, limit: int, after: int) -> Response:
+def _requests(controls: Controls, limit: int, after: int) -> AdminResponse:
     return 200, {"requests": controls.requests(limit, after)}
 
 
 ROUTES = (
-    Route("GET", "health", _health, is_public=True),
-    Route("GET", "ready", _ready, is_public=True),
-    Route("GET", "openapi.json", _openapi),
-    Route("POST", "reset", _reset, body="optional"),
-    Route("GET", "state", _state),
-    Route("PUT", "state", _set_state, body="required"),
-    Route("GET", "faults", _faults),
-    Route("POST", "faults", _add_fault, body="required"),
-    Route("DELETE", "faults", _remove_faults),
-    Route("DELETE", "faults/{id}", _remove_fault),
-    Route("GET", "fates", _fates),
-    Route("PUT", "fates/{name}", _set_fate, body="required"),
-    Route("GET", "clock", _clock),
-    Route("POST", "clock", _advance, body="required"),
-    Route("GET", "requests", _requests),
+    AdminRoute("GET", "health", _health, is_public=True),
+    AdminRoute("GET", "ready", _ready, is_public=True),
+    AdminRoute("GET", "openapi.json", _openapi),
+    AdminRoute("POST", "reset", _reset, body="optional"),
+    AdminRoute("GET", "state", _state),
+    AdminRoute("PUT", "state", _set_state, body="required"),
+    AdminRoute("GET", "faults", _faults),
+    AdminRoute("POST", "faults", _add_fault, body="required"),
+    AdminRoute("DELETE", "faults", _remove_faults),
+    AdminRoute("DELETE", "faults/{id}", _remove_fault),
+    AdminRoute("GET", "fates", _fates),
+    AdminRoute("PUT", "fates/{name}", _set_fate, body="required"),
+    AdminRoute("GET", "clock", _clock),
+    AdminRoute("POST", "clock", _advance, body="required"),
+    AdminRoute("GET", "requests", _requests),
 )

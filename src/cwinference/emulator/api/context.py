@@ -10,7 +10,7 @@ from ..behavior import Behavior, Fate
 from ..interfaces import Caller
 from ..parameters import Parameters
 from . import rpc_errors
-from .store import Store
+from .store import RecordStore
 from .tables import Record, RecordTable
 
 ResponseFields: TypeAlias = Mapping[str, Any]
@@ -24,7 +24,7 @@ HandlerMap: TypeAlias = Mapping[type[Message], RequestHandler]
 class ApiContext:
     """The state and the settings that all handlers share."""
 
-    store: Store
+    store: RecordStore
     behavior: Behavior
     parameters: Parameters
     public_url: str

@@ -22,7 +22,7 @@ from .gateways import GatewayHandlers
 from .hot_loads import HotLoadHandlers
 from .journal import Journal
 from .lifecycle import UNPROMPTED, LifecycleHandlers
-from .store import Store
+from .store import RecordStore
 from .tables import Record, sorted_by_creation
 
 M = TypeVar("M", bound=Message)
@@ -75,7 +75,7 @@ class EmulatedApi:
         self.clock = clock or EmulatorClock()
         self.fates = {} if fates is None else fates
         """Planned failures; see `fates` of the constructor."""
-        self._store = Store(self.clock, journal)
+        self._store = RecordStore(self.clock, journal)
         self._context = ApiContext(
             store=self._store,
             behavior=behavior,

@@ -14,13 +14,13 @@ from ..._text import one_line
 from ..clock import SECOND
 from ..interfaces import RpcError
 from .journal import JournalRow
-from .store import Store
+from .store import RecordStore
 from .tables import Record, Step
 
 _KEYS = {"kind", "resource", "plan", "notes"}
 
 
-def take(store: Store) -> Sequence[Mapping[str, Any]]:
+def take(store: RecordStore) -> Sequence[Mapping[str, Any]]:
     """Return all records in the order of their creation, as JSON objects."""
     records = sorted((each for table in store.tables.values() for each in table), key=lambda each: each.number)
     now = store.clock.now()

@@ -28,7 +28,7 @@ _MAX_STALE_ENTRIES = 1000
 """How many entries the schedule may contain beyond twice the number of records before stale ones are removed."""
 
 
-class Store:
+class RecordStore:
     """The tables, the schedule of steps, and the journal."""
 
     def __init__(self, clock: EmulatorClock, journal: Journal | None) -> None:

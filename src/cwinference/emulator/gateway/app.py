@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from ... import types
 from ..interfaces import Caller, Directory, RpcError
-from ..protocols.asgi import App, Exchange, Receive, Scope, Send, state_of
+from ..protocols.asgi import App, AsgiExchange, Receive, Scope, Send, state_of
 from ..protocols.codecs import decompress
 from . import routing
 from .models import TextModel
@@ -57,12 +57,12 @@ class CompletionsApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request; stop when the client disconnects."""
-        exchange = Exchange(scope, receive, send, limit=MAX_BODY_BYTES)
+        exchange = AsgiExchange(scope, receive, send, limit=MAX_BODY_BYTES)
         request_id = exchange.header(b"x-request-id") or uuid.uuid4().hex
         response = ResponseWriter(exchange, {"x-request-id": request_id})
         await _with_errors(self._dispatch(exchange, receive, response), response)
 
-    async def _dispatch(self, exchange: Exchange, receive: Receive, response: ResponseWriter) -> None:
+    async def _dispatch(self, exchange: AsgiExchange, receive: Receive, response: ResponseWriter) -> None:
         gateway, path = self._gateway(exchange.scope)
         self._check_access(gateway, exchange.header(b"authorization"))
         routing.check_ready(gateway)
@@ -113,7 +113,7 @@ async def _serve(
     model: TextModel, request: ModelRequest, headers: Mapping[str, str], scope: Scope, receive: Receive, send: Send
 ) -> None:
     """Generate a completion for a request that was read: an ASGI application, so that faults can be put around it."""
-    exchange = Exchange(scope, receive, send)
+    exchange = AsgiExchange(scope, receive, send)
     await exchange.body()
     response = ResponseWriter(exchange, headers)
     await _with_errors(_run_until_disconnect(model.complete(request, response), exchange), response)
@@ -164,13 +164,13 @@ def _unauthorized(message: str) -> GatewayError:
     )
 
 
-def _check_verb(exchange: Exchange, *allowed: str) -> None:
+def _check_verb(exchange: AsgiExchange, *allowed: str) -> None:
     if exchange.verb not in allowed:
         message = f"Method {exchange.verb} is not allowed here; use {allowed[0]}"
         raise GatewayError(405, message, code="method_not_allowed", headers={"allow": ", ".join(allowed)})
 
 
-async def _body(exchange: Exchange) -> dict[str, Any]:
+async def _body(exchange: AsgiExchange) -> dict[str, Any]:
     encoding = exchange.header(b"content-encoding") or ""
     try:
         text = decompress(await exchange.body(), encoding, MAX_BODY_BYTES)
@@ -194,7 +194,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not valid in JSON")
 
 
-async def _run_until_disconnect(work: Coroutine[Any, Any, None], exchange: Exchange) -> None:
+async def _run_until_disconnect(work: Coroutine[Any, Any, None], exchange: AsgiExchange) -> None:
     """Run a coroutine, and cancel it when the client disconnects.
 
     ASGI reports a disconnect only to an application that waits for it. Otherwise a completion would be generated to its
@@ -214,7 +214,7 @@ async def _run_until_disconnect(work: Coroutine[Any, Any, None], exchange: Excha
         await asyncio.gather(working, watching, return_exceptions=True)
 
 
-def _models(target: routing.Target, deployments: list[types.Deployment]) -> dict[str, Any]:
+def _models(target: routing.RequestTarget, deployments: list[types.Deployment]) -> dict[str, Any]:
     """Return the list of models for `models`, or one of them for `models/<name>`."""
     # In reverse order, so that the first of several deployments of a model determines its entry; reversed again below.
     by_name = {

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from ..protocols.asgi import Exchange
+from ..protocols.asgi import AsgiExchange
 
 Observe: TypeAlias = Callable[[bytes, tuple[int, str] | None], None]
 """Gets a part of a body; of a complete response together with its status and its content type."""
@@ -18,7 +18,7 @@ def encode_json(body: Any) -> bytes:
 class ResponseWriter:
     """Sends one response: either with `send`, or with any number of `event` or `write` and then `done` or `end`."""
 
-    def __init__(self, exchange: Exchange, headers: Mapping[str, str]) -> None:
+    def __init__(self, exchange: AsgiExchange, headers: Mapping[str, str]) -> None:
         self._exchange = exchange
         self.headers = dict(headers)
         """Sent with the response, whatever it is; may be changed until then."""

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from ... import types
 from ...status import State
-from ..protocols.asgi import Exchange
+from ..protocols.asgi import AsgiExchange
 from .openai_request import GatewayError, invalid_value
 
 SERVING_STATES = (State.READY, State.UPDATING)
@@ -17,7 +17,7 @@ _RETRY_HEADERS = {"retry-after": "1"}
 
 
 @dataclass(frozen=True)
-class Target:
+class RequestTarget:
     """What a path below a gateway's endpoint leads to."""
 
     route: str
@@ -26,17 +26,17 @@ class Target:
     """The model, when the path names it."""
 
 
-def parse_path(gateway: types.Gateway, path: str) -> Target:
+def parse_path(gateway: types.Gateway, path: str) -> RequestTarget:
     """Split the path below a gateway's endpoint, still percent-encoded. Raises `GatewayError` for an unknown form."""
     found = re.fullmatch(r"(?:/(?P<model>[^/]+))?/v1/(?P<route>.+)", path)
     by_path = gateway.spec.WhichOneof("routing") == "path_based_routing"
     if found and by_path == (found["model"] is not None):
-        return Target(unquote(found["route"]), unquote(found["model"]) if by_path else None)
+        return RequestTarget(unquote(found["route"]), unquote(found["model"]) if by_path else None)
     form = "/<model, percent-encoded>/v1/..." if by_path else "/v1/..."
     raise GatewayError(404, f"Unknown path {path or '/'}; this gateway serves {form}", code="unknown_url")
 
 
-def model_name(gateway: types.Gateway, target: Target, exchange: Exchange, body: Mapping[str, Any]) -> str:
+def model_name(gateway: types.Gateway, target: RequestTarget, exchange: AsgiExchange, body: Mapping[str, Any]) -> str:
     """Return the name of the model that a request is for, from the place that the gateway's routing says."""
     named = body.get("model")
     if named is not None and not isinstance(named, str):

@@ -7,7 +7,7 @@ the token that its user has. So its files need none.
 from importlib import resources
 from urllib.parse import quote
 
-from ..protocols.asgi import App, Disconnected, Exchange, Receive, Scope, Send
+from ..protocols.asgi import App, AsgiExchange, Disconnected, Receive, Scope, Send
 
 FILES = {
     "/": ("index.html", b"text/html; charset=utf-8"),
@@ -51,7 +51,7 @@ class Page:
         if found is None or (scope["path"] == "/" and not _accepts_html(scope)):
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(scope, receive, send)
+        exchange = AsgiExchange(scope, receive, send)
         try:
             if not self._is_open:
                 await exchange.respond_text(404, _OFF, *_HEADERS)

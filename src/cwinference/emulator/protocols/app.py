@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from ..._wire.methods import Method
 from . import connect, grpc, reflection
-from .asgi import App, Disconnected, Exchange, Receive, Scope, Send
+from .asgi import App, AsgiExchange, Disconnected, Receive, Scope, Send
 from .rest import ROOT, RestHandler
 from .service import Service
 
@@ -35,9 +35,9 @@ class ProtocolRouter:
             if self._gateways is not None and path.startswith(GATEWAY_PREFIX):
                 await self._gateways(scope, receive, send)
             elif path in reflection.PATHS and _is_grpc(scope):
-                await reflection.reflect(Exchange(scope, receive, send), receive, send)
+                await reflection.reflect(AsgiExchange(scope, receive, send), receive, send)
             else:
-                await self._dispatch(path, Exchange(scope, receive, send))
+                await self._dispatch(path, AsgiExchange(scope, receive, send))
         except Disconnected:
             pass
         except Exception:
@@ -47,7 +47,7 @@ class ProtocolRouter:
         """Return the method that a request calls, by whatever protocol; None if it calls none."""
         return self._methods.get(path) or self._rest.method_of(verb, path)
 
-    async def _dispatch(self, path: str, exchange: Exchange) -> None:
+    async def _dispatch(self, path: str, exchange: AsgiExchange) -> None:
         method = self._methods.get(path)
         content_type = exchange.content_type
         if content_type in grpc.CODECS and exchange.verb == "POST":
@@ -61,7 +61,7 @@ class ProtocolRouter:
         else:
             await exchange.respond_text(404, "not found: this is an emulator of the CoreWeave Inference API")
 
-    async def _dispatch_connect(self, exchange: Exchange, method: Method, content_type: str) -> None:
+    async def _dispatch_connect(self, exchange: AsgiExchange, method: Method, content_type: str) -> None:
         if exchange.verb == "GET" and method.read_only:
             await self._connect.get(exchange, method)
         elif exchange.verb != "POST":

@@ -93,7 +93,7 @@ def state_of(scope: Scope) -> RequestState:
     return cast(RequestState, scope.get("state", {}))
 
 
-class Exchange:
+class AsgiExchange:
     """One request, and the means to respond to it."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, limit: int = MAX_MESSAGE_BYTES) -> None:

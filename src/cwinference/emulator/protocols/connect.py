@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from ..._wire.methods import Method
 from ..interfaces import RpcError
-from .asgi import Exchange
+from .asgi import AsgiExchange
 from .codecs import HTTP_STATUS, JSON, PROTO, Codec, check_codec, decompress, pack
 from .service import Service
 
@@ -25,7 +25,7 @@ class ConnectHandler:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def post(self, exchange: Exchange, method: Method, codec: Codec) -> None:
+    async def post(self, exchange: AsgiExchange, method: Method, codec: Codec) -> None:
         """Handle a call whose request is the body."""
         try:
             body = await exchange.body(_timeout(exchange.header(b"connect-timeout-ms")))
@@ -38,7 +38,7 @@ class ConnectHandler:
         else:
             await exchange.respond_message(b"application/" + codec.name.encode(), response)
 
-    async def get(self, exchange: Exchange, method: Method) -> None:
+    async def get(self, exchange: AsgiExchange, method: Method) -> None:
         """Handle a call whose request is in the query: only methods without side effects can be called so."""
         query = {name: values[-1] for name, values in _query(exchange).items()}
         codec = _BY_NAME.get(query.get("encoding", ""))
@@ -53,14 +53,14 @@ class ConnectHandler:
         else:
             await exchange.respond_message(b"application/" + codec.name.encode(), response)
 
-    def _call(self, exchange: Exchange, method: Method, codec: Codec, body: bytes) -> bytes:
+    def _call(self, exchange: AsgiExchange, method: Method, codec: Codec, body: bytes) -> bytes:
         check_codec(method, codec)
         request = codec.decode(body, method.request)
         authorization = exchange.header(b"authorization")
         return self._service.respond(codec, method, request, authorization, exchange.interceptors)
 
 
-async def _respond_error(exchange: Exchange, error: RpcError) -> None:
+async def _respond_error(exchange: AsgiExchange, error: RpcError) -> None:
     fields: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.details:
         fields["details"] = [
@@ -79,7 +79,7 @@ def _timeout(milliseconds: str | None) -> float | None:
     return int(milliseconds) / 1000
 
 
-def _query(exchange: Exchange) -> Mapping[str, list[str]]:
+def _query(exchange: AsgiExchange) -> Mapping[str, list[str]]:
     return parse_qs(exchange.scope["query_string"].decode("latin-1"), keep_blank_values=True)
 
 

@@ -10,7 +10,7 @@ from google.rpc import status_pb2
 
 from ..._wire.methods import Method
 from ..interfaces import RpcError
-from .asgi import Exchange, Headers
+from .asgi import AsgiExchange, Headers
 from .codecs import GRPC_NUMBERS, JSON, MAX_MESSAGE_BYTES, PROTO, Codec, check_codec, decompress, pack, too_large
 from .service import Service
 
@@ -49,7 +49,7 @@ class GrpcHandler:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def call(self, exchange: Exchange, method: Method | None, codec: Codec) -> None:
+    async def call(self, exchange: AsgiExchange, method: Method | None, codec: Codec) -> None:
         """Handle a gRPC call, whose status is sent as HTTP/2 trailers. None as method: the path names no known one."""
         if exchange.scope["http_version"] != "2":
             await exchange.respond_text(505, "gRPC needs HTTP/2", (b"connection", b"close"))
@@ -70,7 +70,7 @@ class GrpcHandler:
         await send({"type": "http.response.body", "body": message} if message else _END)
         await send({"type": "http.response.trailers", "headers": trailers})
 
-    async def call_web(self, exchange: Exchange, method: Method | None, codec: Codec) -> None:
+    async def call_web(self, exchange: AsgiExchange, method: Method | None, codec: Codec) -> None:
         """Handle a gRPC-Web call, over any HTTP version; in its text form request and response are base64."""
         text = "-text" in exchange.content_type
         try:
@@ -87,14 +87,14 @@ class GrpcHandler:
             200, [(b"content-type", exchange.content_type.encode())], b64encode(body) if text else body
         )
 
-    def _call(self, exchange: Exchange, method: Method, codec: Codec, body: bytes) -> bytes:
+    def _call(self, exchange: AsgiExchange, method: Method, codec: Codec, body: bytes) -> bytes:
         check_codec(method, codec)
         request = codec.decode(_unframe(body, exchange.header(b"grpc-encoding") or ""), method.request)
         authorization = exchange.header(b"authorization")
         return _frame(self._service.respond(codec, method, request, authorization, exchange.interceptors))
 
 
-def _known(exchange: Exchange, method: Method | None) -> Method:
+def _known(exchange: AsgiExchange, method: Method | None) -> Method:
     """Return the method if it is a known one. Raises `RpcError` before the body, which may be an endless stream."""
     if method is None:
         raise RpcError("unimplemented", f"unknown method {exchange.scope['path']}")

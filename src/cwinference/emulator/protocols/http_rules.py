@@ -3,7 +3,7 @@
 from typing import Any, cast
 from urllib.parse import unquote
 
-from .asgi import App, Exchange, Receive, Scope, Send
+from .asgi import App, AsgiExchange, Receive, Scope, Send
 
 _NO_WEBSOCKET = b"not found: there are no WebSockets here\n"
 
@@ -21,7 +21,7 @@ class HttpRules:
         elif scope["type"] == "http" and _has_two_lengths(scope):
             # What such a request contains depends on the reader; a proxy may take a part of it for another request.
             text = "the request has both a Content-Length and a Transfer-Encoding"
-            await Exchange(scope, receive, send).respond_text(400, text, (b"connection", b"close"))
+            await AsgiExchange(scope, receive, send).respond_text(400, text, (b"connection", b"close"))
         else:
             _make_relative(cast(dict[str, Any], scope))
             await self._app(scope, receive, send)

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...errors import ConfigurationError
-from .asgi import App, Exchange, Receive, Scope, Send
+from .asgi import App, AsgiExchange, Receive, Scope, Send
 
 ANY_ORIGIN = "*"
 """Allows the pages of every origin."""
@@ -50,7 +50,7 @@ class OwnOriginsOnly:
             origin = self._allowed_origin(scope) if self._cors_origins else None
             await (self._app if origin is None else _with_cors(self._app, origin))(scope, receive, send)
         else:
-            await Exchange(scope, receive, send).respond_text(403, f"forbidden: {foreign}")
+            await AsgiExchange(scope, receive, send).respond_text(403, f"forbidden: {foreign}")
 
     def _foreign(self, scope: Scope) -> str | None:
         """Return which header of a request names another host, and what to do about it; None if none does."""
@@ -114,7 +114,7 @@ def _with_cors(app: App, origin: bytes) -> App:
                 headers.append((b"access-control-allow-headers", names))
             if b"access-control-request-private-network" in requested:
                 headers.append((b"access-control-allow-private-network", b"true"))
-            await Exchange(scope, receive, send).respond(204, headers)
+            await AsgiExchange(scope, receive, send).respond(204, headers)
             return
         headers.append((b"access-control-expose-headers", b"*"))
 

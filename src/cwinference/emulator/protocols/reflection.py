@@ -18,7 +18,7 @@ from google.protobuf.descriptor_pb2 import (
 
 from ..._wire.methods import FIRST_PLACEHOLDER, METHODS
 from ..interfaces import RpcError
-from .asgi import Exchange, Receive, Send
+from .asgi import AsgiExchange, Receive, Send
 from .codecs import GRPC_NUMBERS, MAX_MESSAGE_BYTES, decompress, too_large
 
 PATHS = {f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo": version for version in ("v1", "v1alpha")}
@@ -57,7 +57,7 @@ _TYPES = {
 }
 
 
-async def reflect(exchange: Exchange, receive: Receive, send: Send) -> None:
+async def reflect(exchange: AsgiExchange, receive: Receive, send: Send) -> None:
     """Handle a call of the method, a stream in which each request gets its response at once."""
     headers = [(b"content-type", b"application/grpc")]
     await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})

@@ -16,7 +16,7 @@ from google.protobuf.json_format import MessageToDict
 
 from ..._wire.methods import HttpRule, Method
 from ..interfaces import RpcError
-from .asgi import Exchange
+from .asgi import AsgiExchange
 from .codecs import GRPC_NUMBERS, HTTP_STATUS, JSON, decompress, pack
 from .proto_json import JsonFields, fill_message, parse_object
 from .service import Service
@@ -46,7 +46,7 @@ class RestHandler:
         self._service = service
         self._routes = _routes(methods)
 
-    async def call(self, exchange: Exchange) -> None:
+    async def call(self, exchange: AsgiExchange) -> None:
         """Handle a request to the path of a method, or to none."""
         try:
             method, variables = self._match(exchange)
@@ -63,7 +63,7 @@ class RestHandler:
         found = (route.methods.get(verb) for route in self._routes if route.pattern.fullmatch(path))
         return next(found, None)
 
-    def _call(self, exchange: Exchange, method: Method, variables: Mapping[str, str], body: bytes) -> bytes:
+    def _call(self, exchange: AsgiExchange, method: Method, variables: Mapping[str, str], body: bytes) -> bytes:
         if body and exchange.content_type not in ("application/json", ""):
             error = RpcError("invalid_argument", f"expected application/json, got {exchange.content_type}")
             raise _HttpError(415, error, (b"accept", b"application/json"))
@@ -74,7 +74,7 @@ class RestHandler:
         authorization = exchange.header(b"authorization")
         return self._service.respond(JSON, method, request, authorization, exchange.interceptors)
 
-    def _match(self, exchange: Exchange) -> tuple[Method, dict[str, str]]:
+    def _match(self, exchange: AsgiExchange) -> tuple[Method, dict[str, str]]:
         path = exchange.raw_path
         for route in self._routes:
             found = route.pattern.fullmatch(path)
@@ -113,7 +113,7 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(_VARIABLE.sub(r"(?P<\1>[^/]+)", re.escape(template)))
 
 
-def _fields(method: Method, exchange: Exchange, body: bytes) -> JsonFields:
+def _fields(method: Method, exchange: AsgiExchange, body: bytes) -> JsonFields:
     """Read the request's fields, in JSON form, from the body or from the query."""
     rule: HttpRule | None = method.http
     if rule is None or rule.body != "*":
@@ -138,7 +138,7 @@ def _from_query(descriptor: Descriptor, query: str) -> JsonFields:
     return fields.items()
 
 
-async def _respond_error(exchange: Exchange, error: RpcError, status: int, *headers: tuple[bytes, bytes]) -> None:
+async def _respond_error(exchange: AsgiExchange, error: RpcError, status: int, *headers: tuple[bytes, bytes]) -> None:
     documented = status == _STATUS[error.code] and error.code not in _AMBIGUOUS
     fields = {
         "code": status if documented else GRPC_NUMBERS[error.code],

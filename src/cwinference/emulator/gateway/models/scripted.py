@@ -12,7 +12,7 @@ from ...._text import one_line
 from ..openai_request import NOT_SUPPORTED, CompletionOptions, GatewayError, ModelRequest
 from ..response import ResponseWriter, encode_json
 from .pace import Pace
-from .sending import Sender, Sleep
+from .sending import PacedSender, Sleep
 from .shapes import Choice, Piece, ToolCall, to_pieces, to_tool_pieces
 from .text_generator import tokens
 
@@ -32,7 +32,7 @@ class ScriptedModel:
 
     def __init__(self, function: Function, pace: Pace | None = None, *, sleep: Sleep = asyncio.sleep) -> None:
         self._function = function
-        self._sender = Sender(pace or Pace(), sleep)
+        self._sender = PacedSender(pace or Pace(), sleep)
 
     def start(self) -> None:
         """Do nothing: there is no model to load."""

@@ -14,7 +14,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Sender:
+class PacedSender:
     """Sends responses at a pace."""
 
     pace: Pace

@@ -12,7 +12,7 @@ from ..structured_output import FIELDS as STRUCTURE
 from ..structured_output import StructuredOutput, structured_output
 from .json_values import UnsupportedSchema, value_for
 from .pace import Pace
-from .sending import Sender, Sleep
+from .sending import PacedSender, Sleep
 from .shapes import Choice, ToolCall, to_pieces, to_tool_pieces
 
 MAX_RESPONSE_TOKENS = 2**19
@@ -38,7 +38,7 @@ class TextGenerator:
     """Generates text from templates: the same request always gets the same response, apart from its id and time."""
 
     def __init__(self, pace: Pace | None = None, *, sleep: Sleep = asyncio.sleep) -> None:
-        self._sender = Sender(pace or Pace(), sleep)
+        self._sender = PacedSender(pace or Pace(), sleep)
 
     def start(self) -> None:
         """Do nothing: there is no model to load."""
