@@ -9,7 +9,7 @@ import pytest
 from cwinference import errors
 from cwinference._cli.failures import CommandError, failure_of
 from cwinference._cli.main import main
-from cwinference._cli.printing.progress import Progress
+from cwinference._cli.printing.progress import WaitProgress
 from cwinference._cli.resources import show
 from cwinference.emulator import Emulator, Fate
 from tests.support.commands import CommandLine
@@ -36,7 +36,7 @@ def test_an_unexpected_error_is_1_and_debug_shows_where_it_was(
     def broken(*_: object) -> str:
         raise KeyError("CW-SECRET-x")
 
-    monkeypatch.setattr(show, "facts_for", broken)
+    monkeypatch.setattr(show, "context_for", broken)
     ran = cli("gw", "list")
     assert (ran.code, ran.err.splitlines()[0]) == (
         1,
@@ -204,11 +204,11 @@ def test_ctrl_c_in_a_wait_is_130_and_says_how_to_go_on(
 ) -> None:
     cli.ok("gw", "create", "front", *GATEWAY)
 
-    def interrupt(self: Progress, resource: object) -> None:
+    def interrupt(self: WaitProgress, resource: object) -> None:
         self.latest["the-id"] = resource
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Progress, "__call__", interrupt)
+    monkeypatch.setattr(WaitProgress, "__call__", interrupt)
     ran = cli(*arguments)
     assert (ran.code, ran.out) == (130, "")
     assert "the operation goes on\n" in ran.err
@@ -236,7 +236,7 @@ def test_ctrl_c_elsewhere_is_130_without_a_word(cli: CommandLine, monkeypatch: p
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(show, "facts_for", interrupt)
+    monkeypatch.setattr(show, "context_for", interrupt)
     ran = cli("gw", "list")
     assert (ran.code, ran.out, ran.err) == (130, "", "")
 

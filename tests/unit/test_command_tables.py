@@ -11,7 +11,7 @@ from cwinference import types
 from cwinference._cli.parsing.durations import seconds_of
 from cwinference._cli.parsing.suggestions import did_you_mean, similar
 from cwinference._cli.printing.screen import Screen
-from cwinference._tables.facts import share_text, shares_of
+from cwinference._tables.context import share_text, shares_of
 from cwinference._tables.layout import Column, cut, table_lines
 from cwinference._tables.times import age, elapsed
 

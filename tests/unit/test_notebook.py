@@ -14,8 +14,8 @@ from cwinference import Change, Plan, Rollout, Stack, types
 from cwinference._html import Table, html_of
 from cwinference._notebook.messages import MOST, list_html, list_text, message_html, message_text
 from cwinference._tables.columns import columns_of
-from cwinference._tables.display import Page
-from cwinference._tables.facts import Facts
+from cwinference._tables.context import TableContext
+from cwinference._tables.display import PlainDisplay
 from cwinference.doctor import Finding, Report
 from cwinference.following import View
 from cwinference.following._table import KnownRecord
@@ -76,7 +76,9 @@ def test_a_list_of_resources_has_the_columns_of_the_command_line() -> None:
     html = list_html([gateway(), gateway("back")])
     assert html is not None
     titles, front, back = cells(html)
-    assert titles == [each.title for each in columns_of(types.Gateway, Facts(Page())) if not each.is_wide]
+    assert titles == [
+        each.title for each in columns_of(types.Gateway, TableContext(PlainDisplay())) if not each.is_wide
+    ]
     assert (front[:2], back[:2]) == (["front", "● READY"], ["back", "● READY"])
     assert "2 Gateways" in html
     assert (list_text([gateway()]) or "").splitlines()[1].split() == ["front", "READY", "all", "W&B"]

@@ -147,7 +147,7 @@ def perform(options: _Options, run: "Run") -> int:
     from .failures import CommandError, code_of, text_of
 
     log = logging.getLogger("cwinference.batch")
-    handler = _Printer(logging.WARNING)
+    handler = _BatchLogHandler(logging.WARNING)
     log.addHandler(handler)
     try:
         if options.ray is None:
@@ -171,7 +171,7 @@ def perform(options: _Options, run: "Run") -> int:
     return 1 if result.failed else 0
 
 
-class _Printer(logging.Handler):
+class _BatchLogHandler(logging.Handler):
     """Prints warnings of a batch."""
 
     def emit(self, record: logging.LogRecord) -> None:

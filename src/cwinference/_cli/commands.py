@@ -5,24 +5,24 @@ from collections.abc import Mapping
 import click
 
 from . import output
-from .parsing.groups import Entry, LazyGroup
+from .parsing.groups import LazyCommand, LazyGroup
 
-COMMANDS: Mapping[str, Entry] = {
-    "gateways": Entry("cwinference._cli.resources.group", "public entry points to deployed models"),
-    "deployments": Entry("cwinference._cli.resources.group", "models that run on GPUs behind gateways"),
-    "claims": Entry("cwinference._cli.resources.group", "GPU instances reserved for deployments"),
-    "hot-loads": Entry("cwinference._cli.resources.group", "new weights loaded into running replicas"),
-    "status": Entry("cwinference._cli.status", "show gateways, their deployments and claims at a glance"),
-    "explain": Entry("cwinference._cli.explain", "explain the state of a resource, and how to fix it"),
-    "chat": Entry("cwinference._cli.chat", "talk to a model behind a gateway"),
-    "plan": Entry("cwinference._cli.stacks", "compare a file with what exists"),
-    "apply": Entry("cwinference._cli.stacks", "change what exists to match a file"),
-    "export": Entry("cwinference._cli.stacks", "print what exists as such a file"),
-    "rollout": Entry("cwinference._cli.rollout.group", "move traffic to another deployment, with a way back"),
-    "doctor": Entry("cwinference._cli.doctor", "diagnose connection problems, and find changes of the API"),
-    "batch": Entry("cwinference._cli.batch", "request completions from a JSONL file"),
-    "emulator": Entry("cwinference._cli.emulator", "run an emulator of the API on a local port"),
-    "completion": Entry("cwinference._cli.completion", "print a script that completes commands in a shell"),
+COMMANDS: Mapping[str, LazyCommand] = {
+    "gateways": LazyCommand("cwinference._cli.resources.group", "public entry points to deployed models"),
+    "deployments": LazyCommand("cwinference._cli.resources.group", "models that run on GPUs behind gateways"),
+    "claims": LazyCommand("cwinference._cli.resources.group", "GPU instances reserved for deployments"),
+    "hot-loads": LazyCommand("cwinference._cli.resources.group", "new weights loaded into running replicas"),
+    "status": LazyCommand("cwinference._cli.status", "show gateways, their deployments and claims at a glance"),
+    "explain": LazyCommand("cwinference._cli.explain", "explain the state of a resource, and how to fix it"),
+    "chat": LazyCommand("cwinference._cli.chat", "talk to a model behind a gateway"),
+    "plan": LazyCommand("cwinference._cli.stacks", "compare a file with what exists"),
+    "apply": LazyCommand("cwinference._cli.stacks", "change what exists to match a file"),
+    "export": LazyCommand("cwinference._cli.stacks", "print what exists as such a file"),
+    "rollout": LazyCommand("cwinference._cli.rollout.group", "move traffic to another deployment, with a way back"),
+    "doctor": LazyCommand("cwinference._cli.doctor", "diagnose connection problems, and find changes of the API"),
+    "batch": LazyCommand("cwinference._cli.batch", "request completions from a JSONL file"),
+    "emulator": LazyCommand("cwinference._cli.emulator", "run an emulator of the API on a local port"),
+    "completion": LazyCommand("cwinference._cli.completion", "print a script that completes commands in a shell"),
 }
 """The commands by their names, in the order of the help. Each module has its command in `command`."""
 

@@ -17,7 +17,7 @@ from .output import as_json
 from .parsing.groups import Command
 from .parsing.options import output_options
 from .parsing.waits import Wait, wait_option
-from .printing.progress import Progress
+from .printing.progress import WaitProgress
 from .standard_input import read_input
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _perform(run: "Run", plan: Plan, given: Mapping[str, Any]) -> int:
     if wait is not None and wait.seconds is not None:
         how["timeout"] = wait.seconds
     try:
-        done = run.client.apply(plan, on_step=lambda step: _report(run, step), on_change=Progress(run), **how)
+        done = run.client.apply(plan, on_step=lambda step: _report(run, step), on_change=WaitProgress(run), **how)
     except KeyboardInterrupt as error:
         for note in getattr(error, "__notes__", ()):
             run.note(one_line(note))

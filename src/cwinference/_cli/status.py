@@ -15,7 +15,7 @@ from .printing.forms import names_text, ndjson_text, yaml_text
 from .printing.screen import Screen
 from .resources.kinds import KINDS
 from .resources.show import note_what_binary_lacks
-from .resources.tree import Snapshot, status_text
+from .resources.tree import Inventory, status_text
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -38,10 +38,10 @@ def command(run: "Run", /, watches: bool) -> None:
         _watch(run)
         return
     client = run.client
-    _print(run, Snapshot(client.gateways.list(), client.deployments.list(), client.capacity_claims.list()))
+    _print(run, Inventory(client.gateways.list(), client.deployments.list(), client.capacity_claims.list()))
 
 
-def _print(run: "Run", now: Snapshot) -> None:
+def _print(run: "Run", now: Inventory) -> None:
     match run.form:
         case "json":
             kinds: Mapping[str, Sequence[Any]]
@@ -76,8 +76,8 @@ def _watch(run: "Run") -> None:
     found: dict[str, dict[str, Any]] = {"gateway": {}, "deployment": {}, "capacity_claim": {}}
     waiting = {*found}
 
-    def now() -> Snapshot:
-        return Snapshot(*([*each.values()] for each in found.values()))
+    def now() -> Inventory:
+        return Inventory(*([*each.values()] for each in found.values()))
 
     def report(error: Exception) -> None:
         run.note(one_line(str(error)))
@@ -99,7 +99,7 @@ def _watch(run: "Run") -> None:
 
 
 @contextmanager
-def _live(run: "Run", now: Callable[[], Snapshot | None]) -> Generator[bool]:
+def _live(run: "Run", now: Callable[[], Inventory | None]) -> Generator[bool]:
     """Draw the status again and again on a terminal; yield whether it does."""
     screen = Screen.of_output()
     console = screen.console if screen.is_terminal and run.form in (None, "table", "wide") else None
@@ -115,7 +115,7 @@ def _live(run: "Run", now: Callable[[], Snapshot | None]) -> Generator[bool]:
 class _Picture:
     """The status as it is now, made anew whenever it is drawn: as much of it as there are lines."""
 
-    def __init__(self, run: "Run", now: Callable[[], Snapshot | None], screen: Screen) -> None:
+    def __init__(self, run: "Run", now: Callable[[], Inventory | None], screen: Screen) -> None:
         self._run = run
         self._now = now
         self._screen = screen

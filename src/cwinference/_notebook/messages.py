@@ -9,8 +9,8 @@ from google.protobuf.message import Message
 from .. import types
 from .._html import Table, html_of
 from .._tables.columns import columns_of, has_columns
-from .._tables.display import Page
-from .._tables.facts import Facts
+from .._tables.context import TableContext
+from .._tables.display import PlainDisplay
 from .._tables.layout import Column, table_lines
 from .._text import printable
 from ..messages import without_secrets
@@ -25,7 +25,7 @@ def message_html(message: Message) -> str:
     """Return a message as HTML: of a resource what the command line shows, and its conditions; else all that is set."""
     if not isinstance(message, AnyResource | types.HotLoad):
         return html_of([Table([*_fields(_safe(message))], caption=type(message).__name__)])
-    cells = [(each.title, each.text(message)) for each in _columns(type(message), Page(has_shapes=True))]
+    cells = [(each.title, each.text(message)) for each in _columns(type(message), PlainDisplay(has_shapes=True))]
     return html_of([Table([each for each in cells if each[1]], caption=name_of(message)), *_conditions(message)])
 
 
@@ -41,7 +41,7 @@ def list_html(values: Iterable[Any]) -> str | None:
     messages = _listed(values)
     if not messages:
         return None
-    columns = _usual(messages, Page(has_shapes=True))
+    columns = _usual(messages, PlainDisplay(has_shapes=True))
     rows = [[each.text(message) for each in columns] for message in messages[:MOST]]
     right = {place for place, each in enumerate(columns) if each.is_right}
     return html_of([Table(rows, [each.title for each in columns], _count(messages), right)])
@@ -52,7 +52,7 @@ def list_text(values: Iterable[Any]) -> str | None:
     messages = _listed(values)
     if not messages:
         return None
-    display = Page()
+    display = PlainDisplay()
     lines = table_lines(_usual(messages, display), messages[:MOST], display)
     return "\n".join(lines if len(messages) <= MOST else [*lines, _count(messages)])
 
@@ -69,12 +69,12 @@ def _count(messages: Sequence[Message]) -> str:
     return f"{len(messages):,} {name}{f', the first {MOST} of them' if len(messages) > MOST else ''}"
 
 
-def _usual(messages: Sequence[Message], display: Page) -> Sequence[Column]:
+def _usual(messages: Sequence[Message], display: PlainDisplay) -> Sequence[Column]:
     return [each for each in _columns(type(messages[0]), display) if not each.is_wide]
 
 
-def _columns(kind: type[Message], display: Page) -> Sequence[Column]:
-    return columns_of(kind, Facts(display, now=datetime.now(UTC)))
+def _columns(kind: type[Message], display: PlainDisplay) -> Sequence[Column]:
+    return columns_of(kind, TableContext(display, now=datetime.now(UTC)))
 
 
 def _conditions(resource: Any) -> Iterator[Table]:

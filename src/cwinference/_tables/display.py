@@ -28,7 +28,7 @@ class Display(Protocol):
 
 
 @dataclass(frozen=True)
-class Page:
+class PlainDisplay:
     """A display without colors, on which everything fits.
 
     Attributes:

@@ -23,7 +23,7 @@ COMPLETION_VARIABLE = "_CWINFERENCE_COMPLETE"
 """By which a shell asks for completions."""
 
 
-class Entry(NamedTuple):
+class LazyCommand(NamedTuple):
     """A command that is loaded when it is needed."""
 
     module: str
@@ -98,7 +98,7 @@ class LazyGroup(click.Group):
     def __init__(
         self,
         name: str,
-        entries: Mapping[str, Entry],
+        entries: Mapping[str, LazyCommand],
         aliases: Mapping[str, str] | None = None,
         other_names: Mapping[str, str] | None = None,
         **how: Any,
@@ -129,7 +129,7 @@ class LazyGroup(click.Group):
             return None
         return self.load(entry, name)
 
-    def load(self, entry: Entry, name: str) -> click.Command:
+    def load(self, entry: LazyCommand, name: str) -> click.Command:
         """Load a command of the table."""
         found: click.Command | Callable[[str], click.Command] = importlib.import_module(entry.module).command
         return found if isinstance(found, click.Command) else found(name)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..run import Run
 
 
-class Progress:
+class WaitProgress:
     """Reports on standard error what a wait sees, unless `Run.quiet`. It is an `on_change` for the client's waits."""
 
     def __init__(self, run: "Run", monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -46,7 +46,7 @@ class Progress:
         return elapsed(self._monotonic() - self._start)
 
     @contextmanager
-    def spinning(self, text: str) -> Generator["Progress"]:
+    def spinning(self, text: str) -> Generator["WaitProgress"]:
         """Show a spinner on a terminal: the states of what has been seen, or else the text."""
         screen = Screen.of_talk()
         console = None if self._run.quiet or not screen.is_terminal else screen.console
@@ -63,7 +63,7 @@ class Progress:
 class _Line:
     """The line of a spinner, made anew whenever it is drawn."""
 
-    def __init__(self, progress: Progress, text: str, spinner: str) -> None:
+    def __init__(self, progress: WaitProgress, text: str, spinner: str) -> None:
         from rich.spinner import Spinner
 
         self._progress = progress

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ... import types
-from ..._tables.facts import Facts
+from ..._tables.context import TableContext
 from ..._text import one_line
 from ...messages import to_dict
 from ..parsing.groups import Command
@@ -102,7 +102,7 @@ def replicas_command(kind: Kind) -> click.Command:
                 if found:
                     run.say(text)
             case _:
-                show_table(run, types.HotLoadReplica, found, Facts(Screen.of_output()), nothing="no replicas")
+                show_table(run, types.HotLoadReplica, found, TableContext(Screen.of_output()), nothing="no replicas")
 
     text = "Show the progress of each replica of a hot-load, named by its id or its snapshot."
     return click.command("replicas", cls=Command, help=text)(command)

@@ -18,7 +18,7 @@ from ..printing.screen import Screen
 from ..run import Run
 from .kinds import DEPLOYMENTS, GATEWAYS, HOT_LOADS, Kind
 from .names import find, find_all, gateway_ids, gateway_option, is_single, names_argument
-from .show import facts_for, show
+from .show import context_for, show
 
 
 def list_command(kind: Kind) -> click.Command:
@@ -59,9 +59,9 @@ def describe_command(kind: Kind) -> click.Command:
         if run.form not in (None, "table", "wide"):
             show(run, kind, found, single=is_single(names))
             return
-        facts = facts_for(run, kind, found)
+        context = context_for(run, kind, found)
         related = [*run.client.deployments.list()] if kind is GATEWAYS else []
-        run.say("\n\n".join(description(each, facts, related) for each in found))
+        run.say("\n\n".join(description(each, context, related) for each in found))
 
     text = f"Show all that is known of {kind.one}s: spec, status, and conditions with their reasons and times."
     return click.command("describe", cls=Command, help=text)(command)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.descriptor import Descriptor
 
 from ..._tables.columns import columns_of
-from ..._tables.facts import Facts, shares_of
+from ..._tables.context import TableContext, shares_of
 from ..._wire.methods import FIRST_PLACEHOLDER
 from ...errors import ApiError, ProtocolError
 from ...messages import to_dict
@@ -27,7 +27,7 @@ def show(run: "Run", kind: Kind, resources: Iterable[Any], *, single: bool = Fal
     """Print resources of a kind. `single`: a single one was asked for, which is a JSON object rather than an array."""
     found, form = [*resources], run.form or "table"
     if form not in ("table", "wide") and (run.sort_by is not None or run.columns is not None):
-        columns = columns_of(kind.message, facts_for(run, kind, found))
+        columns = columns_of(kind.message, context_for(run, kind, found))
         found = [*sorted_by(columns, found, run.sort_by)]
         chosen_from(
             columns, run.columns or columns[0].title
@@ -43,7 +43,7 @@ def show(run: "Run", kind: Kind, resources: Iterable[Any], *, single: bool = Fal
             if found:
                 run.say(text)
         case _:
-            show_table(run, kind.message, found, facts_for(run, kind, found), nothing=f"no {kind.one}s")
+            show_table(run, kind.message, found, context_for(run, kind, found), nothing=f"no {kind.one}s")
 
 
 def note_what_binary_lacks(run: "Run", kinds: Iterable[Kind]) -> None:
@@ -66,26 +66,28 @@ def _hidden(message: Descriptor, path: str = "") -> Iterator[str]:
             yield from _hidden(kind, f"{path}{field.name}.")
 
 
-def show_table(run: "Run", message: type[Any], rows: Sequence[Any], facts: Facts, *, nothing: str) -> None:
+def show_table(run: "Run", message: type[Any], rows: Sequence[Any], context: TableContext, *, nothing: str) -> None:
     """Print messages of a type as a table; of none, say so on standard error."""
-    columns, wide = columns_of(message, facts), run.form == "wide"
-    table = table_text(columns, rows, facts.display, wide=wide, chosen=run.columns, order=run.sort_by)
+    columns, wide = columns_of(message, context), run.form == "wide"
+    table = table_text(columns, rows, context.display, wide=wide, chosen=run.columns, order=run.sort_by)
     if rows:
         run.say(table)
     else:
         run.note(nothing)
 
 
-def facts_for(run: "Run", kind: Kind, resources: Sequence[Any]) -> Facts:
+def context_for(run: "Run", kind: Kind, resources: Sequence[Any]) -> TableContext:
     """Return what a table of these has to know. What cannot be read is left out of it."""
     screen = Screen.of_output()
     if not resources:
-        return Facts(screen)
+        return TableContext(screen)
     if kind is DEPLOYMENTS:
         everything = {each.spec.id: each for each in _read(run, "deployments")}
         everything |= {each.spec.id: each for each in resources}
-        return Facts(screen, gateway_names=_names(run, "gateways"), shares=shares_of(everything.values()))
-    return Facts(screen, deployment_names=_names(run, "deployments")) if kind is HOT_LOADS else Facts(screen)
+        return TableContext(screen, gateway_names=_names(run, "gateways"), shares=shares_of(everything.values()))
+    return (
+        TableContext(screen, deployment_names=_names(run, "deployments")) if kind is HOT_LOADS else TableContext(screen)
+    )
 
 
 def stack_text(run: "Run", kind: Kind, resources: Sequence[Any]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import types
 from ..._tables.columns import age_column, columns_of, replicas_column, state_column, weight_column
-from ..._tables.facts import Facts, share_text, shares_of
+from ..._tables.context import TableContext, share_text, shares_of
 from ..._tables.layout import Column
 from ...status import State
 from ..printing.forms import sorted_by, table_text
@@ -22,7 +22,7 @@ _NO_GATEWAY = "(without a gateway)"
 _OF_DEPLOYMENTS = ("MODEL", "ENGINE", "INSTANCE", "ID")
 
 
-class Snapshot:
+class Inventory:
     """All resources as they were at one time."""
 
     def __init__(
@@ -41,16 +41,16 @@ class Snapshot:
         return [*self.gateways, *self.deployments, *self.claims]
 
 
-def status_text(run: "Run", now: Snapshot, screen: Screen) -> str:
-    """Return the tables of a snapshot, and a line that counts what is READY."""
+def status_text(run: "Run", now: Inventory, screen: Screen) -> str:
+    """Return the tables of an inventory, and a line that counts what is READY."""
     names = {each.spec.id: each.spec.name for each in now.gateways}
-    facts = Facts(screen, gateway_names=names, shares=shares_of(now.deployments))
+    context = TableContext(screen, gateway_names=names, shares=shares_of(now.deployments))
     wide, tables = run.form == "wide", list[str]()
     if now.gateways or now.deployments:
-        rows = [*_rows(now, sorted_by(columns_of(DEPLOYMENTS.message, facts), now.deployments, run.sort_by))]
-        tables.append(table_text(_columns(facts), rows, screen, wide=wide, chosen=run.columns))
+        rows = [*_rows(now, sorted_by(columns_of(DEPLOYMENTS.message, context), now.deployments, run.sort_by))]
+        tables.append(table_text(_columns(context), rows, screen, wide=wide, chosen=run.columns))
     if now.claims and run.columns is None:
-        tables.append(table_text(columns_of(CLAIMS.message, facts), now.claims, screen, wide=wide))
+        tables.append(table_text(columns_of(CLAIMS.message, context), now.claims, screen, wide=wide))
     summary = _summary(now) if screen.width is None else textwrap.fill(_summary(now), screen.width)
     return "\n\n".join([*tables, summary])
 
@@ -64,7 +64,7 @@ class _Row:
     is_last: bool = False
 
 
-def _rows(now: Snapshot, deployments: Sequence[types.Deployment]) -> Iterator[_Row]:
+def _rows(now: Inventory, deployments: Sequence[types.Deployment]) -> Iterator[_Row]:
     known = {each.spec.id for each in now.gateways}
     below = dict[str, list[types.Deployment]]()
     for each in deployments:
@@ -78,27 +78,29 @@ def _rows(now: Snapshot, deployments: Sequence[types.Deployment]) -> Iterator[_R
         yield from (_Row(each, key, number == len(found)) for number, each in enumerate(found, 1))
 
 
-def _columns(facts: Facts) -> Sequence[Column]:
+def _columns(context: TableContext) -> Sequence[Column]:
     def weight(row: _Row) -> str:
-        share = facts.shares.get(row.resource.spec.id, {}).get(row.gateway)
+        share = context.shares.get(row.resource.spec.id, {}).get(row.gateway)
         return weight_column(lambda _: share_text([] if share is None else [share])).text(row.resource)
 
     def name(row: _Row) -> str:
         if row.resource is None:
             return _NO_GATEWAY
-        branch = _BRANCHES[facts.display.has_shapes][row.is_last] if isinstance(row.resource, types.Deployment) else ""
+        branch = (
+            _BRANCHES[context.display.has_shapes][row.is_last] if isinstance(row.resource, types.Deployment) else ""
+        )
         return f"{branch}{row.resource.spec.name}"
 
-    more = {each.title: _adapted(each) for each in columns_of(DEPLOYMENTS.message, facts)}
+    more = {each.title: _adapted(each) for each in columns_of(DEPLOYMENTS.message, context)}
     model, engine, *wide = (more[title] for title in _OF_DEPLOYMENTS)
     return [
         Column("NAME", name, rank=0),
-        _adapted(state_column(facts), (types.Gateway, types.Deployment)),
+        _adapted(state_column(context), (types.Gateway, types.Deployment)),
         model,
         Column("WEIGHT", _only(weight), rank=2, is_right=True),
         _adapted(replicas_column()),
         engine,
-        _adapted(age_column(facts), (types.Gateway, types.Deployment)),
+        _adapted(age_column(context), (types.Gateway, types.Deployment)),
         *wide,
     ]
 
@@ -120,7 +122,7 @@ def _only(text: Callable[[_Row], str], kinds: tuple[type[Any], ...] = (types.Dep
     return lambda row: text(row) if isinstance(row.resource, kinds) else ""
 
 
-def _summary(now: Snapshot) -> str:
+def _summary(now: Inventory) -> str:
     parts = list[str]()
     for kind, found in ((GATEWAYS, now.gateways), (DEPLOYMENTS, now.deployments), (CLAIMS, now.claims)):
         ready = sum(State.of(each) is State.READY for each in found)

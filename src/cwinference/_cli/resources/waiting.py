@@ -14,7 +14,7 @@ from ...errors import InferenceError, WaitTimeout
 from ..exit_codes import INTERRUPTED, TIME_OVER
 from ..failures import CommandError
 from ..parsing.durations import duration_text
-from ..printing.progress import Progress
+from ..printing.progress import WaitProgress
 from .kinds import HOT_LOADS, Kind, name_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _LEAST = 0.001
 
 
 @contextmanager
-def waiting(run: "Run", what: str, again: str) -> Generator[Progress]:
+def waiting(run: "Run", what: str, again: str) -> Generator[WaitProgress]:
     """Report what a wait sees. Ctrl-C says that the operation goes on; it and a timeout name the command to go on with.
 
     Args:
@@ -35,7 +35,7 @@ def waiting(run: "Run", what: str, again: str) -> Generator[Progress]:
         what: what is awaited, for the spinner.
         again: the command to go on with.
     """
-    progress = Progress(run)
+    progress = WaitProgress(run)
     try:
         with progress.spinning(what):
             yield progress

@@ -219,7 +219,7 @@ def _run(run: "Run", rollout: "Rollout[Any]", gate: _Gate | None) -> int:
     return _CODES[outcome]
 
 
-class _Printer(logging.Handler):
+class _RolloutLogHandler(logging.Handler):
     """Prints warnings of a rollout."""
 
     def __init__(self, run: "Run") -> None:
@@ -234,7 +234,7 @@ class _Printer(logging.Handler):
 def _warnings(run: "Run") -> Generator[None]:
     """Print what a rollout warns of, unless `--debug` prints all."""
     log = logging.getLogger("cwinference")
-    handler = _Printer(run)
+    handler = _RolloutLogHandler(run)
     if not run.debug:
         log.addHandler(handler)
     try:

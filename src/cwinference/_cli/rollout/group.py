@@ -1,16 +1,16 @@
 """The group `cwinference rollout`."""
 
-from ..parsing.groups import Entry, LazyGroup
+from ..parsing.groups import LazyCommand, LazyGroup
 
 _MODULE = "cwinference._cli.rollout.commands"
 
 command = LazyGroup(
     "rollout",
     {
-        "start": Entry(_MODULE, "move a model's traffic to another deployment, step by step"),
-        "status": Entry(_MODULE, "show how far a rollout has come"),
-        "resume": Entry(_MODULE, "go on with a rollout that was paused, interrupted or killed"),
-        "revert": Entry(_MODULE, "restore what was there before"),
+        "start": LazyCommand(_MODULE, "move a model's traffic to another deployment, step by step"),
+        "status": LazyCommand(_MODULE, "show how far a rollout has come"),
+        "resume": LazyCommand(_MODULE, "go on with a rollout that was paused, interrupted or killed"),
+        "revert": LazyCommand(_MODULE, "restore what was there before"),
     },
     help="Move a model's traffic from one deployment to another, with a way back.",
     epilog="Exit codes of start and resume: 0 promoted; 1 reverted, or paused by a gate without a verdict; 6 paused. "

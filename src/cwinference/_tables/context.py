@@ -15,8 +15,8 @@ def _now() -> datetime:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What tables know.
+class TableContext:
+    """What tables need in addition to the resources in their rows.
 
     Attributes:
         display: where they are shown.
