@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cwinference import TLS, AsyncClient, Client, auth, doctor, errors, types
-from cwinference.doctor._transport_findings import Outcome, Transport, summary
+from cwinference.doctor._transport_findings import Outcome, TransportCheck, summary
 from cwinference.emulator import Emulator
 from tests.support import certificates
 from tests.support.client_kinds import TOKEN, open_client
@@ -344,7 +344,7 @@ async def test_a_slow_server_is_examined_as_far_as_the_time_allows(kind: str) ->
 def test_slow_responses_are_a_warning() -> None:
     outcomes = [Outcome("ListGateways", 3.0), Outcome("ListDeployments", 2.5)]
     session: Any = None
-    [found] = summary(Transport("grpc", session, outcomes), is_own=True, others_work=True)
+    [found] = summary(TransportCheck("grpc", session, outcomes), is_own=True, others_work=True)
     assert (found.level, found.details["later_ms"]) == ("warning", 2500.0)
     assert found.text.endswith(", which is slow")
 

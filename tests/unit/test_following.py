@@ -11,7 +11,7 @@ from cwinference import Change, errors, types
 from cwinference._calls.flow import Flow, Sleep
 from cwinference.following._cache_core import CacheCore
 from cwinference.following._following import Follower, Following, ResourceSource
-from cwinference.following._schedule import Pace, Schedule
+from cwinference.following._schedule import PollIntervals, Schedule
 from cwinference.following._table import KnownTable
 from cwinference.following._view import DeploymentView, empty_view, view_after
 from tests.support.fake_clock import FakeClock
@@ -148,7 +148,7 @@ def test_a_doubt_that_a_failed_poll_left_does_not_undo_a_later_change() -> None:
 
 def test_failures_back_off_up_to_the_longest_interval_and_obey_the_server() -> None:
     clock = FakeClock(chance=0.0)
-    schedule = Schedule(Pace(1, 30, 300), clock.clock)
+    schedule = Schedule(PollIntervals(1, 30, 300), clock.clock)
     assert (schedule.pause, schedule.age) == (0, None)
     pauses = list[float]()
     for _ in range(7):
@@ -165,7 +165,7 @@ def test_failures_back_off_up_to_the_longest_interval_and_obey_the_server() -> N
 @pytest.mark.parametrize(("chance", "after"), [(0.0, 270), (0.5, 300), (1.0, 330)])
 def test_everything_is_listed_again_with_jitter(chance: float, after: float) -> None:
     clock = FakeClock(chance)
-    schedule = Schedule(Pace(1, 30, 300), clock.clock)
+    schedule = Schedule(PollIntervals(1, 30, 300), clock.clock)
     assert schedule.relist_is_due
     schedule.polled(moving=False, full=True)
     clock.now += after - 1
@@ -185,7 +185,7 @@ def test_each_kind_has_a_pace_of_its_own_and_one_that_fails_does_not_hold_up_the
     good = Server([deployment("a")], [])
     bad = ResourceSource("gateway", types.Gateway, down, lambda _: down(None))
     sources: list[Any] = [bad, good.source()]
-    following: Following[Any] = Following(sources, Pace(1, 30, 300), seen.append, clock.clock)
+    following: Following[Any] = Following(sources, PollIntervals(1, 30, 300), seen.append, clock.clock)
     runner = FlowRunner([])
     first = runner.run(following.next())
     assert first is not None
@@ -202,7 +202,7 @@ def test_failures_that_another_thread_reads_do_not_change_under_it() -> None:
         return []
 
     source = ResourceSource("gateway", types.Gateway, sometimes, no_look)
-    following: Following[Any] = Following([source], Pace(1, 30, 300), None, runner.clock.clock)
+    following: Following[Any] = Following([source], PollIntervals(1, 30, 300), None, runner.clock.clock)
     at_first = iter(following.failures.values())
     runner.run(following.poll())
     assert [*at_first] == []
@@ -226,7 +226,7 @@ def test_a_kind_that_never_rests_hides_no_other_from_a_slow_receiver() -> None:
         ResourceSource("gateway", types.Gateway, restless, no_look),
         Server([deployment("a")], []).source(),
     ]
-    following: Following[Any] = Following(sources, Pace(1, 30, 300), None, runner.clock.clock)
+    following: Following[Any] = Following(sources, PollIntervals(1, 30, 300), None, runner.clock.clock)
     told = list[str]()
     for _ in range(7):
         change = runner.run(following.next())
@@ -241,7 +241,7 @@ def test_a_cache_counts_as_synced_only_when_its_views_show_what_there_is(caplog:
     caplog.set_level(logging.INFO, "cwinference")
     every = [deployment("a"), deployment("b")]
     runner = FlowRunner([])
-    core = CacheCore(Following([Server(every, every).source()], Pace(1, 30, 300), None, runner.clock.clock))
+    core = CacheCore(Following([Server(every, every).source()], PollIntervals(1, 30, 300), None, runner.clock.clock))
     seen = list[tuple[bool, int]]()
 
     class Reader(logging.Handler):

@@ -15,13 +15,13 @@ from google.protobuf.message import Message
 from cwinference import Change, types
 from cwinference._calls.flow import Flow, Sleep
 from cwinference.following._following import Following, ResourceSource
-from cwinference.following._schedule import Pace
+from cwinference.following._schedule import PollIntervals
 from tests.support.changing_server import ChangingServer
 
 HISTORIES = int(os.environ.get("CWINFERENCE_HISTORIES", "1000"))
 BATCHES = 20
-PACE = Pace(shortest=1.0, longest=10.0, relist=60.0)
-AT_REST = 2.5 * PACE.relist
+INTERVALS = PollIntervals(shortest=1.0, longest=10.0, relist=60.0)
+AT_REST = 2.5 * INTERVALS.relist
 """A state that lasts this long is seen, whatever is lost."""
 
 
@@ -31,8 +31,8 @@ class Observer:
     def __init__(self, seed: int) -> None:
         self.server = ChangingServer(seed)
         source = ResourceSource("deployment", types.Deployment, self.server.list, self.server.get)
-        pace = replace(PACE, relist=10_000.0) if self.server.is_orderly else PACE
-        self.following = Following([source], pace, None, self.server.clock)
+        intervals = replace(INTERVALS, relist=10_000.0) if self.server.is_orderly else INTERVALS
+        self.following = Following([source], intervals, None, self.server.clock)
         self.told: dict[str, list[bytes]] = defaultdict(list)
         self.view: dict[str, bytes] = {}
         self.synced = 0

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from cwinference.rollout._weights import LARGEST, Weights, order, weights_for
+from cwinference.rollout._weights import LARGEST, TrafficWeights, order, weights_for
 
 SHARES = (0.1, 0.5, 1, 2.5, 5, 10, 100 / 3, 25, 50, 66, 99, 99.9, 100)
 TOTALS = (1, 2, 3, 7, 10, 50, 99, 100, 101, 256, 999, 1000)
@@ -54,7 +54,7 @@ def test_with_others_the_sum_is_kept_or_the_step_cannot_be_shown(total: int, exp
 
 def test_between_two_writes_the_sum_is_not_zero_and_the_share_stays_between_before_and_after() -> None:
     values = (0, 1, 2, 5, 9, 10, 100)
-    every = [Weights(new, old) for new in values for old in values if new or old]
+    every = [TrafficWeights(new, old) for new in values for old in values if new or old]
     for before in every:
         for after in every:
             sides = order(before, after)
@@ -67,9 +67,9 @@ def test_between_two_writes_the_sum_is_not_zero_and_the_share_stays_between_befo
 
 
 def test_capacity_is_added_before_it_is_taken_away() -> None:
-    assert order(Weights(1, 99), Weights(5, 95)) == ["new", "old"]
-    assert order(Weights(100, 0), Weights(0, 100)) == ["old", "new"]
-    assert order(Weights(0, 10), Weights(1, 99)) == ["old", "new"], "1 of 11 would be more than 1 %"
-    assert order(Weights(1, 99), Weights(0, 10)) == ["new", "old"]
-    assert order(Weights(5, 95), Weights(5, 96)) == ["old"]
-    assert order(Weights(5, 95), Weights(5, 95)) == []
+    assert order(TrafficWeights(1, 99), TrafficWeights(5, 95)) == ["new", "old"]
+    assert order(TrafficWeights(100, 0), TrafficWeights(0, 100)) == ["old", "new"]
+    assert order(TrafficWeights(0, 10), TrafficWeights(1, 99)) == ["old", "new"], "1 of 11 would be more than 1 %"
+    assert order(TrafficWeights(1, 99), TrafficWeights(0, 10)) == ["new", "old"]
+    assert order(TrafficWeights(5, 95), TrafficWeights(5, 96)) == ["old"]
+    assert order(TrafficWeights(5, 95), TrafficWeights(5, 95)) == []

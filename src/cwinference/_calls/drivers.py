@@ -17,7 +17,7 @@ from .._tokens import token_timeout
 from ..errors import ApiError
 from ..transports.base import running_loop
 from .attempts import Context, Progress, attempts, first_timeout, recover
-from .flow import Call, Flow, GetToken, Operation, Pages, Run, Send, Sleep, Step
+from .flow import Call, Flow, GetToken, Operation, Pages, RunFunction, Send, Sleep, Step
 from .signatures import async_iterator_of, coroutine_of, iterator_of, method_of, refuse_keywords, result_of, show
 
 log = logging.getLogger("cwinference")
@@ -118,7 +118,7 @@ class SyncDriver:
                 return self.context.clock.sleep(seconds)
             case GetToken(credentials, refused, seconds):
                 return credentials.fetch(refused, seconds)
-            case Run(run_sync):
+            case RunFunction(run_sync):
                 return run_sync()
 
 
@@ -207,7 +207,7 @@ class AsyncDriver:
                 return await self.context.clock.sleep_async(seconds)
             case GetToken():
                 return await self._get_token(step)
-            case Run(run_async=run_async):
+            case RunFunction(run_async=run_async):
                 return await run_async()
 
     async def _get_token(self, step: GetToken) -> Any:

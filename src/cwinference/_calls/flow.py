@@ -95,7 +95,7 @@ class Sleep(NamedTuple):
     seconds: float
 
 
-class Run(NamedTuple):
+class RunFunction(NamedTuple):
     """Do work that exists as a blocking and as an async function. The result is what the chosen one returns."""
 
     run_sync: Callable[[], Any]
@@ -108,7 +108,7 @@ class Emit(NamedTuple, Generic[ItemT]):
     items: Iterable[ItemT]
 
 
-Step: TypeAlias = Send | GetToken | Sleep | Run
+Step: TypeAlias = Send | GetToken | Sleep | RunFunction
 Flow: TypeAlias = Generator[Step, Any, T]
 Pages: TypeAlias = Generator[Step | Emit[ItemT], Any, None]
 Operation: TypeAlias = Call[T] | Flow[T]

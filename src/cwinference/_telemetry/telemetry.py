@@ -50,7 +50,7 @@ class Telemetry(Observing):
         if type(content) is not bool:
             raise ConfigurationError(f"content: expected True or False, got {type(content).__name__}")
         try:
-            from .recorder import Recorder
+            from .observer import TelemetryObserver
         except ImportError as error:
             if (error.name or "").partition(".")[0] != "opentelemetry":
                 raise
@@ -58,7 +58,7 @@ class Telemetry(Observing):
                 "telemetry: the package opentelemetry-api is not installed (the extra 'otel')"
             ) from None
         self._content = content
-        self._observer = Recorder(tracer_provider, meter_provider, content=content)
+        self._observer = TelemetryObserver(tracer_provider, meter_provider, content=content)
 
     def __repr__(self) -> str:
         return f"Telemetry(content={self._content})"

@@ -10,7 +10,7 @@ from typing import Any
 from .. import errors, types
 from .._calls.attempts import Context, attempts
 from .._calls.deadline import Deadline
-from .._calls.flow import Flow, GetToken, Run
+from .._calls.flow import Flow, GetToken, RunFunction
 from .._calls.rpc import Rpc
 from .._calls.session import ClientSession
 from .._secrets import Secret
@@ -21,10 +21,10 @@ from ..transports.base import ResponseMetadata
 from ._changes import differences
 from ._network_findings import network_findings
 from ._pairs import BothSides, walk
-from ._reads import BINARY, READS, Matched, Response, match
+from ._reads import BINARY, READS, Matched, ReadResponse, match
 from ._redaction import Redaction
 from ._report import Finding, Report
-from ._transport_findings import CALL_SECONDS, Calls, Outcome, Transport, reason_of_any, summary, token_findings
+from ._transport_findings import CALL_SECONDS, Calls, Outcome, TransportCheck, reason_of_any, summary, token_findings
 from ._wire_findings import findings_of
 
 ORDER: Sequence[TransportName] = ("grpc", "rest", "connect")
@@ -43,8 +43,8 @@ class Examination:
         self._calls = Calls()
         self._deadline = Deadline(timeout, context.clock.monotonic)
         self._findings: list[Finding] = []
-        self._transports: dict[str, Transport] = {}
-        self._responses: dict[tuple[int, str], Response] = {}
+        self._transports: dict[str, TransportCheck] = {}
+        self._responses: dict[tuple[int, str], ReadResponse] = {}
         self._skipped = 0
 
     def run(self) -> Flow[Report]:
@@ -118,7 +118,7 @@ class Examination:
     def _read_all(self) -> Flow[None]:
         """Make all reads by each transport that works, and note how they went."""
         for name in ORDER:
-            self._transports[name] = Transport(name, self._session.sibling(_settings_for(name, self._settings)))
+            self._transports[name] = TransportCheck(name, self._session.sibling(_settings_for(name, self._settings)))
         for number, request in enumerate(READS):
             for name in ORDER:
                 if self._transports[name].works:
@@ -132,7 +132,7 @@ class Examination:
         codes = {each.error.code for each in outcomes if isinstance(each.error, errors.ApiError)}
         return "unauthenticated" in codes and not any(each.error is None for each in outcomes)
 
-    def _read(self, number: int, request: Any, name: str) -> Flow[Response | None]:
+    def _read(self, number: int, request: Any, name: str) -> Flow[ReadResponse | None]:
         transport = self._transports[name]
         if self._deadline.has_passed() or self._calls.is_spent:
             self._skipped += 1
@@ -144,7 +144,7 @@ class Examination:
         began = clock.monotonic()
         try:
             message = yield from attempts(call, context)
-            response = Response.of(message, received.json)
+            response = ReadResponse.of(message, received.json)
         except Exception as error:  # of a token source, for example, when the server wants another token
             if from_signal_handler(error):
                 raise
@@ -183,7 +183,7 @@ class Examination:
         is_certain = len(binary) == 2 or not any(True for _ in differences(_inside(matched.pairs)))
         if matched.moving == 0 and is_certain:
             return matched
-        second: dict[str, Response] = {}
+        second: dict[str, ReadResponse] = {}
         for name in (binary[0], "rest"):
             response = yield from self._read(number, READS[number](), name)
             if response is not None:
@@ -219,7 +219,7 @@ class Examination:
     def _close(self) -> Flow[None]:
         for each in self._transports.values():
             for opened in each.session.take_all():
-                yield Run(opened.close, opened.close)
+                yield RunFunction(opened.close, opened.close)
 
 
 def _whole(response: Any) -> Any:

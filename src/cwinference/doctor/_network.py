@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
-from .._calls.flow import Run
+from .._calls.flow import RunFunction
 from ..config import Settings
 
 T = TypeVar("T")
@@ -37,12 +37,12 @@ class Handshake:
     """How many certificates the verified chain has; None before Python 3.13, which cannot tell."""
 
 
-def work_on_thread(work: Callable[[], T], seconds: float) -> Run:
+def work_on_thread(work: Callable[[], T], seconds: float) -> RunFunction:
     """Return a step that does blocking work on a thread. Raises TimeoutError after `seconds`; the thread is left then.
 
     It is a daemon, so that a resolver which hangs keeps no process from exiting.
     """
-    return Run(
+    return RunFunction(
         lambda: _start(work).result(seconds), lambda: asyncio.wait_for(asyncio.wrap_future(_start(work)), seconds)
     )
 

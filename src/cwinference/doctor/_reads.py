@@ -49,14 +49,14 @@ class Unit:
 
 
 @dataclass(frozen=True, eq=False)
-class Response:
+class ReadResponse:
     """A response, and the resources in it."""
 
     shell: Unit
     items: Sequence[Unit]
 
     @classmethod
-    def of(cls, message: Any, body: bytes | None) -> "Response":
+    def of(cls, message: Any, body: bytes | None) -> "ReadResponse":
         """Return a response, with its JSON if that is how it came."""
         raw: Any = None if body is None else loads(body)
         method = METHODS_BY_RESPONSE[type(message)]
@@ -94,7 +94,7 @@ class Matched:
     """How many resources cannot be compared, because they changed meanwhile."""
 
 
-def match(first: Mapping[str, Response], second: Mapping[str, Response]) -> Matched:
+def match(first: Mapping[str, ReadResponse], second: Mapping[str, ReadResponse]) -> Matched:
     """Return what can be compared of two rounds of a read, each in the order gRPC, JSON, Connect.
 
     The second round may lack transports, or be empty.
@@ -118,33 +118,33 @@ def match(first: Mapping[str, Response], second: Mapping[str, Response]) -> Matc
     return Matched([*_paired(only, json, (name,))], 0)
 
 
-def _alone(name: str, response: Response) -> Iterator[BothSides]:
+def _alone(name: str, response: ReadResponse) -> Iterator[BothSides]:
     for unit in (response.shell, *response.items):
         over = () if name == "rest" else (name,)
         yield BothSides(None if name == "rest" else unit.side, unit.side if name == "rest" else None, unit.owner, over)
 
 
-def _bracketed(before: Response, json: Response, after: Response) -> Matched:
+def _bracketed(before: ReadResponse, json: ReadResponse, after: ReadResponse) -> Matched:
     """Compare with JSON what was the same before and after."""
     units = _same(before, after)
-    still = Response(before.shell, [each for each in before.items if each in units])
+    still = ReadResponse(before.shell, [each for each in before.items if each in units])
     moving = max(len(before.items), len(after.items)) - len(still.items)
-    pairs = [*_paired(still, json if still.items or not before.items else Response(json.shell, []), BINARY)]
+    pairs = [*_paired(still, json if still.items or not before.items else ReadResponse(json.shell, []), BINARY)]
     is_still = before.shell in units
     return Matched(pairs if is_still else pairs[1:], moving + (not is_still))
 
 
-def _settled(json: Response, again: Response, binary: Mapping[str, Response]) -> Matched:
+def _settled(json: ReadResponse, again: ReadResponse, binary: Mapping[str, ReadResponse]) -> Matched:
     """Compare, by transport, what JSON had the same before and after it was read in binary."""
     units = _same(json, again)
-    still = Response(json.shell, [each for each in json.items if each in units])
+    still = ReadResponse(json.shell, [each for each in json.items if each in units])
     moving = max(len(json.items), len(again.items)) - len(still.items) + (json.shell not in units)
     first = 0 if json.shell in units else 1
     pairs = [pair for name, each in binary.items() for pair in [*_paired(each, still, (name,))][first:]]
     return Matched(pairs, moving)
 
 
-def _same(one: Response, other: Response) -> set[Unit]:
+def _same(one: ReadResponse, other: ReadResponse) -> set[Unit]:
     """Return the units of a response that another one has too, the same in all that they have."""
     texts = {_content(each) for each in (other.shell, *other.items)}
     return {each for each in (one.shell, *one.items) if _content(each) in texts}
@@ -155,7 +155,7 @@ def _content(unit: Unit) -> str:
     return f"{unit.kind} {unit.text}" if raw is None else f"{unit.kind} {unit.text} {sorted(map(str, raw.items()))}"
 
 
-def _paired(binary: Response, json: Response, over: tuple[str, ...]) -> Iterator[BothSides]:
+def _paired(binary: ReadResponse, json: ReadResponse, over: tuple[str, ...]) -> Iterator[BothSides]:
     """Yield the response, and each resource that both have: by id, else by name, else by position."""
     if binary.items or not json.items:
         yield BothSides(binary.shell.side, json.shell.side, over=over)
@@ -165,7 +165,7 @@ def _paired(binary: Response, json: Response, over: tuple[str, ...]) -> Iterator
         yield BothSides(one.side, other.side, other.owner, over)
 
 
-def _joined(json: Response) -> Side:
+def _joined(json: ReadResponse) -> Side:
     """Return a response with its items in it again."""
     shell = json.shell.side
     message = type(shell.message)()

@@ -71,7 +71,7 @@ class Outcome:
 
 
 @dataclass
-class Transport:
+class TransportCheck:
     """One transport, and how the reads over it went."""
 
     name: str
@@ -86,7 +86,7 @@ class Transport:
         return any(each.error is None or each.code in _DENIED for each in self.outcomes)
 
 
-def summary(transport: Transport, *, is_own: bool, others_work: bool) -> list[Finding]:
+def summary(transport: TransportCheck, *, is_own: bool, others_work: bool) -> list[Finding]:
     """Return what is found of a transport. `is_own`: whether the client uses it; `others_work`: whether one does."""
     title, outcomes = _TITLES[transport.name], transport.outcomes
     good, matters = [each for each in outcomes if each.error is None], is_own or transport.name == "rest"

@@ -18,7 +18,7 @@ from .._calls.transient import PollError, passes, server_delay
 from .._text import one_line
 from ._change import Change, log_change
 from ._kinds import Kind
-from ._schedule import Pace, Schedule
+from ._schedule import PollIntervals, Schedule
 from ._table import KnownTable
 
 log = logging.getLogger("cwinference")
@@ -55,10 +55,10 @@ def following(
     Raises ConfigurationError for arguments that are wrong, and for a client that is closed.
     """
     check_callback(on_error, "on_error")
-    pace = Pace.of(interval, relist)
+    intervals = PollIntervals.of(interval, relist)
     session = cast(ClientSession[Any], context.session)
     session.check_open()
-    return Following(sources, pace, on_error, context.clock, session.check_open)
+    return Following(sources, intervals, on_error, context.clock, session.check_open)
 
 
 class Follower(Generic[R]):
@@ -104,12 +104,12 @@ class Following(Generic[R]):
     def __init__(
         self,
         sources: Sequence[ResourceSource[R]],
-        pace: Pace,
+        intervals: PollIntervals,
         on_error: Callable[[Any], object] | None,
         clock: Clock,
         check_open: Callable[[], object] = lambda: None,
     ) -> None:
-        self._followers = [(Follower(each), Schedule(pace, clock)) for each in sources]
+        self._followers = [(Follower(each), Schedule(intervals, clock)) for each in sources]
         self._on_error = on_error
         self.check_open = check_open
         """Raises ConfigurationError if the client is closed."""

@@ -15,7 +15,7 @@ _JITTER = 0.1
 
 
 @dataclass(frozen=True)
-class Pace:
+class PollIntervals:
     """How often to poll, and how often to list everything, in seconds."""
 
     shortest: float
@@ -23,7 +23,7 @@ class Pace:
     relist: float
 
     @classmethod
-    def of(cls, interval: Any, relist: Any) -> "Pace":
+    def of(cls, interval: Any, relist: Any) -> "PollIntervals":
         """Check the arguments of a watch."""
         given: object = interval
         pair = cast(Sequence[object], interval) if isinstance(interval, tuple | list) else ()
@@ -45,10 +45,10 @@ class Pace:
 class Schedule:
     """When one kind of resource is polled."""
 
-    def __init__(self, pace: Pace, clock: Clock) -> None:
-        self._pace = pace
+    def __init__(self, intervals: PollIntervals, clock: Clock) -> None:
+        self._intervals = intervals
         self._clock = clock
-        self._quiet = pace.shortest
+        self._quiet = intervals.shortest
         self._failures = 0
         self._due = self._relist_due = clock.monotonic()
         self._last_good: float | None = None
@@ -71,18 +71,18 @@ class Schedule:
 
     def polled(self, *, moving: bool, full: bool) -> None:
         """Note a good poll: whether something moves, and whether it was a list of everything."""
-        pace = self._pace
+        intervals = self._intervals
         self._failures = 0
         self._last_good = self._clock.monotonic()
-        self._quiet = pace.shortest if moving else min(pace.longest, self._quiet * _GROWTH)
+        self._quiet = intervals.shortest if moving else min(intervals.longest, self._quiet * _GROWTH)
         if full:
             spread = 1 + _JITTER * (2 * self._clock.random() - 1)
-            self._relist_due = self._clock.monotonic() + pace.relist * spread
-        self._wait(min(self._quiet, pace.relist))
+            self._relist_due = self._clock.monotonic() + intervals.relist * spread
+        self._wait(min(self._quiet, intervals.relist))
 
     def failed(self, at_least: float) -> None:
         """Note a poll that failed; the server may have asked for a delay."""
-        pause = min(self._pace.longest, self._pace.shortest * 2.0 ** min(self._failures, 50))
+        pause = min(self._intervals.longest, self._intervals.shortest * 2.0 ** min(self._failures, 50))
         self._failures += 1
         self._wait(max(at_least, pause))
 

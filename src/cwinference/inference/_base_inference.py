@@ -8,7 +8,7 @@ from .. import types
 from .._arguments import UNSET, check_http_version, check_timeout
 from .._calls.attempts import Context, OnCall
 from .._calls.clock import Clock
-from .._calls.flow import Flow, Run
+from .._calls.flow import Flow, RunFunction
 from .._calls.observation import observer_of
 from .._calls.operation import Mode, Resource, group, operation
 from .._calls.session import ClientSession
@@ -291,7 +291,7 @@ class BaseInference(Resource[Mode]):
             can_route=server.can_route,
         )
         work: Any = batch, driver, server.complete_as_bytes
-        result: BatchResult = yield Run(lambda: run_on_threads(*work), lambda: run_on_loop(*work))
+        result: BatchResult = yield RunFunction(lambda: run_on_threads(*work), lambda: run_on_loop(*work))
         return result
 
     def __repr__(self) -> str:

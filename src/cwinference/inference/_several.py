@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 from .. import types
 from .._arguments import UNSET
 from .._calls.attempts import Context, Report, attempts, opened
-from .._calls.flow import Flow, Operation, Run, Session, Step
+from .._calls.flow import Flow, Operation, RunFunction, Session, Step
 from .._calls.session import closed
 from .._retry_rules import Hint
 from .._text import one_line
@@ -228,7 +228,7 @@ class SpreadCall(CompletionCall[T]):
             return super().step(metadata, timeout, session)
         racing = self._several.racing
         run = partial(racing.run, self, metadata, timeout, after)
-        return Run(partial(racing.run_sync, run), run)
+        return RunFunction(partial(racing.run_sync, run), run)
 
     def second(self) -> tuple[ModelServer, Metadata] | None:
         """Return the server of a second attempt and its token; None if there is none, or too much is hedged."""

@@ -5,7 +5,7 @@ from .._text import one_line
 from ..status import name_of
 from ._pair import Pair, Survey, label
 from ._record import RolloutRecord
-from ._weights import LARGEST, Weights
+from ._weights import LARGEST, TrafficWeights
 
 HOW_TO_REVERT = "; revert() restores what was there before"
 """The end of what a Conflict says; a command says it in its own words."""
@@ -41,7 +41,7 @@ def check_weights(pair: Pair) -> None:
         )
 
 
-def check_unchanged(record: RolloutRecord, allowed: set[Weights], pair: Pair) -> None:
+def check_unchanged(record: RolloutRecord, allowed: set[TrafficWeights], pair: Pair) -> None:
     """Raise Conflict if something is different that the rollout has not written."""
     for side in ("new", "old"):
         former, deployment = record.of(side), pair.of(side)

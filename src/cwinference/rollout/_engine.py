@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from .. import errors, types
 from .._calls.deadline import Deadline
-from .._calls.flow import Flow, Run, Sleep
+from .._calls.flow import Flow, RunFunction, Sleep
 from .._text import one_line
 from ..resources._waits import LAG_SECONDS, POLLING
 from ..status import State, name_of
@@ -24,7 +24,7 @@ from ._journal import RolloutJournal, on_disk
 from ._pair import Deck, Pair, Trouble, is_serving, label, state_shown
 from ._record import Former, Phase, RolloutRecord
 from ._step import Gate, Outcome, Step, Verdict
-from ._weights import Side, Weights, order, weights_for
+from ._weights import Side, TrafficWeights, order, weights_for
 
 log = logging.getLogger("cwinference")
 
@@ -143,7 +143,7 @@ class Engine:
         verdict = yield from self._judged(record, target)
         return verdict, f"the gate says {verdict}"
 
-    def _judged(self, record: RolloutRecord, target: Weights) -> Flow[Verdict]:
+    def _judged(self, record: RolloutRecord, target: TrafficWeights) -> Flow[Verdict]:
         waited, pause = 0.0, record.soak
         while True:
             if pause > 0:
@@ -158,7 +158,7 @@ class Engine:
     def _asked(self, record: RolloutRecord, step: Step) -> Flow[Verdict]:
         """Return the verdict of the gate; one that raises pauses the rollout."""
         try:
-            verdict = yield Run(partial(ask, self._gate, step), partial(ask_async, self._gate, step))
+            verdict = yield RunFunction(partial(ask, self._gate, step), partial(ask_async, self._gate, step))
             if verdict not in ("pass", "fail", "wait"):
                 raise errors.ConfigurationError(
                     f"gate: expected 'pass', 'fail' or 'wait', got {one_line(repr(verdict))}"
@@ -208,7 +208,9 @@ class Engine:
             old = yield from self._deck.read_present(record, "old")
         raise errors.Conflict(f"{gone}; {label(former)} is as it was before", old)
 
-    def _set(self, record: RolloutRecord, target: Weights, check: Check, *, is_way_back: bool = False) -> Flow[Pair]:
+    def _set(
+        self, record: RolloutRecord, target: TrafficWeights, check: Check, *, is_way_back: bool = False
+    ) -> Flow[Pair]:
         """Write the weights that differ, and return both deployments with all of it shown."""
         pair = yield from self._deck.read_both(record)
         check(pair)
@@ -302,7 +304,9 @@ def _restore_settings(former: Former, request: Any) -> None:
     request.disabled = former.disabled
 
 
-def _gaining(weights: Weights, current: types.Deployment, side: Side, edit: Callable[[Any], None]) -> Side | None:
+def _gaining(
+    weights: TrafficWeights, current: types.Deployment, side: Side, edit: Callable[[Any], None]
+) -> Side | None:
     """Return which of the two gets a larger share of the traffic by a write; None if neither does."""
     request = types.UpdateDeploymentRequest(traffic=current.spec.traffic)
     edit(request)
@@ -312,7 +316,7 @@ def _gaining(weights: Weights, current: types.Deployment, side: Side, edit: Call
     return None if after.share == weights.share else "new" if after.share > weights.share else "old"
 
 
-def _step(record: RolloutRecord, pair: Pair, weights: Weights, *, is_passed_over: bool = False) -> Step:
+def _step(record: RolloutRecord, pair: Pair, weights: TrafficWeights, *, is_passed_over: bool = False) -> Step:
     return Step(
         number=record.step + 1,
         of=len(record.steps),

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from .._calls.flow import Flow, Run
+from .._calls.flow import Flow, RunFunction
 from .._text import reason_of
 from ..errors import ConfigurationError
 from ._record import RolloutRecord, record_from
@@ -28,7 +28,7 @@ def sync(descriptor: int) -> None:
 
 def on_disk(work: Callable[[], None]) -> Flow[None]:
     """Write the journal: on an event loop in a thread, since a disk can be slow."""
-    yield Run(work, partial(_in_thread, work))
+    yield RunFunction(work, partial(_in_thread, work))
 
 
 async def _in_thread(work: Callable[[], None]) -> None:

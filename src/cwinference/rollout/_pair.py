@@ -19,7 +19,7 @@ from ..resources._unfinished import refuse_during_hot_load
 from ..resources._waits import POLLING, until_ready
 from ..status import State, state_text
 from ._record import Former, RolloutRecord
-from ._weights import Side, Weights
+from ._weights import Side, TrafficWeights
 
 log = logging.getLogger("cwinference")
 
@@ -43,9 +43,9 @@ class Pair:
         return self.new if side == "new" else self.old
 
     @property
-    def weights(self) -> Weights:
+    def weights(self) -> TrafficWeights:
         """Their weights."""
-        return Weights(self.new.spec.traffic.weight, self.old.spec.traffic.weight)
+        return TrafficWeights(self.new.spec.traffic.weight, self.old.spec.traffic.weight)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from .. import types
 from ..errors import ConfigurationError
-from ._weights import Side, Weights
+from ._weights import Side, TrafficWeights
 
 FORMAT = "cwinference rollout"
 VERSION = 1
@@ -88,15 +88,15 @@ class RolloutRecord:
     patience: float
     phase: Phase
     step: int
-    previous: Weights
-    target: Weights | None = None
+    previous: TrafficWeights
+    target: TrafficWeights | None = None
     is_forced: bool = False
     note: str = ""
 
     @property
-    def former(self) -> Weights:
+    def former(self) -> TrafficWeights:
         """The weights before the rollout."""
-        return Weights(self.new.weight, self.old.weight)
+        return TrafficWeights(self.new.weight, self.old.weight)
 
     def of(self, side: Side) -> Former:
         """Return one of the two deployments as it was before."""
@@ -149,7 +149,7 @@ def _record(kind: str, fields: dict[str, Any]) -> RolloutRecord:
         fields[side] = Former(**fields[side])
         fields[side].autoscaling_message()
     for name in ("previous", "target"):
-        fields[name] = None if fields[name] is None else Weights(**fields[name])
+        fields[name] = None if fields[name] is None else TrafficWeights(**fields[name])
     record = RolloutRecord(**fields)
     if not 0 <= record.step < len(record.steps):
         raise ValueError(record.step)

@@ -15,7 +15,7 @@ LARGEST = 1000
 Side: TypeAlias = Literal["new", "old"]
 
 
-class Weights(NamedTuple):
+class TrafficWeights(NamedTuple):
     """The weights of the two deployments."""
 
     new: int
@@ -25,9 +25,9 @@ class Weights(NamedTuple):
         """Return the weight of one of them."""
         return self.new if side == "new" else self.old
 
-    def with_side(self, side: Side, weight: int) -> "Weights":
+    def with_side(self, side: Side, weight: int) -> "TrafficWeights":
         """Return a copy in which one of them is different."""
-        return Weights(weight, self.old) if side == "new" else Weights(self.new, weight)
+        return TrafficWeights(weight, self.old) if side == "new" else TrafficWeights(self.new, weight)
 
     @property
     def total(self) -> int:
@@ -40,7 +40,7 @@ class Weights(NamedTuple):
         return Fraction(self.new, self.total)
 
 
-def weights_for(percent: float, total: int, *, keep_total: bool) -> Weights | None:
+def weights_for(percent: float, total: int, *, keep_total: bool) -> TrafficWeights | None:
     """Return the weights that give the new deployment this share, or as much less as it takes; None if none can.
 
     Args:
@@ -50,26 +50,26 @@ def weights_for(percent: float, total: int, *, keep_total: bool) -> Weights | No
     """
     share = Fraction(str(percent)) / 100
     if share == 1:
-        return Weights(total, 0)
+        return TrafficWeights(total, 0)
     new = int(total * share)  # rounded down, so that the share is never above the step's
     if keep_total:
-        return Weights(new, total - new) if new else None
+        return TrafficWeights(new, total - new) if new else None
     if new and new == total * share and total - new <= LARGEST:
-        return Weights(new, total - new)
+        return TrafficWeights(new, total - new)
     return _scaled(share, total)
 
 
-def _scaled(share: Fraction, total: int) -> Weights | None:
+def _scaled(share: Fraction, total: int) -> TrafficWeights | None:
     """Return weights with another sum that show a share exactly, or almost: a share of many digits is rounded down."""
     new, old = share.numerator, share.denominator - share.numerator
     if old > LARGEST or new > LARGEST:
         new = int(LARGEST * share)
-        return Weights(new, LARGEST - new) if new else None
+        return TrafficWeights(new, LARGEST - new) if new else None
     factor = max(1, min(total // (new + old), LARGEST // max(new, old)))  # near the sum that people know
-    return Weights(new * factor, old * factor)
+    return TrafficWeights(new * factor, old * factor)
 
 
-def order(before: Weights, after: Weights) -> Sequence[Side]:
+def order(before: TrafficWeights, after: TrafficWeights) -> Sequence[Side]:
     """Return which of the two to write first; a weight that stays is not written.
 
     Between the two writes the sum must not be 0, and the new one's share must not leave the range between that before

@@ -14,7 +14,7 @@ _OPERATIONS = {"/chat/completions": names.CHAT, "/completions": names.TEXT}
 _MOST_TARGETS = 1000
 
 
-class Recorder(Observer):
+class TelemetryObserver(Observer):
     """Begins the spans of calls. None stands for one that could not be begun."""
 
     def __init__(self, tracer_provider: Any, meter_provider: Any, *, content: bool) -> None:
