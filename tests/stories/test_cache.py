@@ -116,7 +116,7 @@ async def test_a_cache_follows_changes_and_what_a_reader_holds_stays_as_it_is(
         assert len(before) == 1
 
 
-async def test_subscribers_are_told_each_change_once_after_the_view_shows_it(
+async def test_each_change_is_reported_to_subscribers_once_after_the_view_shows_it(
     kind: str, emulator: Emulator, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[Any] = []

@@ -43,7 +43,7 @@ async def watching(watch: Any) -> AsyncGenerator[AsyncIterator[Change[Any]]]:
     await close()
 
 
-async def told(changes: AsyncIterator[Change[Any]], count: int) -> list[tuple[str, str, str]]:
+async def reported(changes: AsyncIterator[Change[Any]], count: int) -> list[tuple[str, str, str]]:
     """Return kind, type and state of the next changes."""
     found = [await anext(changes) for _ in range(count)]
     return [(each.kind, each.type, State.of(each.resource).name if each.resource else "") for each in found]
@@ -56,21 +56,21 @@ async def test_a_watch_shows_what_is_there_then_what_changes(client: AsyncClient
         assert first == Change("gateway", "added", front)
         assert await anext(changes) == Change("gateway", "synced")
         back = await client.gateways.create("back", **FRONT)
-        assert await told(changes, 1) == [("gateway", "added", "CREATING")]
+        assert await reported(changes, 1) == [("gateway", "added", "CREATING")]
         changed = await anext(changes)
         assert changed.type == "changed"
         assert changed.before == back
         while changed.resource is None or State.of(changed.resource) is not State.READY:
             changed = await anext(changes)
         await client.gateways.delete(back.spec.id)
-        assert await told(changes, 2) == [("gateway", "changed", "DELETING"), ("gateway", "removed", "DELETING")]
+        assert await reported(changes, 2) == [("gateway", "changed", "DELETING"), ("gateway", "removed", "DELETING")]
 
 
 async def test_a_watch_of_all_kinds_syncs_each_once(client: AsyncClient) -> None:
     front = await client.gateways.create("front", **FRONT, wait=True)
     await client.deployments.create("llama", gateway_ids=[front.spec.id], **LLAMA, wait=True)
     async with watching(client.watch()) as changes:
-        assert await told(changes, 5) == [
+        assert await reported(changes, 5) == [
             ("gateway", "added", "READY"),
             ("gateway", "synced", ""),
             ("deployment", "added", "READY"),
@@ -78,7 +78,7 @@ async def test_a_watch_of_all_kinds_syncs_each_once(client: AsyncClient) -> None
             ("capacity_claim", "synced", ""),
         ]
     async with watching(client.watch(kinds=["deployment"])) as changes:
-        assert [each[0] for each in await told(changes, 2)] == ["deployment"] * 2
+        assert [each[0] for each in await reported(changes, 2)] == ["deployment"] * 2
 
 
 async def test_a_watch_of_one_gateway_shows_what_comes_and_what_leaves(client: AsyncClient) -> None:
@@ -86,12 +86,12 @@ async def test_a_watch_of_one_gateway_shows_what_comes_and_what_leaves(client: A
     llama = await client.deployments.create("llama", gateway_ids=[front.spec.id], **LLAMA, wait=True)
     await client.deployments.create("other", gateway_ids=[back.spec.id], **LLAMA, wait=True)
     async with watching(client.deployments.watch(parent_gateway_id=front.spec.id)) as changes:
-        assert [each[1] for each in await told(changes, 2)] == ["added", "synced"]
+        assert [each[1] for each in await reported(changes, 2)] == ["added", "synced"]
         await client.deployments.modify(llama.spec.id, gateway_ids=[back.spec.id])
         gone = await anext(changes)
         assert (gone.type, gone.resource) == ("removed", llama)
         await client.deployments.modify(llama.spec.id, gateway_ids=[front.spec.id, back.spec.id], wait=True)
-        assert await told(changes, 1) == [("deployment", "added", "READY")]
+        assert await reported(changes, 1) == [("deployment", "added", "READY")]
 
 
 async def test_a_removal_that_nothing_shows_is_found_by_a_full_list(kind: str) -> None:
@@ -100,21 +100,21 @@ async def test_a_removal_that_nothing_shows_is_found_by_a_full_list(kind: str) -
         async with open_client(kind, emulator.endpoint, emulator.token, clock=clock.clock) as client:
             front = await client.gateways.create("front", **FRONT, wait=True)
             async with watching(client.gateways.watch()) as changes:
-                assert len(await told(changes, 2)) == 2
+                assert len(await reported(changes, 2)) == 2
                 await client.gateways.delete(front.spec.id)
                 await client.gateways.wait_deleted(front.spec.id)
                 began = clock.now
-                assert await told(changes, 1) == [("gateway", "removed", "READY")]
+                assert await reported(changes, 1) == [("gateway", "removed", "READY")]
                 assert clock.now - began < 400
 
 
 async def test_a_slow_receiver_gets_the_newest_state(client: AsyncClient, emulator: Emulator) -> None:
     made = [await client.gateways.create(name, **FRONT) for name in ("one", "two")]
     async with watching(client.gateways.watch()) as changes:
-        assert await told(changes, 1) == [("gateway", "added", "CREATING")]
+        assert await reported(changes, 1) == [("gateway", "added", "CREATING")]
         for each in made:
             await client.gateways.wait(each.spec.id)
-        assert await told(changes, 3) == [
+        assert await reported(changes, 3) == [
             ("gateway", "added", "READY"),
             ("gateway", "synced", ""),
             ("gateway", "changed", "READY"),
@@ -125,13 +125,13 @@ async def test_changes_are_logged_a_line_for_each(client: AsyncClient, caplog: p
     await client.gateways.create("front", **FRONT, wait=True)
     with caplog.at_level(logging.INFO, "cwinference"):
         async with watching(client.gateways.watch()) as changes:
-            await told(changes, 2)
+            await reported(changes, 2)
             back = await client.gateways.create("back", **FRONT)
-            await told(changes, 1)
+            await reported(changes, 1)
             await client.gateways.update(back.spec.id, name="back", core_weave_auth={}, path_based_routing={})
-            await told(changes, 1)
+            await reported(changes, 1)
             await client.gateways.delete(back.spec.id)
-            await told(changes, 2)
+            await reported(changes, 2)
     assert [each.getMessage() for each in caplog.records] == [
         "gateway: 1 found",
         "Gateway back: added, CREATING",
@@ -239,7 +239,7 @@ class Lists:
 DOWN = Failure("unavailable", "down")
 
 
-async def test_failures_that_pass_are_told_to_a_callback_and_survived(kind: str) -> None:
+async def test_failures_that_pass_are_reported_to_a_callback_and_survived(kind: str) -> None:
     seen: list[Any] = []
 
     def note(error: Exception) -> None:
@@ -252,7 +252,7 @@ async def test_failures_that_pass_are_told_to_a_callback_and_survived(kind: str)
         connected(kind, lists, clock=clock.clock, retry=None) as (client, _),
         watching(client.gateways.watch(on_error=note)) as changes,
     ):
-        assert [each[1] for each in await told(changes, 3)] == ["added", "synced", "changed"]
+        assert [each[1] for each in await reported(changes, 3)] == ["added", "synced", "changed"]
     assert [type(each) for each in seen] == [errors.Unavailable] * 3
     assert clock.slept[1] > clock.slept[0]
 
@@ -269,7 +269,7 @@ async def test_the_cursor_is_the_newest_time_of_the_server_less_an_overlap(kind:
         connected(kind, lists, clock=FakeClock().clock) as (client, _),
         watching(client.gateways.watch()) as changes,
     ):
-        await told(changes, 4)
+        await reported(changes, 4)
     assert lists.after == [0, 4990, 4990, 4993]
 
 
@@ -280,7 +280,7 @@ async def test_it_polls_often_while_something_moves_and_seldom_at_rest(kind: str
         connected(kind, lists, clock=clock.clock) as (client, _),
         watching(client.gateways.watch(interval=(1, 8))) as changes,
     ):
-        await told(changes, 4)
+        await reported(changes, 4)
     assert clock.slept == [1, 1, 1, 1, 1.5, 2.25, 3.375, 5.0625, 7.59375, 8, 8, 8, 8]
 
 
@@ -297,13 +297,13 @@ async def test_a_watch_goes_on_after_it_was_canceled_in_mid_poll(transport: str)
 
     async with connected(f"{transport}-async", respond) as (client, _):
         changes = client.gateways.watch()
-        poll = asyncio.create_task(told(changes, 1))
+        poll = asyncio.create_task(reported(changes, 1))
         await asyncio.to_thread(received_first.wait)
         poll.cancel()
         with pytest.raises(asyncio.CancelledError):
             await poll
         release.set()
-        assert [each[1] for each in await told(changes, 2)] == ["added", "synced"]
+        assert [each[1] for each in await reported(changes, 2)] == ["added", "synced"]
         await changes.close()
         with pytest.raises(StopAsyncIteration):
             await anext(changes)
@@ -312,7 +312,7 @@ async def test_a_watch_goes_on_after_it_was_canceled_in_mid_poll(transport: str)
 async def test_a_watch_ends_with_an_error_when_its_client_is_closed(kind: str) -> None:
     async with connected(kind, Lists([gateway()]), clock=FakeClock().clock) as (client, _):
         changes = aiter(client.gateways.watch())
-        await told(changes, 2)
+        await reported(changes, 2)
         await client.close()
         with pytest.raises(errors.ConfigurationError, match="the client is closed"):
             await anext(changes)

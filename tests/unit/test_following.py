@@ -50,32 +50,32 @@ def test_what_differs_at_the_same_time_is_doubted_until_a_look() -> None:
     table = table_of(deployment("a"))
     table.merge([deployment("a", disabled=True)])
     assert taken(table) == []
-    assert not table.look("a", deployment("a"))
+    assert not table.merge_one("a", deployment("a"))
     assert taken(table) == []
     table.merge([deployment("a", disabled=True)])
-    assert table.look("a", deployment("a", disabled=True))
+    assert table.merge_one("a", deployment("a", disabled=True))
     assert taken(table) == [("changed", deployment("a", disabled=True))]
 
 
 def test_a_removed_resource_does_not_come_back_by_a_late_response() -> None:
     table = table_of(deployment("a"))
-    table.look("a", None)
+    table.merge_one("a", None)
     table.merge([deployment("a")])
     assert taken(table) == [("removed", deployment("a"))]
     table.merge([deployment("a", 101)])
-    assert not table.look("a", None)
+    assert not table.merge_one("a", None)
     assert taken(table) == []
     table.merge([deployment("a", 101)])
-    assert table.look("a", deployment("a", 101))
+    assert table.merge_one("a", deployment("a", 101))
     assert taken(table) == [("added", deployment("a", 101))]
 
 
-def test_what_changes_back_before_it_is_told_is_not_told() -> None:
+def test_what_changes_back_before_it_is_reported_is_not_reported() -> None:
     table = table_of(deployment("a", 100))
     table.merge([deployment("a", 101, "UPDATING"), deployment("b", 101)])
-    table.look("b", None)
+    table.merge_one("b", None)
     table.replace([deployment("a", 100)])
-    table.look("a", deployment("a", 100))
+    table.merge_one("a", deployment("a", 100))
     assert taken(table) == []
 
 
@@ -141,7 +141,7 @@ def test_a_doubt_that_a_failed_poll_left_does_not_undo_a_later_change() -> None:
     table = table_of(deployment("a", 100), deployment("b", 100))
     table.replace([deployment("a", 90), deployment("b", 90)])
     table.merge([deployment("a", 101, disabled=True)])
-    assert table.look("b", deployment("b", 90))
+    assert table.merge_one("b", deployment("b", 90))
     table.settle(believe=True)
     assert table.read("a") == deployment("a", 101, disabled=True)
 
@@ -268,7 +268,7 @@ def updated(view: Any, table: KnownTable[types.Deployment]) -> Any:
     changes = list[Change[types.Deployment]]()
     while (change := table.take()) is not None:
         changes.append(change)
-    return view_after(view, {**table.told}, changes)
+    return view_after(view, {**table.reported}, changes)
 
 
 def test_a_view_finds_the_newest_of_a_name_and_follows_what_moves() -> None:
@@ -283,7 +283,7 @@ def test_a_view_finds_the_newest_of_a_name_and_follows_what_moves() -> None:
     assert later.of_gateway("g1") == later.of_model("m1") == [old, new]
     moved = deployment("new", 102, gateway_ids=["g2"], model={"name": "m2"})
     table.merge([moved])
-    table.look("old", None)
+    table.merge_one("old", None)
     last = updated(later, table)
     assert (last.named("same"), last.named("new")) == (None, moved)
     assert (last.of_gateway("G1"), last.of_gateway("g2"), last.of_model("m2")) == ([], [moved], [moved])

@@ -26,14 +26,14 @@ AT_REST = 2.5 * INTERVALS.relist
 
 
 class Observer:
-    """Follows a server and writes down what it is told."""
+    """Follows a server and writes down what is reported to it."""
 
     def __init__(self, seed: int) -> None:
         self.server = ChangingServer(seed)
         source = ResourceSource("deployment", types.Deployment, self.server.list, self.server.get)
         intervals = replace(INTERVALS, relist=10_000.0) if self.server.is_orderly else INTERVALS
         self.following = Following([source], intervals, None, self.server.clock)
-        self.told: dict[str, list[bytes]] = defaultdict(list)
+        self.reported: dict[str, list[bytes]] = defaultdict(list)
         self.view: dict[str, bytes] = {}
         self.synced = 0
 
@@ -74,12 +74,12 @@ class Observer:
         before = None if change.before is None else serialized(change.before)
         assert self.view.pop(key, None) == before
         if change.type == "removed":
-            self.told[key].append(b"")
+            self.reported[key].append(b"")
             return
         assert (change.type == "added") is (before is None)
         assert data != before
         self.view[key] = data
-        self.told[key].append(data)
+        self.reported[key].append(data)
 
 
 def interrupt(flow: Flow[Any]) -> None:
@@ -106,19 +106,19 @@ def check(observer: Observer) -> None:
     assert observer.view == {key: serialized(each) for key, each in server.live.items()}
     assert observer.synced == 1
     for key, versions in server.versions.items():
-        told = observer.told[key]
+        reported = observer.reported[key]
         ends = [began for began, _ in versions[1:]] + [server.now]
         at_rest = [data for (began, data), ended in zip(versions, ends, strict=True) if ended - began > AT_REST]
-        assert all(data in told for data in at_rest if data or told), f"{key}: a state at rest was not told"
-        # What was before is not told after what came later, unless it came again.
+        assert all(data in reported for data in at_rest if data or reported), f"{key}: a state at rest was not reported"
+        # What was before is not reported after what came later, unless it came again.
         position = -1
         contents = [data for _, data in versions]
-        for data in told:
-            assert data in contents[position + 1 :], f"{key}: told again, or never so"
+        for data in reported:
+            assert data in contents[position + 1 :], f"{key}: reported again, or never so"
             position = contents.index(data, position + 1)
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
-def test_a_watch_ends_with_what_the_server_has_and_tells_nothing_twice(batch: int) -> None:
+def test_a_watch_ends_with_what_the_server_has_and_reports_nothing_twice(batch: int) -> None:
     for seed in range(batch, HISTORIES, BATCHES):
         observe(seed)

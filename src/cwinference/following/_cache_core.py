@@ -96,18 +96,20 @@ class CacheCore:
         return unsubscribe
 
     def _publish(self) -> None:
-        views, told = dict(self.views), list[Change[Any]]()
+        views, reported = dict(self.views), list[Change[Any]]()
         for table in self._following.tables:
             changes = [*self._following.changes_of(table)]
             if changes:
-                views[table.kind] = view_after(views[table.kind], {**table.told}, changes)
-                told += changes
-        if not told:
+                views[table.kind] = view_after(views[table.kind], {**table.reported}, changes)
+                reported += changes
+        if not reported:
             return
         self.views = views
-        self.is_synced = all(each.is_told for each in self._following.tables)  # only now: readers look at any time
+        self.is_synced = all(
+            each.is_reported for each in self._following.tables
+        )  # only now: readers may use it at any time
         self._grow()
-        for change in told:
+        for change in reported:
             for callback in self.subscribers:
                 try:
                     callback(change)

@@ -1,4 +1,4 @@
-"""Following: the flows that poll several kinds of resources, each on its own schedule, and tell what has changed."""
+"""Following: the flows that poll several kinds of resources, each on its own schedule, and report what has changed."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ log = logging.getLogger("cwinference")
 
 R = TypeVar("R", bound=types.Gateway | types.Deployment | types.CapacityClaim)
 
-_MAX_LOOKS = 10
+_MAX_READS = 10
 """How many resources a poll reads one by one. If more are DELETING, it lists everything instead."""
 
 
@@ -69,31 +69,31 @@ class Follower(Generic[R]):
         self.table = KnownTable(source.kind, source.message, source.covers)
 
     def poll(self, *, full: bool) -> Flow[bool]:
-        """List what has changed, or everything, and look at what may be gone.
+        """List what has changed, or everything, and read what may be gone.
 
         Return whether it has a list of everything that seems to be right.
         """
         table = self.table
-        cursor = None if full or len(table.deleting) > _MAX_LOOKS else table.cursor
+        cursor = None if full or len(table.deleting) > _MAX_READS else table.cursor
         found = yield from self._source.list(cursor)
         if cursor is None:
             table.replace(found)
         else:
             table.merge(found)
-        right = not (table.doubts or table.deleting) or (yield from self._look())
+        right = not (table.doubts or table.deleting) or (yield from self._read_doubtful())
         return right and cursor is None
 
-    def _look(self) -> Flow[bool]:
-        """Look at what may be gone, and at some of what a list contradicts; return whether the list seems right."""
+    def _read_doubtful(self) -> Flow[bool]:
+        """Read what may be gone, and some of what a list contradicts; return whether the list seems right."""
         table, doubted = self.table, [*self.table.doubts]
-        some = doubted[:: -(-len(doubted) // _MAX_LOOKS) or 1]
+        some = doubted[:: -(-len(doubted) // _MAX_READS) or 1]
         right = True
-        for each in dict.fromkeys([*some, *(table.deleting if len(table.deleting) <= _MAX_LOOKS else ())]):
+        for each in dict.fromkeys([*some, *(table.deleting if len(table.deleting) <= _MAX_READS else ())]):
             try:
                 found = yield from self._source.get(each)
             except errors.NotFound:
                 found = None
-            right &= table.look(each, found)
+            right &= table.merge_one(each, found)
         table.settle(believe=right)
         return right
 
@@ -140,7 +140,7 @@ class Following(Generic[R]):
     def next(self) -> Flow[Change[R] | None]:
         """Wait for the next change; None when it was closed.
 
-        A poll that is due comes first, even if there are changes left to tell: so the state that is told is the newest.
+        A poll that is due comes first, even if there are changes left to report: so the newest state is reported.
         """
         while not self._closed:
             yield from self.poll()
@@ -180,8 +180,8 @@ class Following(Generic[R]):
     def changes_of(self, table: KnownTable[R]) -> Iterator[Change[R]]:
         """Emit what has changed in one kind."""
         while (change := table.take()) is not None:
-            if table.is_told:
-                log_change(change, len(table.told))
+            if table.is_reported:
+                log_change(change, len(table.reported))
             yield change
 
     def _report(self, error: Exception) -> None:

@@ -1,8 +1,8 @@
-"""What is known of the resources of one kind: lists and looks go in, and what has changed since it was told comes out.
+"""What is known of the resources of one kind: reads go in, and what has changed since it was reported comes out.
 
-It is level-based: what counts is the difference between what was told and what is known, not what happened in between.
-A response may be older than one that came before it. So what contradicts what is known does not count at once: it is
-doubted until a look at some of it shows whether the response was right.
+It is level-based: what counts is the difference between what was reported and what is known, not what happened in
+between. A response may be older than one that came before it. So what contradicts what is known does not count at once:
+it is doubted until reads of some of it show whether the response was right.
 """
 
 from collections import OrderedDict
@@ -26,7 +26,7 @@ _MAX_GONE = 1000
 """How many removed resources are remembered, so that a late response does not bring them back."""
 _MOVING = frozenset({State.CREATING, State.UPDATING, State.DELETING})
 _SYNCED: Final = ""
-"""The mark among the changed ids after which all that were there at first have been told. No resource has it as id."""
+"""The mark among the changed ids after which all first ones have been reported. No resource has it as id."""
 
 
 class KnownRecord(NamedTuple):
@@ -45,19 +45,19 @@ class KnownTable(Generic[R]):
         self.kind: Kind = kind
         self.is_synced = False
         """Whether a full list was read."""
-        self.is_told = False
-        """Whether all that was in it was told."""
-        self.told: dict[str, KnownRecord] = {}
-        """What was told."""
+        self.is_reported = False
+        """Whether all that was in it was reported."""
+        self.reported: dict[str, KnownRecord] = {}
+        """What was reported."""
         self.moving: set[str] = set()
         """Resources that change their state by themselves soon."""
         self.message_type = message
         self._covers = covers
         self._known: dict[str, KnownRecord] = {}
         self._changed = OrderedDict[str, None]()
-        """Ids whose records may differ from what was told, in the order in which they changed."""
+        """Ids whose records may differ from what was reported, in the order in which they changed."""
         self.deleting: set[str] = set()
-        """Resources that are DELETING: only a look shows when they are gone, no list of changes."""
+        """Resources that are DELETING: only a read by id shows when they are gone, no list of changes."""
         self.doubts: dict[str, R | None] = {}
         """What a response said that contradicts what is known: None that there is none."""
         self._gone: dict[str, int] = {}
@@ -72,7 +72,7 @@ class KnownTable(Generic[R]):
 
     @property
     def waiting(self) -> int:
-        """How much there may be to tell."""
+        """How much there may be to report."""
         return len(self._changed)
 
     def __contains__(self, id: str) -> bool:
@@ -107,7 +107,7 @@ class KnownTable(Generic[R]):
             self.is_synced = True
             self._changed[_SYNCED] = None
 
-    def look(self, id: str, found: R | None) -> bool:
+    def merge_one(self, id: str, found: R | None) -> bool:
         """Take in a resource that was read by its id, or None if there is none.
 
         Return False if there was a doubt, and what was known before is right.
@@ -122,23 +122,23 @@ class KnownTable(Generic[R]):
         return not is_doubted or (said is not None and _record(said).data == record.data)
 
     def settle(self, *, believe: bool) -> None:
-        """Take in what is still doubted, or forget it, after looks at some of it have shown whether it is right."""
+        """Take in what is still doubted, or forget it, after reads of some of it have shown whether it is right."""
         for key in [*self.doubts] if believe else ():
-            self.look(key, self.doubts[key])  # as one that is doubted: it may be older than what is known
+            self.merge_one(key, self.doubts[key])  # as one that is doubted: it may be older than what is known
         self.doubts.clear()
 
     def take(self) -> Change[R] | None:
-        """Return the next change, and count it as told; None if there is none."""
+        """Return the next change, and count it as reported; None if there is none."""
         while self._changed:
             key, _ = self._changed.popitem(last=False)
             if key == _SYNCED:
-                self.is_told = True
+                self.is_reported = True
                 return Change(self.kind, "synced")
-            before, now = self.told.get(key), self._known.get(key)
+            before, now = self.reported.get(key), self._known.get(key)
             if now is None:
-                self.told.pop(key, None)
+                self.reported.pop(key, None)
             else:
-                self.told[key] = now
+                self.reported[key] = now
             if (before and before.data) != (now and now.data):
                 return self._change(before, now)
         return None
