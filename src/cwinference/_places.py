@@ -23,7 +23,7 @@ class Place:
 
     Attributes:
         line: the line in the file, from 1.
-        text: how a number, bool or null is written, which its value does not tell: `0.10`. None for all others. It may
+        text: how a number, bool or null is written, which its value does not show: `0.10`. None for all others. It may
             be a secret that was meant to be a string.
     """
 
@@ -99,7 +99,7 @@ class _Reader:
 
     def value(self, position: int, path: Path) -> tuple[Any, int]:
         if len(path) > _DEEPEST:
-            raise self.refusal(position, "it is nested too deeply")
+            raise self.refusal(position, "nested too deeply")
         self.places.setdefault(path, Place(self._line_of(position)))
         match self.text[position : position + 1]:
             case "{":

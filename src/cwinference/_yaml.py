@@ -1,7 +1,7 @@
 """YAML: the only user of PyYAML, which the extra `cli` brings.
 
 It reads plain data and nothing else, with the line of each value, and with how a number, bool or null is written: where
-a string is wanted, that tells `version: 0.10` from `version: 0.1`. It writes what every reader of YAML reads alike.
+a string is wanted, `version: 0.10` must not become `version: 0.1`. It writes what every reader of YAML reads alike.
 """
 
 import re
@@ -44,16 +44,16 @@ def parse_yaml(text: str, source: str = "") -> Document:
         # Not its whole text, which quotes the file, where secrets may be.
         mark = error.problem_mark or error.context_mark
         places: dict[Path, Place] = {(): Place(mark.line + 1)} if mark else {}
-        text = error.problem or "it is not YAML"
+        text = error.problem or "not YAML"
         if error.context == "expected a single document in the stream":
             text = "another document begins here; write one per file"
         raise Document(None, places, source).error((), text) from None
     except yaml.YAMLError:
-        raise Document(None, {}, source).error((), "it has characters that YAML does not allow") from None
+        raise Document(None, {}, source).error((), "contains characters that YAML does not allow") from None
     except RecursionError:
-        raise Document(None, {}, source).error((), "it is nested too deeply") from None
+        raise Document(None, {}, source).error((), "nested too deeply") from None
     if node is None:
-        raise Document(None, {}, source).error((), "it is empty")
+        raise Document(None, {}, source).error((), "must not be empty")
     builder = _Builder(source)
     value = builder.value(node, ())
     return Document(value, builder.places, source)
@@ -106,7 +106,7 @@ class _Builder:
         line = node.start_mark.line + 1
         self.places.setdefault(path, Place(line))
         if id(node) in self._around:
-            raise self._refusal(path, line, "it contains itself")
+            raise self._refusal(path, line, "contains itself")
         if self._count > _MOST_VALUES:
             raise self._refusal(path, line, f"the file has more than {_MOST_VALUES:,} values")
         kind = node.tag.removeprefix(_TAG)

@@ -84,7 +84,7 @@ def from_json(kind: type[MessageT], data: str | bytes | Mapping[str, Any], *, ig
     try:
         message = parse(_encoded(value), kind, unknown)
     except ProtocolError as error:
-        raise ConfigurationError(f"data: it is not the JSON of a types.{kind.DESCRIPTOR.name}{_place(error)}") from None
+        raise ConfigurationError(f"data is not the JSON of a types.{kind.DESCRIPTOR.name}{_place(error)}") from None
     if unknown and not ignore_unknown:
         names = one_line(", ".join(unknown))
         raise ConfigurationError(f"data: this release does not know {names}; ignore_unknown=True leaves it out")
@@ -123,14 +123,14 @@ def _value(data: object) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
-        raise ConfigurationError("data: it is not JSON") from None
+        raise ConfigurationError("data is not JSON") from None
 
 
 def _encoded(value: Any) -> bytes:
     try:
         return json.dumps(value).encode()
     except (TypeError, ValueError, RecursionError):
-        raise ConfigurationError("data: it has values that JSON does not have") from None
+        raise ConfigurationError("data has values that JSON does not have") from None
 
 
 def _place(error: ProtocolError) -> str:

@@ -284,7 +284,7 @@ def test_what_resources_print_as_yaml_is_a_stack(
         (["apply", "stack.yaml", "--plan", "plan.json"], "cwinference apply: give one of FILE and --plan"),
         (["apply", "--plan", "x", "--prune", "a"], "--prune and --secrets belong to plan: the file of --plan has them"),
         (["apply", "--plan", "missing.json"], "cwinference apply: missing.json: No such file or directory"),
-        (["apply", "--plan", "stack.yaml", "--yes"], "cwinference apply: plan: it is not JSON"),
+        (["apply", "--plan", "stack.yaml", "--yes"], "cwinference apply: plan is not JSON"),
     ],
 )
 def test_a_mistake_is_reported_in_one_line(

@@ -458,7 +458,7 @@ async def test_what_needs_one_server_asks_which(kind: str) -> None:
 @pytest.mark.parametrize(
     ("urls", "text"),
     [
-        ([], "base_url: the list is empty"),
+        ([], "base_url must not be empty"),
         ([NOBODY, NOBODY], "is in the list twice"),
         ([NOBODY, f"{NOBODY}/v1"], "is in the list twice"),
         ([NOBODY, 5], "base_url: expected a URL"),

@@ -126,7 +126,7 @@ def test_a_fault_of_a_deployment_is_configured_on_the_command_line_too(pair: Pai
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"deployment": "two", "method": "GetGateway"}, "deployment: it cannot be combined with method"),
+        ({"deployment": "two", "method": "GetGateway"}, "deployment cannot be combined with method"),
         ({"deployment": ""}, "deployment: expected the name or the id of one, got ''"),
         ({"deployment": 2}, "deployment: expected the name or the id of one, got 2"),
     ],

@@ -70,7 +70,7 @@ async def test_what_only_json_shows_is_compared_too(client: AsyncClient, calls: 
     )
     assert writes(calls) == ["CreateGateway", "CreateDeployment"]
     await client.gateways.ensure("front", endpoint_configuration={"allowed_source_ip_ranges": []}, wait=True)
-    with pytest.raises(errors.ConfigurationError, match=r"^hot_load: it cannot change once Deployment llama exists"):
+    with pytest.raises(errors.ConfigurationError, match=r"^hot_load cannot change once Deployment llama exists"):
         await client.deployments.ensure("llama", hot_load={"bucket": "other"}, autoscaling={"max": 8})
     assert writes(calls)[2:] == ["UpdateGateway"]
 

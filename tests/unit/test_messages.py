@@ -88,13 +88,13 @@ def test_field_names_in_snake_case_are_read_too() -> None:
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        ("{", "data: it is not JSON"),
-        (b"\xff", "data: it is not JSON"),
-        ("[]", "data: it is not the JSON of a types.Deployment"),
+        ("{", "data is not JSON"),
+        (b"\xff", "data is not JSON"),
+        ("[]", "data is not the JSON of a types.Deployment"),
         (5, "data: expected JSON text or a mapping, got int"),
-        ({"spec": {"name": object()}}, "data: it has values that JSON does not have"),
+        ({"spec": {"name": object()}}, "data has values that JSON does not have"),
         ({"spec": {"autoscaling": {"min": SECRET}}}, "types.Deployment: spec.autoscaling.min is wrong"),
-        ({"spec": {"name": [SECRET]}}, "data: it is not the JSON of a types.Deployment"),
+        ({"spec": {"name": [SECRET]}}, "data is not the JSON of a types.Deployment"),
         ({"spec": {"nam\x1be": 1}}, r"this release does not know spec.nam\x1be; ignore_unknown=True leaves it out"),
         ({"status": {"status": "STATUS_TIRED"}}, "this release does not know status.status=STATUS_TIRED"),
     ],

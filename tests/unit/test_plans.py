@@ -134,16 +134,16 @@ def test_json_of_a_plan_is_read_back_and_applied(api: MemoryApi) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda text: text.replace('"weight": 100', '"weight": 99'), "it was edited after it was made"),
-        (lambda text: text.replace('"prune": null', '"prune": ""'), "it was edited after it was made"),
-        (lambda text: text.replace('"refusal": null', '"refusal": "no"', 1), "it was edited after it was made"),
+        (lambda text: text.replace('"weight": 100', '"weight": 99'), "plan was edited after it was made"),
+        (lambda text: text.replace('"prune": null', '"prune": ""'), "plan was edited after it was made"),
+        (lambda text: text.replace('"refusal": null', '"refusal": "no"', 1), "plan was edited after it was made"),
         (lambda text: text.replace('"cwinference_plan": 1', '"cwinference_plan": 2'), "another release of cwinference"),
-        (lambda text: text[:-20], "it is not JSON"),
-        (lambda _: "version: 1", "it is not JSON"),
+        (lambda text: text[:-20], "plan is not JSON"),
+        (lambda _: "version: 1", "plan is not JSON"),
         (lambda _: '{"version": 1, "gateways": {}}', "this is no plan"),
         (lambda _: "[]", "this is no plan"),
-        (lambda _: '{"cwinference_plan": 1}', "it was edited after it was made"),
-        (lambda _: None, "it is not JSON"),
+        (lambda _: '{"cwinference_plan": 1}', "plan was edited after it was made"),
+        (lambda _: None, "plan is not JSON"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_plan_any_more_is_refused(api: MemoryApi, edit: Callable[[str], Any], message: str) -> None:

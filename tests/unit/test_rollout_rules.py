@@ -538,7 +538,7 @@ def test_the_journal_holds_no_secrets_and_is_versioned(world: RolloutWorld) -> N
 def test_a_journal_of_another_organization_is_refused(world: RolloutWorld) -> None:
     world.rollout(soak=0).run()
     _rewrite(world.path, '"cw1a2b"', '"cwother"')
-    with pytest.raises(errors.ConfigurationError, match="journal: it belongs to a rollout of another organization"):
+    with pytest.raises(errors.ConfigurationError, match="journal belongs to a rollout of another organization"):
         world.resumed().revert()
 
 

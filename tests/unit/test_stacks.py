@@ -110,10 +110,10 @@ def test_a_stack_cannot_be_changed_by_accident() -> None:
         ("gateways: []", "line 4: deployments.llama.gateways: expected at least one name"),
         ("gateways: [a, a]", "line 4: deployments.llama.gateways[1]: 'a' is there twice"),
         ("gateways: [a]\ngateway_ids: [b]", "line 3: deployments.llama: gateways and gateway_ids are the same"),
-        ("model: {path: ~}", 'line 4: deployments.llama.model.path: it has no value; write "" for an empty one'),
+        ("model: {path: ~}", 'line 4: deployments.llama.model.path: has no value; write "" for an empty one'),
         ("model:", "line 4: deployments.llama.model: expected a mapping of fields, got nothing; write {} for an empty"),
         ("model: llama", "line 4: deployments.llama.model: expected a mapping of fields, got a string"),
-        ("disabled: ~", "line 4: deployments.llama.disabled: it has no value; write one, or leave the key out"),
+        ("disabled: ~", "line 4: deployments.llama.disabled: has no value; write one, or leave the key out"),
         ("disabled: 0o1", "line 4: deployments.llama.disabled: expected true or false, got '0o1'"),
         ("disabled: 2024-01-01", "line 4: deployments.llama.disabled: expected true or false, got 2024-01-01"),
         ("autoscaling: {min: 010}", "line 4: deployments.llama.autoscaling.min: expected a number in plain digits"),
@@ -137,7 +137,7 @@ def test_a_stack_cannot_be_changed_by_accident() -> None:
             "runtime: {enginConfig: {}}",
             "line 4: deployments.llama.runtime.enginConfig: there is no such field; did you",
         ),
-        ("id: abc", "line 4: deployments.llama.id: it is not set here"),
+        ("id: abc", "line 4: deployments.llama.id: must not be set here"),
         (
             "gatewayIds: [a]\ngateway_ids: [b]",
             "line 5: deployments.llama: gateway_ids and gatewayIds are the same field",
@@ -160,7 +160,7 @@ def test_what_is_wrong_in_a_file_is_refused_by_line_and_name(fields: str, messag
         ("version: '1'", "line 1: version: expected 1"),
         ("[]", "line 1: expected a mapping of capacity_claims, gateways, deployments"),
         ("gateways:", "line 1: gateways: expected a mapping of gateways by their names; write {} for none"),
-        ("capacityClaims: {}\ncapacity_claims: {}", "line 2: capacity_claims: it is the same as capacity_claims"),
+        ("capacityClaims: {}\ncapacity_claims: {}", "line 2: capacity_claims: is the same as capacity_claims"),
         ("gateways:\n  on: {}", 'line 2: gateways: write "on" in quotes'),
         ("gateways: {a: {}, a: {}}", "line 1: gateways.a: the key is there twice"),
         ("gateways: {'': {}}", "line 1: gateways: name must not be empty"),
@@ -260,7 +260,7 @@ def test_a_secret_is_a_reference_wherever_a_stack_is_shown(monkeypatch: pytest.M
         (SecretReference("file", "/no/such"), "file /no/such: No such file or directory"),
         (SecretReference("file", "/dev/null"), "file /dev/null is empty"),
         (SecretReference("file", "a\0b"), "embedded null byte"),
-        (SecretReference("file", "/dev/zero"), "it is larger than 1 MiB"),
+        (SecretReference("file", "/dev/zero"), "larger than 1 MiB"),
     ],
 )
 def test_a_secret_that_is_missing_is_named(reference: SecretReference, message: str) -> None:
@@ -275,7 +275,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError):
             Stack.load(path)
     (tmp_path / "latin.yaml").write_bytes(b"a: \xe4")
-    with pytest.raises(ConfigurationError, match="it is not UTF-8"):
+    with pytest.raises(ConfigurationError, match="is not UTF-8"):
         Stack.load(tmp_path / "latin.yaml")
     (tmp_path / "marked.yaml").write_bytes(b"\xef\xbb\xbfversion: 1\n")
     assert Stack.load(tmp_path / "marked.yaml") == Stack.parse({})

@@ -88,16 +88,16 @@ def test_a_scalar_keeps_how_it_is_written(text: str, value: object, written: str
         ("a: !custom x\n", "stack.yaml: line 1: a: tags such as !custom are not read"),
         ("a: !!binary aGVsbG8=\n", "stack.yaml: line 1: a: tags such as !!binary are not read"),
         ("a: !!set {x}\n", "stack.yaml: line 1: a: tags such as !!set are not read"),
-        ("a: &x [*x]\n", "stack.yaml: line 1: a[0]: it contains itself"),
+        ("a: &x [*x]\n", "stack.yaml: line 1: a[0]: contains itself"),
         ("a: &x {<<: *x}\n", "stack.yaml: line 1: a: <<: expected a mapping, or a list of them"),
         ("a: {<<: 3}\n", "stack.yaml: line 1: a: <<: expected a mapping, or a list of them"),
         ("a: 1\n---\nb: 2\n", "stack.yaml: line 2: another document begins here; write one per file"),
         ("a: [\n\tb\n", "stack.yaml: line 2: found character"),
         ("a: b: c\n", "stack.yaml: line 1: mapping values are not allowed here"),
-        ("a: \x07\n", "stack.yaml: it has characters that YAML does not allow"),
-        ("[" * 3000, "stack.yaml: it is nested too deeply"),
-        ("", "stack.yaml: it is empty"),
-        ("# nothing\n", "stack.yaml: it is empty"),
+        ("a: \x07\n", "stack.yaml: contains characters that YAML does not allow"),
+        ("[" * 3000, "stack.yaml: nested too deeply"),
+        ("", "stack.yaml: must not be empty"),
+        ("# nothing\n", "stack.yaml: must not be empty"),
     ],
 )
 def test_what_is_no_plain_yaml_is_refused_by_line(text: str, message: str) -> None:
@@ -193,7 +193,7 @@ def test_json_is_read_as_json_reads_it_with_the_lines(value: Any, indent: int | 
         ('{"a": tru}', "x.json: line 1: expected a value"),
         ("", "x.json: line 1: expected a value"),
         ("{}\n{}", "x.json: line 2: expected the end of the file"),
-        ("[" * 100, "x.json: line 1: it is nested too deeply"),
+        ("[" * 100, "x.json: line 1: nested too deeply"),
     ],
 )
 def test_what_is_no_strict_json_is_refused_by_line(text: str, message: str) -> None:

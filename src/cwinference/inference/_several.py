@@ -253,7 +253,7 @@ class SpreadCall(CompletionCall[T]):
 def check_several(servers: Sequence[str], argument: str) -> None:
     """Refuse an empty list of servers, and one that has the same server twice."""
     if not servers:
-        raise ConfigurationError(f"{argument}: the list is empty; give one or several")
+        raise ConfigurationError(f"{argument} must not be empty; give one or several")
     twice = next((each for place, each in enumerate(servers) if each in servers[:place]), None)
     if twice is not None:
         raise ConfigurationError(f"{argument}: {twice!r} is in the list twice")
@@ -266,5 +266,5 @@ def checked_gateways(
     gateways: Sequence[Any] = gateway if isinstance(gateway, list | tuple) else [gateway]
     check_several([each.spec.id if isinstance(each, types.Gateway) else each for each in gateways], "gateway")
     if endpoint is not None and len(gateways) > 1:
-        raise ConfigurationError("endpoint: it cannot be chosen for several gateways")
+        raise ConfigurationError("endpoint cannot be chosen for several gateways")
     return gateways

@@ -169,7 +169,7 @@ def _paths_of(requests: object) -> list[str]:
             raise ConfigurationError(f"requests: expected paths of JSONL or Parquet, or a dataset of Ray, got {kind}")
         paths.append(path)
     if not paths:
-        raise ConfigurationError("requests: the list is empty")
+        raise ConfigurationError("requests must not be empty")
     return paths
 
 

@@ -20,7 +20,7 @@ M = TypeVar("M", bound=Message)
 
 
 def create(send: Flow[M], read_back: Callable[[], Flow[M]] | None, is_ours: Callable[[M], bool]) -> Flow[M]:
-    """Create once: if a retry is answered with ALREADY_EXISTS, read what an earlier attempt made.
+    """Create once: if a retry gets ALREADY_EXISTS, read what an earlier attempt made.
 
     `read_back` is None if the caller chose the id, which may then belong to another resource.
     """
@@ -57,7 +57,7 @@ def check_changes(request: Message, changes: Mapping[str, Any], edit: Callable[[
     check_callback(edit, "edit")
     given = [name for name, value in changes.items() if value is not None]
     if edit is not None and given:
-        raise errors.ConfigurationError(f"edit: it cannot be combined with {', '.join(given)}; do it all in edit")
+        raise errors.ConfigurationError(f"edit cannot be combined with {', '.join(given)}; do it all in edit")
     if edit is None and all(_names_nothing(request, name, changes[name]) for name in given):
         raise errors.ConfigurationError(f"modify: nothing to change; give at least one of {', '.join(changes)}, edit")
 
@@ -97,7 +97,7 @@ def replace_fields(message: Message, changes: Mapping[str, Any]) -> None:
 def _check_replacement(message: Message, name: str, new: Message) -> None:
     """Refuse a message in place of another if that would reset what its author did not think of.
 
-    A field of a message that has the value 0 cannot be told from one that was not given.
+    A field of a message that has the value 0 cannot be distinguished from one that was not given.
     """
     old = getattr(message, name)
     if type(old) is not type(new) or not message.HasField(name) or len(cast(Descriptor, new.DESCRIPTOR).fields) < 2:
@@ -121,7 +121,7 @@ def edited(spec: M, edit: Callable[[M], object], request: Message) -> M:
         result.close()
         raise errors.ConfigurationError("edit: expected a plain function; an async one would never be awaited")
     if isinstance(result, Message) and type(result) is type(spec) and result is not copy:
-        raise errors.ConfigurationError("edit: it returned another spec; it has to change the given one in place")
+        raise errors.ConfigurationError("edit returned another spec; it has to change the given one in place")
     changeable = {each.name for each in cast(Descriptor, request.DESCRIPTOR).fields} - {"id"}
     for field in cast(Descriptor, spec.DESCRIPTOR).fields:
         if field.name not in changeable and getattr(copy, field.name) != getattr(spec, field.name):

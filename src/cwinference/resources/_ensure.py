@@ -50,7 +50,7 @@ class Goal(NamedTuple):
         fixed = [each for each in found if each.field in self.immutable]
         if fixed:
             raise errors.ConfigurationError(
-                f"{fixed[0].field}: it cannot change once {name_of(resource)} exists "
+                f"{fixed[0].field} cannot change once {name_of(resource)} exists "
                 f"({'; '.join(map(str, fixed))}); delete that first, or use another name"
             )
         return found

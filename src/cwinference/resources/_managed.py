@@ -52,7 +52,7 @@ class Waiting(Generic[R]):
             check_at_least(0, error_after, "error_after")
         for name, value in (("on_change", on_change), ("error_after", error_after)):
             if value is not None and not wait:
-                raise errors.ConfigurationError(f"{name}: it has an effect only with wait=True")
+                raise errors.ConfigurationError(f"{name} has an effect only with wait=True")
         self.wait = wait
         self.on_change: Callable[[R], object] | None = on_change
         self.error_after = error_after

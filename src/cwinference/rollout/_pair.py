@@ -106,7 +106,7 @@ class Deck(Resource[Mode]):
         if State.of(deployment) is State.DELETING:
             raise errors.Conflict(f"{label(former)} is being deleted by somebody else", deployment)
         if deployment.spec.organization_id != record.organization:
-            raise errors.ConfigurationError("journal: it belongs to a rollout of another organization")
+            raise errors.ConfigurationError("journal belongs to a rollout of another organization")
         return deployment
 
     def check_no_hot_load(self, deployment: types.Deployment) -> Flow[None]:

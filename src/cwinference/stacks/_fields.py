@@ -87,7 +87,7 @@ class _FieldReader:
             return names[key]
         below = f"{words}.{key}" if words else key
         if key in OUTPUT_ONLY and len(path) <= _DEPTH_OF_SPEC + 1:
-            raise self._error(path, below, "it is not set here: the name of a resource is its key, the rest is given")
+            raise self._error(path, below, "must not be set here: the name of a resource is its key, the rest is given")
         hint = did_you_mean(nearest(key, names), [*known, *extra])
         raise self._error(path, below, f"there is no such field; {hint}")
 
@@ -148,7 +148,7 @@ class _FieldReader:
             self._refuse_unquoted(value, path, words, is_secret)
         if value is None:
             what = '"" for an empty one' if wants_string else "one"
-            raise self._error(path, words, f"it has no value; write {what}, or leave the key out")
+            raise self._error(path, words, f"has no value; write {what}, or leave the key out")
         if isinstance(value, Odd):
             raise self._error(path, words, f"expected {_kind_of(field)}, got {value.text}")
         try:

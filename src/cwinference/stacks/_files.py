@@ -31,11 +31,11 @@ def read_document(path: str | os.PathLike[str]) -> Document:
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: {reason_of(error)}") from None
     if len(content) > _LARGEST:
-        raise ConfigurationError(f"{path}: it is larger than 8 MiB")
+        raise ConfigurationError(f"{path} is larger than 8 MiB")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{path}: it is not UTF-8") from None
+        raise ConfigurationError(f"{path} is not UTF-8") from None
     return parse_json(text, str(source)) if str(source).endswith(".json") else parse_document(text, str(source))
 
 

@@ -190,7 +190,7 @@ class Plan(Displayed):
         }
 
     def to_json(self) -> str:
-        """Return the plan as JSON, to be looked at and applied later.
+        """Return the plan as JSON, to be reviewed and applied later.
 
         Secrets are references in it. The values of an `engine_env` are in it, as in the stack.
         """
@@ -207,14 +207,14 @@ class Plan(Displayed):
         try:
             document: Any = json.loads(text)
         except (ValueError, TypeError, RecursionError):
-            raise ConfigurationError("plan: it is not JSON, as Plan.to_json and `plan --out` write it") from None
+            raise ConfigurationError("plan is not JSON, as Plan.to_json and `plan --out` write it") from None
         if not is_mapping(document) or "cwinference_plan" not in document:
             raise ConfigurationError("plan: this is no plan, as Plan.to_json and `plan --out` write it")
         content: dict[str, Any] = {**document}
         if content.pop("cwinference_plan") != FORMAT:
             raise ConfigurationError("plan: another release of cwinference has written it; plan again")
         if content.pop("digest", None) != _digest(content):
-            raise ConfigurationError("plan: it was edited after it was made; change the stack, and plan again")
+            raise ConfigurationError("plan was edited after it was made; change the stack, and plan again")
         try:
             return cls._of(content)
         except (LookupError, TypeError, ValueError):

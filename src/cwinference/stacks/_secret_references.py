@@ -51,10 +51,10 @@ class SecretReference:
             with Path(self.name).open("rb") as file:
                 content = file.read(_LARGEST + 1)
             if len(content) > _LARGEST:
-                raise ValueError("it is larger than 1 MiB")
+                raise ValueError("larger than 1 MiB")
             return content.decode().removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError:
-            raise ConfigurationError(f"{path}: file {self.name}: it is not UTF-8") from None
+            raise ConfigurationError(f"{path}: file {self.name} is not UTF-8") from None
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"{path}: file {self.name}: {reason_of(error)}") from None
 

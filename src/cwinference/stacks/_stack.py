@@ -81,7 +81,7 @@ class Stack:
                 continue
             section = _section(document, key)
             if section.name in entries:
-                raise document.error((str(key),), f"it is the same as {section.name}; write one of them")
+                raise document.error((str(key),), f"is the same as {section.name}; write one of them")
             entries[section.name] = _read_section(document, section, (str(key),), each)
         return cls(entries)
 

@@ -64,7 +64,7 @@ def check_fault(kind: FaultKind, selection: Mapping[str, Any], options: Mapping[
         is_valid, expected = _SELECTION[name]
         _expect(is_valid(value), name, expected, value)
     if selection.get("deployment") is not None and selection.get("method") is not None:
-        raise ConfigurationError("deployment: it cannot be combined with method; completions call no method of the API")
+        raise ConfigurationError("deployment cannot be combined with method; completions call no method of the API")
     for name, value in options.items():
         is_valid, expected = _SKEW if (kind, name) == ("skew", "seconds") else _OPTION[name]
         _expect(is_valid(value), name, expected, value)
