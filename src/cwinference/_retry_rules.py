@@ -80,7 +80,7 @@ def is_safe_to_repeat(hint: Hint, *, idempotent: bool) -> bool:
 def hint_of_completion(status: int, should_retry: str) -> Hint:
     """Return what a failed HTTP response to a completion says about a retry, by its status and `x-should-retry`.
 
-    Servers of models answer overload and restarts with many statuses, so these decide, not the codes derived from them.
+    Model servers respond to overload and restarts with many statuses, so these decide, not the codes derived from them.
     """
     if should_retry in ("true", "false"):
         return Hint.RETRY if should_retry == "true" else Hint.NO_RETRY

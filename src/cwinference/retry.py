@@ -69,7 +69,7 @@ def check_retry(retry: Retry | None) -> Retry | None:
 
 
 class Budget:
-    """A client's budget for retries, so that it does not answer an outage with a multiple of its usual load.
+    """A client's budget for retries, so that it does not respond to an outage with a multiple of its usual load.
 
     Each retry takes 1, each success gives back 0.1, up to the capacity. Retries that put no load on the server take
     nothing. The calls that were lost with a connection take 1 together, if the server had responded before.
@@ -84,7 +84,7 @@ class Budget:
         self._succeeded = False
         """Whether a call succeeded since connections were lost."""
         self.touched = True
-        """Whether a success has to be told; if not, it need not take the lock."""
+        """Whether a success has to be reported; if not, it need not take the lock."""
 
     def take(self) -> bool:
         """Take one retry; return False if nothing is left."""

@@ -188,7 +188,7 @@ def test_a_report_says_where_the_token_comes_from(
     with Client(make(emulator.viewer_token, path), endpoint=emulator.endpoint) as client:
         report = doctor.examine(client)
     assert f"the token comes from {origin.format(path=path)}, and may read" in texts(report, "ok")
-    assert "whether its role is Inference Viewer or Inference Admin cannot be told by reads" in texts(report, "note")
+    assert "reads do not show whether its role is Inference Viewer or Inference Admin" in texts(report, "note")
     assert report.exit_code == 0
 
 
@@ -466,7 +466,7 @@ async def test_certificates_are_reported(kind: str, pair: tuple[Path, Path]) -> 
 
 
 def test_a_server_that_wants_the_certificate_of_the_client_is_no_error(pair: tuple[Path, Path]) -> None:
-    """The key of the client is not used to look at the certificates; that it works is seen by the calls."""
+    """The key of the client is not used to examine the certificates; that it works is seen by the calls."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair)
     context.load_verify_locations(pair[0])
@@ -477,7 +477,7 @@ def test_a_server_that_wants_the_certificate_of_the_client_is_no_error(pair: tup
         with Client(TOKEN, endpoint=f"https://localhost:{server.port}", transport="rest", tls=tls) as client:
             report = doctor.examine(client)
     assert report.exit_code == 0
-    assert any("could not be looked at without presenting the client's" in each for each in texts(report, "note"))
+    assert any("could not be examined without presenting the client's" in each for each in texts(report, "note"))
     assert any(each.startswith("REST responds: ") for each in texts(report, "ok"))
 
 

@@ -283,7 +283,7 @@ def _explain_timeout(latest: ApiError, before: ApiError, progress: Progress) -> 
 
 
 class Report:
-    """Tells the log, `on_call` and what observes the call, once, how a call ended that begins now."""
+    """Reports once how a call ended that begins now: to the log, to `on_call` and to what observes the call."""
 
     def __init__(self, name: str, context: Context, observation: Observation | None = None) -> None:
         self._name = name

@@ -87,7 +87,7 @@ def _options(deployment: types.Deployment, parameters: types.GetDeploymentParame
 
 def _instance_type(deployment: types.Deployment, facts: Facts) -> Iterator[Cause]:
     """Yield whether the instance type is missing in the zones of the gateways, and where else it exists."""
-    assert facts.deployment_parameters is not None  # noqa: S101 - the caller has looked
+    assert facts.deployment_parameters is not None  # noqa: S101 - the caller has checked it
     wanted = deployment.spec.resources.instance_type
     offered = set(facts.deployment_parameters.resource_parameters.instance_types)
     gateways = facts.gateways_of(deployment)

@@ -19,7 +19,7 @@ from . import token_timeout
 from .source import SharedSource, TokenReader
 
 _POLL_SECONDS = 0.05
-"""How often a running command is looked at, to see whether somebody still waits for it. Its output is read at once."""
+"""How often a running command is polled, to see whether somebody still waits for it. Its output is read at once."""
 _GRACE_SECONDS = 0.5
 """How long a command has to end by itself when it is terminated; then it is killed."""
 

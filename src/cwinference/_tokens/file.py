@@ -91,7 +91,7 @@ class WatchedFile(TokenReader):
         except OSError as error:
             if from_signal_handler(error):
                 raise
-            # Otherwise reading it tells why.
+            # Otherwise reading it shows why.
         token = self._file.read()
         if not token.reveal():
             if self._token is None:

@@ -26,7 +26,7 @@ class _Numbers(dict[Any, int]):
 
 @cache
 def numbers_of(descriptor: EnumDescriptor) -> Mapping[Any, int]:
-    """Return the numbers of an enum by its names in JSON, for which numbers stand too."""
+    """Return the numbers of an enum by its names in JSON, for which numbers may be given too."""
     aliases = ENUM_ALIASES.get(descriptor.full_name, {})
     return _Numbers({value.name: value.number for value in descriptor.values} | aliases)
 

@@ -145,7 +145,7 @@ class _Comparison:
         return best
 
     def _of_unknown(self, number: int, wire_type: int, best: Fit, fitting: Sequence[_Candidate]) -> FieldDrift:
-        """Return what an unknown field of binary is, as far as JSON tells."""
+        """Return what an unknown field of binary is, as far as JSON shows."""
         names = tuple(each.name for each in fitting)
         field = fitting[0].field if len(fitting) == 1 else None
         pairs = tuple(self._unknown[number, wire_type])

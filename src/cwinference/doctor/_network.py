@@ -1,8 +1,8 @@
 """Name resolution, proxies and certificates on the way to the API, by Python's own sockets.
 
-Each transport library has a resolver and a TLS of its own, which do not say what they saw. So this looks for itself, by
-the client's settings; whether a transport gets through is seen by its calls. The client's certificate is not presented:
-its key would have to be written to a file.
+Each transport library has a resolver and a TLS of its own, which do not say what they saw. So this examines the way
+itself, by the client's settings; whether a transport gets through is seen by its calls. The client's certificate is not
+presented: its key would have to be written to a file.
 """
 
 import asyncio

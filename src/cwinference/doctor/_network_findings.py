@@ -29,7 +29,7 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST")
 
 
 def network_findings(settings: Settings, seconds: float) -> Flow[list[Finding]]:
-    """Look at the way to the server, each step limited in time; return what was found."""
+    """Examine the way to the server, each step limited in time; return what was found."""
     found = [*_of_endpoint(settings)]
     try:
         proxy = settings.proxy
@@ -81,7 +81,7 @@ def _of_name(host: str, port: int, seconds: float) -> Flow[list[Finding]]:
 
 def _of_connection(settings: Settings, proxy: Proxy | None, seconds: float) -> Flow[list[Finding]]:
     if proxy is not None and proxy.scheme != "http":
-        text = f"certificates are not looked at through a {proxy.scheme}:// proxy; the transports below check them"
+        text = f"certificates are not examined through a {proxy.scheme}:// proxy; the transports below check them"
         return [Finding("note", "network", text)]
     target = settings.endpoint.authority if proxy is None else f"the proxy {proxy.authority}"
     try:
@@ -93,7 +93,7 @@ def _of_connection(settings: Settings, proxy: Proxy | None, seconds: float) -> F
         ]
     except ssl.SSLError as error:
         if settings.certificates.cert is not None:
-            text = "the server's certificate could not be looked at without presenting the client's"
+            text = "the server's certificate could not be examined without presenting the client's"
             return [Finding("note", "network", text, "see below whether the transports get through")]
         if error.reason in _NO_TLS:
             text = f"{target} does not speak TLS ({error.reason})"

@@ -1,7 +1,7 @@
 """The reads that are made by every transport, their responses in units that can be compared, and which of them can be.
 
 Resources may change between two reads. A resource that gRPC read before, and Connect after, the read as JSON, and that
-is the same in both, was the same in between. Of the others, one more round tells which have come to rest.
+is the same in both, was the same in between. Of the others, one more round shows which have come to rest.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

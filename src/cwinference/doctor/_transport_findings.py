@@ -183,7 +183,7 @@ def token_findings(origin: str, outcomes: Sequence[Outcome]) -> list[Finding]:
     source = f"the token comes from {origin}"
     codes = {each.code for each in outcomes}
     if any(each.error is None for each in outcomes):
-        role = "whether its role is Inference Viewer or Inference Admin cannot be told by reads"
+        role = "reads do not show whether its role is Inference Viewer or Inference Admin"
         return [
             Finding("ok", "token", f"{source}, and may read", details={"origin": origin, "may_read": True}),
             Finding("note", "token", role, "a write that is refused with PERMISSION_DENIED needs Inference Admin"),

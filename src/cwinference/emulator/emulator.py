@@ -126,7 +126,7 @@ class Emulator:
                 it. None: a clock that follows real time.
             admin: whether the admin routes below `/_emulator/` are there, with which any program that has `token` can
                 reset the emulator, read and replace its state, set faults and fates, and see the last requests. None:
-                if it can only be reached from this machine, as far as `host` and `public_url` tell. `health` and
+                if it can only be reached from this machine, as far as `host` and `public_url` show. `health` and
                 `ready` are always there, and need no token. The same goes for the page at `/`, which shows and changes
                 by these routes what there is, in a browser.
             cors_origins: origins whose web pages may use the emulator, such as "https://app.example.com"; "*" allows
@@ -385,7 +385,7 @@ def _check_url(url: str | None) -> str | None:
 
 
 def _is_local(host: str, public_url: str | None) -> bool:
-    """Return whether only this machine can reach the emulator, as far as its settings tell."""
+    """Return whether only this machine can reach the emulator, as far as its settings show."""
     public = None if public_url is None else urlsplit(public_url).hostname or ""
     return is_loopback(host) and (public is None or is_loopback(public))
 

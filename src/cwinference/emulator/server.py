@@ -197,7 +197,9 @@ def _config(tls: Certificate | None) -> Config:
     config = _Config()
     config.keep_alive_max_requests = 2**31  # after that many a connection is closed, and calls in flight fail
     config.keep_alive_timeout = 300  # seconds; longer than clients keep an idle connection
-    config.h2_max_concurrent_streams = 900  # its priority tree holds 1,000, including streams that have just ended
+    config.h2_max_concurrent_streams = (
+        900  # its priority tree has room for 1,000, also for streams that have just ended
+    )
     config.errorlog = logging.getLogger("cwinference.emulator.http")
     if tls is not None:
         config.certfile, config.keyfile = os.fspath(tls.cert), os.fspath(tls.key)

@@ -32,7 +32,7 @@ class Health:
         self._monotonic = monotonic
         self._lock = lock_of(self)
         self.needs_care = False
-        """Whether it may be ejected, or may have asked for a pause; otherwise neither has to be looked at."""
+        """Whether it may be ejected, or may have asked for a pause; otherwise neither has to be checked."""
         self.in_flight = self._done = self._failed = 0
         self._latency, self._first_token = Histogram(), Histogram()
         self._generated = 0

@@ -9,7 +9,7 @@ from ._stream_reader import StreamReader
 
 
 class ObservedStreamReader(StreamReader):
-    """Reads a stream, and tells an observation what it reads."""
+    """Reads a stream, and reports to an observation what it reads."""
 
     _observation: StreamObservation | None = None
     _waiting = 0.0

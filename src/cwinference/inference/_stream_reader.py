@@ -68,7 +68,7 @@ class StreamReader:
     def start(
         self, deadline: Deadline, waited: float, report: Callable[[str], object], health: Health | None = None
     ) -> None:
-        """Note that the response has begun, after `waited` seconds, when the whole call has to end, and who is told."""
+        """Note that the response has begun, after `waited` seconds, when the call has to end, and what reports that."""
         self._health = health
         self._sent_at = self._monotonic() - waited
         self._deadline = deadline

@@ -169,7 +169,7 @@ class WeightsSource:
             newest = types.ListHotLoadsRequest(parent_deployment_id=deployment.spec.id, max_page_size=_LATEST)
             hot_loads = yield from attempts(many(newest, "hot_loads", types.HotLoad, UNSET, None), self.management)
             found.setdefault(deployment.spec.model.name, []).append(_snapshot(hot_loads))
-        # Which of several deployments responds cannot be told, so that they have to agree.
+        # Which of several deployments responds is not known, so that they have to agree.
         self._snapshots = {model: each[0] for model, each in found.items() if len({one.identity for one in each}) == 1}
         self._polled_at = clock.monotonic()
 

@@ -52,7 +52,7 @@ def desired(spec: M, *layers: Mapping[str, Any]) -> M:
     """Return a copy of a spec with given fields on top, later layers over earlier ones.
 
     A mapping changes just its keys, and a message those of its fields that are set: one that has the value 0 cannot be
-    told from one that was not given. A message of a single field is just that field.
+    distinguished from one that was not given. A message of a single field is just that field.
     """
     copy = type(spec)()
     copy.CopyFrom(spec)

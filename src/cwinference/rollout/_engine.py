@@ -236,7 +236,7 @@ class Engine:
     ) -> Flow[None]:
         """Change one of the two until the API shows it. Each write is preceded by a read that shows what is expected.
 
-        A write whose response was lost may have been done: the next read tells.
+        A write whose response was lost may have been done: the next read shows it.
         """
         pair = yield from self._deck.read_both(record)
         yield from self._deck.check_no_hot_load(pair.of(side))

@@ -104,7 +104,7 @@ class RolloutJournal:
             self._unlock()
 
     def is_held(self) -> bool | None:
-        """Return whether another process uses the journal; None if it does not exist or that cannot be told."""
+        """Return whether another process uses the journal; None if it does not exist or that cannot be found out."""
         try:
             import fcntl
 

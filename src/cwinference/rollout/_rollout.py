@@ -154,7 +154,7 @@ class Rollout(Resource[Mode], Displayed):
 def progress_of(journal: "str | os.PathLike[str]") -> dict[str, Any]:
     """Return how far the rollout of a journal has come, in words that fit JSON. Raises ConfigurationError.
 
-    `isRun` is whether a process does it now; None where the system does not tell.
+    `isRun` is whether a process does it now; None where the system does not say.
     """
     file = RolloutJournal(journal)
     is_held = file.is_held()  # asked first: one that ends in between has then written how

@@ -12,7 +12,7 @@ Outcome: TypeAlias = Literal["promoted", "reverted", "paused"]
 """How a run of a rollout has ended."""
 
 Verdict: TypeAlias = Literal["pass", "fail", "wait"]
-"""What a gate says of a step: go on, go back, or look again later."""
+"""What a gate says of a step: go on, go back, or ask again later."""
 
 
 @dataclass(frozen=True)

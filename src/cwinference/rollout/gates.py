@@ -155,7 +155,7 @@ class _Samples:
 class _Sample:
     """One completion, while it lasts. A failure that says something about the deployment ends it quietly.
 
-    One that certainly is from another deployment does not count. One of which that cannot be told does.
+    One that certainly is from another deployment does not count. One of which that is not known does.
     """
 
     def __init__(self, samples: _Samples, deployment: str, stream: Any) -> None:

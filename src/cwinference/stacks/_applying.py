@@ -249,7 +249,7 @@ class Applier:
         return found.resource
 
     def _refuse_during_hot_load(self, resource: Any) -> Flow[None]:
-        """Refuse to touch a deployment of which a hot-load has begun since the first look."""
+        """Refuse to touch a deployment of which a hot-load has begun since the first read."""
         if isinstance(resource, types.Deployment):
             yield from refuse_during_hot_load(resource, self.options.sender(self.groups))
 

@@ -71,7 +71,7 @@ class LiveState:
 def read_live(groups: Groups, timeout: Timeout, retry: Any, matters: Callable[[Kind, Any], bool]) -> Flow[LiveState]:
     """List everything.
 
-    A list does not tell which of its items has a field that this release does not know. If one has, those that matter
+    A list does not show which of its items has a field that this release does not know. If one has, those that matter
     are read one by one.
     """
     state = LiveState()

@@ -3,7 +3,7 @@
 For each call, a stub keeps a state with a lock and a set of what is due, and records a latency for plugins. That takes
 a tenth of the time of a call, and a quarter with many threads, which wait for each other at each step. The channel of
 Cython below it needs only the operations of a call. It is private, so it is called only if this grpcio has all that is
-needed of it, and only if nothing stands in between: neither interceptors nor a plugin for latencies. Otherwise the
+needed of it, and only if nothing is in between: neither interceptors nor a plugin for latencies. Otherwise the
 stubs are called.
 """
 
@@ -107,7 +107,7 @@ def _deadline(timeout: float | None) -> float | None:
 
 
 def _is_plain(channel: Any) -> bool:
-    """Return whether a channel is grpcio's own, and nothing is called in between or told about calls."""
+    """Return whether a channel is grpcio's own, and nothing is called in between or notified of calls."""
     own = type(channel).__module__ == "grpc._channel" and type(getattr(channel, "_channel", None)) is _cython.Channel
     return own and getattr(import_module("grpc._observability"), "_OBSERVABILITY_PLUGIN", None) is None
 

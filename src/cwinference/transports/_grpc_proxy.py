@@ -1,4 +1,4 @@
-"""How gRPC is told of the proxy that we chose.
+"""How gRPC is configured for the proxy that we chose.
 
 Its own option `grpc.http_proxy` will not do: the variable no_proxy, which gRPC reads by itself, overrules it. So its
 proxies are switched off, and a channel connects to the proxy as if that were the server. The options below make it ask

@@ -2,7 +2,7 @@
 
 Its native threads release what a canceled or unread response held in Python, and a helper of ours may still wait for a
 response in native code. Python ends such a thread once it is being torn down, and that aborts the process. No interface
-of the library tells when it is done, but the kernel tells whether a thread ran.
+of the library shows when it is done, but the kernel shows whether a thread ran.
 """
 
 import atexit
@@ -37,7 +37,7 @@ def _wait() -> None:
 def _thread_times() -> list[str] | None:
     """Return how long each thread of the library has run and waited to run; None if one of them runs now.
 
-    Only Linux tells; elsewhere the list is empty, and the exit waits for the shortest time.
+    Only Linux shows that; elsewhere the list is empty, and the exit waits for the shortest time.
     """
     from pathlib import Path  # few programs need it
 

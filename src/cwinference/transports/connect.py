@@ -156,7 +156,7 @@ def _json_of(message: Message) -> bytes:
 
 
 def _limit(timeout: float | None) -> Headers:
-    """Return the header that tells the server of a timeout."""
+    """Return the header that carries a timeout to the server."""
     if timeout is None:
         return ()
     return (("connect-timeout-ms", str(min(max(1, math.ceil(timeout * 1000)), _MOST_MILLISECONDS))),)

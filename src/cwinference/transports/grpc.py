@@ -40,8 +40,8 @@ _CONNECT_MILLISECONDS = 5_000
 
 _QUICK_SECONDS = 1.0
 """A channel that could not connect pauses, fails all calls at once meanwhile, and may miss that the server is back. So
-it is left for a new one, which tries at once, as HTTP does. Only if connecting took long does the channel go on: calls
-are better told at once then that it fails than made to wait for each try."""
+it is left for a new one, which tries at once, as HTTP does. Only if connecting took long does the channel go on: it
+is better then that calls fail at once than that they wait for each try."""
 
 
 _NO_LOOP = object()

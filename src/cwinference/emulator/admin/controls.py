@@ -1,4 +1,4 @@
-"""What the admin routes do, without HTTP: everything that can be asked of a running emulator besides its API."""
+"""What the admin routes do, without HTTP: everything that a running emulator does in addition to its API."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict

@@ -103,7 +103,7 @@ def _from_base64(text: bytes) -> bytes:
 
 
 def _response_kind(request: RecordedRequest, protocol: str, kind: str) -> str:
-    """Return the content type of the response as far as the request tells it; empty if it does not."""
+    """Return the content type of the response as far as the request shows it; empty if it does not."""
     is_message = protocol.startswith("grpc") or (protocol == "connect" and request.status in _OK)
     return kind if is_message else ""
 

@@ -10,7 +10,7 @@ Step: TypeAlias = tuple[int, str]
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """One resource, and what the emulator knows about it besides."""
+    """One resource, and what else the emulator knows about it."""
 
     kind: str
     number: int

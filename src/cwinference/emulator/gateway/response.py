@@ -47,7 +47,7 @@ class ResponseWriter:
         await self.write(b"data: " + encode_json(data) + b"\n\n")
 
     async def done(self) -> None:
-        """End a stream of events with `[DONE]`, which tells OpenAI's clients that it is complete."""
+        """End a stream of events with `[DONE]`, by which OpenAI's clients know that it is complete."""
         await self.write(b"data: [DONE]\n\n")
         await self.end()
 
@@ -57,7 +57,7 @@ class ResponseWriter:
 
 
 class ObservedWriter(ResponseWriter):
-    """Sends one response by another writer, and tells what it sends."""
+    """Sends one response by another writer, and reports what it sends."""
 
     def __init__(self, writer: ResponseWriter, observe: Observe) -> None:
         super().__init__(writer._exchange, {})

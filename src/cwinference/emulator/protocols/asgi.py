@@ -195,7 +195,7 @@ class AsgiExchange:
         if not self._body_was_read and self.scope.get("http_version") != "2":
             # Over HTTP/1.1 the server closes a connection whose response ends before the request. If more of the body
             # arrives then, the close becomes a reset, which can destroy the response before it is read. So the end is
-            # told to the server only after the rest of the body; the client knows it by the content-length.
+            # reported to the server only after the rest of the body; the client knows it by the content-length.
             await self.send({"type": "http.response.body", "body": body, "more_body": True})
             with suppress(RpcError):
                 await self._read_body()

@@ -1,6 +1,6 @@
 """Responses as a newer service might send them: with fields, numbers and enum values that this release does not know.
 
-Binary messages are rewritten as bytes and JSON ones as objects, because no message type of ours could hold what is new.
+Binary messages are rewritten as bytes and JSON ones as objects, because no message type of ours could have what is new.
 Nothing here concerns requests: all that drifts belongs to messages that only responses contain.
 """
 

@@ -129,7 +129,7 @@ def _with_cors(app: App, origin: bytes) -> App:
 
 
 def own_hosts(listening_on: str, public_url: str | None) -> list[str]:
-    """Return the hosts by which clients reach an emulator, as far as its settings tell.
+    """Return the hosts by which clients reach an emulator, as far as its settings show.
 
     Args:
         listening_on: the name or address that it listens on.

@@ -35,7 +35,7 @@ _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
     r"(?:Z|[+-](?:[01][0-9]|2[0-4]):(?:[0-5][0-9]|60))"
 )
-"""RFC 3339, and what the parsers in Go and in Python accept besides: an hour of one digit, and offsets to 24:60."""
+"""RFC 3339, and what the parsers in Go and in Python accept in addition: an hour of one digit, and offsets to 24:60."""
 _RANGES = {
     FieldDescriptor.TYPE_INT32: (-(2**31), 2**31),
     FieldDescriptor.TYPE_UINT32: (0, 2**32),
