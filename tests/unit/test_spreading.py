@@ -104,13 +104,13 @@ def test_a_slow_one_is_tried_again_after_a_while(time: Time) -> None:
 
 
 def test_one_that_asked_for_a_pause_is_left_alone_until_then(time: Time) -> None:
-    resting, other = Place(time), Place(time)
-    resting.fail(errors.ResourceExhausted("busy", http_status=429, retry_after=5.0))
+    paused, other = Place(time), Place(time)
+    paused.fail(errors.ResourceExhausted("busy", http_status=429, retry_after=5.0))
     for _ in range(50):
         other.health.begin()
 
-    assert choose([resting, other], time.now, 0.2) is other
-    assert choose([resting, other], time.now + 5, 0.2) is resting
+    assert choose([paused, other], time.now, 0.2) is other
+    assert choose([paused, other], time.now + 5, 0.2) is paused
 
 
 # --- Ejection

@@ -31,7 +31,7 @@ def choose(servers: Sequence[S], now: float, chance: float, tried: Collection[S]
         if not (one.health.needs_care or other.health.needs_care):  # all is well, as nearly always
             return _less_loaded(one, other, now) if chance < 0.5 else _less_loaded(other, one, now)
     willing: list[S] = []
-    resting: list[S] = []
+    paused: list[S] = []
     for each in servers:
         if tried and each in tried:
             continue
@@ -41,11 +41,11 @@ def choose(servers: Sequence[S], now: float, chance: float, tried: Collection[S]
                 continue
             if health.take_probe(now):
                 return each
-            if health.is_resting(now):
-                resting.append(each)
+            if health.is_paused(now):
+                paused.append(each)
                 continue
         willing.append(each)
-    willing = willing or resting
+    willing = willing or paused
     if len(willing) > 1:
         return _less_loaded(*_two_of(willing, chance), now)
     if willing:

@@ -48,7 +48,7 @@ class Health:
         """How long the last ejection was; 0 when it has worked since."""
         self._probed_until = -math.inf
         """Until when nothing but the probe is sent: that one may be lost before it is sent."""
-        self._rests_until = -math.inf
+        self._paused_until = -math.inf
 
     # --- What happens to its requests
 
@@ -132,7 +132,7 @@ class Health:
             if not isinstance(error, ApiError):
                 return
             if error.retry_after is not None and error.retry_after > 0:
-                self._rests_until = now + min(error.retry_after, LONGEST)
+                self._paused_until = now + min(error.retry_after, LONGEST)
                 self.needs_care = True
             if is_failure(error):
                 self._failures += 1
@@ -167,17 +167,17 @@ class Health:
         """Return whether it gets nothing: it is ejected, or its only probe is on its way."""
         return bool(self._ejected_for) and (now < self._ejected_until or now < self._probed_until)
 
-    def is_resting(self, now: float) -> bool:
-        """Return whether it has asked to be left alone for now."""
-        if now < self._rests_until:
+    def is_paused(self, now: float) -> bool:
+        """Return whether a pause that it has asked for is not over."""
+        if now < self._paused_until:
             return True
         if not self._ejected_for:
             self.needs_care = False
         return False
 
-    def rest(self, now: float) -> float | None:
-        """Return for how many seconds it has asked to be left alone; None if it has not."""
-        return self._rests_until - now if now < self._rests_until else None
+    def remaining_pause(self, now: float) -> float | None:
+        """Return the seconds that remain of a pause that it has asked for; None if there are none."""
+        return self._paused_until - now if now < self._paused_until else None
 
     def take_probe(self, now: float) -> bool:
         """Return whether the next request is the one probe of an endpoint whose ejection is over."""

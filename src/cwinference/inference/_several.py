@@ -218,8 +218,8 @@ class SpreadCall(CompletionCall[T]):
         return False
 
     def delay(self, error: ApiError) -> float | None:
-        """Return how long the server that was turned to rests; what another one asked for is no reason to wait."""
-        return self.server.health.rest(self.context.clock.monotonic())
+        """Return what remains of the pause of the server that was turned to; that of another one does not matter."""
+        return self.server.health.remaining_pause(self.context.clock.monotonic())
 
     def step(self, metadata: Metadata, timeout: float | None, session: Session) -> Step:
         """Return the step that makes an attempt, and perhaps a second one elsewhere at the same time."""
