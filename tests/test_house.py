@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -213,6 +214,24 @@ def test_only_files_that_users_can_see_have_names_with_underscores(path: Path) -
     assert not is_private or not path.name.startswith("_") or path.name == "__init__.py"
 
 
+SAME_NAMES = {
+    "Completions": "the group of methods of `inference`, and the callable of `ray`: users see both names",
+    "Connection": "of gRPC and of HTTP/1.1: the parts of `transports` that use them know nothing of each other",
+    "DirectConnection": "twins: what calls gRPC below its stubs on event loops, and what does so on threads",
+    "Report": "what `doctor` returns, which users see; in `_calls`, that of how a call ended",
+    "Source": "what a response comes from, in `transports`, and what the requests of a batch come from",
+}
+"""Names that two classes have, and why that does not confuse."""
+
+
+def test_no_two_classes_have_the_same_name() -> None:
+    """One word for one thing: what somebody reads, or searches for, is one class."""
+    trees = [ast.parse(path.read_text("utf-8")) for path in MODULES]
+    names = Counter(node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef))
+
+    assert {name: count for name, count in names.items() if count > 1} == dict.fromkeys(SAME_NAMES, 2)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
 def test_modules_and_functions_are_short(path: Path) -> None:
     """A longer module or function has a second subject. Signatures and docstrings do not count."""
@@ -332,7 +351,7 @@ def test_a_first_call_loads_only_what_it_needs() -> None:
         ".rollout", ".stacks", ".status", ".types",
     ],
 )  # fmt: skip
-def test_public_names_exist_and_stand_once(name: str) -> None:
+def test_public_names_exist_and_are_listed_once(name: str) -> None:
     module: ModuleType = importlib.import_module(f"cwinference{name}")
     public = getattr(module, "__all__", [])
 
@@ -548,7 +567,7 @@ def test_every_public_method_has_a_docstring_or_a_sibling_that_has_one(path: Pat
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_what_help_shows_stands_in_the_source(path: Path) -> None:
+def test_what_help_shows_is_in_the_source(path: Path) -> None:
     """Docstrings are literal: an editor, which reads the source, shows what `help()` shows."""
     tree = ast.parse(path.read_text("utf-8"))
     if path.name == "__main__.py":
