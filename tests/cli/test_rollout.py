@@ -31,7 +31,7 @@ def gate(text: str) -> str:
 START = ["rollout", "start", "llama-2", "--replaces", "llama", "--soak", "0"]
 
 
-def test_start_tells_each_step_and_how_it_ended(full: CommandLine, journal: Path) -> None:
+def test_start_reports_each_step_and_how_it_ended(full: CommandLine, journal: Path) -> None:
     ran = full.ok(*START, "--steps", "30%,100", "--journal", journal)
     assert ran.out == "promoted\n"
     assert ran.err.splitlines() == [

@@ -199,7 +199,7 @@ def test_a_secret_that_cannot_be_read_is_noted_by_plan_and_refused_before_apply_
     assert names(client) == set()
 
 
-def test_a_token_without_the_role_is_told_which_one_it_needs(
+def test_the_error_for_a_token_without_the_role_names_the_one_it_needs(
     emulator: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COREWEAVE_API_TOKEN", emulator.viewer_token)
@@ -211,13 +211,13 @@ def test_a_token_without_the_role_is_told_which_one_it_needs(
     )
 
 
-def test_a_wait_tells_each_change_and_what_is_written_but_not_ready(
+def test_a_wait_reports_each_change_and_what_is_written_but_not_ready(
     emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["apply", "stack.yaml", "--yes", "--wait"]) == 0
-    told = capsys.readouterr().err
-    assert "front: READY (" in told
-    assert "llama: READY (" in told
+    reported = capsys.readouterr().err
+    assert "front: READY (" in reported
+    assert "llama: READY (" in reported
     emulator.fates["late"] = Fate("ERROR")
     Path("stack.yaml").write_text(STACK.replace("  front:", "  late:").replace("[front]", "[late]"))
     assert main(["apply", "stack.yaml", "--yes", "--wait=1s"]) == 6

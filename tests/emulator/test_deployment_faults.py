@@ -57,7 +57,7 @@ def pair(_pair: Pair) -> Pair:
     return _pair
 
 
-def test_a_completion_and_a_stream_tell_which_deployment_they_are_from(pair: Pair) -> None:
+def test_a_completion_and_a_stream_show_which_deployment_they_are_from(pair: Pair) -> None:
     assert pair.outcomes() == {pair.one: {"ok"}, pair.two: {"ok"}}
     with pair.inference.chat.completions.stream(model=MODEL, messages=MESSAGES) as stream:
         assert [*stream]

@@ -146,7 +146,7 @@ def test_it_offers_every_kind_of_fault_every_code_and_every_method() -> None:
         assert re.search(rf'"{kind}"|"{method.name}"', SCRIPT), method.name
 
 
-def test_every_field_has_a_label_and_every_id_stands_once() -> None:
+def test_every_field_has_a_label_and_every_id_is_there_once() -> None:
     ids = re.findall(r'\sid="([^"]+)"', HTML)
     assert len(ids) == len(set(ids))
     labels = set(re.findall(r'<label[^>]* for="([^"]+)"', HTML))

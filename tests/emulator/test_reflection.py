@@ -135,7 +135,7 @@ def test_compressed_requests_are_read(emulator: Emulator) -> None:
         assert ask(file_containing_symbol="x" * 5000).error_response.error_code == 5
 
 
-def test_numbers_that_are_not_published_are_not_told() -> None:
+def test_numbers_that_are_not_published_are_not_shown() -> None:
     for file in reflection.descriptor_set().file:
         for message in file.message_type:
             assert all(field.number < FIRST_PLACEHOLDER for field in message.field)

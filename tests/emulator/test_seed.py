@@ -80,7 +80,7 @@ def test_a_reset_returns_to_the_stack(stack: Path) -> None:
         assert states(emulator) == ALL_READY
 
 
-def test_what_was_recorded_with_a_seed_is_replayed_beside_it(stack: Path, tmp_path: Path) -> None:
+def test_what_was_recorded_with_a_seed_is_replayed_next_to_it(stack: Path, tmp_path: Path) -> None:
     tape = tmp_path / "tape.jsonl"
     ask: Any = {"model": "meta/llama", "messages": [{"role": "user", "content": "Hi"}]}
     with (

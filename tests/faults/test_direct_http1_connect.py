@@ -69,7 +69,7 @@ async def test_an_address_that_does_not_respond_keeps_nobody_waiting(monkeypatch
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_if_no_address_accepts_the_last_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_if_no_address_accepts_the_last_reason_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_to(monkeypatch, "::1", "127.0.0.2")
     with RawServer(PARIS) as server, pytest.raises(errors.Unavailable, match="no connection to .*refused") as caught:
         await at_name(server)

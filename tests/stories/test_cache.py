@@ -151,7 +151,7 @@ async def test_waits_time_out_and_say_why(kind: str) -> None:
             assert (cache.age, len(cache.gateways)) == (inf, 0)
 
 
-async def test_a_cache_survives_every_failure_and_tells_it(kind: str) -> None:
+async def test_a_cache_survives_every_failure_and_reports_it(kind: str) -> None:
     state = {"code": "permission_denied"}
 
     def respond(received: ReceivedRequest) -> Any:
@@ -338,7 +338,7 @@ async def test_no_task_is_left_by_a_cache_that_is_closed_dropped_or_canceled(tra
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-async def test_a_forked_child_is_told_at_once_that_its_cache_is_in_the_parent(emulator: Emulator, mode: str) -> None:
+async def test_a_forked_child_learns_at_once_that_its_cache_is_in_the_parent(emulator: Emulator, mode: str) -> None:
     async with cached(f"grpc-{mode}", emulator.endpoint, emulator.token) as cache:
         await cache.wait_synced()
         assert outcome_in_child(cache) == "4 ConfigurationError: this process was forked while the cache was open"

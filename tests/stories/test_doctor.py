@@ -337,7 +337,7 @@ async def test_a_slow_server_is_examined_as_far_as_the_time_allows(kind: str) ->
             report = await examined(client, timeout=1.0)
     assert report.seconds < 3
     assert 3 <= report.calls < 18
-    assert "the time was over after 1 s, before all reads were made" in texts(report, "warning")
+    assert "timed out after 1 s, before all reads were made" in texts(report, "warning")
     assert len([each for each in texts(report, "ok") if " responds: " in each]) == 3
 
 

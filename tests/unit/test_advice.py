@@ -46,7 +46,7 @@ def test_only_what_a_method_has_is_suggested() -> None:
             cast(Any, client.gateways).get("x", verify=False)
 
 
-def test_a_command_is_told_nothing_of_an_argument_that_it_does_not_have(
+def test_the_advice_of_a_command_names_no_argument_that_it_does_not_have(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COREWEAVE_API_TOKEN", "CW-SECRET-x")
@@ -58,7 +58,7 @@ def test_a_command_is_told_nothing_of_an_argument_that_it_does_not_have(
         assert error.endswith("; use https://\n")
 
 
-def test_code_is_told_of_the_argument() -> None:
+def test_the_advice_for_code_names_the_argument() -> None:
     with pytest.raises(errors.ConfigurationError, match="use https://, or allow_plaintext=True") as caught:
         resolve_endpoint("http://api.example")
     copy = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own

@@ -81,7 +81,7 @@ def test_ages_are_short(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.9, "0 s"), (59, "59 s"), (185, "3 min 5 s"), (3700, "1 h 1 min")])
-def test_elapsed_time_is_told_in_words(seconds: float, text: str) -> None:
+def test_elapsed_time_is_shown_in_words(seconds: float, text: str) -> None:
     assert elapsed(seconds) == text
 
 

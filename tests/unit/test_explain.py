@@ -175,11 +175,11 @@ CASES: dict[str, tuple[Facts, list[tuple[str, str]]]] = {
         [("note", "a hot-load of step-2 is IN_PROGRESS: until it ends, updates are refused"),
          ("note", "still being applied")],
     ),
-    "weight 0 beside others": (
+    "weight 0 next to others": (
         facts(deployment(traffic={}), deployments=[deployment(traffic={}), RIVAL]),
         [("note", "its weight is 0, and requests for org/llama go to llama-2: it gets none")],
     ),
-    "weight 0 beside one that may not serve": (
+    "weight 0 next to one that may not serve": (
         facts(deployment(traffic={}), deployments=[deployment(traffic={}), deployment("ERROR", id="d2", name="other")]),
         [("note", "its weight is 0, and requests for org/llama go to other: it gets none")],
     ),
@@ -352,7 +352,7 @@ def test_the_history_is_in_the_order_of_time_with_zones_together() -> None:
     assert found.since == datetime(1970, 1, 1, 0, 0, 20, tzinfo=UTC)
 
 
-def test_zones_of_which_something_else_is_said_stand_apart() -> None:
+def test_zones_of_which_something_else_is_said_are_listed_apart() -> None:
     conditions = times(Ready=20)
     conditions[1] |= {"status": FALSE, "reason": "NoPods"}
     found = explain(facts(deployment("CREATING", conditions)))
@@ -412,7 +412,7 @@ def test_times_out_of_range_are_left_out() -> None:
     assert explain(facts(deployment("READY", conditions))).history[0].at is None
 
 
-@pytest.mark.parametrize("name", ["weight 0 beside others", "all weights 0"])
+@pytest.mark.parametrize("name", ["weight 0 next to others", "all weights 0"])
 def test_no_command_gives_requests_to_a_deployment_that_has_no_weight(name: str) -> None:
     creating = replace(CASES[name][0], resource=deployment("CREATING", traffic={}))
     (weight,) = [each for each in explain(creating).causes if "0" in each.fact]

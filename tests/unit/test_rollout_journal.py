@@ -37,7 +37,7 @@ def test_a_directory_is_refused_as_one(tmp_path: Path) -> None:
         world.client.rollout("v2", replaces="v1", journal=tmp_path)
 
 
-def test_progress_tells_whether_a_process_is_at_work(tmp_path: Path) -> None:
+def test_progress_shows_whether_a_process_is_at_work(tmp_path: Path) -> None:
     world = RolloutWorld(tmp_path)
     seen = list[Any]()
 

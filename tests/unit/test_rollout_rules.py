@@ -526,7 +526,7 @@ def test_an_async_gate_needs_an_async_client(world: RolloutWorld) -> None:
     assert world.phase() == "paused"
 
 
-def test_the_journal_holds_no_secrets_and_is_versioned(world: RolloutWorld) -> None:
+def test_the_journal_contains_no_secrets_and_is_versioned(world: RolloutWorld) -> None:
     world.rollout(soak=0).run()
     text = world.path.read_text()
     assert "hunter2" not in text, "the value of a variable of the engine"

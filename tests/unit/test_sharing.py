@@ -105,7 +105,7 @@ def test_auto_lets_all_workers_together_have_more_as_long_as_the_server_takes_mo
     assert grown - 2 <= sum(held.values()) <= grown + 2
 
 
-def test_auto_halves_what_all_have_when_one_is_refused_and_tells_all_at_once() -> None:
+def test_auto_halves_what_all_have_when_one_is_refused_and_informs_all_at_once() -> None:
     sharing = Sharing("auto", 0.0)
     sharing.report(Demand("a", 0, 99), 0.0)
 

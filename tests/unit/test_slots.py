@@ -25,7 +25,7 @@ async def test_requests_wait_until_there_are_slots() -> None:
     await asyncio.gather(*waiting)
 
 
-async def test_a_refusal_pauses_all_and_is_told_and_other_failures_are_not() -> None:
+async def test_a_refusal_pauses_all_and_is_reported_and_other_failures_are_not() -> None:
     slots, told, sent = Slots(2), list[float](), time.monotonic() - 3.0
     ages: list[float] = []
 
@@ -46,7 +46,7 @@ async def test_a_refusal_pauses_all_and_is_told_and_other_failures_are_not() -> 
     assert slots.in_flight == 2
 
 
-def test_how_long_responses_took_is_told_if_somebody_wants_to_know() -> None:
+def test_how_long_responses_took_is_reported_if_somebody_wants_to_know() -> None:
     slots, told = Slots(1), list[tuple[float, float]]()
     slots.note(0.5, 7.0)
     slots.on_response = lambda began, seconds: told.append((began, seconds))

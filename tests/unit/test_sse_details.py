@@ -10,7 +10,7 @@ def names(stream: bytes) -> list[tuple[bytes, bytes | None]]:
     return [(each, each.name if isinstance(each, NamedEvent) else None) for each in EventParser().feed(stream)]
 
 
-def test_an_event_has_the_type_that_stands_before_or_after_its_data() -> None:
+def test_an_event_has_the_type_that_is_before_or_after_its_data() -> None:
     assert names(b"event: ping\ndata: a\n\n") == [(b"a", b"ping")]
     assert names(b"data: a\nevent:ping\n\n") == [(b"a", b"ping")]
     assert names(b"event: x\nevent: ping \ndata: a\n\n") == [(b"a", b"ping")]

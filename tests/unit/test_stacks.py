@@ -217,7 +217,7 @@ def test_a_secret_that_is_written_out_is_refused_and_not_shown(value: str) -> No
         ("{env: A, file: hunter2}", "api_key: env and file are both there; give one of them"),
     ],
 )
-def test_a_reference_that_is_none_is_told_why(value: str, message: str) -> None:
+def test_the_error_for_a_reference_that_is_none_says_why(value: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse(gateway(f"{{weights_and_biases_auth: {{api_key: {value}}}}}"))
     assert str(caught.value).endswith(message)

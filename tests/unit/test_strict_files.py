@@ -202,7 +202,7 @@ def test_what_is_no_strict_json_is_refused_by_line(text: str, message: str) -> N
     assert str(caught.value).startswith(message) or message in str(caught.value)
 
 
-def test_what_a_document_holds_is_not_in_its_repr() -> None:
+def test_what_a_document_contains_is_not_in_its_repr() -> None:
     document = parse_yaml("api_key: 12345\nother: 1_2\n", "stack.yaml")
     assert "12345" not in repr(document)
     assert "1_2" not in repr(document.value["other"])

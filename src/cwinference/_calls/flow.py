@@ -45,7 +45,7 @@ class Call(Generic[T]):
         return False
 
     def delay(self, error: ApiError) -> float | None:
-        """Return the seconds for which the server that it goes to next wants to be left alone; None if it does not."""
+        """Return the seconds of the pause that the server it goes to next has asked for; None if it has not."""
         return error.retry_after
 
     def may_retry(self, error: ApiError) -> bool:

@@ -212,7 +212,7 @@ class Examination:
             text = "requests cannot be checked by reads: fields that only requests have are as this release knows them"
             found.append(Finding("note", "wire", text))
         if self._skipped and self._deadline.has_passed():
-            text = f"the time was over after {self._deadline.timeout:g} s, before all reads were made"
+            text = f"timed out after {self._deadline.timeout:g} s, before all reads were made"
             found.append(Finding("warning", "transports", text, "give it more time by timeout=, or --timeout"))
         return found
 

@@ -96,7 +96,7 @@ def summary(transport: TransportCheck, *, is_own: bool, others_work: bool) -> li
             Finding(
                 level,
                 "transports",
-                f"{title} was not tried: the time was over",
+                f"{title} was not tried before the timeout",
                 "give it more time by timeout=, or --timeout",
             )
         ]
