@@ -216,10 +216,6 @@ def test_only_files_that_users_can_see_have_names_with_underscores(path: Path) -
 
 SAME_NAMES = {
     "Completions": "the group of methods of `inference`, and the callable of `ray`: users see both names",
-    "Connection": "of gRPC and of HTTP/1.1: the parts of `transports` that use them know nothing of each other",
-    "DirectConnection": "twins: what calls gRPC below its stubs on event loops, and what does so on threads",
-    "Report": "what `doctor` returns, which users see; in `_calls`, that of how a call ended",
-    "Source": "what a response comes from, in `transports`, and what the requests of a batch come from",
 }
 """Names that two classes have, and why that does not confuse."""
 

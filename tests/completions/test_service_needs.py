@@ -266,9 +266,9 @@ async def test_a_whole_body_is_routed_by_its_model(kind: str) -> None:
 
 
 WRONG_BODIES: list[tuple[dict[str, Any], str]] = [
-    ({"body": ODD, "model": MODEL}, "body: it is the whole request, so model cannot be given too"),
-    ({"body": ODD, "temperature": 1, "top_p": 1}, "body: it is the whole request, so temperature, top_p cannot"),
-    ({"body": ODD, "extra_body": {}}, "body: it is the whole request, so extra_body cannot"),
+    ({"body": ODD, "model": MODEL}, "body is the whole request, so model cannot be given too"),
+    ({"body": ODD, "temperature": 1, "top_p": 1}, "body is the whole request, so temperature, top_p cannot"),
+    ({"body": ODD, "extra_body": {}}, "body is the whole request, so extra_body cannot"),
     ({"body": []}, "body: expected a mapping, got list"),
     ({"body": "{}"}, "body: expected a mapping, got str"),
     ({"body": {}}, "model is missing"),

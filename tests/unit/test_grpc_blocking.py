@@ -12,12 +12,12 @@ import pytest
 from cwinference import types
 from cwinference._secrets import Secret
 from cwinference.transports import _grpc_blocking
-from cwinference.transports._grpc_blocking import DirectConnection, open_blocking
-from cwinference.transports._grpc_calls import Connection
+from cwinference.transports._grpc_blocking import SyncDirectConnection, open_blocking
+from cwinference.transports._grpc_calls import SyncConnection
 from cwinference.transports._grpc_errors import as_text
 from cwinference.transports.base import ResponseMetadata
 
-KINDS: list[Callable[[Any], Connection]] = [DirectConnection, Connection]
+KINDS: list[Callable[[Any], SyncConnection]] = [SyncDirectConnection, SyncConnection]
 TOKEN = (("authorization", "Bearer t"),)
 
 
@@ -68,7 +68,7 @@ def call_of(name: str, received: ResponseMetadata | None = None) -> Any:
     return SimpleNamespace(method=method, request=request, response_metadata=received)
 
 
-def outcome(kind: Callable[[Any], Connection], port: int, name: str, timeout: float | None = 10) -> tuple[Any, ...]:
+def outcome(kind: Callable[[Any], SyncConnection], port: int, name: str, timeout: float | None = 10) -> tuple[Any, ...]:
     """The response and its metadata, or all that an error shows."""
     received = ResponseMetadata()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -126,10 +126,10 @@ def test_a_call_ends_with_the_one_of_a_server_that_it_is_made_for(
 def test_a_plain_channel_is_called_below_its_stubs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_grpc_blocking, "is_direct", True)
     with grpc.insecure_channel("127.0.0.1:1") as channel:
-        assert type(open_blocking(channel)) is DirectConnection
-        assert type(open_blocking(grpc.intercept_channel(channel, Tracing()))) is Connection
+        assert type(open_blocking(channel)) is SyncDirectConnection
+        assert type(open_blocking(grpc.intercept_channel(channel, Tracing()))) is SyncConnection
         monkeypatch.setattr("grpc._observability._OBSERVABILITY_PLUGIN", object())
-        assert type(open_blocking(channel)) is Connection
+        assert type(open_blocking(channel)) is SyncConnection
 
 
 class Tracing(grpc.UnaryUnaryClientInterceptor):  # type: ignore[type-arg,unused-ignore]

@@ -14,7 +14,7 @@ import pytest
 from cwinference import AsyncClient, errors, types
 from cwinference._secrets import Secret
 from cwinference.transports import _grpc_calls
-from cwinference.transports._grpc_calls import AsyncConnection, DirectConnection, open_async
+from cwinference.transports._grpc_calls import AsyncConnection, AsyncDirectConnection, open_async
 from cwinference.transports.base import ResponseMetadata
 from tests.support.client_kinds import TOKEN
 
@@ -58,7 +58,7 @@ def copy_of(cython: Any) -> Any:
 
 
 async def test_a_plain_channel_is_called_below_its_stubs(channel: Any) -> None:
-    assert type(open_async(channel)) is DirectConnection
+    assert type(open_async(channel)) is AsyncDirectConnection
 
 
 async def test_a_channel_with_interceptors_is_called_by_its_stubs(channel: Any) -> None:

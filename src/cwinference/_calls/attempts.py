@@ -122,13 +122,13 @@ def _limited(remaining: float | None, retry: Retry | None) -> float | None:
 def attempts(call: Call[T], context: Context) -> Flow[T]:
     """Send a call until it succeeds or may not be retried, report how it went, and return its result."""
     observer = context.observer
-    report = Report(call.name, context, None if observer is None else call.observe(observer, context.session))
+    report = CallReport(call.name, context, None if observer is None else call.observe(observer, context.session))
     result = yield from report.failures(opened(call, context, report))
     report.end("ok")
     return result
 
 
-def opened(call: Call[T], context: Context, report: "Report") -> Flow[T]:
+def opened(call: Call[T], context: Context, report: "CallReport") -> Flow[T]:
     """Do the same as part of something that began earlier or goes on, and is reported by whoever knows its end."""
     observation = report.observation
     progress = report.progress = Progress(call, context, report.started, observation)
@@ -282,7 +282,7 @@ def _explain_timeout(latest: ApiError, before: ApiError, progress: Progress) -> 
         latest.message = f"{progress.deadline.message()}; before that: {before.message} [{before.code}]"
 
 
-class Report:
+class CallReport:
     """Reports once how a call ended that begins now: to the log, to `on_call` and to what observes the call."""
 
     def __init__(self, name: str, context: Context, observation: Observation | None = None) -> None:

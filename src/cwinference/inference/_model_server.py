@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
 from .._arguments import UNSET
-from .._calls.attempts import Context, Report, opened
+from .._calls.attempts import CallReport, Context, opened
 from .._calls.deadline import Deadline
 from .._calls.flow import Flow, Operation
 from .._json import loads
@@ -191,7 +191,7 @@ class ModelServer:
         """Request a stream, and return its open body."""
         endpoint = None if self._route is None else self._route.endpoint
         observation = request.observe(self.context.observer, endpoint, is_streamed=True)
-        report = Report(request.method.name, self.context, observation)
+        report = CallReport(request.method.name, self.context, observation)
         observations = observe_all(self.servers if self.shows_weights else (), request.model)
         call = yield from report.failures(self._stream_call(request, reader))
         body: Any = yield from report.failures(opened(call, self.context, report))
@@ -224,7 +224,7 @@ class ModelServer:
         return CompletionCall(request, self, result)
 
     def _find_and_request(self, request: CompletionRequest, result: Result[T]) -> Flow[T]:
-        report = Report(request.method.name, self.context, request.observe(self.context.observer, None))
+        report = CallReport(request.method.name, self.context, request.observe(self.context.observer, None))
         yield from report.failures(self.find_route(request))
         call = CompletionCall(request, self, result)
         found = yield from report.failures(opened(call, self.context, report))

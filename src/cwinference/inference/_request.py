@@ -209,7 +209,7 @@ def _whole_body(given: Mapping[str, Any], named: dict[str, Any]) -> dict[str, An
         raise ConfigurationError(f"body: expected a mapping, got {type(given).__name__}")
     extra = [name for name, value in named.items() if value is not UNSET]
     if extra:
-        raise ConfigurationError(f"body: it is the whole request, so {', '.join(extra)} cannot be given too")
+        raise ConfigurationError(f"body is the whole request, so {', '.join(extra)} cannot be given too")
     return dict(given)
 
 

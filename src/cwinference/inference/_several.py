@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 from .. import types
 from .._arguments import UNSET
-from .._calls.attempts import Context, Report, attempts, opened
+from .._calls.attempts import CallReport, Context, attempts, opened
 from .._calls.flow import Flow, Operation, RunFunction, Session, Step
 from .._calls.session import closed
 from .._retry_rules import Hint
@@ -118,7 +118,7 @@ class Several(ModelServer):
         return attempts(call, self.context) if call.hedge_after is not None else call
 
     def _find_and_request(self, request: CompletionRequest, result: Result[T]) -> Flow[T]:
-        report = Report(request.method.name, self.context, request.observe(self.context.observer, None))
+        report = CallReport(request.method.name, self.context, request.observe(self.context.observer, None))
         yield from report.failures(self._find(request))
         found = yield from report.failures(opened(SpreadCall(self, request, result), self.context, report))
         report.end("ok")

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from ..auth import Metadata
-from ._grpc_calls import CODES, Connection, has_functions, keep_metadata
+from ._grpc_calls import CODES, SyncConnection, has_functions, keep_metadata
 from .base import UnaryCall
 
 _NEEDED: dict[str, tuple[str, ...]] = {
@@ -36,7 +36,7 @@ _OK = 0
 _NO_FLAGS = 0
 
 
-class DirectConnection(Connection):
+class SyncDirectConnection(SyncConnection):
     """A channel for threads, called below its stubs."""
 
     def __init__(self, channel: Any) -> None:
@@ -46,7 +46,7 @@ class DirectConnection(Connection):
         self._observation = _cython.build_census_context()
 
     def send(self, call: UnaryCall, prefix: str, metadata: Metadata, timeout: float | None) -> Any:
-        """Do the same as `Connection.send`."""
+        """Do the same as `SyncConnection.send`."""
         path = self._paths.get(call.method.path)
         if path is None:
             path = self._paths[call.method.path] = (prefix + call.method.path).encode()
@@ -95,9 +95,9 @@ class _Failure(grpc.RpcError):
         return self._status.trailing_metadata()
 
 
-def open_blocking(channel: Any) -> Connection:
+def open_blocking(channel: Any) -> SyncConnection:
     """Return the quickest way to call a channel."""
-    return DirectConnection(channel) if is_direct and _is_plain(channel) else Connection(channel)
+    return SyncDirectConnection(channel) if is_direct and _is_plain(channel) else SyncConnection(channel)
 
 
 def _deadline(timeout: float | None) -> float | None:
@@ -113,7 +113,7 @@ def _is_plain(channel: Any) -> bool:
 
 
 def _has_needed(cython: Any) -> bool:
-    """Return whether the module of Cython has what `DirectConnection` calls."""
+    """Return whether the module of Cython has what `SyncDirectConnection` calls."""
     try:
         cython.SendInitialMetadataOperation((), _NO_FLAGS)
         cython.SendMessageOperation(b"", _NO_FLAGS)

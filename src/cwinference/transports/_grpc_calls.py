@@ -45,7 +45,7 @@ class BaseConnection:
     def is_ready(self) -> bool:
         """Return whether there is a connection right now, so that an error may come from a server.
 
-        Only private attributes tell; without them the answer is True, which leaves a failed update unretried.
+        Only private attributes show it; without them this is True, which leaves a failed update unretried.
         """
         check = getattr(getattr(self._channel, "_channel", None), "check_connectivity_state", None)
         return check is None or check(False) == grpc.ChannelConnectivity.READY.value[0]
@@ -57,7 +57,7 @@ class BaseConnection:
         return stub
 
 
-class Connection(BaseConnection):
+class SyncConnection(BaseConnection):
     """A channel for threads."""
 
     def send(self, call: UnaryCall, prefix: str, metadata: Metadata, timeout: float | None) -> Any:
@@ -79,7 +79,7 @@ class AsyncConnection(BaseConnection):
     """A channel for an event loop, called by its stubs."""
 
     async def send(self, call: UnaryCall, prefix: str, metadata: Metadata, timeout: float | None) -> Any:
-        """Do the same as `Connection.send`. Raises CancelledError when the channel is closed."""
+        """Do the same as `SyncConnection.send`. Raises CancelledError when the channel is closed."""
         received = call.response_metadata
         stub = self._stubs.get(call.method.path) or self._stub(call.method, prefix)
         running = stub(call.request, timeout=timeout, metadata=metadata.reveal())
@@ -93,7 +93,7 @@ class AsyncConnection(BaseConnection):
         await self._channel.close()
 
 
-class DirectConnection(AsyncConnection):
+class AsyncDirectConnection(AsyncConnection):
     """A channel for an event loop, called below its stubs."""
 
     def __init__(self, channel: Any) -> None:
@@ -186,7 +186,9 @@ def _resume(exchange: Any, outcome: asyncio.Future[Any], _: object = None) -> No
 
 def open_async(channel: Any) -> AsyncConnection:
     """Return the quickest way to call a channel."""
-    return DirectConnection(channel) if is_direct and _has_all() and _is_plain(channel) else AsyncConnection(channel)
+    return (
+        AsyncDirectConnection(channel) if is_direct and _has_all() and _is_plain(channel) else AsyncConnection(channel)
+    )
 
 
 def keep_metadata(received: ResponseMetadata, headers: Any, trailers: Any) -> None:
@@ -233,7 +235,7 @@ def has_functions(cython: Any, needed: Mapping[str, tuple[str, ...]]) -> bool:
 
 
 def _has_needed(cython: Any) -> bool:
-    """Return whether the module of Cython has what `DirectConnection` calls."""
+    """Return whether the module of Cython has what `AsyncDirectConnection` calls."""
     try:
         return has_functions(cython, _NEEDED) and callable(cython.build_census_context)
     except (AttributeError, TypeError, ValueError):

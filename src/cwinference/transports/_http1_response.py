@@ -23,8 +23,8 @@ _PER_PIECE = 64
 """How many such bytes every piece of a body may have in addition, for the size of its chunk."""
 
 
-class Source(Protocol):
-    """What receives a response: its connection."""
+class Pausable(Protocol):
+    """What receives a response, and can be paused: its connection."""
 
     loop: asyncio.AbstractEventLoop
 
@@ -52,7 +52,7 @@ class Response:
         "status",
     )
 
-    def __init__(self, connection: Source) -> None:
+    def __init__(self, connection: Pausable) -> None:
         self.status = 0
         self.headers: pyqwest.Headers
         """Known when it has begun."""
@@ -179,7 +179,7 @@ class Response:
             waiter.set_result(None)
 
     def _ends_with_connection(self) -> bool:
-        """Return whether nothing else tells where its body ends."""
+        """Return whether nothing else says where its body ends."""
         return "content-length" not in self.headers and not self._is_chunked()
 
     def _is_chunked(self) -> bool:

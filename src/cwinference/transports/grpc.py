@@ -21,7 +21,7 @@ from ..auth import Metadata
 from ..config import USER_AGENT, Settings
 from ._forks import note_closed, note_open
 from ._grpc_blocking import open_blocking
-from ._grpc_calls import AsyncConnection, BaseConnection, Connection, keep_metadata, open_async
+from ._grpc_calls import AsyncConnection, BaseConnection, SyncConnection, keep_metadata, open_async
 from ._grpc_errors import ends_connection, is_own_deadline, is_unconnected, translate
 from ._grpc_proxy import proxy_options
 from ._pool import Lane, Pool
@@ -87,7 +87,7 @@ class GrpcTransport:
         self._process = os.getpid()
         self._pool = Pool(self._connect)
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> SyncConnection:
         settings = self._settings
         target, options = _target(settings), _channel_options(settings)
         if settings.endpoint.secure:

@@ -32,7 +32,7 @@ class Fingerprint:
 
 
 class RollingFingerprint:
-    """Takes requests as they are read, and has the fingerprint of all so far. One thread adds, others may look."""
+    """Takes requests as they are read, and has the fingerprint of all so far. One thread adds, others may read."""
 
     def __init__(self) -> None:
         self._now = (0, b"")

@@ -7,7 +7,7 @@ from .result_files import WRITE_SECONDS
 
 
 class Writer:
-    """Writes every `WRITE_SECONDS` what there is, until it is told to finish."""
+    """Writes every `WRITE_SECONDS` what there is, until it has to finish."""
 
     def __init__(self, write: Callable[[], None], fail: Callable[[BaseException], None]):
         """Make one that calls `write` each time, and `fail` when something could not be written."""
