@@ -7,6 +7,7 @@ import sys
 import warnings
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from io import FileIO
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from ._arguments import check_count, check_http_version
@@ -21,7 +22,6 @@ from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 DEFAULT_ENDPOINT = "https://api.coreweave.com"
 TOKEN_VARIABLES = ("COREWEAVE_API_TOKEN", "CW_API_TOKEN")
@@ -306,12 +306,11 @@ def _pem(source: str | os.PathLike[str] | bytes | None, argument: str, kind: str
     elif "\n" in os.fspath(source):
         raise ConfigurationError(f"{argument}: expected a path or PEM bytes, got lines of text; encode() them")
     else:
-        from pathlib import Path  # few clients name files
-
+        path = os.fspath(source)
         try:
-            status = Path(source).stat()
+            status = os.stat(path)  # noqa: PTH116 - pathlib takes 4 ms to load, and SSL_CERT_FILE is often set
             is_regular = stat.S_ISREG(status.st_mode)  # a pipe, for example, gives its content only once
-            data = _read(Path(source), status.st_mtime_ns) if is_regular else Path(source).read_bytes()
+            data = _kept(path, status.st_mtime_ns) if is_regular else _content(path)
         except (OSError, ValueError) as error:
             if from_signal_handler(error):  # a pipe may make this wait
                 raise
@@ -322,9 +321,14 @@ def _pem(source: str | os.PathLike[str] | bytes | None, argument: str, kind: str
 
 
 @lru_cache(8)
-def _read(path: "Path", changed: int) -> bytes:
+def _kept(path: str, changed: int) -> bytes:
     """Return a file's bytes, shared by all clients until it changes."""
-    return path.read_bytes()
+    return _content(path)
+
+
+def _content(path: str) -> bytes:
+    with FileIO(path) as file:
+        return file.readall()
 
 
 def _first_set(variables: tuple[str, ...]) -> str | None:
