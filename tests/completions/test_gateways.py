@@ -1,8 +1,9 @@
 """Completions of a client's gateway: when the gateway is read, where the token goes, and the errors."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from google.protobuf.message import Message
 
 from cwinference import AsyncClient, Client, State, errors, types
 from tests.support.client_kinds import TOKEN
-from tests.support.inference_kinds import AnyInference
+from tests.support.inference_kinds import MESSAGES, AnyInference
 from tests.support.scripted_model_server import (
     MODEL,
     HttpRequest,
@@ -36,6 +37,30 @@ def gateway(server: ScriptedModelServer | str, status: Any = READY, **spec: Any)
     )
 
 
+class HeldRead:
+    """A read of the gateway that gets no response before it is released."""
+
+    def __init__(self) -> None:
+        self.failure: Failure | None = None
+        """Its response; None: the gateway."""
+        self._has_begun, self._is_released = threading.Event(), threading.Event()
+
+    async def begun(self) -> None:
+        """Wait until the API has received it."""
+        assert await asyncio.to_thread(self._has_begun.wait, 10)
+
+    def release(self) -> None:
+        """Respond."""
+        self._is_released.set()
+
+    def wait(self) -> Failure | None:
+        """Wait, if it is the first one; return how to respond then."""
+        is_first = not self._has_begun.is_set()
+        self._has_begun.set()
+        assert self._is_released.wait(10)
+        return self.failure if is_first else None
+
+
 class Setup:
     """A management API with one gateway, a model server behind it, and a client."""
 
@@ -46,9 +71,19 @@ class Setup:
         self.server = server
         self.gateway = gateway(server)
         self.deployments: Message | Failure = types.ListDeploymentsResponse()
+        self.held: HeldRead | None = None
 
     def inference(self, gateway: Any = "g-1", **options: Any) -> AnyInference:
         return AnyInference(self.client.inference(gateway, **options))
+
+    @contextmanager
+    def held_gateway(self) -> Iterator["HeldRead"]:
+        """Hold the first read of the gateway back until it is released."""
+        self.held = HeldRead()
+        try:
+            yield self.held
+        finally:
+            self.held.release()
 
     @property
     def calls(self) -> list[str]:
@@ -61,6 +96,9 @@ async def open_setup(kind: str, respond: Any = None, **settings: Any) -> AsyncGe
 
     def respond_as_api(received: ReceivedRequest) -> Message | Failure:
         if received.method.name == "GetGateway":
+            failure = None if opened[0].held is None else opened[0].held.wait()
+            if failure is not None:
+                return failure
             return types.GetGatewayResponse(gateway=opened[0].gateway)
         return opened[0].deployments
 
@@ -328,11 +366,78 @@ async def test_a_misspelled_option_gets_a_suggestion(kind: str) -> None:
             setup.inference(tokn="t")
 
 
-async def test_concurrent_first_requests_work(kind: str) -> None:
+async def test_concurrent_first_requests_read_the_gateway_once(kind: str) -> None:
     async with open_setup(kind) as setup:
         inference = setup.inference()
         completions = await asyncio.gather(*(inference.chat() for _ in range(20)))
+        assert setup.calls == ["GetGateway"]
     assert len(completions) == len(setup.server.requests) == 20
+
+
+async def test_concurrent_requests_for_an_unknown_model_all_say_which_models_are_served(kind: str) -> None:
+    async with open_setup(kind, respond_404) as setup:
+        inference = setup.inference()
+        failures = await asyncio.gather(*(inference.chat(model="nope") for _ in range(20)), return_exceptions=True)
+        assert setup.calls.count("ListDeployments") == 1
+    assert all("serves 'nope'; it serves: none" in str(each) for each in failures)
+
+
+async def test_whoever_waited_for_a_read_that_failed_reads_the_gateway_too(kind: str) -> None:
+    async with open_setup(kind) as setup:
+        with setup.held_gateway() as held:
+            held.failure = Failure("permission_denied", "not the first one")
+            inference = setup.inference()
+            first = asyncio.create_task(inference.chat())
+            await held.begun()
+            others = [asyncio.create_task(inference.chat()) for _ in range(3)]
+            await asyncio.sleep(0)
+            held.release()
+            with pytest.raises(errors.PermissionDenied):
+                await first
+            assert [each.text for each in await asyncio.gather(*others)] == ["Paris"] * 3
+
+
+async def test_whoever_waits_for_the_read_of_another_request_has_a_timeout_of_its_own(kind: str) -> None:
+    async with open_setup(kind) as setup:
+        with setup.held_gateway() as held:
+            inference = setup.inference()
+            first = asyncio.create_task(inference.chat())
+            await held.begun()
+            with pytest.raises(errors.DeadlineExceeded, match="0\\.05 s"):
+                await inference.chat(timeout=0.05)
+            held.release()
+            assert (await first).text == "Paris"
+            assert setup.calls == ["GetGateway"]
+
+
+async def test_when_a_read_is_canceled_the_others_read_the_gateway() -> None:
+    async with open_setup("async") as setup:
+        with setup.held_gateway() as held:
+            inference = setup.inference()
+            first = asyncio.create_task(inference.chat())
+            await held.begun()
+            other = asyncio.create_task(inference.chat())
+            await asyncio.sleep(0)
+            first.cancel()
+            held.release()
+            assert (await other).text == "Paris"
+            assert first.cancelled()
+
+
+async def test_a_hook_may_request_a_completion_while_the_gateway_is_read() -> None:
+    """Nothing may wait for the read of which it is a part."""
+    found = list[Any]()
+
+    def on_call(method: str, *_: object) -> None:
+        if method == "GetGateway" and len(found) == 1:
+            found.append(None)
+            found.append(found[0].chat.completions.create(model=MODEL, messages=MESSAGES).text)
+
+    async with open_setup("sync", on_call=on_call) as setup:
+        inference = setup.inference()
+        found.append(inference.wrapped)
+        await inference.chat(timeout=5)
+    assert found[1:] == [None, "Paris"]
 
 
 def test_the_repr_says_that_the_gateway_was_not_ready() -> None:

@@ -112,7 +112,7 @@ def test_each_request_of_many_files_is_completed_once_and_a_bad_row_is_a_row(
         with pytest.raises(cwinference.errors.ConfigurationError, match=f"are from {server.url}.*, and not from http:"):
             cwinference.ray.batch(folder, out, base_url="http://127.0.0.1:9/v1")
         write_requests(folder / "a.jsonl", [batch_request(0), batch_request(1, temperature=1)])
-        with pytest.raises(cwinference.errors.ConfigurationError, match="'id-1' is another request"):
+        with pytest.raises(cwinference.errors.ConfigurationError, match="'id-1' differs from the request"):
             cwinference.ray.batch(folder / "a.jsonl", out, **settings)
         assert server.requests == []
     assert files_with("token-of-a-file-5e8a", cluster.folder, out) == []

@@ -183,7 +183,7 @@ class _BatchLogHandler(logging.Handler):
 def _report(result: "BatchResult", out: str, run: "Run") -> None:
     used = result.total_usage
     if used.total_tokens and is_terminal(sys.stderr):
-        run.note(f"{used.prompt_tokens:,} tokens in prompts and {used.completion_tokens:,} generated, by all runs")
+        run.note(f"{used.prompt_tokens:,} tokens in prompts and {used.completion_tokens:,} generated, in all runs")
     if result.unsent:
         run.note(f"{result.unsent} other requests have no completion yet; run without --retry-failed for them")
     if result.gave_up:
@@ -206,7 +206,7 @@ def _advice(error: Exception, options: _Options, run: "Run") -> str:
 
     if isinstance(error, Unauthenticated) and options.base_url and not run.token_file:
         return "no token was sent: use --token-file"
-    return "once this is fixed, run the same command again to continue"
+    return "once this is fixed, run it again: it continues with what is not completed"
 
 
 def _most_connections(wanted: int | str) -> int:

@@ -7,9 +7,11 @@ from typing import Any
 from .. import types
 from .._arguments import UNSET, check_id
 from .._calls.attempts import Context, attempts
+from .._calls.deadline import Deadline
 from .._calls.flow import Flow
 from .._calls.rpc import Rpc, many, one
 from .._calls.session import closed
+from .._calls.shared_work import SharedWork
 from .._hosts import GatewayHosts
 from ..auth import Credentials, Metadata, TokenCredentials, TokenSource
 from ..config import resolve_wandb_key
@@ -88,6 +90,7 @@ class GatewayServer(ModelServer):
         self._endpoint = endpoint
         self._allow_plaintext = allow_plaintext
         self._hosts = hosts
+        self._reading, self._reading_models = SharedWork(), SharedWork()
         self._served: Sequence[str] | None = None
         self._read_models_at = -math.inf
         if not isinstance(gateway, types.Gateway | str):
@@ -104,15 +107,30 @@ class GatewayServer(ModelServer):
         return (self.id,)
 
     def find_route(self, request: CompletionRequest) -> Flow[Route]:
-        """Return the route. The gateway is read, unless it was READY before."""
+        """Return the route. The gateway is read, unless it was READY before: once for all who need it now."""
         if self._route is None:
-            if self.is_closed:
-                raise closed()
             timeout = UNSET if request.timeout is None else request.timeout
-            rpc = one(types.GetGatewayRequest(id=self.id), "gateway", types.Gateway, timeout)
-            gateway: types.Gateway = yield from self._manage(rpc)
-            self._use(gateway)
+            limit = self._management.timeout if timeout is UNSET else timeout
+            deadline = Deadline(limit, self.context.clock.monotonic)
+            is_reader = yield from self._reading.begin_or_wait(limit)
+            try:
+                if self._route is None:  # also if whoever was waited for could not read it
+                    yield from self._read_gateway(timeout if is_reader else deadline.require())
+            finally:
+                if is_reader:
+                    self._reading.end()
         return self.route
+
+    def _read_gateway(self, timeout: float | None) -> Flow[None]:
+        if self.is_closed:
+            raise closed()
+        rpc = one(types.GetGatewayRequest(id=self.id), "gateway", types.Gateway, timeout)
+        try:
+            gateway: types.Gateway = yield from self._manage(rpc)
+        except NotFound as error:
+            error.message = f"{error.message} (id: {self.id!r})"
+            raise
+        self._use(gateway)
 
     def explain(self, error: ApiError, request: CompletionRequest) -> Flow[None]:
         """Add to a 404 which models the gateway serves, if the management API says so."""
@@ -127,20 +145,28 @@ class GatewayServer(ModelServer):
 
     def _models_served(self) -> Flow[Sequence[str] | None]:
         """Return the models of the gateway's deployments, read once a minute at most; None if they are not known."""
-        now = self.context.clock.monotonic()
-        if now < self._read_models_at:
+        monotonic = self.context.clock.monotonic
+        if monotonic() < self._read_models_at:
             return self._served
-        self._read_models_at = now + _MODELS_SECONDS
+        is_reader = yield from self._reading_models.begin_or_wait(None)
+        try:
+            if is_reader and monotonic() >= self._read_models_at:
+                self._served = yield from self._read_models()
+                self._read_models_at = monotonic() + _MODELS_SECONDS
+        finally:
+            if is_reader:
+                self._reading_models.end()
+        return self._served
+
+    def _read_models(self) -> Flow[Sequence[str] | None]:
         request = types.ListDeploymentsRequest(parent_gateway_id=self.id)
         try:
             found: Sequence[types.Deployment] = yield from self._manage(
                 many(request, "items", types.Deployment, UNSET, None)
             )
         except InferenceError:
-            self._served = None
-        else:
-            self._served = sorted({each.spec.model.name for each in found if not each.spec.disabled})
-        return self._served
+            return None
+        return sorted({each.spec.model.name for each in found if not each.spec.disabled})
 
     def _manage(self, rpc: Rpc[Any]) -> Flow[Any]:
         """Make a call of the management API."""

@@ -87,8 +87,8 @@ class Finder(NamedTuple):
         """Say what has changed. Raises ConfigurationError unless that is to be sent again."""
         if found.changes and not self.force:
             raise refused(
-                f"requests: {found.changed[0]!r} is another request than the one whose completion {self.store.name} "
-                "has",
+                f"requests: {found.changed[0]!r} differs from the request that has a completion under this key in "
+                f"{self.store.name}",
                 "to send what has changed again",
                 "out_dir",
             )

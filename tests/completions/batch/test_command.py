@@ -99,7 +99,7 @@ def test_an_unreadable_gateway_stops_the_command_at_once(
     assert (returned, output) == (code, "")
     assert error.startswith("cwinference batch: GetGateway")
     assert message in error
-    assert error.splitlines()[1:] == ["once this is fixed, run the same command again to continue"]
+    assert error.splitlines()[1:] == ["once this is fixed, run it again: it continues with what is not completed"]
     assert not (tmp_path / "out.errors.jsonl").exists()
 
 

@@ -76,11 +76,11 @@ async def test_an_edited_input_is_refused_by_name_and_nothing_is_sent(
     source, out = write_requests(tmp_path / "in.jsonl", edited), tmp_path / "out.jsonl"
     await complete(out, body(0), body(1), body(2))
     before = out.read_bytes()
-    message = f"^requests: line [123] of {source} is another request than .* {out} has under '[123]'; use another out"
+    message = f"^requests: line [123] of {source} differs from the request that has a completion under '[123]' in {out}; use another out"
     with ScriptedModelServer(echo) as server:
         with pytest.raises(errors.ConfigurationError, match=message):
             await run_batch(kind, server.url, source, out)
-        with pytest.raises(errors.ConfigurationError, match="^requests: request [123] is another request"):
+        with pytest.raises(errors.ConfigurationError, match="^requests: request [123] differs from the request"):
             await run_batch(kind, server.url, [json.dumps(each) for each in edited], out)
         assert server.requests == []
     assert out.read_bytes() == before
@@ -101,7 +101,7 @@ async def test_nothing_of_an_edited_input_is_sent_even_if_the_first_requests_had
         assert (await run_batch(kind, server.url, source, out)).failed == 2
         before, sent, down = out.read_bytes(), len(server.requests), False
         write_requests(source, [body(1000), *map(body, range(500))])
-        with pytest.raises(errors.ConfigurationError, match="line 3 of .* is another request"):
+        with pytest.raises(errors.ConfigurationError, match="line 3 of .* differs from the request"):
             await run_batch(kind, server.url, source, out)
         assert (out.read_bytes(), len(server.requests)) == (before, sent)
         write_requests(source, map(body, range(510)))
@@ -127,7 +127,7 @@ async def test_nothing_is_sent_because_it_takes_long_to_read_what_is_completed(
     monkeypatch.setattr("cwinference.inference.batch.batch._STALLED", 10)
     monkeypatch.setattr("cwinference.inference.batch.result_files.read_results", read_slowly)
     with ScriptedModelServer(echo) as server:
-        with pytest.raises(errors.ConfigurationError, match="is another request"):
+        with pytest.raises(errors.ConfigurationError, match="differs from the request"):
             await run_batch(kind, server.url, requests(), out)
         assert server.requests == []
 
@@ -199,7 +199,7 @@ async def test_completions_of_different_requests_under_one_number_belong_to_none
     await complete(other, body(1))
     out.write_bytes(out.read_bytes() + other.read_bytes())
     for number in (0, 1):
-        with pytest.raises(errors.ConfigurationError, match="request 1 is another request"):
+        with pytest.raises(errors.ConfigurationError, match="request 1 differs from the request"):
             await run_batch(kind, UNREACHABLE, [body(number)], out)
 
 
@@ -213,7 +213,7 @@ async def test_requests_in_flight_are_completed_when_a_later_line_is_refused(kin
         return echo(request)
 
     with ScriptedModelServer(respond) as server:
-        with pytest.raises(errors.ConfigurationError, match="request 3000 is another request"):
+        with pytest.raises(errors.ConfigurationError, match="request 3000 differs from the request"):
             await run_batch(kind, server.url, map(body, range(1, 3001)), out)
         await wait_until_async(lambda: len(read_lines(out)) == len(server.requests) + 1)
     assert ("1", "text 1") in pairs(out)
@@ -229,7 +229,7 @@ def test_the_command_refuses_an_edited_input(tmp_path: Path) -> None:
         code, output, error = run_command("batch", source, out, "--base-url", server.url)
     assert (code, output) == (2, "")
     assert error == (
-        f"cwinference batch: requests: line 1 of {source} is another request than the one whose completion {out} has "
-        "under '1'; use another OUT, or --force to send what has changed again\n"
+        f"cwinference batch: requests: line 1 of {source} differs from the request that has a completion under '1' in "
+        f"{out}; use another OUT, or --force to send what has changed again\n"
     )
     assert pairs(out) == {("1", "text 0"), ("2", "text 1"), ("3", "text 2")}

@@ -249,11 +249,11 @@ async def test_a_refused_run_leaves_the_manifest_as_it_was(kind: str, tmp_path: 
         await run_batch(kind, server.url, map(batch_request, range(3)), out)
         before = manifest.read_text()
         changed = {**batch_request(9), "custom_id": "id-2"}
-        with pytest.raises(errors.ConfigurationError, match="^requests: request 4 is another request than the one"):
+        with pytest.raises(errors.ConfigurationError, match="^requests: request 4 differs from the request that has"):
             await run_batch(kind, server.url, [*map(batch_request, (0, 1, 7)), changed], out)
         assert manifest.read_text() == before
         manifest.unlink()
-        with pytest.raises(errors.ConfigurationError, match="^requests: request 2 is another request than the one"):
+        with pytest.raises(errors.ConfigurationError, match="^requests: request 2 differs from the request that has"):
             await run_batch(kind, server.url, [batch_request(8), changed], out)
     assert not manifest.exists()
 
@@ -305,7 +305,7 @@ async def test_a_request_that_has_changed_is_refused_by_name_and_sent_again_if_f
     with ScriptedModelServer(echo) as server:
         await run_batch(kind, server.url, requests, out)
         requests[1] = {**make(9), "custom_id": "id-1"} if named else make(9)
-        with pytest.raises(errors.ConfigurationError, match=f"request 2 is another request .* has under '{key}'"):
+        with pytest.raises(errors.ConfigurationError, match=f"request 2 differs from .* under '{key}' in "):
             await run_batch(kind, server.url, requests, out)
         with caplog.at_level("WARNING", "cwinference"):
             assert await run_batch(kind, server.url, requests, out, force=True) == BatchResult(1, 0, 3)

@@ -208,7 +208,8 @@ async def test_large_requests_are_read_ahead_by_their_size(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cwinference.inference.batch.request_queue._BYTES_AHEAD", 100_000)
-    read, responded = 0, threading.Event()
+    read, read_first = 0, list[int]()
+    is_later, responded = threading.Lock(), threading.Event()
 
     def requests() -> Iterator[Any]:
         nonlocal read
@@ -217,15 +218,17 @@ async def test_large_requests_are_read_ahead_by_their_size(
             yield batch_request(number, padding="x" * 10_000)
 
     def respond(request: HttpRequest) -> ScriptedResponse:
-        if not responded.is_set():
+        if is_later.acquire(blocking=False):
             wait_until(lambda: read >= 10)
-            assert read < 20
+            read_first.append(read)
             responded.set()
+        assert responded.wait(10)
         return echo(request)
 
     with ScriptedModelServer(respond) as server:
         result = await run_batch(kind, server.url, requests(), tmp_path / "out.jsonl", concurrency=2)
     assert result.completed == 100
+    assert read_first[0] < 20
 
 
 async def test_an_iterable_sees_the_context_of_the_call(kind: str, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_full_disk_ends_the_command_with_advice_and_leaves_whole_lines(tmp_pat
         assert (code, output) == (1, "")
         what, advice = error.splitlines()
         assert what == f"cwinference batch: {out}: File too large"
-        assert advice == "once this is fixed, run the same command again to continue"
+        assert advice == "once this is fixed, run it again: it continues with what is not completed"
         assert 0 < out.stat().st_size <= 5000
         assert out.read_bytes().endswith(b"\n")
         code, output, error = run_command("batch", requests, out, "--base-url", server.url)

@@ -30,7 +30,7 @@ def test_a_request_of_standard_input_is_called_by_its_line(tmp_path: Path) -> No
     out = tmp_path / "out.jsonl"
     with ScriptedModelServer(echo) as server:
         command = ("batch", "-", out, "--base-url", server.url)
-        for number, expected in ((0, ""), (1, "cwinference batch: requests: line 1 of standard input is another")):
+        for number, expected in ((0, ""), (1, "cwinference batch: requests: line 1 of standard input differs")):
             write_requests(source, [batch_request(number)["body"]])
             with source.open() as file:
                 file.seek(0)

@@ -260,6 +260,6 @@ class Reader:
                 "to send it again",
             )
         return refused(
-            f"requests: {name} is another request than the one whose completion {self._out} has under {key!r}",
+            f"requests: {name} differs from the request that has a completion under {key!r} in {self._out}",
             "to send what has changed again",
         )
