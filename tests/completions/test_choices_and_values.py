@@ -13,6 +13,7 @@ from tests.support.scripted_model_server import (
     chunk_event,
     completion,
     endless_silence,
+    endlessly,
     event,
     json_response,
     stream_response,
@@ -235,12 +236,10 @@ async def test_events_of_other_types_are_ignored(kind: str, name: str, data: str
 
 
 async def test_events_of_other_types_are_no_content(kind: str) -> None:
-    def pings() -> Any:
-        for silence in endless_silence():
-            yield silence
-            yield named("ping", "{}")
+    def respond(_: Any) -> Any:
+        return stream_response(chunk_event("Par"), after=endlessly(lambda: named("ping", "{}")))
 
-    async with connected(kind, lambda _: stream_response(chunk_event("Par"), after=pings())) as (inference, _):
+    async with connected(kind, respond) as (inference, _):
         with pytest.raises(errors.StreamStalled, match="nothing more") as caught:
             await inference.read(inference.stream(idle_timeout=0.2, first_token_timeout=30))
     assert caught.value.partial_text == "Par"

@@ -18,6 +18,7 @@ from tests.support.scripted_model_server import (
     chunk_event,
     endless_keep_alives,
     endless_silence,
+    endlessly,
     event,
     stream_response,
 )
@@ -82,12 +83,10 @@ async def test_a_response_that_does_not_start_is_a_stall_and_not_retried(kind: s
 
 
 async def test_timeout_ends_a_stream_that_keeps_going(kind: str) -> None:
-    def words() -> Iterator[bytes]:
-        while True:
-            time.sleep(0.02)
-            yield chunk_event("more ")
+    def respond(_: HttpRequest) -> ScriptedResponse:
+        return stream_response(after=endlessly(lambda: chunk_event("more ")))
 
-    async with connected(kind, lambda _: stream_response(after=words())) as (inference, server):
+    async with connected(kind, respond) as (inference, server):
         stream = inference.stream(timeout=1)
         with pytest.raises(errors.DeadlineExceeded):
             await inference.read(stream)
@@ -107,18 +106,28 @@ async def test_a_time_limit_that_expires_between_two_reads_is_a_stall(kind: str)
 
 
 async def test_time_spent_by_the_reader_does_not_count(kind: str) -> None:
-    async with connected(kind, streaming(chunk_event("a"), chunk_event("b", "stop"), DONE)) as (inference, _):
+    more = threading.Event()
+
+    def rest() -> Iterator[bytes]:
+        yield b""  # over HTTP/2 the server sends what it has with the next piece
+        assert more.wait(LONG)
+        yield chunk_event("b", "stop") + DONE
+
+    async with connected(kind, streaming(chunk_event("a"), after=rest())) as (inference, _):
         stream = inference.stream(idle_timeout=0.4, first_token_timeout=LONG)
         texts: list[str] = []
+        pause = 0.5  # a real one, longer than idle_timeout: it is the timer that must not run meanwhile
         if inference.is_async:
             async with stream:
                 async for chunk in stream:
-                    await asyncio.sleep(0.5)
+                    await asyncio.sleep(pause)
+                    more.set()
                     texts.append(chunk.text)
         else:
             with stream:
                 for chunk in stream:
-                    threading.Event().wait(0.5)
+                    threading.Event().wait(pause)
+                    more.set()
                     texts.append(chunk.text)
     assert texts == ["a", "b"]
 

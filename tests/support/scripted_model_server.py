@@ -90,18 +90,29 @@ def stream_response(*events: bytes, after: Iterable[bytes] = (), cut: bool = Fal
     return ScriptedResponse(all_events(), 200, {"content-type": "text/event-stream; charset=utf-8"}, cut=cut)
 
 
+class _Silence(bytes):
+    """A piece of nothing, after which nothing is sent until the client sends something, or hangs up."""
+
+
 def endless_silence() -> Iterator[bytes]:
     """Yield nothing until the client hangs up."""
     while True:
-        time.sleep(0.01)
-        yield b""
+        yield _Silence()
+
+
+def endlessly(next_piece: Callable[[], bytes]) -> Iterator[bytes]:
+    """Yield pieces until the client hangs up.
+
+    The pauses are real because the client's timeouts are, which must hold although something arrives all the time.
+    """
+    while True:
+        time.sleep(0.02)
+        yield next_piece()
 
 
 def endless_keep_alives() -> Iterator[bytes]:
     """Yield comments, which keep the connection alive, until the client hangs up."""
-    while True:
-        time.sleep(0.02)
-        yield b": keep-alive\n\n"
+    return endlessly(lambda: b": keep-alive\n\n")
 
 
 _SOON = 30.0
@@ -194,7 +205,14 @@ class _Http2Connection:
                 response = self._respond(headers[":method"], headers[":path"], headers, body)
                 self._send_response(stream, response)
                 if response.cut:
+                    self._cut()
                     return
+
+    def _cut(self) -> None:
+        """End the connection; what was sent arrives, as it may not if the client's last frames were never read."""
+        self._connection.shutdown(socket.SHUT_WR)
+        while self._connection.recv(65536):
+            pass
 
     def _send_response(self, stream: int, response: ScriptedResponse) -> None:
         length = {} if response.length is None else {"content-length": str(response.length)}
@@ -216,7 +234,7 @@ class _Http2Connection:
         """Send a piece as far as the flow-control windows allow."""
         while True:
             self._flush()
-            if _is_readable(self._connection):
+            if _is_readable(self._connection, wait=isinstance(data, _Silence)):
                 self._receive()
             if stream not in self._open:
                 raise _StreamReset
@@ -253,15 +271,15 @@ def _head(response: ScriptedResponse) -> bytes:
     return "\r\n".join([f"HTTP/1.1 {response.status} scripted", *headers, framing, "", ""]).encode()
 
 
-def _is_readable(connection: socket.socket) -> bool:
+def _is_readable(connection: socket.socket, *, wait: bool) -> bool:
     if connection.fileno() < 0:
         raise EOFError
-    return bool(select.select([connection], [], [], 0)[0])
+    return bool(select.select([connection], [], [], None if wait else 0)[0])
 
 
 def _send_http1(connection: socket.socket, data: bytes, *, chunked: bool) -> None:
     """Send a piece. Raises BrokenPipeError when the client has left."""
-    if _is_readable(connection) and connection.recv(1, socket.MSG_PEEK) == b"":
+    if _is_readable(connection, wait=isinstance(data, _Silence)) and connection.recv(1, socket.MSG_PEEK) == b"":
         raise BrokenPipeError
     if data:
         connection.sendall(b"%x\r\n%s\r\n" % (len(data), data) if chunked else data)
