@@ -2,9 +2,10 @@
 
 import asyncio
 import pickle
-import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import queue
+from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -27,7 +28,47 @@ from tests.support.scripted_model_server import (
     stream_response,
 )
 from tests.support.scripted_server import Failure, ReceivedRequest, ScriptedServer
-from tests.support.waiting import wait_until, wait_until_async
+from tests.support.waiting import wait_until_async
+
+
+class Pauses:
+    """The pauses between polls: they last until a test ends them."""
+
+    def __init__(self) -> None:
+        self._begun = queue.SimpleQueue[Future[None]]()
+        self._last: Future[None] | None = None
+        self._are_over = False
+
+    def sleep(self, _: float) -> None:
+        self._begin().result()
+
+    async def sleep_async(self, _: float) -> None:
+        await asyncio.wrap_future(self._begin())
+
+    def wait(self) -> None:
+        """Wait until a poll has ended and a pause has begun, unless that is so."""
+        if self._last is None:
+            self._last = self._begun.get(timeout=60)
+
+    def end(self) -> None:
+        """End the pause, so that there is another poll."""
+        self.wait()
+        pause, self._last = self._last, None
+        if pause is not None and not pause.cancelled():
+            pause.set_result(None)
+
+    def end_all(self) -> None:
+        """End the pause, and begin no more."""
+        self._are_over = True
+        while self._last is not None or not self._begun.empty():
+            self.end()
+
+    def _begin(self) -> "Future[None]":
+        pause = Future[None]()
+        self._begun.put(pause)
+        if self._are_over:
+            self.end()
+        return pause
 
 
 class HotLoads:
@@ -38,6 +79,7 @@ class HotLoads:
         self.loaded: dict[str, list[tuple[str, str]]] = {"d-1": []}
         """The hot-loads of each deployment, newest first, by identity and state."""
         self.polls = 0
+        self.pauses = Pauses()
         self.fails = False
         self.calls: list[str] = []
 
@@ -57,10 +99,10 @@ class HotLoads:
             hot_loads=[_hot_load(len(found) - at, *each) for at, each in enumerate(found)]
         )
 
-    def wait_for_polls(self) -> None:
-        """Wait until what is loaded now is known."""
-        before = self.polls
-        wait_until(lambda: self.polls >= before + 2 * len(self.loaded) + 1)
+    def poll(self) -> None:
+        """Have what is loaded polled; return when it is known."""
+        self.pauses.end()
+        self.pauses.wait()
 
 
 def _hot_load(number: int, identity: str, state: str) -> types.HotLoad:
@@ -68,6 +110,15 @@ def _hot_load(number: int, identity: str, state: str) -> types.HotLoad:
     return types.HotLoad(
         spec=spec, status=types.HotLoadStatus(state=types.HotLoadState.Value(f"HOT_LOAD_STATE_{state}"))
     )
+
+
+@contextmanager
+def ending(pauses: Pauses) -> Generator[None]:
+    """End the pauses after the block, in which a thread may still be."""
+    try:
+        yield
+    finally:
+        pauses.end_all()
 
 
 @asynccontextmanager
@@ -82,16 +133,11 @@ async def opened(kind: str, during: Any = None, **options: Any) -> AsyncGenerato
             return stream_response(chunk_event("Paris", "stop"), DONE)
         return json_response(completion())
 
-    def nap(_: float) -> None:
-        time.sleep(0.005)
-
-    async def nap_async(_: float) -> None:
-        await asyncio.sleep(0.005)
-
-    clock = Clock(sleep=nap, sleep_async=nap_async)
     with ScriptedModelServer(respond) as server:
         made.append(HotLoads(server))
-        with ScriptedServer("rest", made[0].respond) as api:
+        pauses = made[0].pauses
+        clock = Clock(sleep=pauses.sleep, sleep_async=pauses.sleep_async)
+        with ScriptedServer("rest", made[0].respond) as api, ending(pauses):
             settings: Any = {"endpoint": api.endpoint, "transport": "rest", "clock": clock, "retry": None}
             if kind == "async":
                 async with AsyncClient(TOKEN, **settings) as client, client.inference("g-1", **options) as inference:
@@ -111,8 +157,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 async def synced(inference: AnyInference, api: HotLoads) -> None:
     """Let the poller find out what is loaded."""
-    await inference.chat()
-    await wait_until_async(lambda: api.polls > 2 * len(api.loaded))
+    await inference.chat()  # which starts it, if it is the first one
+    await asyncio.to_thread(api.pauses.wait)
+    await asyncio.to_thread(api.poll)
 
 
 async def test_a_completion_names_the_snapshot_before_and_after_it(kind: str) -> None:
@@ -134,7 +181,7 @@ async def test_it_says_when_they_changed_in_between_also_on_streams(kind: str) -
     def during(api: HotLoads) -> None:
         if ready and steps:
             api.loaded["d-1"] = steps.pop(0)
-            api.wait_for_polls()
+            api.poll()
 
     async with opened(kind, during, weights=True) as (inference, api):
         api.loaded["d-1"] = [("snap-1", "COMPLETED")]
@@ -144,7 +191,7 @@ async def test_it_says_when_they_changed_in_between_also_on_streams(kind: str) -
         stream = inference.stream()
         await inference.read(stream)
         api.loaded["d-1"] = [("snap-9", "COMPLETED")]
-        await asyncio.to_thread(api.wait_for_polls)
+        await asyncio.to_thread(api.poll)
         second = stream.weights
 
     assert first == Weights(before="snap-1", after="snap-2", loading=None, changed=True)
@@ -185,8 +232,10 @@ async def test_without_weights_nothing_is_polled(kind: str) -> None:
 async def test_polling_ends_when_the_inference_is_closed(kind: str) -> None:
     async with opened(kind, weights=True) as (inference, api):
         await synced(inference, api)
-        await inference.close()
-        await asyncio.sleep(0.05)
+        poller = inference.wrapped._server.weights._poller
         before = api.polls
-        await asyncio.sleep(0.05)
+        await inference.close()
+        if not inference.is_async:  # a task is canceled in its pause, but a thread goes on after it
+            api.pauses.end()
+        await wait_until_async(lambda: poller.has_ended() or api.polls > before)
         assert api.polls == before
