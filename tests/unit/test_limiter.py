@@ -2,20 +2,22 @@
 
 import asyncio
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cwinference._calls.clock import Clock
 from cwinference.errors import ConfigurationError, DeadlineExceeded
+from cwinference.inference import _limiter
 from cwinference.inference._auto_limiter import AutoLimiter
 from cwinference.inference._limiter import Limiter
+from tests.support.waiting import wait_until
 
 
 def wait_for_queue(limiter: Limiter, count: int) -> None:
     """Wait until so many are in the queue."""
-    while limiter.queued != count:
-        threading.Event().wait(0.001)
+    wait_until(lambda: limiter.queued == count)
 
 
 @pytest.mark.parametrize("limit", [0, -1, True, 1.5, None])
@@ -63,7 +65,7 @@ async def test_a_new_request_does_not_overtake_the_queue() -> None:
     assert limiter.in_flight == 1
 
 
-async def test_waiting_ends_with_the_timeout_and_returns_what_remains_of_it() -> None:
+async def test_waiting_ends_with_the_timeout() -> None:
     limiter = Limiter(1)
     assert limiter.enter(5) == 5
     with pytest.raises(
@@ -77,12 +79,24 @@ async def test_waiting_ends_with_the_timeout_and_returns_what_remains_of_it() ->
     ):
         await limiter.enter_async(0.01)
     assert limiter.queued == 0
+
+
+async def test_waiting_returns_what_remains_of_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(_limiter, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    limiter = Limiter(1)
+    limiter.enter(None)
     waiting = asyncio.ensure_future(limiter.enter_async(600))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    now[0] += 50
     limiter.leave()
-    left = await waiting
-    assert left is not None
-    assert 500 < left < 600
+    assert await waiting == 550
+
+    thread = asyncio.ensure_future(asyncio.to_thread(limiter.enter, 600))
+    await asyncio.to_thread(wait_for_queue, limiter, 1)
+    now[0] += 50
+    limiter.leave()
+    assert await thread == 550
 
 
 async def test_a_canceled_waiter_leaves_the_queue_or_passes_its_slot_on() -> None:
