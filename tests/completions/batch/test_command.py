@@ -21,16 +21,23 @@ def test_a_killed_command_continues_where_it_stopped(tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text("\n".join(json.dumps(batch_request(number)) for number in range(300)))
 
+    may_end = threading.Event()
+
     def respond(request: HttpRequest) -> ScriptedResponse:
-        threading.Event().wait(0.01)
+        if kill_after is not None and len(server.requests) > kill_after:
+            may_end.wait(60)  # so that it is killed before it ends
         return echo(request)
 
     with ScriptedModelServer(respond) as server:
         for kill_after in (30, 120, None):
+            may_end.clear()
             command = start_command("batch", source, out, "--base-url", server.url, "--concurrency", 8)
             if kill_after is not None:
                 wait_until(partial(_reached, server, kill_after))
+                wait_until(lambda: out.exists() and out.stat().st_size > 0)
                 command.send_signal(signal.SIGKILL)
+                command.wait(60)
+                may_end.set()
             output, _ = command.communicate(timeout=60)
         assert command.returncode == 0
         assert len(server.requests) < 300 + 2 * 80

@@ -176,10 +176,13 @@ async def test_keep_going_sends_every_request(kind: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("failing", [False, True])
 async def test_ordered_keeps_the_order_of_the_requests(kind: str, tmp_path: Path, failing: bool) -> None:
+    received = [threading.Event() for _ in range(80)]
+
     def respond(request: HttpRequest) -> ScriptedResponse:
         number = int(request.body["messages"][0]["content"].removeprefix("text "))
+        received[number].set()
         if number % 7 == 0:
-            threading.Event().wait(0.02)
+            received[number + 2].wait(60)  # others are faster
         return json_response({}, 500) if failing and number % 5 == 0 else echo(request)
 
     out = tmp_path / "out.jsonl"
@@ -190,11 +193,11 @@ async def test_ordered_keeps_the_order_of_the_requests(kind: str, tmp_path: Path
 
 
 async def test_a_canceled_batch_keeps_its_completions(tmp_path: Path) -> None:
-    out = tmp_path / "out.jsonl"
+    out, is_canceled = tmp_path / "out.jsonl", threading.Event()
 
     def respond(request: HttpRequest) -> ScriptedResponse:
         if request.body["messages"][0]["content"] != "text 0":
-            threading.Event().wait(0.3)
+            is_canceled.wait(60)
         return echo(request)
 
     with ScriptedModelServer(respond) as server:
@@ -203,6 +206,7 @@ async def test_a_canceled_batch_keeps_its_completions(tmp_path: Path) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        is_canceled.set()
         await run_batch("async", server.url, map(batch_request, range(8)), out)
     assert read_texts(out) == echoed_texts(*range(8))
 
