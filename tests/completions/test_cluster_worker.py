@@ -33,17 +33,35 @@ class FakeKeeper:
         self.limit = limit
         self.sharing = Sharing(limit, time.monotonic())
         self.errors: list[Exception] = []
+        self.paused = set[str]()
+        """The workers that know of a pause."""
+        self._version = 0
+        self._changed = threading.Condition()
 
     def report(self, demand: Demand, version: int) -> tuple[Grant, int]:
-        time.sleep(0.01)
-        return self.sharing.report(demand, time.monotonic()), version + 1
+        """Return what a worker gets, as soon as there is news, or after a moment, as the actor does."""
+        with self._changed:
+            if version == self._version:
+                self._changed.wait(0.01)
+            grant = self.sharing.report(demand, time.monotonic())
+            if grant.pause:
+                self.paused.add(demand.worker)
+            return grant, self._version
 
     def refuse(self, pause: float, age: float) -> None:
-        self.sharing.refuse(pause, time.monotonic(), age)
+        with self._changed:
+            if self.sharing.refuse(pause, time.monotonic(), age):
+                self._notify()
 
     def stop(self, error: Exception) -> None:
-        self.errors.append(error)
-        self.sharing.stop = "stopped"
+        with self._changed:
+            self.errors.append(error)
+            self.sharing.stop = "stopped"
+            self._notify()
+
+    def _notify(self) -> None:
+        self._version += 1
+        self._changed.notify_all()
 
 
 class _Reference:
@@ -86,7 +104,7 @@ def shared(keeper: FakeKeeper) -> SharedLimit:
 class Busy:
     """Echoes once it has had as many requests at the same time as expected, and notes how many it had at most.
 
-    With `seconds`, each then takes so long, for who measures how long they take.
+    With `seconds`, each then really takes so long, for who measures how long they take.
     """
 
     def __init__(self, expected: int, seconds: float = 0.0) -> None:
@@ -141,24 +159,26 @@ async def test_workers_find_out_together_how_many_requests_the_server_takes() ->
 
 
 async def test_a_refusal_that_one_worker_gets_pauses_the_other() -> None:
-    times: list[float] = []
-    lock = threading.Lock()
+    """Both keep a real pause, of the one second that is the shortest that a server can ask for."""
+    times, lock, keeper = list[float](), threading.Lock(), FakeKeeper(4)
 
     def respond(request: HttpRequest) -> ScriptedResponse:
         with lock:
             times.append(time.monotonic())
-            if len(times) == 10:
-                return json_response({"error": {"message": "slow down"}}, 429, retry_after="1")
-        time.sleep(0.01)
+            number = len(times)
+        if number == 10:
+            return json_response({"error": {"message": "slow down"}}, 429, retry_after="1")
+        if number > 10:  # so that both have requests left when they are to pause
+            wait_until(lambda: len(keeper.paused) == 2)
         return echo(request)
 
-    keeper = FakeKeeper(4)
     with ScriptedModelServer(respond) as server:
         workers = [Worker(Target(base_url=server.url), shared(keeper), may_end_run=True) for _ in range(2)]
         outcomes = await asyncio.gather(*(each.ask(requests(20)) for each in workers))
 
     assert all(isinstance(each, CheckedBody) for each in chain(*outcomes))
     refused = times[9]
+    assert times[-1] >= refused + 0.95
     assert [each - refused for each in times if refused + 0.4 < each < refused + 0.95] == []
     assert len(times) == 41
 

@@ -18,6 +18,7 @@ from tests.support.scripted_model_server import (
     json_response,
     stream_response,
 )
+from tests.support.waiting import wait_until_async
 
 
 @pytest.fixture(params=["sync-1", "async-1"])
@@ -77,17 +78,19 @@ async def test_failures_release_their_slots(kind: str, status: int) -> None:
 
 
 async def test_canceled_calls_release_their_slots() -> None:
+    are_canceled = threading.Event()
+
     def respond(_: HttpRequest) -> ScriptedResponse:
-        threading.Event().wait(0.2)
+        are_canceled.wait(60)
         return json_response(completion())
 
     async with connected("async-1", respond, limit=3) as (inference, server):
         calls = [asyncio.ensure_future(inference.chat()) for _ in range(10)]
-        while len(server.requests) < 3:
-            await asyncio.to_thread(threading.Event().wait, 0.005)
+        await wait_until_async(lambda: len(server.requests) == 3)
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
+        are_canceled.set()
         assert (await inference.chat()).text == "Paris"
         stats = inference.wrapped.stats()
     assert (stats.in_flight, stats.queued) == (0, 0)
