@@ -215,7 +215,7 @@ async def test_a_stream_that_nobody_reads_is_not_received() -> None:
     def respond(connection: socket.socket, _: int) -> None:
         nonlocal sent
         connection.sendall(OK + b"content-type: text/event-stream\r\n\r\n" + chunk_event("a"))
-        connection.settimeout(1.0)
+        connection.settimeout(1.0)  # it has to be seen that a real buffer stays full
         while sent < 64 * MIB:  # until the buffers on the way are full
             sent += connection.send(b": " + b"x" * MIB + b"\n\n")
 
@@ -228,9 +228,15 @@ async def test_a_stream_that_nobody_reads_is_not_received() -> None:
         assert sent < 32 * MIB
 
 
-async def test_a_server_that_waits_for_room_to_send_hears_at_once_of_the_end() -> None:
-    left = threading.Event()
+async def test_a_server_that_waits_for_room_to_send_hears_at_once_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    left, is_paused, receive = threading.Event(), asyncio.Event(), Connection.data_received
 
+    def data_received(connection: Connection, data: bytes) -> None:
+        receive(connection, data)
+        if connection._is_paused:
+            is_paused.set()
+
+    monkeypatch.setattr(Connection, "data_received", data_received)
     events = chunk_event("a") + b"data: no JSON\n\n" + b": " * 32 * MIB
 
     def respond(connection: socket.socket, _: int) -> None:
@@ -242,7 +248,7 @@ async def test_a_server_that_waits_for_room_to_send_hears_at_once_of_the_end() -
     async with connected(respond) as (inference, _):
         chunks = aiter(inference.chat.completions.stream(model=MODEL, messages=MESSAGES))
         assert (await anext(chunks)).text == "a"
-        await asyncio.sleep(0.2)  # until the buffers on the way are full
+        await is_paused.wait()  # the rest of it is more than the buffers on the way can take
         with pytest.raises(errors.ProtocolError):
             await anext(chunks)
         assert left.wait(20)  # without another turn of the event loop

@@ -5,7 +5,6 @@ import gc
 import socket
 import ssl
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,16 @@ from tests.support import certificates
 from tests.support.client_kinds import open_client
 from tests.support.connected_client import connected
 from tests.support.fake_clock import FakeClock
-from tests.support.scripted_server import Raw, Responder, http_response
+from tests.support.scripted_server import Raw, http_response
 from tests.support.socket_servers import SocketServer, hang_up, http2_response, silence
 from tests.support.waiting import wait_until_async
 
 ONCE: dict[str, Any] = {"retry": None}
 
 
-def slow(seconds: float) -> Responder:
-    """Return a responder that sends the requested gateway, after some seconds."""
-
-    def respond(received: Any) -> Any:
-        time.sleep(seconds)
-        return types.GetGatewayResponse(gateway=types.Gateway(spec=types.GatewaySpec(id=received.request.id)))
-
-    return respond
+def gateway(received: Any) -> Any:
+    """Respond with the requested gateway."""
+    return types.GetGatewayResponse(gateway=types.Gateway(spec=types.GatewaySpec(id=received.request.id)))
 
 
 async def failure(client: AsyncClient, **options: Any) -> Any:
@@ -54,7 +48,7 @@ async def test_a_timeout_of_one_millisecond_is_kept(kind: str) -> None:
 
     def respond(received: Any) -> Any:
         ended.wait(60)
-        return slow(0)(received)
+        return gateway(received)
 
     async with connected(kind, respond) as (client, _):
         error = await failure(client, timeout=0.001)
@@ -167,18 +161,20 @@ async def test_a_trusted_certificate_is_accepted(kind: str, untrusted: dict[str,
 
 
 async def test_500_concurrent_calls_succeed(kind: str) -> None:
-    async with connected(kind, slow(0)) as (client, _):
+    async with connected(kind, gateway) as (client, _):
         found = await asyncio.gather(*(client.gateways.get(f"gateway-{number}") for number in range(500)))
     assert [each.spec.id for each in found] == [f"gateway-{number}" for number in range(500)]
 
 
 @pytest.mark.parametrize("kind", ["grpc-async", "connect-async", "connect-json-async", "rest-async"])
 async def test_a_canceled_call_ends_at_once_and_the_client_keeps_working(kind: str) -> None:
-    started = threading.Event()
+    started, go_on = threading.Event(), threading.Event()
 
     def respond(received: Any) -> Any:
-        started.set()
-        return slow(0.2 if received.request.id == "slow" else 0)(received)
+        if received.request.id == "slow":
+            started.set()
+            go_on.wait(60)
+        return gateway(received)
 
     async with connected(kind, respond) as (client, _):
         call = asyncio.create_task(client.gateways.get("slow"))
@@ -187,6 +183,7 @@ async def test_a_canceled_call_ends_at_once_and_the_client_keeps_working(kind: s
         with pytest.raises(asyncio.CancelledError):
             await call
         assert (await client.gateways.get("quick")).spec.id == "quick"
+        go_on.set()
 
 
 @pytest.mark.parametrize("kind", ["grpc-async", "connect-async", "rest-async"])
@@ -195,7 +192,7 @@ async def test_a_cancel_scope_of_anyio_recognizes_its_own_cancellation(kind: str
 
     def respond(received: Any) -> Any:
         go_on.wait(60)
-        return slow(0)(received)
+        return gateway(received)
 
     async with connected(kind, respond) as (client, _):
         with anyio.move_on_after(0.05) as scope:
@@ -207,11 +204,11 @@ async def test_a_cancel_scope_of_anyio_recognizes_its_own_cancellation(kind: str
 
 
 async def test_a_closed_client_leaves_no_thread_and_no_socket(kind: str) -> None:
-    async with connected(kind, slow(0)) as (client, _):
+    async with connected(kind, gateway) as (client, _):
         await client.gateways.get("first")
     gc.collect()
     threads = names_of_threads()
-    async with connected(kind, slow(0)) as (client, _):
+    async with connected(kind, gateway) as (client, _):
         await client.gateways.get("second")
     gc.collect()
     await wait_until_async(lambda: names_of_threads() <= threads)
@@ -223,7 +220,7 @@ def names_of_threads() -> set[str]:
 
 
 async def test_a_call_of_a_closed_client_is_refused(kind: str) -> None:
-    async with connected(kind, slow(0)) as (client, _):
+    async with connected(kind, gateway) as (client, _):
         await client.close()
         with pytest.raises(errors.ConfigurationError, match="closed"):
             await client.gateways.get("x")

@@ -7,7 +7,6 @@ import os
 import pickle
 import signal
 import threading
-import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
 from math import inf
@@ -22,6 +21,7 @@ from cwinference.following import AsyncCache, Cache
 from tests.support.client_kinds import TOKEN, TRANSPORTS
 from tests.support.scripted_server import Failure, ReceivedRequest, ScriptedServer
 from tests.support.specs import FRONT, LLAMA
+from tests.support.waiting import wait_until
 
 FAST: dict[str, Any] = {"interval": (0.01, 0.02)}
 
@@ -254,12 +254,9 @@ def pollers() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == "cwinference cache"]
 
 
-def wait_until_none_polls() -> None:
-    deadline = time.monotonic() + 10
-    while pollers():
-        gc.collect()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def none_polls() -> bool:
+    gc.collect()
+    return not pollers()
 
 
 @pytest.mark.parametrize("transport", ["grpc", "connect", "rest"])
@@ -274,7 +271,7 @@ def test_no_thread_is_left_by_a_cache_that_is_closed_dropped_or_outlives_its_cli
         dropped = client.cache(**FAST).__enter__()
         dropped.wait_synced()
         del dropped
-        wait_until_none_polls()
+        wait_until(none_polls)
 
         with client.cache(**FAST) as cache:
             cache.wait_synced()
