@@ -491,7 +491,7 @@ def of_capacity(most: int, **headers: str) -> tuple[RequestHandler, Callable[[],
         try:
             if refused:
                 return json_response({"error": {"message": "busy"}}, 429, **headers)
-            threading.Event().wait(0.02)
+            threading.Event().wait(0.02)  # really, for the limit learns from how long responses take
             return json_response(completion())
         finally:
             with lock:

@@ -45,6 +45,7 @@ def asked(server: ScriptedModelServer) -> list[str]:
 
 
 def slowly(request: HttpRequest) -> ScriptedResponse:
+    """Take a while really, so that other processes of the cluster are met at their work."""
     time.sleep(0.1)
     return echo(request)
 

@@ -94,7 +94,7 @@ def test_each_request_has_one_completion_whatever_was_killed_and_edited(tmp_path
             with start_command(*command) as process:
                 while process.poll() is None and not respond.reached.wait(0.02):
                     pass
-                threading.Event().wait(chance.random() * 0.1)
+                threading.Event().wait(chance.random() * 0.1)  # the seed decides where it is met
                 process.send_signal(signal.SIGKILL)
                 process.communicate()
             requests = edited(requests, chance, LINES + kill)

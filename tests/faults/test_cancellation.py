@@ -104,7 +104,7 @@ async def raise_in_group(client: AsyncClient, received: Callable[[], Awaitable[o
 
 
 async def cancel_calls(client: AsyncClient, number: int, chance: random.Random) -> None:
-    """Start calls and cancel each after a moment, some before anything was sent."""
+    """Start calls and cancel each after a moment that a seed decides, some before anything was sent."""
     calls = [asyncio.create_task(client.gateways.get("x")) for _ in range(number)]
     for call in calls:
         await asyncio.sleep(chance.choice((0, 0, 0.001)))
@@ -114,7 +114,10 @@ async def cancel_calls(client: AsyncClient, number: int, chance: random.Random) 
 
 
 async def settled(expected: int, seconds: int = 60) -> int:
-    """Return the number of open descriptors and threads once it is at most `expected`, or after `seconds`."""
+    """Return the number of open descriptors and threads once it is at most `expected`, or after `seconds`.
+
+    It is polled, because the system reports none of them.
+    """
     for _ in range(seconds * 100):
         if (found := _in_use()) <= expected:
             return found

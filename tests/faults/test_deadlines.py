@@ -78,7 +78,7 @@ def half_open() -> Generator[str]:
 
 @contextmanager
 def pinging() -> Generator[str]:
-    """Send HTTP/2 pings, a byte every 20 ms."""
+    """Send HTTP/2 pings, a byte every 20 ms of real time, as real deadlines have to hold against it."""
 
     def ping(connection: socket.socket) -> None:
         connection.recv(1)

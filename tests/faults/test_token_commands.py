@@ -34,7 +34,10 @@ def slow(pids: Path, manners: str = POLITE) -> list[str]:
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    """Return whether something comes true; a busy machine has plenty of time for it."""
+    """Return whether something comes true; a busy machine has plenty of time for it, if less than the commands run.
+
+    It is polled, because processes report their end only to their parents.
+    """
     ends = time.monotonic() + 20
     while not condition():
         if time.monotonic() > ends:

@@ -41,7 +41,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
             with urlopen(url, timeout=5):  # noqa: S310 - our own address
                 return
         except (URLError, OSError):
-            time.sleep(0.1)
+            time.sleep(0.1)  # nothing but its port says that a process is ready
     pytest.fail(f"{process.args!r} does not respond")
 
 

@@ -17,6 +17,8 @@ from cwinference import AsyncClient, Client, errors
 
 ROOT = Path(__file__).parents[2]
 MIB = 1024 * 1024
+SENT = "/sent/"
+"""Before a name: the path by which a child waits until responses to its calls have begun."""
 
 
 class Interrupted(Exception):
@@ -40,11 +42,20 @@ async def leave_unread(endpoint: str) -> None:
 async def cancel(endpoint: str) -> None:
     """Cancel ten calls whose responses are arriving."""
     client = AsyncClient("t", endpoint=endpoint, transport="rest", retry=None, max_reply_bytes=2**31 - 1)
-    calls = [asyncio.create_task(client.gateways.get("x")) for _ in range(10)]
-    await asyncio.sleep(0.1)
+    name = str(os.getpid())
+    calls = [asyncio.create_task(client.gateways.get(name)) for _ in range(10)]
+    await wait_until_sent(endpoint, name)
     for call in calls:
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def wait_until_sent(endpoint: str, name: str) -> None:
+    """Wait until the server has begun ten responses to calls for that name. It says so by closing a connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(endpoint.rpartition(":")[2]))
+    writer.write(f"GET {SENT}{name} HTTP/1.1\r\n\r\n".encode())
+    await reader.read()
+    writer.close()
 
 
 async def interrupt(endpoint: str) -> None:

@@ -16,7 +16,10 @@ from .scripted_server import ReceivedRequest
 
 
 def wait_until_blocked(thread: int | None) -> None:
-    """Wait until a thread is seen twice at the same instruction."""
+    """Wait until a thread is seen twice at the same instruction.
+
+    The pause is a real one, because nothing reports that a thread is blocked below Python.
+    """
     before = None
     for _ in range(1000):
         frame = sys._current_frames()[thread or 0]

@@ -92,7 +92,7 @@ def files_with(text: str, *folders: Path) -> list[Path]:
 
 
 def wait_until(condition: Any, seconds: float = 60.0) -> None:
-    """Wait until a function returns True."""
+    """Wait until a function returns True. It is polled: what it asks for may happen in any process of a cluster."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not become true"
