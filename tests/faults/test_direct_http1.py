@@ -1,10 +1,13 @@
 """Completions on an event loop without pyqwest: what servers do to connections, and what is done to them here."""
 
 import asyncio
+import fcntl
 import gc
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import tracemalloc
 from collections.abc import Generator, Iterator
@@ -245,13 +248,21 @@ async def test_a_server_that_waits_for_room_to_send_hears_at_once_of_the_end(mon
         except OSError:
             left.set()
 
-    async with connected(respond) as (inference, _):
+    async with connected(respond) as (inference, server):
         chunks = aiter(inference.chat.completions.stream(model=MODEL, messages=MESSAGES))
         assert (await anext(chunks)).text == "a"
-        await is_paused.wait()  # the rest of it is more than the buffers on the way can take
+        await is_paused.wait()
+        await wait_until_async(lambda: has_no_room(server.connections[0]))
         with pytest.raises(errors.ProtocolError):
             await anext(chunks)
         assert left.wait(20)  # without another turn of the event loop
+
+
+def has_no_room(connection: socket.socket) -> bool:
+    """Return whether bytes wait to be sent, and the window of the other side is closed."""
+    (window,) = struct.unpack_from("I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232), 228)
+    (waiting,) = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))
+    return window == 0 and waiting > 0
 
 
 async def test_all_of_a_large_stream_is_received() -> None:
