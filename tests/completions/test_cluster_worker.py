@@ -34,8 +34,8 @@ class FakeKeeper:
         self.sharing = Sharing(limit, time.monotonic())
         self.errors: list[Exception] = []
         self.paused = set[str]()
-        """The workers that have reported since they were told of a pause, so that they keep it."""
-        self._told = set[str]()
+        """The workers that have reported since they knew of a pause, so that they keep it."""
+        self._informed = set[str]()
         self._version = 0
         self._changed = threading.Condition()
 
@@ -44,10 +44,10 @@ class FakeKeeper:
         with self._changed:
             if version == self._version:
                 self._changed.wait(0.01)
-            self.paused |= self._told & {demand.worker}
+            self.paused |= self._informed & {demand.worker}
             grant = self.sharing.report(demand, time.monotonic())
             if grant.pause:
-                self._told.add(demand.worker)
+                self._informed.add(demand.worker)
             return grant, self._version
 
     def refuse(self, pause: float, age: float) -> None:
