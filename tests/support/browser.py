@@ -154,7 +154,7 @@ class Browser:
         return b64decode(self.devtools("Page.captureScreenshot", format="png", **parameters)["data"])
 
     def wait(self, get: Callable[[], T | None], problem: str, seconds: float = 10) -> T:
-        """Wait until `get` returns something true."""
+        """Wait until `get` returns something true. It is polled: a page does not report its changes to a driver."""
         end = time.monotonic() + seconds
         while True:
             try:

@@ -97,7 +97,7 @@ class Terminal:
             if self._process.poll() is not None:
                 self._reader.join()
                 assert all(text in self.text for text in texts), self.text
-            threading.Event().wait(0.01)
+            threading.Event().wait(0.01)  # polled, because a program may also end without writing
         return self.text
 
     def type(self, text: str) -> None:
