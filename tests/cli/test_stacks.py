@@ -237,6 +237,10 @@ def test_ctrl_c_says_what_was_done_and_how_to_go_on(
     assert capsys.readouterr().err.splitlines()[-1] == (
         "Done: create gateway front. Not done: create deployment llama. To go on, plan again and apply."
     )
+    assert main(["apply", "stack.yaml", "--yes", "--wait"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "what was written goes on; apply the same again with --wait to go on waiting"
+    )
 
 
 def test_what_exists_is_exported_and_planned_again(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
@@ -304,6 +308,9 @@ def test_without_pyyaml_json_still_works(
     monkeypatch.setitem(sys.modules, "yaml", None)
     assert main(["apply", "stack.json", "--yes"]) == 0
     assert main(["export", "-o", "json"]) == 0
-    assert main(["plan", "stack.yaml"]) == main(["export"]) == 2
+    capsys.readouterr()
+    assert main(["export"]) == 0
+    assert {*json.loads(capsys.readouterr().out)["gateways"]} == {"front"}
+    assert main(["plan", "stack.yaml"]) == main(["export", "-o", "yaml"]) == 2
     assert capsys.readouterr().err.count("pip install 'cwinference[cli]'") == 2
     assert names(client) == {"front"}

@@ -200,6 +200,16 @@ async def test_a_gateway_with_wandb_auth_gets_the_wandb_key_and_never_the_token(
     assert {each.headers["authorization"] for each in setup.api.received} == {f"Bearer {TOKEN}"}
 
 
+async def test_a_gateway_with_an_unknown_auth_gets_no_token_but_an_explicit_one(kind: str) -> None:
+    async with open_setup(kind) as setup:
+        setup.gateway = gateway(setup.server, core_weave_auth=None)
+        with pytest.raises(errors.ConfigurationError, match="^gateway 'front' has an auth that this release does not"):
+            await setup.inference().chat()
+        assert setup.server.requests == []
+        await setup.inference(token="another-token").chat()
+    assert setup.server.requests[0].headers["authorization"] == "Bearer another-token"
+
+
 async def test_an_explicit_token_takes_precedence_over_the_clients(kind: str) -> None:
     async with open_setup(kind) as setup:
         await setup.inference(token="another").chat()

@@ -262,7 +262,7 @@ def has_no_room(connection: socket.socket) -> bool:
     """Return whether bytes wait to be sent, and the window of the other side is closed."""
     (window,) = struct.unpack_from("I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232), 228)
     (waiting,) = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))
-    return window == 0 and waiting > 0
+    return bool(window == 0 and waiting > 0)
 
 
 async def test_all_of_a_large_stream_is_received() -> None:

@@ -412,8 +412,16 @@ def test_times_out_of_range_are_left_out() -> None:
     assert explain(facts(deployment("READY", conditions))).history[0].at is None
 
 
-@pytest.mark.parametrize("name", ["weight 0 next to others", "all weights 0"])
-def test_no_command_gives_requests_to_a_deployment_that_has_no_weight(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "commands"),
+    [
+        ("weight 0 next to others", ()),  # as a rollout leaves it; nobody asked for another share
+        ("all weights 0", ("cwinference deployments modify llama --traffic.weight 100",)),
+    ],
+)
+def test_a_deployment_gets_requests_by_a_command_only_if_no_other_one_has_a_weight(
+    name: str, commands: tuple[str, ...]
+) -> None:
     creating = replace(CASES[name][0], resource=deployment("CREATING", traffic={}))
     (weight,) = [each for each in explain(creating).causes if "0" in each.fact]
-    assert (weight.verdict, weight.commands) == ("note", ())
+    assert (weight.verdict, weight.commands) == ("note", commands)

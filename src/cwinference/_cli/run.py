@@ -64,8 +64,9 @@ class Run:
 
     def connection(self, transport: str = "rest") -> dict[str, Any]:
         """Return how to reach the API, as arguments of a client; `transport` is the default of `--transport`."""
-        from ..config import TLS
+        from ..config import TLS, set_default_variable
 
+        set_default_variable("GRPC_VERBOSITY", "error")  # its notes would go to standard error, before our own error
         how: dict[str, Any] = {"endpoint": self.endpoint, "proxy": self.proxy}
         how["tls"] = None if self.ca is None else TLS(ca=self.ca)
         return {**how, "transport": self.transport or transport}

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -109,6 +110,8 @@ def _perform(run: "Run", plan: Plan, given: Mapping[str, Any]) -> int:
     except KeyboardInterrupt as error:
         for note in getattr(error, "__notes__", ()):
             run.note(one_line(note))
+        if wait is not None:
+            run.note("what was written goes on; apply the same again with --wait to go on waiting")
         return INTERRUPTED
     except Exception as error:
         notes = getattr(error, "__notes__", [])
@@ -138,11 +141,12 @@ def _as_dict(step: PlanStep) -> dict[str, Any]:
 def _export(run: "Run", *, names: tuple[str, ...]) -> None:
     """Print what exists as a stack: all, or what has one of the names.
 
-    Secrets are not in it, nor what is being deleted.
+    It is YAML, or JSON where PyYAML is missing. Secrets are not in it, nor what is being deleted.
     """
     stack = run.client.export([*names] or None)
-    run.say(stack.to_json().rstrip() if run.form == "json" else stack.dump().rstrip())
-    if run.form == "json":
+    is_json = run.form == "json" or (run.form is None and find_spec("yaml") is None)
+    run.say(stack.to_json().rstrip() if is_json else stack.dump().rstrip())
+    if is_json:
         for each in stack.notes:
             run.note(one_line(each))
 

@@ -181,7 +181,7 @@ def _traffic(deployment: types.Deployment, facts: Facts) -> Iterator[Cause]:
             yield Cause("note", f"its weight is 0, and requests for {model} go to {listed(weighted)}: it gets none")
         else:
             text = f"all weights of {model} are 0 (also of {names}); how requests are shared then is not documented"
-            yield Cause("note", text)
+            yield Cause("note", text, (modify("deployments", _name(deployment), traffic__weight="100"),))
         return
 
 

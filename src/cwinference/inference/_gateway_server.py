@@ -41,10 +41,17 @@ class GatewayCredentials(Credentials):
     def choose(self, gateway: types.Gateway) -> None:
         """Take a W&B key from the environment if the gateway requires one and no token was given.
 
-        The client's own token must not travel to such a gateway, which sends what it gets to Weights & Biases.
+        The client's own token must not travel to such a gateway, which sends what it gets to Weights & Biases; nor to
+        one whose auth this release does not know. Raises ConfigurationError.
         """
-        if gateway.spec.HasField("weights_and_biases_auth") and not self._has_token:
-            self._current = TokenCredentials(resolve_wandb_key(None))
+        if self._has_token or gateway.spec.HasField("core_weave_auth"):
+            return
+        if not gateway.spec.HasField("weights_and_biases_auth"):
+            raise ConfigurationError(
+                f"gateway {gateway.spec.name!r} has an auth that this release does not know, and may not be sent the "
+                "client's token; give client.inference(...) the one that it takes, as token=..."
+            )
+        self._current = TokenCredentials(resolve_wandb_key(None))
 
     @property
     def refreshable(self) -> bool:

@@ -63,10 +63,11 @@ def check_changes(request: Message, changes: Mapping[str, Any], edit: Callable[[
 
 
 def _names_nothing(request: Message, name: str, value: object) -> bool:
-    """Return whether a change is an empty mapping, though for a message that has fields it is no choice in itself."""
+    """Return whether a change is an empty mapping, though it chooses no member of a oneof by that."""
     field = cast(Descriptor, request.DESCRIPTOR).fields_by_name.get(name)
-    kind = field.message_type if field is not None else None
-    return isinstance(value, Mapping) and not value and kind is not None and bool(kind.fields)
+    if field is None or field.message_type is None or field.containing_oneof is not None:
+        return False
+    return isinstance(value, Mapping) and not value
 
 
 def check_unknown_fields(names: Iterable[str], spec: str, method: str = "modify") -> None:

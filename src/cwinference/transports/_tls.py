@@ -10,6 +10,9 @@ _ADVICE = {
         "not valid for name",
         "Hostname Verification Check failed",
     ),
+    "; the server has the certificate of an authority itself: give it one for servers (CA:FALSE)": (
+        "CaUsedAsEndEntity",
+    ),
     "; trust its authority with tls=TLS(ca=...)": (
         "UnknownIssuer",
         "BadSignature",  # an authority of this name is trusted, but has another key

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..._text import one_line
-from ...errors import InferenceError, WaitTimeout
+from ...errors import InferenceError, ResourceFailed, WaitTimeout
+from ...status import is_ready, state_of
 from ..exit_codes import INTERRUPTED, TIME_OVER
 from ..failures import CommandError
 from ..parsing.durations import duration_text
@@ -72,18 +73,52 @@ def until_ready(run: "Run", kind: Kind, words: Mapping[str, str], seconds: float
     def wait_for(id: str) -> Any:
         return methods.wait(id, on_change=progress, **limit())
 
+    def watch(resource: Any) -> None:
+        progress(resource)
+        if state_of(resource).is_terminal:
+            raise _NeverReady(resource.spec.id)
+
     what = f"waiting for {len(ids)} {kind.one}{'s' * (len(ids) > 1)}"
     with waiting(run, what, wait_again(kind, words.values(), seconds)) as progress:
         if len(ids) == 1:
             return [wait_for(ids[0])], 0
-        if kind is HOT_LOADS:
-            outcomes = {each: outcome_of(partial(wait_for, each)) for each in ids}
-        else:
-            outcomes = methods.wait_all(ids, on_change=progress, **limit())
+        try:
+            if kind is HOT_LOADS:
+                outcomes = _until_failure({each: partial(wait_for, each) for each in ids})
+            else:
+                outcomes = methods.wait_all(ids, on_change=watch, **limit())
+        except _NeverReady as failed:
+            seen = [each for each in progress.latest.values() if is_ready(each)]
+            outcomes = {each.spec.id: each for each in seen} | {failed.id: outcome_of(partial(wait_for, failed.id))}
     for key, each in outcomes.items():
         if isinstance(each, WaitTimeout):
             outcomes[key] = _time_over(each, wait_again(kind, [words[key]], seconds))
-    return good_ones(run, kind, {words[key]: each for key, each in outcomes.items()})
+    _note_others(run, kind, [word for key, word in words.items() if key not in outcomes], seconds)
+    return good_ones(run, kind, {word: outcomes[key] for key, word in words.items() if key in outcomes})
+
+
+class _NeverReady(Exception):
+    """One of several resources will not become ready, which ends the wait for all."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.id = id
+
+
+def _until_failure(waits: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Return the outcomes of waits in a row, up to the first whose resource will not become ready."""
+    outcomes = dict[str, Any]()
+    for key, wait in waits.items():
+        outcomes[key] = outcome_of(wait)
+        if isinstance(outcomes[key], ResourceFailed):
+            break
+    return outcomes
+
+
+def _note_others(run: "Run", kind: Kind, words: list[str], seconds: float | None) -> None:
+    """Say for which resources nobody waits any longer, since another one has failed."""
+    if words:
+        run.note(f"no longer waiting for {one_line(', '.join(words))}; to go on: {wait_again(kind, words, seconds)}")
 
 
 def good_ones(run: "Run", kind: Kind, outcomes: Mapping[str, Any]) -> tuple[list[Any], int]:
@@ -112,10 +147,10 @@ def until_changed(run: "Run", kind: Kind, outcomes: Mapping[str, Any], seconds: 
         with waiting(run, f"waiting for {one_line(word)}", wait_again(kind, [word], seconds)) as progress:
             return kind.methods(run).wait(written.spec.id, after=written, on_change=progress, **limit())
 
-    return {
-        key: each if isinstance(each, Exception) else outcome_of(partial(wait_for, each))
-        for key, each in outcomes.items()
-    }
+    written = {key: each for key, each in outcomes.items() if not isinstance(each, Exception)}
+    found = _until_failure({key: partial(wait_for, each) for key, each in written.items()})
+    _note_others(run, kind, [key for key in written if key not in found], seconds)
+    return {**outcomes, **found}
 
 
 def until_gone(run: "Run", kind: Kind, words: Mapping[str, str], seconds: float | None) -> None:
