@@ -269,22 +269,22 @@ async def test_the_connection_stays_usable_after_120_abandoned_streams(kind: str
 
 
 async def test_an_endless_event_is_rejected_before_it_fills_the_memory(kind: str) -> None:
-    if kind == "sync-2":
-        pytest.skip("the server is slow, and the code is that of sync-1")
-
     def endless() -> Iterator[bytes]:
         yield b"data: "
         while True:
             yield bytes(16_000)
 
+    def respond(_: HttpRequest) -> ScriptedResponse:
+        return stream_response(after=endless())
+
     tracemalloc.start()
-    async with connected(kind, lambda _: stream_response(after=endless())) as (inference, server):
+    async with connected(kind, respond, max_reply_bytes=4 << 20) as (inference, server):
         error, _ = await failure(inference)
         assert server.was_left()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert type(error) is errors.ProtocolError
-    assert peak < 40 << 20
+    assert peak < 16 << 20
 
 
 async def test_no_thread_remains_after_streams_have_ended(kind: str) -> None:
@@ -309,3 +309,15 @@ async def test_concurrent_streams_time_out_independently(kind: str) -> None:
         reads = [inference.read(each) for each in streams]
         outcomes = await asyncio.gather(*reads, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [list, errors.StreamStalled] * 12
+
+
+@pytest.mark.parametrize(("limit", "chunks"), [(1000, 0), (3000, 2)])
+async def test_an_event_may_be_as_large_as_a_response(kind: str, limit: int, chunks: int) -> None:
+    respond = streaming(chunk_event("x" * 2000), chunk_event("!"), DONE)
+    async with connected(kind, respond, max_reply_bytes=limit) as (inference, _):
+        if chunks:
+            assert len(await inference.read(inference.stream())) == chunks
+        else:
+            error, _ = await failure(inference)
+            assert type(error) is errors.ProtocolError
+            assert "an event of more than 1000 bytes" in str(error)

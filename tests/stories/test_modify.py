@@ -66,6 +66,12 @@ async def test_a_deployment_keeps_its_hot_load(kind: str) -> None:
     assert server.received[1].request == expected
 
 
+async def test_what_was_waited_for_after_a_modification_shows_its_hot_load(kind: str) -> None:
+    async with connected(kind, by_sample(".newer")) as (client, _):
+        found = await client.deployments.modify("some-id", disabled=True, wait=True, timeout=20)
+    assert found.spec.HasField("hot_load")
+
+
 async def test_single_fields_of_a_claims_resources_can_be_changed(kind: str) -> None:
     async with connected(kind, by_sample()) as (client, server):
         await client.capacity_claims.modify("some-id", instance_count=7)

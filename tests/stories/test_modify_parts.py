@@ -240,3 +240,11 @@ async def test_another_member_of_a_oneof_replaces_the_current_one(kind: str) -> 
     request: Any = server.received[1].request
     assert (request.WhichOneof("auth"), request.WhichOneof("routing")) == ("core_weave_auth", "header_based_routing")
     assert request.endpoint_configuration == WANDB.endpoint_configuration
+
+
+async def test_an_empty_mapping_alone_chooses_a_member_of_a_oneof(kind: str) -> None:
+    async with connected(kind, respond) as (client, server):
+        await client.gateways.modify("g", core_weave_auth={})
+        await client.gateways.modify("g", weights_and_biases_auth={})
+    chosen = [each.request.WhichOneof("auth") for each in server.received[1::2]]
+    assert chosen == ["core_weave_auth", "weights_and_biases_auth"]

@@ -88,7 +88,7 @@ class BodyOfLoop:
         self._body = body
         self._thread = thread
         self.status, self.headers = body.status, body.headers
-        self.waited, self.attempts = body.waited, body.attempts
+        self.waited, self.attempts, self.max_event_bytes = body.waited, body.attempts, body.max_event_bytes
 
     def read(self, limit: float | None) -> bytes | None:
         """Return the next bytes; None at the end. Raises ApiError: DeadlineExceeded after `limit` seconds."""

@@ -200,6 +200,7 @@ class ModelServer:
         if observation is not None:
             reader.observe(observation)
         server = cast(ModelServer, call.server)  # to which it went at last
+        reader.limit_events(body.max_event_bytes)
         reader.start(deadline, body.waited, report.end, server.health)
         reader.seen_weights = observations.get(server)
         return body

@@ -156,6 +156,7 @@ class SyncInferenceSession(BaseInferenceSession[SyncCompletionTransport]):
             self._leave() if body is None else body.close()
             raise _opening_error(error, call, started) from None
         body.waited, body.attempts = time.monotonic() - started, call.attempts
+        body.max_event_bytes = self._connections.settings.max_reply_bytes
         seconds = self._health.respond(began)
         if self._limiter.is_auto:
             self._limiter.note(seconds, began)
@@ -266,6 +267,7 @@ class AsyncInferenceSession(BaseInferenceSession[AsyncCompletionTransport]):
             self._leave() if body is None else body.abandon()
             raise _opening_error(error, call, started) from None
         body.waited, body.attempts = time.monotonic() - started, call.attempts
+        body.max_event_bytes = self._connections.settings.max_reply_bytes
         seconds = self._health.respond(began)
         if self._limiter.is_auto:
             self._limiter.note(seconds, began)

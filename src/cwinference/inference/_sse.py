@@ -5,10 +5,8 @@ except `data` and `event` are ignored. Lines that are no fields are kept from on
 fail in the middle of a stream send their error unframed.
 """
 
+from ..config import MAX_REPLY_BYTES
 from ..errors import ProtocolError
-
-MAX_EVENT_BYTES = 16 * 1024 * 1024
-"""Size of the largest event that is accepted, so that a line that never ends cannot fill the memory."""
 
 _MAX_UNFRAMED_BYTES = 64 * 1024
 """How much is kept of lines that are no fields."""
@@ -26,9 +24,9 @@ class NamedEvent(bytes):
 
 
 class EventParser:
-    """Parses one stream."""
+    """Parses one stream. Events have a largest size, because a line that never ends would fill the memory."""
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(self, max_event_bytes: int = MAX_REPLY_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
         self._start: bytes | None = b""
         self._after_cr = False

@@ -65,6 +65,10 @@ class StreamReader:
         """The text of the first choice so far."""
         return "".join(self._texts)
 
+    def limit_events(self, max_bytes: int) -> None:
+        """Accept events of so many bytes at most, before anything is read."""
+        self._parser = EventParser(max_bytes)
+
     def start(
         self, deadline: Deadline, waited: float, report: Callable[[str], object], health: Health | None = None
     ) -> None:

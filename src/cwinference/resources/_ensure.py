@@ -222,7 +222,10 @@ class Ensuring(Generic[R]):
         timeout, deadline, _, waiting = self._options
         waits: Flow[R]
         if done is not _Found.NOTHING:
-            waits = self._resources._ready(resource, timeout, deadline, waiting, created=done is _Found.CREATED)
+            was_created = done is _Found.CREATED
+            waits = self._resources._ready(
+                resource, timeout, deadline, waiting, created=was_created, as_json=not was_created
+            )
             return (yield from waits)
         with of_resource(resource.spec.id):
             remaining = self._resources._ready_timeout if timeout is UNSET else self._options.left()

@@ -167,7 +167,7 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
         write = self._one(request, deadline.require(), retry, idempotent=False, as_json=True)
         with written_to(id):
             updated = yield from self._do(write)
-        return (yield from self._ready(updated, timeout, deadline, waiting))
+        return (yield from self._ready(updated, timeout, deadline, waiting, as_json=True))
 
     def _change(self, request: Any, spec: Any, changes: Mapping[str, Any]) -> None:
         """Make the request one that changes a spec."""
@@ -197,13 +197,23 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
         return delete(self._do(one_or_none(request, self._field, self._kind, timeout, retry)))
 
     def _ready(
-        self, written: R, timeout: float | None, deadline: Deadline, waiting: Waiting[R], *, created: bool = False
+        self,
+        written: R,
+        timeout: float | None,
+        deadline: Deadline,
+        waiting: Waiting[R],
+        *,
+        created: bool = False,
+        as_json: bool = False,
     ) -> Flow[R]:
-        """Wait for what was written, if that is wanted. A timeout that the caller gave covers the wait as well."""
+        """Wait for what was written, if that is wanted. A timeout that the caller gave covers the wait as well.
+
+        What was written `as_json` is read so too, for the fields that a binary codec does not show.
+        """
         if not waiting.wait:
             return written
         how: dict[str, Any] = {"just_created": True} if created else {"after": written}
-        how |= {"on_change": waiting.on_change, "error_after": waiting.error_after}
+        how |= {"on_change": waiting.on_change, "error_after": waiting.error_after, "as_json": as_json}
         with of_resource(written.spec.id):
             try:
                 remaining = self._ready_timeout if timeout is UNSET else deadline.require()
@@ -212,11 +222,13 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
                 errors.note_earlier(error, may_have_succeeded=True)  # it is an error of the wait: the write was done
                 raise
 
-    def _until_ready(self, id: str, timeout: float | None, **how: Any) -> Flow[R]:
+    def _until_ready(self, id: str, timeout: float | None, *, as_json: bool = False, **how: Any) -> Flow[R]:
         from ._waits import until_ready
 
         with of_resource(id):
-            found: R = yield from until_ready(self._reader(id), self._driver.context.clock, timeout=timeout, **how)
+            found: R = yield from until_ready(
+                self._reader(id, as_json), self._driver.context.clock, timeout=timeout, **how
+            )
         return found
 
     def _until_gone(self, id: str, timeout: float | None) -> Flow[None]:
@@ -225,8 +237,8 @@ class ManagedResource(Resource[Mode], Generic[Mode, R]):
         with of_resource(id):
             yield from until_gone(self._reader(id), self._driver.context.clock, timeout=timeout)
 
-    def _reader(self, id: str) -> Callable[[float], Flow[R]]:
-        return lambda timeout: self._do(self._get(id, timeout, UNSET))
+    def _reader(self, id: str, as_json: bool = False) -> Callable[[float], Flow[R]]:
+        return lambda timeout: self._do(self._get(id, timeout, UNSET, as_json=as_json))
 
     def _one(self, request: Message, timeout: float | None, retry: Retry | None, **how: Any) -> Rpc[R]:
         return one(request, self._field, self._kind, timeout, retry, **how)

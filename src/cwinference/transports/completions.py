@@ -15,7 +15,7 @@ import pyqwest
 from .. import errors
 from .._retry_rules import Hint
 from ..auth import Metadata
-from ..config import Settings
+from ..config import MAX_REPLY_BYTES, Settings
 from ._content_coding import BodyDecoder, check_size
 from ._http import AsyncHttp, Release, SyncHttp
 from ._http1 import Http1, can_send
@@ -101,6 +101,8 @@ class _Body:
         """Seconds until it began."""
         self.attempts = 1
         """How many times the request was sent; set by whoever retries."""
+        self.max_event_bytes = MAX_REPLY_BYTES
+        """How large an event of it may be; set by whoever knows the settings."""
         self.on_close: Callable[[], object] | None = None
         """Called once, when it is closed."""
         self._has_ended = False
