@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from google.protobuf.descriptor import Descriptor
 
 import cwinference
 from cwinference import (
@@ -48,6 +47,7 @@ from cwinference.inference import (
 )
 from cwinference.rollout import Rollout, Step
 from cwinference.stacks import FieldChange, PlanStep
+from tools.docs.declarations import groups, senders
 
 SOURCE = Path(cwinference.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
@@ -362,50 +362,27 @@ def test_types_has_every_message_and_enum_of_the_api() -> None:
     assert {name for name in types.__all__ if name != "Timestamp"} == expected
 
 
-SHAPES = {
-    "gateways": "Gateway",
-    "deployments": "Deployment",
-    "capacity_claims": "CapacityClaim",
-    "hot_loads": "HotLoad",
-}
+ALL_METHODS = sorted(
+    (resource, name)
+    for resource, kind in groups().items()
+    for name, _ in inspect.getmembers_static(kind)
+    if not name.startswith("_")
+)
+REQUESTS = {sender: request.DESCRIPTOR for request, sender in senders().items()}
+"""The request of each method that sends one."""
+REQUESTS |= {(resource, "modify"): request for (resource, name), request in REQUESTS.items() if name == "update"}
 
 
-def request_of(resource: str, method: str) -> Descriptor | None:
-    """The request that a method sends, or None for a flow of several."""
-    shape = SHAPES[resource]
-    name = {
-        "list": f"List{shape}s",
-        "parameters": f"Get{shape}Parameters",
-        "replicas": "ListHotLoadReplicas",
-        "modify": f"Update{shape}",
-    }.get(method, f"{method.capitalize()}{shape}")
-    found: Any = getattr(types, f"{name}Request", None)
-    return None if found is None else found.DESCRIPTOR
+def test_each_rpc_has_a_method_of_its_own() -> None:
+    assert senders().keys() == METHODS.keys()
+    assert len({*senders().values()}) == len(METHODS)
 
 
-def methods() -> Iterator[tuple[str, str]]:
-    client = Client("token")
-    for resource in SHAPES:
-        for name, _ in inspect.getmembers_static(type(getattr(client, resource))):
-            if not name.startswith("_"):
-                yield resource, name
-
-
-ALL_METHODS = sorted(methods())
-
-
-def test_there_is_a_method_for_every_rpc() -> None:
-    sent = {request.name for each in ALL_METHODS if (request := request_of(*each)) is not None}
-    assert sent == {request.DESCRIPTOR.name for request in METHODS}
-
-
-@pytest.mark.parametrize(("resource", "method"), [each for each in ALL_METHODS if request_of(*each) is not None])
+@pytest.mark.parametrize(("resource", "method"), sorted(REQUESTS))
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_the_arguments_of_a_method_are_the_fields_of_its_request(kind: Any, resource: str, method: str) -> None:
     parameters = inspect.signature(getattr(getattr(kind("token"), resource), method)).parameters
-    request = request_of(resource, method)
-    assert request is not None
-    fields = {each.name for each in request.fields} - NOT_FIELDS
+    fields = {each.name for each in REQUESTS[resource, method].fields} - NOT_FIELDS
     more: set[str] = set()
     if (resource, method) == ("capacity_claims", "modify"):
         more = {each.name for each in types.CapacityClaimResources.DESCRIPTOR.fields}
@@ -499,7 +476,7 @@ CLIENT_TYPES = {"AsyncDriver", "AsyncOwner", "SyncDriver", "SyncOwner"}
     [
         Client, AsyncClient, Inference, AsyncInference, Stream, AsyncStream, Retry, TLS, Clock,
         Completion, Chunk, Telemetry,
-        *(getattr(Client, name) for name in SHAPES), Chat, ChatCompletions, Completions, Models, Emulator,
+        *groups().values(), Chat, ChatCompletions, Completions, Models, Emulator,
         EmulatorClock, Faults, Fault, Behavior, Fate, Parameters, Change, Watch, AsyncWatch, Cache, AsyncCache, View,
         DeploymentView, Finding, Report, Stack, Plan, PlanStep, FieldChange, Rollout,
         Step,

@@ -16,7 +16,7 @@ from cwinference._wire.methods import METHODS
 from tests.support import samples
 from tests.support.client_kinds import TOKEN
 from tests.support.scripted_server import Failure, ScriptedServer
-from tools.docs import calls, made, public_names, python_reference, settings, telemetry
+from tools.docs import calls, declarations, made, public_names, python_reference, settings, telemetry
 from tools.docs import errors as error_tables
 from tools.docs.message_names import documented
 
@@ -103,7 +103,8 @@ def test_the_table_of_calls_says_what_is_retried(rpc: str) -> None:
         ScriptedServer("rest", lambda _: Failure("unavailable", "down")) as server,
         Client(TOKEN, endpoint=server.endpoint, transport="rest", retry=retry) as client,
     ):
-        method: Any = getattr(getattr(client, calls.group_of(kind)), calls.python_name(kind))
+        group, name = declarations.sender_of(kind)
+        method: Any = getattr(getattr(client, group), name)
         with pytest.raises(errors.Unavailable):
             list(method(**arguments))  # hot-loads are read when they are iterated over
     assert len(server.received) == (1 if calls.is_sent_once(kind) else 2)

@@ -10,6 +10,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
 from cwinference import errors, types
+from cwinference._wire.methods import METHODS
 from cwinference.emulator import Emulator
 from cwinference.emulator.rules.checker import RuleSet, check
 from tests.emulator.rule_requests import CLAIM, DEPLOYMENT, GATEWAY, UUID, requests
@@ -109,6 +110,22 @@ async def test_all_violations_are_reported_together_over_every_transport(kind: s
 @pytest.mark.parametrize("name", [name for name in samples.names("request") if "newer" not in name])
 def test_every_sample_request_is_valid(name: str) -> None:
     assert not check(samples.request(name))
+
+
+IDS = [
+    (kind, field)
+    for kind in METHODS
+    for field in kind.DESCRIPTOR.fields
+    if field.name in ("id", "gateway_ids") or field.name.endswith("_id")
+]
+
+
+@pytest.mark.parametrize(("kind", "field"), IDS, ids=lambda each: each.name if hasattr(each, "name") else each.__name__)
+def test_every_id_in_a_request_has_a_rule(kind: Any, field: Any) -> None:
+    """Without one, a call with a mistaken id would get NotFound instead of InvalidArgument."""
+    request = kind(**{field.name: ["nonsense"] if field.is_repeated else "nonsense"})
+    name = f"{field.name}[0]" if field.is_repeated else field.name
+    assert (name, "string.uuid") in {(each.field, each.rule) for each in check(request)}
 
 
 def deployment(**runtime: Any) -> Message:

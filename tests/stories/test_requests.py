@@ -1,5 +1,6 @@
 """The server receives the arguments of a call, and the call returns the resource of the response."""
 
+import inspect
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -8,12 +9,11 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cwinference import types
-from cwinference._wire.methods import Method
 from tests.support import samples
 from tests.support.connected_client import connected
 from tests.support.scripted_server import ReceivedRequest
+from tools.docs.declarations import groups, sender_of
 
-RESOURCES = {"Gateway": "gateways", "Deployment": "deployments", "CapacityClaim": "capacity_claims"}
 LISTS = ("gateways", "deployments", "capacity_claims")
 BINARY = [
     name for name in samples.names("request") if not samples.method_of(name).travels_as_json(samples.request(name))
@@ -24,32 +24,27 @@ def by_sample(received: ReceivedRequest) -> Message:
     return samples.response_to(received.method)
 
 
-def called_by(method: Method) -> tuple[str, str]:
-    """Return the resource and the name of the client's method: `ListGateways` is `gateways.list`."""
-    resource = next(key for key in RESOURCES if method.service.endswith(f"{key}Service"))
-    name = method.name.replace(f"{resource}s", "").replace(resource, "")
-    return RESOURCES[resource], {"GetParameters": "parameters"}.get(name, name.lower())
-
-
 def fields(message: Message) -> dict[str, Any]:
     return {descriptor.name: value for descriptor, value in message.ListFields()}
 
 
-def only_resource(response: Message) -> object:
-    """Return the resource or the list that a response contains; for parameters, the response itself."""
-    values: list[Any] = list(fields(response).values())
-    return values[0] if len(values) == 1 and not response.DESCRIPTOR.name.endswith("ParametersResponse") else response
+def result_of(call: Any, response: Message) -> object:
+    """Return what a method declares to return: the response itself, or the resource or the list that it contains."""
+    if type(response).__name__ in str(inspect.signature(call).return_annotation):
+        return response
+    [value] = fields(response).values()
+    return value
 
 
 @pytest.mark.parametrize("name", BINARY)
 async def test_every_method_sends_its_request_and_returns_the_resource(kind: str, name: str) -> None:
     method, request = samples.method_of(name), samples.request(name)
-    resource, call = called_by(method)
+    group, sender = sender_of(method)
     async with connected(kind, by_sample) as (client, server):
-        result = await getattr(getattr(client, resource), call)(**fields(request))
+        result = await getattr(getattr(client, group), sender)(**fields(request))
     assert server.received[0].method is method
     assert server.received[0].request == request
-    assert result == only_resource(samples.response_to(method))
+    assert result == result_of(getattr(groups()[group], sender), samples.response_to(method))
 
 
 @pytest.mark.parametrize("resource", LISTS)

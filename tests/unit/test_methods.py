@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cwinference import types
 from cwinference._wire.methods import FIRST_PLACEHOLDER, METHODS, HttpRule, Method, contains_placeholder
+from tests.support import samples
 from tests.support.random_messages import messages_of
 
 KINDS = [kind for method in METHODS.values() for kind in (method.request, method.response)]
@@ -111,10 +112,11 @@ def _strip(message: Message) -> None:
                     _strip(each)
 
 
-def test_there_are_23_methods_in_four_services() -> None:
-    assert len(METHODS) == 23
-    assert len({method.service for method in METHODS.values()}) == 4
-    assert len({method.path for method in METHODS.values()}) == 23
+def test_there_is_a_method_for_each_rpc_that_is_written_down() -> None:
+    blocks = (samples.DIRECTORY / "wire.txt").read_text("utf-8").split("\n\n")
+    services = [block.splitlines() for block in blocks if block.startswith("service ")]
+    written = [f"{name.removeprefix('service ')}/{rpc.split()[0][:-1]}" for name, *rpcs in services for rpc in rpcs]
+    assert sorted(method.path.rpartition(".")[2] for method in METHODS.values()) == sorted(written)
 
 
 def test_a_method_is_found_by_its_request_type() -> None:

@@ -21,6 +21,12 @@ PLACEHOLDERS = {name for name in SAMPLES if name.startswith("HotLoadService")} |
     "GatewayService.GetGateway.response.newer.json",
 }
 
+WITHOUT_BYTES = frozenset[str]()
+"""Samples without an entry in `wire-vectors.json`: no other implementation has encoded them yet.
+
+An entry proves something only if its bytes are not ours: those of the service, or of code that CoreWeave generated.
+"""
+
 
 def sample(name: str) -> Message:
     return PARTS[name.split(".")[2]](name)
@@ -62,7 +68,9 @@ def test_a_sample_encodes_to_the_published_bytes(name: str) -> None:
 
 
 def test_every_sample_without_a_placeholder_or_a_refused_value_has_published_bytes() -> None:
-    assert {name for name in SAMPLES if ".newer." not in name and name not in PLACEHOLDERS} == VECTORS.keys()
+    expected = {name for name in SAMPLES if ".newer." not in name and name not in PLACEHOLDERS}
+    assert expected - VECTORS.keys() == WITHOUT_BYTES, "add their bytes, or their names to WITHOUT_BYTES"
+    assert VECTORS.keys() <= expected
 
 
 @pytest.mark.parametrize("name", SAMPLES)

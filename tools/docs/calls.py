@@ -1,20 +1,12 @@
 """The calls of the API: REST, gRPC, and the method of ours; from the descriptors, as the transports have them."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cwinference._wire.methods import METHODS, Method
 
+from .declarations import groups, sender_of
 from .tables import table
 
-_GROUPS = {
-    "GatewayService": "gateways",
-    "DeploymentService": "deployments",
-    "CapacityClaimService": "capacity_claims",
-    "HotLoadService": "hot_loads",
-}
-_PAGES = {name: f"python/{name.replace('_', '-')}.md" for name in _GROUPS.values()}
-_CLASSES = {name: "".join(word.capitalize() for word in name.split("_")) for name in _GROUPS.values()}
 PREFIX = "/v1alpha1/inference"
 """What all paths of REST begin with."""
 ONCE = ("Update", "Cancel")
@@ -22,11 +14,15 @@ ONCE = ("Update", "Cancel")
 
 
 def tables() -> str:
-    """Return a table for each service."""
-    services = {service: [each for each in METHODS.values() if _service(each) == service] for service in _GROUPS}
+    """Return a table for each group of methods."""
     return "\n\n".join(
-        f"## {service}: `client.{_GROUPS[service]}`\n\n{_table(methods)}" for service, methods in services.items()
+        f"## {_service(methods[0])}: `client.{group}`\n\n{_table(methods)}" for group, methods in _groups()
     )
+
+
+def _groups() -> Iterator[tuple[str, list[Method]]]:
+    for group in groups():
+        yield group, [method for method in METHODS.values() if sender_of(method)[0] == group]
 
 
 def _table(methods: Sequence[Method]) -> str:
@@ -50,24 +46,11 @@ def is_sent_once(method: Method) -> bool:
     return method.name.startswith(ONCE)
 
 
-def group_of(method: Method) -> str:
-    """Return the group of methods to which a call belongs."""
-    return _GROUPS[_service(method)]
-
-
 def _link(method: Method) -> str:
     """Return the method of a client that makes a call, with a link."""
-    group, name = group_of(method), python_name(method)
-    return f"[`{name}`]({_PAGES[group]}#cwinference.resources.{_CLASSES[group]}.{name})"
-
-
-def python_name(method: Method) -> str:
-    """Return what a method of the API is called in a group of methods."""
-    if method.name.endswith("Parameters"):
-        return "parameters"
-    if method.name.endswith("Replicas"):
-        return "replicas"
-    return re.split(r"(?<=[a-z])(?=[A-Z])", method.name)[0].lower()
+    group, name = sender_of(method)
+    page = f"python/{group.replace('_', '-')}.md"
+    return f"[`{name}`]({page}#cwinference.resources.{groups()[group].__name__}.{name})"
 
 
 def _service(method: Method) -> str:
