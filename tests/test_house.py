@@ -77,7 +77,7 @@ OWNERS = {
 LAYERS = [
     {"_version", "_lazy", "_text", "_locks", "_json", "_retry_rules", "_secrets", "_signals", "_type_docs"},
     {"errors", "types", "_html"},
-    {"_arguments", "_gevent", "_places", "_tokens", "status"},
+    {"_arguments", "_extras", "_gevent", "_places", "_tokens", "status"},
     {"_yaml"},
     {"_hosts", "auth", "_explain"},
     {"_proxies"},
@@ -368,9 +368,12 @@ ALL_METHODS = sorted(
     for name, _ in inspect.getmembers_static(kind)
     if not name.startswith("_")
 )
-REQUESTS = {sender: request.DESCRIPTOR for request, sender in senders().items()}
-"""The request of each method that sends one."""
-REQUESTS |= {(resource, "modify"): request for (resource, name), request in REQUESTS.items() if name == "update"}
+REQUESTS = {
+    (resource, each): request.DESCRIPTOR
+    for request, (resource, name) in senders().items()
+    for each in ([name, "modify"] if name == "update" else [name])
+}
+"""The request of each method that sends one; `modify` has the arguments of `update`."""
 
 
 def test_each_rpc_has_a_method_of_its_own() -> None:

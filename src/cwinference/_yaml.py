@@ -7,6 +7,7 @@ a string is wanted, `version: 0.10` must not become `version: 0.1`. It writes wh
 import re
 from typing import Any
 
+from ._extras import missing
 from ._places import Document, Odd, Path, Place, dotted
 from .errors import ConfigurationError
 
@@ -86,9 +87,7 @@ def _library() -> Any:
     try:
         import yaml
     except ImportError:
-        raise ConfigurationError(
-            "YAML needs PyYAML, which is not installed: pip install 'cwinference[cli]', or use JSON"
-        ) from None
+        raise ConfigurationError(f"{missing('YAML', 'PyYAML', 'cli')}, or use JSON") from None
     return yaml
 
 

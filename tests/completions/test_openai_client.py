@@ -94,7 +94,7 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "openai", None)
     with (
         Inference(UNREACHABLE) as inference,
-        pytest.raises(errors.ConfigurationError, match=r"openai is not installed \(the extra 'openai'\)"),
+        pytest.raises(errors.ConfigurationError, match=r"pip install 'cwinference\[openai\]'$"),
     ):
         inference.openai()
 

@@ -344,5 +344,5 @@ def test_without_a_package_of_the_extra_the_error_names_the_extra(package: str) 
         "except ConfigurationError as error: print(error)"
     )
     completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    advice = "install cwinference with the extra 'emulator' (h11, h2, hypercorn, hyperframe)"
-    assert completed.stdout == f"the emulator needs {package}: {advice}\n"
+    advice = "pip install 'cwinference[emulator]'"
+    assert completed.stdout == f"the emulator needs {package}, which is not installed: {advice}\n"

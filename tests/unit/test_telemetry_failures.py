@@ -246,7 +246,8 @@ def test_a_missing_package_names_the_extra() -> None:
         " print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == "telemetry: the package opentelemetry-api is not installed (the extra 'otel')\n"
+    advice = "pip install 'cwinference[otel]'"
+    assert done.stdout == f"telemetry needs opentelemetry-api, which is not installed: {advice}\n"
 
 
 def test_without_an_sdk_nothing_is_recorded_and_calls_work() -> None:

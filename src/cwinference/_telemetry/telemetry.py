@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from .._calls.observation import Observing
+from .._extras import missing
 from .._secrets import forgets_locals
 from ..errors import ConfigurationError
 
@@ -54,9 +55,7 @@ class Telemetry(Observing):
         except ImportError as error:
             if (error.name or "").partition(".")[0] != "opentelemetry":
                 raise
-            raise ConfigurationError(
-                "telemetry: the package opentelemetry-api is not installed (the extra 'otel')"
-            ) from None
+            raise ConfigurationError(missing("telemetry", "opentelemetry-api", "otel")) from None
         self._content = content
         self._observer = TelemetryObserver(tracer_provider, meter_provider, content=content)
 

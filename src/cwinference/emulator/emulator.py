@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from .. import errors
 from .._calls.signatures import checks_keywords
+from .._extras import missing
 from .._hosts import is_loopback
 from .._wire.methods import METHODS
 from ..stacks import Stack
@@ -358,10 +359,7 @@ def _server_module() -> ModuleType:
         package = (error.name or "").partition(".")[0]
         if package not in _PACKAGES_OF_THE_EXTRA:
             raise
-        every = ", ".join(sorted(_PACKAGES_OF_THE_EXTRA))
-        raise errors.ConfigurationError(
-            f"the emulator needs {package}: install cwinference with the extra 'emulator' ({every})"
-        ) from None
+        raise errors.ConfigurationError(missing("the emulator", package, "emulator")) from None
     return server
 
 

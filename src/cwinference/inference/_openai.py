@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import quote
 
+from .._extras import missing
 from .._proxies import Proxy
 from ..auth import Anonymous, Credentials
 from ..config import Settings
@@ -25,7 +26,7 @@ def openai_client(
     try:
         package = import_module("openai")
     except ImportError:
-        raise ConfigurationError("openai: the package openai is not installed (the extra 'openai')") from None
+        raise ConfigurationError(missing("openai()", "the package openai", "openai")) from None
     credentials = server.context.credentials
     ours: dict[str, Any] = {
         "base_url": route.base_url(model),

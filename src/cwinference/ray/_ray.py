@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from .._extras import missing
 from .._text import one_line, reason_of
 from ..config import ray_address, set_default_variable
 from ..errors import ConfigurationError
@@ -21,15 +22,17 @@ _PLACE = 1 << 20
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 _PATIENCE = 10.0
 """Seconds to wait for a cluster that is named."""
-_EXTRA = "cwinference.ray needs Ray with its data library, and polars; install cwinference[ray]"
 
 
 def ray_module(name: str = "ray") -> Any:
     """Return a module of Ray or pyarrow. Raises ConfigurationError that names the extra if it is not installed."""
     try:
         return import_module(name)
+    except ModuleNotFoundError as error:
+        package = (error.name or name).partition(".")[0]
+        raise ConfigurationError(missing("cwinference.ray", package, "ray")) from None
     except ImportError as error:
-        raise ConfigurationError(f"{_EXTRA} ({error})") from None
+        raise ConfigurationError(f"cwinference.ray cannot import {name}: {one_line(str(error))}") from None
 
 
 def check_installed() -> None:

@@ -107,7 +107,7 @@ def test_without_a_bar_there_is_a_line_now_and_then(
         bar.step(measure)
     bar.close(measure)
     first, *lines = capsys.readouterr().err.splitlines()
-    assert "tqdm is not installed" in first
+    assert "needs tqdm, which is not installed" in first
     assert lines == [
         "batch: 10 of 100 requests, 1.0/s, 1:30 left",
         "batch: 20 of 100 requests, 1.0/s, 1:20 left",

@@ -224,7 +224,7 @@ async def test_without_tqdm_a_message_says_why_there_is_no_progress_bar(
     monkeypatch.setitem(sys.modules, "tqdm", None)
     with ScriptedModelServer(echo) as server:
         await run_batch(kind, server.url, map(batch_request, range(3)), tmp_path / "out.jsonl", progress=True)
-    assert "tqdm is not installed" in capfd.readouterr().err
+    assert "needs tqdm, which is not installed" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("progress", [None, True])

@@ -7,6 +7,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
+from ..._extras import missing
 from .progress import BatchProgress
 
 Shown = bool | Callable[[BatchProgress], object] | None
@@ -88,5 +89,5 @@ def _bar() -> Any:
     try:
         return import_module("tqdm").tqdm(unit=" requests", desc="batch", smoothing=0)
     except ImportError:
-        sys.stderr.write("batch: no progress bar, because tqdm is not installed (the extra `batch`)\n")
+        sys.stderr.write(f"batch: {missing('the progress bar', 'tqdm', 'batch')}\n")
         return None
