@@ -1,4 +1,4 @@
-"""A service that streams chats with the models of gateways: GATEWAYS=id,id uvicorn web_service:app"""
+"""Streams chats with the models of gateways: GATEWAYS=id,id uvicorn web_service:app"""
 
 import asyncio
 import json
@@ -12,15 +12,17 @@ from cwinference import AsyncClient, AsyncInference, errors
 
 
 @asynccontextmanager
-async def lifespan(app: applications.Starlette) -> AsyncGenerator[dict[str, AsyncInference]]:
-    async with AsyncClient() as client, client.inference(os.environ["GATEWAYS"].split(",")) as inference:
+async def lifespan(app: object) -> AsyncGenerator[dict[str, AsyncInference]]:
+    gateways = os.environ["GATEWAYS"].split(",")
+    async with AsyncClient() as client, client.inference(gateways) as inference:
         yield {"inference": inference}
 
 
 async def chat(request: requests.Request) -> responses.Response:
     inference: AsyncInference = request.state.inference
     try:
-        stream = inference.chat.completions.stream(body={**await request.json(), "stream": True})
+        body = {**await request.json(), "stream": True}
+        stream = inference.chat.completions.stream(body=body)
         opening = asyncio.ensure_future(anext(chunks := aiter(stream)))
         while not (await asyncio.wait([opening], timeout=0.2))[0]:
             if await request.is_disconnected():
@@ -28,9 +30,12 @@ async def chat(request: requests.Request) -> responses.Response:
         first = await opening
     except asyncio.CancelledError:
         return responses.Response(status_code=499)
+    except (TypeError, ValueError) as error:  # the body is no JSON object, or no chat
+        return responses.JSONResponse({"error": {"message": str(error)}}, 400)
     except errors.InferenceError as error:  # in time to be a status
-        status = 400 if isinstance(error, errors.ConfigurationError) else getattr(error, "http_status", None) or 502
-        return responses.JSONResponse({"error": {"message": str(error)}}, status if status >= 400 else 502)
+        status = getattr(error, "http_status", None) or 502
+        content = {"error": {"message": str(error)}}
+        return responses.JSONResponse(content, status if status >= 400 else 502)
 
     async def events() -> AsyncGenerator[str]:
         async with stream:  # left early when the caller leaves, which stops the model
@@ -42,4 +47,5 @@ async def chat(request: requests.Request) -> responses.Response:
     return responses.StreamingResponse(events(), media_type="text/event-stream")
 
 
-app = applications.Starlette(routes=[routing.Route("/v1/chat/completions", chat, methods=["POST"])], lifespan=lifespan)
+chats = routing.Route("/v1/chat/completions", chat, methods=["POST"])
+app = applications.Starlette(routes=[chats], lifespan=lifespan)

@@ -14,11 +14,11 @@ inference = Client().inference(os.environ["GATEWAYS"].split(","))
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     try:
-        body = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        body = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"] or 0)))
         stream = inference.chat.completions.stream(body={**body, "stream": True})
         chunks = iter(stream)
         first = next(chunks)
-    except errors.InferenceError as error:  # before the first byte, so that it can be a status
+    except (TypeError, ValueError, errors.InferenceError) as error:  # before the first byte, so that it can be a status
         status = status_of(error)
         start_response(f"{status} {HTTPStatus(status).phrase}", [("Content-Type", "application/json")])
         return [json.dumps({"error": {"message": str(error)}}).encode()]
@@ -34,6 +34,8 @@ def events(stream: Any, chunks: Iterator[Any], first: Any) -> Iterator[bytes]:
         yield b"data: [DONE]\n\n"
 
 
-def status_of(error: errors.InferenceError) -> int:
-    status = 400 if isinstance(error, errors.ConfigurationError) else getattr(error, "http_status", None)
+def status_of(error: Exception) -> int:
+    if isinstance(error, TypeError | ValueError):  # the body is no JSON object, or no chat
+        return 400
+    status = getattr(error, "http_status", None)
     return status if status and status >= 400 else 502

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Generator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -60,14 +59,18 @@ class Service:
         self.model_server = model_server
         self.has_loop = has_loop
 
-    def post(self, message: str | None) -> tuple[HTTPConnection, HTTPResponse | None]:
-        """Send a chat; for None nothing that is one. Return the connection and the response, if one is awaited."""
-        connection = HTTPConnection(self._address.hostname or "", self._address.port, timeout=60)
-        body: Any = {"model": MODEL, "messages": [{"role": "user", "content": message}]} if message else {}
-        connection.request("POST", "/v1/chat/completions", json.dumps(body), {"content-type": "application/json"})
+    def post(self, message: str) -> tuple[HTTPConnection, HTTPResponse | None]:
+        """Send a chat. Return the connection and the response, if one is awaited."""
+        chat = {"model": MODEL, "messages": [{"role": "user", "content": message}]}
+        connection = self.send(json.dumps(chat).encode())
         return connection, None if message == "be silent" else connection.getresponse()
 
-    def read(self, message: str | None) -> tuple[int, str]:
+    def send(self, body: bytes) -> HTTPConnection:
+        connection = HTTPConnection(self._address.hostname or "", self._address.port, timeout=60)
+        connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+        return connection
+
+    def read(self, message: str) -> tuple[int, str]:
         connection, response = self.post(message)
         assert response is not None
         text = response.read().decode()
@@ -112,9 +115,16 @@ def test_a_chat_is_streamed(service: Service) -> None:
     assert text.endswith("data: [DONE]\n\n")
 
 
-@pytest.mark.parametrize(("message", "status"), [("fail", 404), (None, 400)])
-def test_an_error_before_the_first_byte_is_a_status(service: Service, message: str | None, status: int) -> None:
-    assert service.read(message)[0] == status
+def test_an_error_before_the_first_byte_is_a_status(service: Service) -> None:
+    assert service.read("fail")[0] == 404
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b"null", b'"text"', b"{not json", b"\xff", b'{"model": 1}'])
+def test_a_body_that_is_no_chat_is_a_bad_request(service: Service, body: bytes) -> None:
+    connection = service.send(body)
+    response = connection.getresponse()
+    assert (response.status, "message" in json.loads(response.read())["error"]) == (400, True)
+    connection.close()
 
 
 def test_so_is_an_error_in_place_of_the_first_chunk(service: Service) -> None:

@@ -1,7 +1,6 @@
 """The commands of every page are accepted, and print what the page shows.
 
-A page's commands run one after the other against an emulator with a gateway `front`, the deployments `llama` and
-`llama-2` behind it, which serve `org/llama`, and a claim `prod`.
+A page's commands run one after the other against an emulator with the resources of `examples/seed.yaml`.
 """
 
 import os

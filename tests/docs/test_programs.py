@@ -1,7 +1,7 @@
 """The Python of every page runs: block after block, with the variables of the blocks before.
 
-A page may assume an emulator with a gateway and a deployment, both named `mine`, which serves the model `mine`, and the
-variables of `assumed`. To see why a page fails: pytest tests/docs -k how-to/deploy
+A page may assume an emulator with the resources of `examples/seed.yaml`, and the variables of `assumed`. To see why a
+page fails: pytest tests/docs -k how-to/deploy
 """
 
 import ast
@@ -22,9 +22,8 @@ from cwinference import AsyncClient, Client, types
 from cwinference.emulator import Emulator
 from tests.support import certificates
 
-from .pages import PAGES, TUTORIAL, Block, Page
+from .pages import PAGES, ROOT, TUTORIAL, Block, Page
 
-ENGINE = "dynamo-vllm"
 PROGRAMS = {
     name: page for name, page in PAGES.items() if name != TUTORIAL and any(block.is_run for block in page.of("python"))
 }
@@ -32,33 +31,15 @@ TESTS = {name: page for name, page in PROGRAMS.items() if any("def test_" in eac
 SCRIPT = 'if __name__ == "__main__":'
 
 
-def make_gateway(client: Client) -> types.Gateway:
-    return client.gateways.create(
-        "mine", core_weave_auth={}, body_based_routing={"api_type": "OPENAI"}, wait=True, timeout=10
-    )
-
-
-def make_deployment(client: Client, gateway_id: str) -> types.Deployment:
-    parameters = client.deployments.parameters()
-    return client.deployments.create(
-        "mine",
-        gateway_ids=[gateway_id],
-        runtime={"engine": ENGINE, "version": parameters.runtime_parameters.runtime_versions[ENGINE].versions[0]},
-        resources={"instance_type": parameters.resource_parameters.instance_types[0], "gpu_count": 8},
-        model={"name": "mine", "bucket": "mine", "path": "mine"},
-        autoscaling={"min": 1, "max": 1},
-        wait=True,
-    )
-
-
 @pytest.fixture
 def assumed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """Return the variables that every page may use without defining them."""
+    monkeypatch.syspath_prepend(folder)
     certificates.make(folder)[0].rename("ca.pem")
     with ExitStack() as stack:
-        emulator = stack.enter_context(Emulator())
+        emulator = stack.enter_context(Emulator(seed=ROOT / "examples/seed.yaml"))
         client = stack.enter_context(Client(emulator.token, endpoint=emulator.endpoint))
-        gateway = make_gateway(client)
+        gateway = client.gateways.find("front")
         monkeypatch.setenv("COREWEAVE_API_TOKEN", emulator.token)
         monkeypatch.setenv("COREWEAVE_API_ENDPOINT", emulator.endpoint)
         monkeypatch.setenv("GATEWAY_URL", gateway.status.endpoints[0])
@@ -68,7 +49,7 @@ def assumed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
             "types": types,
             "url": gateway.status.endpoints[0],
             "gateway_id": gateway.spec.id,
-            "deployment_id": make_deployment(client, gateway.spec.id).spec.id,
+            "deployment_id": client.deployments.find("llama").spec.id,
             "inference": stack.enter_context(client.inference(gateway)),
             "my_store": SimpleNamespace(read=lambda name: emulator.token),
         }
