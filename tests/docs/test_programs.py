@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from cwinference import AsyncClient, Client, types
+from cwinference import Client, types
 from cwinference.emulator import Emulator
 from tests.support import certificates
 
@@ -71,11 +71,11 @@ class PageRunner:
             runner.run(eval(code, self.variables))  # noqa: S307 - our own pages
         else:
             exec(code, self.variables)  # noqa: S102
-        for name in self.assumed.keys() & closed_names(tree):  # for the next block they are open again
+        for name in self.assumed.keys() & bound_by_with(tree):  # for the next block they are open again
             self.variables[name] = self.assumed[name]
 
 
-def closed_names(tree: ast.Module) -> set[str]:
+def bound_by_with(tree: ast.Module) -> set[str]:
     """Return the names that `with` statements of a block have bound: what they name is closed after them."""
     statements = [each for each in tree.body if isinstance(each, ast.With | ast.AsyncWith)]
     targets = [item.optional_vars for each in statements for item in each.items]
@@ -96,10 +96,7 @@ def test_the_python_of_a_page_runs_and_prints_no_whole_messages(
 ) -> None:
     page = PROGRAMS[name]
     page.write_files(folder)
-    with asyncio.Runner() as runner, ExitStack() as stack:
-        if any("async_client" in block.text for block in page.of("python")):
-            assumed["async_client"] = AsyncClient()
-            stack.callback(lambda: runner.run(assumed["async_client"].close()))
+    with asyncio.Runner() as runner:
         of_page = PageRunner(page, assumed)
         for block in page.of("python"):
             try:

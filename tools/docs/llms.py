@@ -58,7 +58,7 @@ def write(site: Path) -> None:
 
 def _first_sentence(text: str) -> str:
     """Return what a page says of itself, after a colon; empty if it begins with something else than a sentence."""
-    paragraph = text.partition("\n\n")[2].partition("\n\n")[0]
+    paragraph = next((each for each in text.split("\n\n")[1:] if not each.startswith("*Assumes ")), "")
     sentence = _LINK.sub(r"\1", " ".join(paragraph.split())).partition(". ")[0].rstrip(".:")
     return f": {sentence}" if sentence[:1].isalpha() else ""
 
