@@ -90,6 +90,8 @@ def test_output_fits_but_for_what_differs_from_run_to_run() -> None:
     assert fits("llama  3d\n...\nend\n", "llama   2s\none\ntwo\nend\n")
     assert not fits("llama  3d\nend\n", "llama   2s\none\nend\n")
     assert not fits("gpu_count: 8\n", "gpu_count: 4\n")
+    assert fits("one two ...\nend\n", "one two three four\nend\n")
+    assert not fits("one two ...\nend\n", "one two three\nfour\nend\n")
 
 
 CODE = ("python", "yaml", "toml", "console")
