@@ -92,10 +92,10 @@ def run(cli: CommandLine, text: str) -> tuple[int, str, str]:
 
 def fits(shown: str, printed: str) -> bool:
     """Return whether this was printed; a line `...` stands for any lines, ` ...` at the end of a line for its rest."""
-    lines = [
-        re.sub(r" \\\.\\\.\\\.$", r" [^\\n]*", re.escape(line).replace(r"\ ", " ")) for line in without_times(shown)
+    rest = r"[^\\n]*"
+    expected = [
+        ".*" if line == "..." else re.sub(r"(\\\.){3}$", rest, re.escape(line)) for line in without_times(shown)
     ]
-    expected = [".*" if line == r"\.\.\." else line for line in lines]
     return re.fullmatch("\n".join(expected), "\n".join(without_times(printed)), re.DOTALL) is not None
 
 
