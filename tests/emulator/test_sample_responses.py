@@ -6,7 +6,8 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from cwinference import types
-from cwinference._wire.methods import METHODS
+from cwinference._wire.methods import METHODS, Method
+from cwinference.emulator.interfaces import RpcError
 from tests.support import samples
 from tests.support.emulated_api import OURS, InProcessApi, request
 
@@ -34,6 +35,14 @@ def sample(name: str) -> Any:
 @pytest.fixture
 def api() -> InProcessApi:
     return InProcessApi()
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_every_method_is_implemented(api: InProcessApi, method: Method) -> None:
+    try:
+        api.emulated.call(method, method.request(), OURS)
+    except RpcError as error:
+        assert "does not implement" not in error.message  # noqa: PT017 - any other error is fine
 
 
 def test_responses_about_a_gateway(api: InProcessApi) -> None:

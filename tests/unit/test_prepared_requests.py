@@ -90,9 +90,9 @@ def test_where_requests_are_sent_can_be_pickled_with_a_source_of_the_token(tmp_p
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
 def test_without_ray_the_extra_is_named() -> None:
-    with pytest.raises(errors.ConfigurationError, match=r"install cwinference\[ray\]"):
+    with pytest.raises(errors.ConfigurationError, match=r"pip install 'cwinference\[ray\]'$"):
         cwinference.ray.batch("in.jsonl", "out", gateway="a")
-    with pytest.raises(errors.ConfigurationError, match=r"install cwinference\[ray\]"):
+    with pytest.raises(errors.ConfigurationError, match=r"pip install 'cwinference\[ray\]'$"):
         cwinference.ray.SharedLimit(4)
 
 
