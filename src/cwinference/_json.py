@@ -5,11 +5,12 @@ order marks, other encodings than UTF-8. So nobody can see which of the two has 
 
 Where only a part of a text is asked for, msgspec reads that part alone: it checks the rest, but makes no values of it.
 
-It writes JSON too, where what it has written, read again, is equal to what was to be written: it writes more types than
-`json`, and other ones in another way.
+It writes JSON too, of Python's own types, where what it has written, read again, is equal to what was to be written: it
+writes more types than `json`, and other ones in another way.
 """
 
 import json
+import marshal
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -48,6 +49,8 @@ else:
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 _not_encoded = (TypeError, ValueError, OverflowError, RecursionError)
+_WITHOUT_REFERENCES = 2
+"""The latest format of marshal that does not look for objects that occur twice."""
 _LONGEST_WITH_PART = sys.int_info.default_max_str_digits
 """Of longer texts no part is read: an integer in the rest could have more digits than Python reads."""
 
@@ -67,9 +70,10 @@ def dumps(value: Any) -> bytes:
     if _encode is not None and _read_back is not None:
         try:
             text = _encode(value)
+            marshal.dumps(value, _WITHOUT_REFERENCES)  # refuses subclasses, which may iterate or compare as they like
             if _read_back(text) == value:
                 return text
-        except Exception:  # noqa: S110 - whatever comparing somebody else's objects raises; json decides
+        except _not_encoded:
             pass
     return _compact(value).encode()
 

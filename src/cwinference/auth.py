@@ -128,7 +128,7 @@ class TokenCredentials(Credentials):
             self._keep(self._reader.read(None))
 
     def __repr__(self) -> str:
-        return f"TokenCredentials({self._reader!r})"
+        return f"TokenCredentials({getattr(self, '_reader', None)!r})"
 
     @property
     def origin(self) -> str:

@@ -196,9 +196,10 @@ def test_one_of_several_that_has_failed_ends_the_wait_for_all(cli: CommandLine) 
     for name in ("fine", "slow", "doom"):
         cli.ok("gw", "create", name, *GATEWAY)
     cli.ok("gw", "wait", "fine")
-    ran = cli("gw", "wait", "fine", "slow", "doom", "--for=1h", "-o", "name")
-    assert (ran.code, ran.out) == (7, "fine\n")
-    assert "no longer waiting for slow; to go on: cwinference gateways wait slow --for 1h\n" in ran.err
+    for words in (["fine", "slow", "doom"], ["doom", "slow", "fine"]):
+        ran = cli("gw", "wait", *words, "--for=1h", "-o", "name")
+        assert (ran.code, ran.out) == (7, "fine\n")
+        assert "no longer waiting for slow; to go on: cwinference gateways wait slow --for 1h\n" in ran.err
     ran = cli("gw", "modify", "doom", "slow", "--zones=US-EAST-04A", "--wait=1h", "-o", "name")
     assert (ran.code, ran.out) == (7, "slow\n")
     assert "no longer waiting for slow" in ran.err

@@ -201,6 +201,27 @@ class Record:
     a: int = 1
 
 
+class Hiding(dict[str, str]):
+    def items(self) -> Any:
+        return [("a", "***")]
+
+
+class Lenient(enum.Enum):
+    A = "x"
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 1
+
+
+def moved() -> OrderedDict[str, int]:
+    value = OrderedDict(b=1, a=2)
+    value.move_to_end("b")
+    return value
+
+
 class Incomparable(dict[str, int]):
     def __eq__(self, other: object) -> bool:
         raise LookupError("it cannot be compared")
@@ -247,7 +268,8 @@ def deep(levels: int) -> list[Any]:
     Plain.A, {Named.A: 1}, {Counted.A: 1}, {True: 1}, {1.5: 2}, {(1, 2): 3}, (1, 2), {1, 2}, frozenset([1]), range(3),
     b"x", bytearray(b"x"), memoryview(b"x"), deque([1]), iter([1]), object(), decimal.Decimal("1.5"), uuid.UUID(int=1),
     datetime.datetime(2026, 11, 30, tzinfo=datetime.UTC), datetime.timedelta(1), Record(), OrderedDict(b=1, a=2),
-    UserDict(a=1), Incomparable(a=1), float("nan"), [float("inf")], "\ud800", deep(900), deep(100_000), 10**4400,
+    UserDict(a=1), Incomparable(a=1), Hiding(a="b"), Lenient.A, moved(),
+    float("nan"), [float("inf")], "\ud800", deep(900), deep(100_000), 10**4400,
 ], ids=lambda value: type(value).__name__)  # fmt: skip
 def test_what_msgspec_would_write_in_another_way_is_written_or_refused_by_json(value: Any) -> None:
     assert written(dumps, {"value": value}) == written(by_json, {"value": value})

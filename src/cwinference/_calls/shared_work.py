@@ -1,49 +1,85 @@
 """Work that several callers need at the same time, and that one of them does for all: on threads and event loops."""
 
 import asyncio
+import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, wait
 from functools import partial
 
 from .._locks import lock_of
 from .flow import Flow, RunFunction
 
-LONGEST_WAIT = 30.0
-"""Seconds that somebody waits for another one's work at most; then it is their own."""
+_PATIENCE = 2.0
+"""Seconds that somebody waits for another one's work at most, or a quarter of the time that they have."""
+
+
+class _InProgress:
+    """Work that somebody does."""
+
+    def __init__(self) -> None:
+        self.ended: Future[None] = Future()
+        self.ended.set_running_or_notify_cancel()  # a canceled task cancels only its own wait
+        self._process, self._thread = os.getpid(), threading.get_ident()
+
+    def is_alive(self) -> bool:
+        """Return whether it may end: in a forked child, what a thread of the parent did will not."""
+        return self._process == os.getpid()
+
+    def wait(self, seconds: float) -> None:
+        """Wait on this thread, unless it is the one that does the work, in whose callback or signal handler this is."""
+        if self._thread != threading.get_ident():
+            wait([self.ended], seconds)
+
+    async def wait_async(self, seconds: float) -> None:
+        """Wait on an event loop."""
+        await asyncio.wait([asyncio.wrap_future(self.ended)], timeout=seconds)
 
 
 class SharedWork:
-    """Work that may be in progress. Whoever begins with it has to call `end`, whatever becomes of it."""
+    """Work that is done once for all who need it at the same time."""
 
     def __init__(self) -> None:
         self._lock = lock_of(self)
-        self._ended: Future[None] | None = None
-        self._thread = 0
-        """On which thread it was begun."""
+        self._current: _InProgress | None = None
 
-    def begin_or_wait(self, seconds: float | None) -> Flow[bool]:
-        """Return True to whoever has to do it; to others False, when it has ended or after `seconds`."""
+    def do(
+        self, is_done: Callable[[], bool], work: Callable[[bool], Flow[None]], seconds: float | None = None
+    ) -> Flow[None]:
+        """Do some work, or wait for whoever does it now; do it nevertheless if that failed, or takes long.
+
+        Args:
+            is_done: whether there is nothing to do any more.
+            work: does it; gets whether somebody else was waited for.
+            seconds: how much time the caller has; None for no limit.
+        """
+        mine: _InProgress | None = None
+        try:
+            with self._lock:
+                other = self._current
+                if other is None or not other.is_alive():
+                    other, mine = None, _InProgress()
+                    self._current = mine
+            if other is not None:
+                most = _PATIENCE if seconds is None else min(_PATIENCE, seconds / 4)
+                yield RunFunction(partial(other.wait, most), partial(other.wait_async, most))
+                mine = self._replace(other)
+            if not is_done():
+                yield from work(other is not None)
+        finally:
+            if mine is not None:
+                self._end(mine)
+
+    def _replace(self, other: _InProgress) -> _InProgress | None:
+        """Take the place of what has not ended in time, so that later ones wait for this."""
         with self._lock:
-            ended = self._ended
-            if ended is None:
-                self._ended, self._thread = Future(), threading.get_ident()
-                self._ended.set_running_or_notify_cancel()  # a canceled task cancels only its own wait
-                return True
-        most = LONGEST_WAIT if seconds is None else min(seconds, LONGEST_WAIT)
-        yield RunFunction(partial(self._wait, ended, most), partial(_wait_async, ended, most))
-        return False
+            if self._current is not other:
+                return None
+            self._current = _InProgress()
+            return self._current
 
-    def end(self) -> None:
-        """Let those who wait go on."""
+    def _end(self, mine: _InProgress) -> None:
         with self._lock:
-            ended, self._ended = self._ended, None
-        if ended is not None:
-            ended.set_result(None)
-
-    def _wait(self, ended: "Future[None]", seconds: float) -> None:
-        if self._thread != threading.get_ident():  # a callback or a signal handler would wait for what is below it
-            wait([ended], seconds)
-
-
-async def _wait_async(ended: "Future[None]", seconds: float) -> None:
-    await asyncio.wait([asyncio.wrap_future(ended)], timeout=seconds)
+            if self._current is mine:
+                self._current = None
+        mine.ended.set_result(None)

@@ -4,6 +4,7 @@ import asyncio
 import stat
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from errno import EINVAL
 from typing import TYPE_CHECKING
@@ -78,10 +79,14 @@ class WatchedFile(TokenReader):
         self._signature_read: tuple[int, int, int] | None = None
         self._token: Secret[str] | None = None
         self._next_check = 0.0
-        self.changed = self._has_changed
 
     def __repr__(self) -> str:
         return repr(self._file)
+
+    @property
+    def changed(self) -> Callable[[], bool]:
+        """What says whether the file was replaced since it was read; it is checked at most once a second."""
+        return self._has_changed
 
     def read(self, seconds: float | None = None) -> Secret[str]:
         """Return the new token; or the previous one, if a rotation has truncated the file and not filled it yet."""
@@ -118,7 +123,6 @@ class WatchedFile(TokenReader):
             outcome.set_exception(error)
 
     def _has_changed(self) -> bool:
-        """Return whether the file was replaced since it was read; it is checked at most once a second."""
         now = time.monotonic()
         if now < self._next_check:
             return False

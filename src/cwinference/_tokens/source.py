@@ -15,8 +15,11 @@ class TokenReader:
     """Whether another token may be read next time."""
     may_be_async = False
     """Whether the source is known to be a coroutine function."""
-    changed: Callable[[], bool] | None = None
-    """Asked before each call whether the token was replaced since it was read; None if only the server knows."""
+
+    @property
+    def changed(self) -> Callable[[], bool] | None:
+        """What is asked before each call whether the token was replaced meanwhile; None if only the server knows."""
+        return None
 
     @property
     def origin(self) -> str:

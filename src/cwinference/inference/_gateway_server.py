@@ -119,13 +119,11 @@ class GatewayServer(ModelServer):
             timeout = UNSET if request.timeout is None else request.timeout
             limit = self._management.timeout if timeout is UNSET else timeout
             deadline = Deadline(limit, self.context.clock.monotonic)
-            is_reader = yield from self._reading.begin_or_wait(limit)
-            try:
-                if self._route is None:  # also if whoever was waited for could not read it
-                    yield from self._read_gateway(timeout if is_reader else deadline.require())
-            finally:
-                if is_reader:
-                    self._reading.end()
+            yield from self._reading.do(
+                lambda: self._route is not None,
+                lambda has_waited: self._read_gateway(deadline.require() if has_waited else timeout),
+                limit,
+            )
         return self.route
 
     def _read_gateway(self, timeout: float | None) -> Flow[None]:
@@ -152,28 +150,24 @@ class GatewayServer(ModelServer):
 
     def _models_served(self) -> Flow[Sequence[str] | None]:
         """Return the models of the gateway's deployments, read once a minute at most; None if they are not known."""
-        monotonic = self.context.clock.monotonic
-        if monotonic() < self._read_models_at:
-            return self._served
-        is_reader = yield from self._reading_models.begin_or_wait(None)
-        try:
-            if is_reader and monotonic() >= self._read_models_at:
-                self._served = yield from self._read_models()
-                self._read_models_at = monotonic() + _MODELS_SECONDS
-        finally:
-            if is_reader:
-                self._reading_models.end()
+        if not self._knows_models():
+            yield from self._reading_models.do(self._knows_models, lambda _: self._read_models())
         return self._served
 
-    def _read_models(self) -> Flow[Sequence[str] | None]:
+    def _knows_models(self) -> bool:
+        return self.context.clock.monotonic() < self._read_models_at
+
+    def _read_models(self) -> Flow[None]:
         request = types.ListDeploymentsRequest(parent_gateway_id=self.id)
         try:
             found: Sequence[types.Deployment] = yield from self._manage(
                 many(request, "items", types.Deployment, UNSET, None)
             )
         except InferenceError:
-            return None
-        return sorted({each.spec.model.name for each in found if not each.spec.disabled})
+            self._served = None
+        else:
+            self._served = sorted({each.spec.model.name for each in found if not each.spec.disabled})
+        self._read_models_at = self.context.clock.monotonic() + _MODELS_SECONDS
 
     def _manage(self, rpc: Rpc[Any]) -> Flow[Any]:
         """Make a call of the management API."""

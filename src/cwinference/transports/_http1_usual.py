@@ -13,7 +13,7 @@ import pyqwest
 _OTHERS = (
     rb"(?:(?!(?:content-length|content-encoding|transfer-encoding|trailer|upgrade"
     rb"|(?:proxy-)?connection(?!:[\t ]*keep-alive[\t ]*\r)):)"  # what follows is none of these
-    rb"[-!#$%&'*+.^_`|~0-9a-z]++:[\t -~]*+\r\n){0,49}+"
+    rb"[-!#$%&'*+.^_`|~0-9a-z]++:[\t -~]*+\r\n){0,49}"
 )
 _SIZE = rb"content-length:[\t ]*+(?P<size>[0-9]{1,15})[\t ]*+\r\n"
 _HEAD = re.compile(rb"HTTP/1\.1 200 [\t -~]*+\r\n(?i:(?P<fields>%b%b%b))\r\n" % (_OTHERS, _SIZE, _OTHERS))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MOMENT = 1.0
+"""Seconds in which a wait for what has failed says so."""
 _LEAST = 0.001
 """Seconds that a wait gets when the limit has passed: it fails, but not because 0 is no limit."""
 
@@ -88,8 +90,9 @@ def until_ready(run: "Run", kind: Kind, words: Mapping[str, str], seconds: float
             else:
                 outcomes = methods.wait_all(ids, on_change=watch, **limit())
         except _NeverReady as failed:
-            seen = [each for each in progress.latest.values() if is_ready(each)]
-            outcomes = {each.spec.id: each for each in seen} | {failed.id: outcome_of(partial(wait_for, failed.id))}
+            outcomes = {
+                each: outcome for each in ids if (outcome := _outcome_now(methods, each, failed.id)) is not None
+            }
     for key, each in outcomes.items():
         if isinstance(each, WaitTimeout):
             outcomes[key] = _time_over(each, wait_again(kind, [words[key]], seconds))
@@ -103,6 +106,14 @@ class _NeverReady(Exception):
     def __init__(self, id: str) -> None:
         super().__init__(id)
         self.id = id
+
+
+def _outcome_now(methods: Any, id: str, failed: str) -> Any:
+    """Return a resource that is ready, or an error, when the wait for several ends; None if it may still become so."""
+    if id == failed:
+        return outcome_of(partial(methods.wait, id, timeout=_MOMENT))
+    found = outcome_of(partial(methods.get, id))
+    return found if isinstance(found, Exception) or is_ready(found) else None
 
 
 def _until_failure(waits: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
