@@ -119,7 +119,7 @@ class TokenCredentials(Credentials):
     """The token of one client: validated, cached, and requested again when the server refuses it."""
 
     def __init__(self, source: TokenSource | HiddenSource, origin: str = "a string") -> None:
-        self._reader = reader_of(source, origin)
+        self._reader = reader_of(hidden(source), origin)
         self._metadata: Metadata | None = None
         self._lock = lock_of(self)
         self._loop_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()

@@ -53,6 +53,13 @@ def as_json(value: Any, indent: int | None = 2) -> str:
     return redacted(_CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
 
 
+def means_json(form: str | None) -> bool:
+    """Return whether `-o` says JSON, or, where it says nothing and YAML is usual, there is no library for YAML."""
+    from importlib.util import find_spec
+
+    return form == "json" or (form is None and find_spec("yaml") is None)
+
+
 def is_terminal(stream: TextIO | None) -> bool:
     """Return whether a stream is there, and is a terminal."""
     try:

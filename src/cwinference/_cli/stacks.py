@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +13,7 @@ from ..stacks._files import parse_document
 from ..stacks._operations import check_applicable, check_secrets
 from .exit_codes import CHANGES, INTERRUPTED, USAGE
 from .failures import CommandError, code_of, text_of
-from .output import as_json
+from .output import as_json, means_json
 from .parsing.groups import Command
 from .parsing.options import output_options
 from .parsing.waits import Wait, wait_option
@@ -144,7 +143,7 @@ def _export(run: "Run", *, names: tuple[str, ...]) -> None:
     It is YAML, or JSON where PyYAML is missing. Secrets are not in it, nor what is being deleted.
     """
     stack = run.client.export([*names] or None)
-    is_json = run.form == "json" or (run.form is None and find_spec("yaml") is None)
+    is_json = means_json(run.form)
     run.say(stack.to_json().rstrip() if is_json else stack.dump().rstrip())
     if is_json:
         for each in stack.notes:

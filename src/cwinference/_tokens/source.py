@@ -102,7 +102,7 @@ class CalledSource(TokenReader):
         return Secret(await token.reveal()) if inspect.isawaitable(token.reveal()) else token
 
 
-def reader_of(source: str | Secret[str] | Callable[[], Any], origin: str) -> TokenReader:
+def reader_of(source: Secret[str] | Callable[[], Any], origin: str) -> TokenReader:
     """Return how a client reads a source; `origin` says where a token that is given itself was found.
 
     Raises ConfigurationError for what is no source.
@@ -111,8 +111,6 @@ def reader_of(source: str | Secret[str] | Callable[[], Any], origin: str) -> Tok
         return source.reader()
     if callable(source):
         return CalledSource(source)
-    if isinstance(source, str):
-        return GivenToken(Secret(source), origin)
     if isinstance(source, Secret):
         return GivenToken(source, origin)
     raise ConfigurationError(f"token: expected a string or a callable, got {type(source).__name__}")

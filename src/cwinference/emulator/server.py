@@ -128,7 +128,7 @@ class Server:
         self._started.set()
         await self._stopping.wait()
         self._stop_accepting()
-        # Clients get GOAWAY before hypercorn is told to stop, because from then on it refuses new streams.
+        # Clients get GOAWAY before hypercorn has to stop, because from then on it refuses new streams.
         if self._connections:
             announcements = [asyncio.create_task(each.announce_shutdown()) for each in self._connections.values()]
             await asyncio.wait(announcements, timeout=_SHUTDOWN_SECONDS)

@@ -27,7 +27,7 @@ class EventParser:
     """Parses one stream. Events have a largest size, because a line that never ends would fill the memory."""
 
     def __init__(self, max_event_bytes: int = MAX_REPLY_BYTES) -> None:
-        self._max_event_bytes = max_event_bytes
+        self.max_event_bytes = max_event_bytes
         self._start: bytes | None = b""
         self._after_cr = False
         self._line: list[bytes] = []
@@ -75,7 +75,7 @@ class EventParser:
 
         That is so if there are no other line ends than those between one event and the next, and at the end.
         """
-        if not received.startswith(b"data: ") or len(received) > self._max_event_bytes:
+        if not received.startswith(b"data: ") or len(received) > self.max_event_bytes:
             return None
         events = received[6:].split(b"\n\ndata: ")
         is_complete = events[-1].endswith(b"\n\n")
@@ -96,7 +96,7 @@ class EventParser:
                 value = line[6:] if line.startswith(b" ", 5) else line[5:]
                 data.append(value)
                 self._data_bytes += len(value)
-                if self._data_bytes > self._max_event_bytes:
+                if self._data_bytes > self.max_event_bytes:
                     self._refuse()
             elif not line:
                 if data:
@@ -130,11 +130,11 @@ class EventParser:
         """Keep a piece of a line until its end arrives."""
         self._line.append(piece)
         self._line_bytes += len(piece)
-        if self._line_bytes + self._data_bytes > self._max_event_bytes:
+        if self._line_bytes + self._data_bytes > self.max_event_bytes:
             self._refuse()
 
     def _refuse(self) -> None:
-        raise ProtocolError(f"the stream has an event of more than {self._max_event_bytes} bytes")
+        raise ProtocolError(f"the stream has an event of more than {self.max_event_bytes} bytes")
 
     def _without_mark(self, received: bytes) -> bytes:
         """Skip a byte order mark, which may itself arrive in pieces."""

@@ -67,7 +67,7 @@ class StreamReader:
 
     def limit_events(self, max_bytes: int) -> None:
         """Accept events of so many bytes at most, before anything is read."""
-        self._parser = EventParser(max_bytes)
+        self._parser.max_event_bytes = max_bytes
 
     def start(
         self, deadline: Deadline, waited: float, report: Callable[[str], object], health: Health | None = None

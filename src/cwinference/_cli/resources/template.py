@@ -1,13 +1,12 @@
 """A spec to fill in, as text: YAML with the comments of the API's definition, or JSON where there is no PyYAML."""
 
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from ...resources._comparison import WRITE_ONLY, id_of, is_map
-from ..output import as_json
+from ..output import as_json, means_json
 from .fields import comment_of, is_required
 from .kinds import DEPLOYMENTS, HOT_LOADS, Kind
 
@@ -20,7 +19,7 @@ _GATEWAYS = "The gateways that serve the deployment, by name. Required."
 
 def template(kind: Kind, form: str | None) -> str:
     """Return a spec of a kind to fill in, for `-f`. `form`: "json" or "yaml"; None for what can be read here."""
-    if form == "json" or (form is None and find_spec("yaml") is None):
+    if means_json(form):
         outside = (*_OUTSIDE, *(("deployment_id",) if kind is HOT_LOADS else ()))
         return as_json(_skeleton(cast(Descriptor, kind.create_request.DESCRIPTOR), outside))
     title = f"# A {kind.one}, for: cwinference {kind.command} create NAME -f FILE"
